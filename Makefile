@@ -1,0 +1,206 @@
+# forecastd: `make run` shows it on this machine, `make test` tests it; `make help` lists the rest.
+
+# ---- what it needs: Debian 12's packages, one list ----------------------------------------------
+PACKAGES = build-essential pkg-config libzmq3-dev libopenblas-dev libcmocka-dev uthash-dev libmpack-dev \
+           libjansson-dev libcyaml-dev libyaml-dev libsystemd-dev libncurses-dev
+CHECK_PACKAGES = clang libclang-rt-14-dev tmux
+
+# ---- settings that a user may change ------------------------------------------------------------
+BUILD    ?= build
+PREFIX   ?= /usr/local
+CFLAGS   ?= -O2 -g
+# WERROR=1 makes warnings errors; SANITIZE=address,undefined or SANITIZE=thread builds with a sanitizer.
+WERROR   ?=
+SANITIZE ?=
+
+VERSION  := 0.1.0
+PC_LIBS  := libzmq openblas mpack jansson libcyaml yaml-0.1 libsystemd ncursesw
+ARCH     := $(shell uname -m)
+
+BASE_CFLAGS = -std=c11 -Wall -Wextra -Wpedantic -Wconversion -ffp-contract=off -fPIC -fvisibility=hidden -pthread \
+              -D_GNU_SOURCE -DFORECASTD_VERSION='"$(VERSION)"' -I. $(if $(WERROR),-Werror) \
+              $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+BASE_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+ENGINE_LIBS = $(shell pkg-config --libs openblas libcyaml yaml-0.1) -lm
+WIRE_LIBS   = $(shell pkg-config --libs libzmq mpack jansson)
+DAEMON_LIBS = $(WIRE_LIBS) $(shell pkg-config --libs libsystemd) $(ENGINE_LIBS)
+CLI_LIBS    = $(WIRE_LIBS) $(shell pkg-config --libs ncursesw) -lm
+TEST_LIBS   = $(DAEMON_LIBS) $(shell pkg-config --libs cmocka)
+PC_CFLAGS   = $(shell pkg-config --cflags $(PC_LIBS))
+
+# ---- sources ------------------------------------------------------------------------------------
+ENGINE_SRC := $(wildcard engine/*.c engine/kernels/*.c)
+# What speaks the wire, used by the daemon and by the clients alike.
+WIRE_SRC   := $(wildcard daemon/wire*.c) daemon/reasons.c
+DAEMON_SRC := $(filter-out $(WIRE_SRC) daemon/main.c,$(wildcard daemon/*.c))
+LIB_SRC    := $(wildcard clients/libforecast/*.c)
+CLI_SRC    := $(wildcard clients/forecast/*.c)
+UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+GOLDEN_SRC := $(wildcard tests/golden/test_*.c)
+SCENARIO_SRC := $(wildcard tests/scenario/test_*.c)
+BENCH_SRC  := $(wildcard tests/bench/bench_*.c)
+SUPPORT_SRC := $(wildcard tests/support/*.c)
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+# The reference kernels once more for CPUs with fused multiply-add: software fmaf is sixty times slower.
+LEVELS = $(if $(filter x86_64,$(ARCH)),$(BUILD)/obj/engine/kernels/reference_fma.o)
+
+ENGINE_OBJ := $(call objects,$(ENGINE_SRC)) $(LEVELS)
+WIRE_OBJ   := $(call objects,$(WIRE_SRC))
+DAEMON_OBJ := $(call objects,$(DAEMON_SRC))
+LIB_OBJ    := $(call objects,$(LIB_SRC))
+CLI_OBJ    := $(call objects,$(filter-out clients/forecast/main.c,$(CLI_SRC)))
+SUPPORT_OBJ := $(call objects,$(SUPPORT_SRC))
+test_programs = $(patsubst tests/%.c,$(BUILD)/tests/%,$(1))
+UNIT   := $(call test_programs,$(UNIT_SRC))
+GOLDEN := $(call test_programs,$(GOLDEN_SRC))
+SCENARIO := $(call test_programs,$(SCENARIO_SRC))
+BENCH  := $(call test_programs,$(BENCH_SRC))
+
+PROGRAMS = $(BUILD)/forecastd $(BUILD)/forecast
+LIBRARIES = $(BUILD)/libengine.a $(BUILD)/libforecast.a $(BUILD)/libforecast.so $(BUILD)/libforecast.pc
+
+.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check bench goldens \
+        install uninstall clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS) $(LIBRARIES)
+
+# ---- building -----------------------------------------------------------------------------------
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/engine/kernels/%.o: CFLAGS += -O3
+$(BUILD)/obj/engine/kernels/reference_fma.o: engine/kernels/reference.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -mavx2 -mfma -DKERNELS_FMA -MMD -MP -c -o $@ $<
+
+$(BUILD)/libengine.a: $(ENGINE_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libdaemon.a: $(DAEMON_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libforecast.a: $(LIB_OBJ) $(WIRE_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libforecast.so: $(LIB_OBJ) $(WIRE_OBJ)
+	$(CC) -shared -Wl,-soname,libforecast.so.0 $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(WIRE_LIBS)
+	ln -sf libforecast.so $(BUILD)/libforecast.so.0
+
+$(BUILD)/libforecast.pc: clients/libforecast/libforecast.pc.in Makefile
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+$(BUILD)/forecastd: $(BUILD)/obj/daemon/main.o $(BUILD)/libdaemon.a $(WIRE_OBJ) $(BUILD)/libengine.a
+	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS)
+
+$(BUILD)/libcli.a: $(CLI_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/forecast: $(BUILD)/obj/clients/forecast/main.o $(BUILD)/libcli.a $(BUILD)/libforecast.a
+	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
+# A test program is one file, linked against the archives: it takes in only what it calls.
+TEST_ARCHIVES = $(addprefix $(BUILD)/,libdaemon.a libcli.a libforecast.a libengine.a)
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)
+	@mkdir -p $(@D)
+	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
+
+# ---- dependencies -------------------------------------------------------------------------------
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
+
+deps:
+	@command -v apt-get >/dev/null || { echo "make deps: this system has no apt-get; install what Debian calls: \
+	$(PACKAGES) $(CHECK_PACKAGES)" >&2; exit 1; }
+	$(SUDO) apt-get update -qq
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES) $(CHECK_PACKAGES)
+
+# Called by what a newcomer types: installs only when something is missing.
+have-deps:
+	@if ! { command -v $(CC) && command -v pkg-config && pkg-config --exists $(PC_LIBS) cmocka; } >/dev/null 2>&1; then \
+	echo "some packages are missing: make deps installs them"; $(MAKE) --no-print-directory deps; fi
+
+# ---- running and testing ------------------------------------------------------------------------
+# The main job on real input: this machine's metrics, forecast live. Ctrl-C ends it; RUN_SECONDS=n ends it by itself.
+run: have-deps
+	@$(MAKE) --no-print-directory $(PROGRAMS)
+	@BUILD=$(BUILD) RUN_SECONDS=$(RUN_SECONDS) conf/demo.sh
+
+test: have-deps
+	@$(MAKE) --no-print-directory all $(UNIT) $(GOLDEN) $(SCENARIO)
+	@BUILD=$(BUILD) tests/run $(UNIT) $(GOLDEN) $(SCENARIO)
+
+unit golden scenario: %: have-deps
+	@$(MAKE) --no-print-directory all run-$*
+run-unit: $(UNIT)
+	@BUILD=$(BUILD) tests/run $^
+run-golden: $(GOLDEN)
+	@BUILD=$(BUILD) tests/run $^
+run-scenario: $(SCENARIO)
+	@BUILD=$(BUILD) tests/run $^
+
+# What takes longer: both compilers without a warning, the sanitizers, and the demonstration.
+check: have-deps
+	@BUILD=$(BUILD) tests/check
+
+# Tables; JSON lines with JSON=1. Never fails a build.
+bench: have-deps
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(BENCH)
+	-@BUILD=$(BUILD) JSON=$(JSON) tests/bench/run
+
+# Goldens from real Keras; needs python3 with venv, and the Python package index. The tests do not.
+goldens:
+	python3 -m venv $(BUILD)/venv && $(BUILD)/venv/bin/pip install -q -r tests/golden/requirements.txt
+	KERAS_BACKEND=tensorflow $(BUILD)/venv/bin/python tests/golden/make_goldens.py
+
+# conf/forecastd.yaml is what the table of keys prints.
+conf/forecastd.yaml: $(BUILD)/forecastd
+	$< --print-config > $@
+
+# ---- installing ---------------------------------------------------------------------------------
+bindir = $(PREFIX)/bin
+libdir = $(PREFIX)/lib
+includedir = $(PREFIX)/include
+sysconfdir = $(if $(filter /usr/local,$(PREFIX)),$(PREFIX)/etc,/etc)
+unitdir = $(PREFIX)/lib/systemd/system
+docdir = $(PREFIX)/share/doc/forecastd
+
+install: all
+	install -d $(addprefix $(DESTDIR),$(bindir) $(libdir)/pkgconfig $(includedir) $(sysconfdir)/forecastd $(unitdir) $(docdir))
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(bindir)
+	install -m 644 $(BUILD)/libforecast.a $(DESTDIR)$(libdir)
+	install -m 755 $(BUILD)/libforecast.so $(DESTDIR)$(libdir)/libforecast.so.0
+	ln -sf libforecast.so.0 $(DESTDIR)$(libdir)/libforecast.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' clients/libforecast/libforecast.pc.in \
+	  > $(DESTDIR)$(libdir)/pkgconfig/libforecast.pc
+	install -m 644 clients/libforecast/forecast.h $(DESTDIR)$(includedir)
+	sed -e 's|@BINDIR@|$(bindir)|' -e 's|@SYSCONFDIR@|$(sysconfdir)|' -e 's|@DOCDIR@|$(docdir)|' \
+	  conf/forecastd.service > $(DESTDIR)$(unitdir)/forecastd.service
+	install -m 644 README.md daemon/DESIGN.md daemon/PROTOCOL.md $(DESTDIR)$(docdir)
+	@# A configuration that is there is the owner's.
+	[ -e $(DESTDIR)$(sysconfdir)/forecastd/forecastd.yaml ] || \
+	  install -m 644 conf/forecastd.yaml $(DESTDIR)$(sysconfdir)/forecastd
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(bindir)/,forecastd forecast) \
+	  $(addprefix $(DESTDIR)$(libdir)/,libforecast.a libforecast.so libforecast.so.0 pkgconfig/libforecast.pc) \
+	  $(DESTDIR)$(includedir)/forecast.h $(DESTDIR)$(unitdir)/forecastd.service
+	rm -rf $(DESTDIR)$(docdir)
+	@echo "kept: $(DESTDIR)$(sysconfdir)/forecastd"
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo "make run        forecast this machine's metrics, live (RUN_SECONDS=n stops by itself)"
+	@echo "make test       unit, golden and scenario tests"
+	@echo "make check      the longer tests: warnings, sanitizers, the demonstration"
+	@echo "make bench      benchmarks (JSON=1 for JSON lines)"
+	@echo "make install    to PREFIX ($(PREFIX)) under DESTDIR; make uninstall takes it away"
+	@echo "make deps       install the Debian packages that are needed"
+	@echo "make goldens    make the golden files anew from real Keras"
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
