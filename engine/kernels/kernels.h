@@ -1,0 +1,56 @@
+/*
+ * Kernels: one step of a cell for given rows.
+ *
+ * A level is the same arithmetic for one instruction set. Every output is
+ *     bias, then + x[k] w[k][j] for k ascending, then + h[k] u[k][j] for k ascending,
+ * each term by a fused multiply-add, and every activation is the one polynomial of activations.h.
+ * Thus the result of a row depends neither on the number of rows, nor on its neighbours, nor on
+ * the level: all levels agree to the last bit.
+ *
+ * Any thread may call a kernel; it keeps nothing, allocates nothing and never blocks. Rows may hold
+ * NaN or infinities: they stay in their row.
+ */
+#ifndef ENGINE_KERNELS_H
+#define ENGINE_KERNELS_H
+
+#include <stddef.h>
+
+enum activation {
+	ACTIVATION_LINEAR,
+	ACTIVATION_TANH,
+	ACTIVATION_SIGMOID,
+	ACTIVATION_RELU,
+};
+
+enum {
+	KERNELS_ROWS = 4, /* rows that share one pass over the weights */
+};
+
+struct kernels {
+	const char *level; /* "reference" or "reference+fma"; for people */
+
+	/* y[r][j] = bias[j] + sum_k x[r][k] w[k][j].
+	 * x [rows x n_in], w [n_in x n_out] (Keras' kernel), bias [n_out], y [rows x n_out]; row-major. */
+	void (*dense)(int rows, int n_in, int n_out, const float *w, const float *bias, const float *x, float *y);
+
+	/* One step of Keras' LSTM (gates in the order i, f, c, o; sigmoid; tanh), the states in place:
+	 *     i = sigmoid(x Wi + h Ui + bi)      f = sigmoid(x Wf + h Uf + bf)
+	 *     g = tanh(x Wc + h Uc + bc)         o = sigmoid(x Wo + h Uo + bo)
+	 *     c' = f c + i g                     h' = o tanh(c')
+	 * x [rows x n_in], w [n_in x 4 hidden], u [hidden x 4 hidden], bias [4 hidden];
+	 * state[r] points to h [hidden] then c [hidden] of row r; y [rows x hidden] gets h'.
+	 * gates [KERNELS_ROWS x 4 hidden] is scratch. Source: Keras' LSTMCell, implementation 2. */
+	void (*lstm)(int rows, int n_in, int hidden, const float *w, const float *u, const float *bias, const float *x,
+	             float *const *state, float *y, float *gates);
+
+	/* x[i] = activation(x[i]), in place. */
+	void (*activate)(enum activation activation, size_t n, float *x);
+};
+
+/* The fastest level that this CPU has. The table is constant and lives for ever. */
+const struct kernels *kernels_choose(void);
+
+/* Every level that this CPU can run, the plain reference first; NULL past the end. */
+const struct kernels *kernels_at(int index);
+
+#endif

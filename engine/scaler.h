@@ -1,0 +1,38 @@
+/*
+ * A streaming scaler: mean and variance of each feature of one stream, from that stream alone.
+ *
+ * The first SCALER_MEMORY values count alike (Welford, 1962); then old ones are forgotten
+ * exponentially with that memory, so that a stream that changes is followed. Missing values (NaN)
+ * are passed over. One owner at a time; nothing is allocated: the owner provides the array.
+ */
+#ifndef ENGINE_SCALER_H
+#define ENGINE_SCALER_H
+
+#include <stdint.h>
+
+enum scaler_kind {
+	SCALER_STANDARD, /* (x - mean) / standard deviation, within SCALER_CLIP either way */
+	SCALER_NONE,     /* x */
+};
+
+enum { SCALER_MEMORY = 10000, SCALER_CLIP = 10 };
+
+/* Of one feature. Zeros are a feature of which nothing has been seen. */
+struct scaler {
+	double mean;
+	double variance; /* of the population */
+	uint64_t n;      /* values seen, missing ones not counted */
+};
+
+void scaler_update(struct scaler *scaler, double x);
+
+/* The unit of the scaled value: the standard deviation, or 1 where that is zero or not known. */
+double scaler_unit(enum scaler_kind kind, const struct scaler *scaler);
+
+/* The scaled value; 0 (the mean) for a missing one. */
+float scaler_scale(enum scaler_kind kind, const struct scaler *scaler, double x);
+
+/* The inverse of scaler_scale, without its clipping. */
+double scaler_unscale(enum scaler_kind kind, const struct scaler *scaler, double z);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * How the ticks of a stream become steps. Pure functions of the ticks' own times.
+ *
+ * irregular: every tick closes a step.
+ * every:     time is cut into intervals [k every, (k + 1) every); the last values within an interval are
+ *            its step, which closes when a tick of a later interval arrives; its time is the interval's
+ *            start. Empty intervals make no step; the next step is flagged as a gap.
+ */
+#ifndef ENGINE_TIME_POLICY_H
+#define ENGINE_TIME_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct time_policy_spec {
+	int64_t every; /* ns; 0 for irregular */
+};
+
+/* Of one stream. Zero-initialise. */
+struct time_policy {
+	bool started;
+	int64_t latest;   /* time of the latest tick taken */
+	int64_t open;     /* start of the interval that is open (every) */
+	bool gap;         /* the open interval comes after empty ones */
+};
+
+enum time_verdict {
+	TIME_LATE,     /* before the latest tick: not taken */
+	TIME_REPEATED, /* at the time of the latest tick: not taken */
+	TIME_JOINS,    /* taken; its values replace those of the open interval */
+	TIME_CLOSES,   /* taken; what was open before it is now a step, and its values open the next */
+	TIME_STEP,     /* taken; it is a step by itself */
+};
+
+/* Judges a tick at t and updates the policy unless the tick is refused. With TIME_CLOSES, *ret_t and *ret_gap tell of
+ * the step that closed; with TIME_STEP, of the tick's own. */
+enum time_verdict time_policy_take(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
+                                   int64_t *ret_t, bool *ret_gap);
+
+#endif
