@@ -1,0 +1,25 @@
+/*
+ * Baselines: what a network has to beat. Pure functions of a stream's history.
+ */
+#ifndef ENGINE_BASELINE_H
+#define ENGINE_BASELINE_H
+
+#include "engine/history.h"
+
+enum baseline {
+	BASELINE_LAST_VALUE,
+	BASELINE_SEASONAL, /* last value until a whole season is known */
+};
+
+/* What was known at `step` as the value of a feature h steps later (h >= 1): its last value; NaN while there was none. */
+double baseline_last_value(const struct history *history, uint64_t step, int feature);
+
+/* The latest value known at `step` that lies whole seasons of `period` steps before step + h; NaN where it was
+ * missing, is not held any more, or period is 0. */
+double baseline_seasonal(const struct history *history, uint64_t step, int feature, int h, int period);
+
+/* The value the given baseline forecasts. */
+double baseline_forecast(enum baseline baseline, const struct history *history, uint64_t step, int feature, int h,
+                         int period);
+
+#endif

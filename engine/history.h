@@ -1,0 +1,58 @@
+/*
+ * The closed steps of one stream, newest last: the queue of what its models have still to see, the
+ * past that re-priming replays, and the source of the windows for training.
+ *
+ * Steps are numbered from 1 as the stream lives. The ring holds the latest `kept` steps that its
+ * models have seen and up to HISTORY_PENDING that they have not. One owner (the stream's worker);
+ * memory is taken at new, none later.
+ */
+#ifndef ENGINE_HISTORY_H
+#define ENGINE_HISTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { HISTORY_PENDING = 64 };
+
+/* Flags of a step. */
+enum {
+	STEP_GAP = 1,     /* empty intervals or lost ticks lie before it */
+	STEP_IMPUTED = 2, /* at least one value was missing and is the one before */
+	STEP_RESET = 4,   /* the first step after a reset */
+};
+
+struct history {
+	int n_features;
+	int kept;         /* steps that are kept once seen */
+	int capacity;     /* kept + HISTORY_PENDING */
+	uint64_t n;       /* the newest step's number; 0: none yet */
+	uint64_t reset;   /* the latest step before the last reset; 0: never reset */
+	int64_t *t;       /* [capacity] ns */
+	double *values;   /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
+	uint64_t *missing; /* [capacity x words]: bit f is set where feature f was missing */
+	uint8_t *flags;   /* [capacity] */
+};
+
+/* NULL when memory is short. */
+struct history *history_new(int n_features, int kept);
+void history_free(struct history *history);
+
+/* Appends a step; values [n_features] with NaN for missing ones. */
+void history_append(struct history *history, int64_t t, const double *values, bool gap);
+
+/* The state begins anew with the next step. */
+void history_reset(struct history *history);
+
+/* The oldest step that is still held, 1 at least; above n when there is none. */
+uint64_t history_oldest(const struct history *history);
+
+/* What the ring holds of a step between oldest and n. */
+int64_t history_time(const struct history *history, uint64_t step);
+const double *history_values(const struct history *history, uint64_t step);
+uint8_t history_flags(const struct history *history, uint64_t step);
+bool history_missing(const struct history *history, uint64_t step, int feature);
+
+/* The value as it was observed: NaN where it was missing, or where the step is not held. */
+double history_observed(const struct history *history, uint64_t step, int feature);
+
+#endif
