@@ -1,0 +1,94 @@
+/*
+ * The forecaster: what one batch of one model does with the steps of its streams. The daemon's
+ * workers and a backtest run the same code.
+ *
+ * A batch has a fixed number of slots. A slot carries, for one stream: the network's state, the
+ * scalers of its features, the scores. An advance takes the ready slots given, one step each: scaler,
+ * gather, network (state in, state out), unscale, scores; slots not given keep all of theirs
+ * untouched. A forecast depends on the stream's steps, its resets, and the steps at which versions
+ * took over; on nothing else, to the last bit.
+ *
+ * Taking over: a new version is proposed; forecaster_prime then replays each slot's history under it,
+ * in slices, into states of its own, while the old version serves; a slot changes when its replay has caught
+ * up. Replay begins at the latest reset, at most `history` steps back, with the scalers as they stood at the step
+ * where it began, so what serves afterwards depends on that step alone, not on the slicing.
+ *
+ * One owner at a time. Only forecaster_new, _acquire and _propose take memory; advance and prime take none.
+ */
+#ifndef ENGINE_FORECASTER_H
+#define ENGINE_FORECASTER_H
+
+#include "engine/baseline.h"
+#include "engine/config.h"
+#include "engine/history.h"
+#include "engine/scores.h"
+#include "engine/version.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct forecaster;
+
+/* A slot's latest forecast; it and its arrays are the forecaster's and live until the slot's next step. */
+struct forecast {
+	int slot;
+	uint64_t step;
+	int64_t t;               /* ns; of the step */
+	uint64_t version;        /* that served; 0: none */
+	uint64_t primed;         /* steps in the state behind it, since zero */
+	bool from_network;       /* else from the baseline */
+	bool warming;            /* the state has seen fewer steps than burn_in */
+	enum baseline baseline;  /* the model's */
+	uint8_t step_flags;      /* STEP_* of the step */
+	const int64_t *times;    /* [horizon] target times, or NULL while the interval is not known */
+	const double *values;    /* [n_targets] observed at the step; NaN: missing */
+	const double *mean;      /* [horizon x n_targets]; NaN where nothing is known */
+	const struct score *scores; /* [n_scores] */
+	int n_scores;
+};
+
+/* A batch of model->batch_size slots, all free, without a version: it forecasts by the baseline until one
+ * takes over. class, model and kernels must outlive it. NULL when memory is short. */
+struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
+                                  const struct kernels *kernels);
+void forecaster_free(struct forecaster *forecaster);
+
+/* A free slot becomes a stream's, with a zero state and nothing forecast yet; the history must outlive its stay. */
+void forecaster_acquire(struct forecaster *forecaster, int slot, const struct history *history);
+void forecaster_release(struct forecaster *forecaster, int slot);
+
+/* Zeroes the slot's state; the caller has marked the history (history_reset) and has let the slot see all its steps. */
+void forecaster_reset(struct forecaster *forecaster, int slot);
+
+/* Steps of the slot's history that it has not seen. */
+uint64_t forecaster_pending(const struct forecaster *forecaster, int slot);
+/* The latest step that the slot has seen. */
+uint64_t forecaster_seen(const struct forecaster *forecaster, int slot);
+
+/* Advances n different slots, each with a pending step, by one step; their forecasts are then forecaster_latest. */
+void forecaster_advance(struct forecaster *forecaster, const int *slots, int n);
+
+/* The forecast made at the latest step that the slot has seen; NULL before the first. */
+const struct forecast *forecaster_latest(const struct forecaster *forecaster, int slot);
+
+/* The scalers of a slot as they stand, [n_features]; borrowed. */
+const struct scaler *forecaster_scalers(const struct forecaster *forecaster, int slot);
+
+/* Has a version take over, acquiring a reference. Returns 0; -1 when memory is short or another is still being taken over. */
+int forecaster_propose(struct forecaster *forecaster, struct version *version);
+bool forecaster_taking_over(const struct forecaster *forecaster);
+
+/* One slice of a takeover, at most one full advance's work. Returns true when it was the last one. */
+bool forecaster_prime(struct forecaster *forecaster);
+
+/* The number of the version that serves all slots, or 0. */
+uint64_t forecaster_version(const struct forecaster *forecaster);
+
+/* Steps at which a network's output was not finite: the baseline served, and the state began anew. */
+uint64_t forecaster_not_finite(const struct forecaster *forecaster);
+
+/* The layers of a model's network, its head among them: [horizon x n_targets] outputs. */
+struct network *forecaster_network(const struct config_model *model, struct error *err);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * A lane: one version's view of a batch. During a takeover a batch has two, the one that serves and the one
+ * that comes in; they share nothing but the histories. Part of the forecaster.
+ */
+#ifndef ENGINE_LANE_H
+#define ENGINE_LANE_H
+
+#include "engine/config.h"
+#include "engine/history.h"
+#include "engine/scaler.h"
+#include "engine/version.h"
+
+struct lane {
+	struct version *version; /* NULL: no network yet */
+	int n_features;
+	size_t state_size;       /* floats per slot; 0 without a version */
+	float *state;            /* [slots x state_size] */
+	struct scaler *scalers;  /* [slots x n_features] */
+	uint64_t *seen;          /* [slots] the latest step that the slot has taken in */
+	uint64_t *zero;          /* [slots] the step at which its state was zero: seen - zero steps are in it */
+};
+
+/* Acquires the version (NULL is fine). NULL when memory is short. */
+struct lane *lane_new(int slots, int n_features, struct version *version);
+void lane_free(struct lane *lane);
+
+/* The slot's state becomes zero, as of the given step. Scalers stay. */
+void lane_zero(struct lane *lane, int slot, uint64_t step);
+/* The slot forgets everything. */
+void lane_clear(struct lane *lane, int slot);
+
+float *lane_state(const struct lane *lane, int slot);
+struct scaler *lane_scalers(const struct lane *lane, int slot);
+
+/* Lets the scalers of a slot see a step; missing values are passed over. */
+void lane_update_scalers(struct lane *lane, int slot, const struct history *history, uint64_t step);
+
+/* The scaled inputs of a step under the slot's scalers: x [n_inputs]. */
+void lane_gather(const struct lane *lane, int slot, const struct history *history, uint64_t step,
+                 const struct config_model *model, float *x);
+
+#endif
