@@ -1,0 +1,35 @@
+/* The loss of a network, and of the baselines, on the forecasts of validation windows. Part of a training job. */
+#ifndef ENGINE_EVALUATION_H
+#define ENGINE_EVALUATION_H
+
+#include "engine/config.h"
+#include "engine/promotion.h"
+#include "engine/windows.h"
+
+/* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. Workspace. */
+struct chunk {
+	int rows, steps;  /* that fit */
+	float *x;         /* [steps x rows x n_inputs] */
+	float *answer;    /* [steps x rows x horizon x n_targets]: what the network should put out */
+	float *weight;    /* the same shape; 0 where there is no origin or no answer */
+	float *gradient;  /* the same shape */
+};
+
+int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, int steps);
+void chunk_fini(struct chunk *chunk);
+
+/* Fills the chunk with steps from..from + steps - 1 of the windows; rows whose window has ended are zero and weigh
+ * nothing. Returns the sum of the weights. */
+double chunk_fill(struct chunk *chunk, const struct config_model *model, const struct window *const *windows, int rows,
+                  int from, int steps);
+
+/* Mean losses of a network (NULL: NaN) over all origins of the windows; state and tape are scratch for `rows` rows. */
+double evaluation_network(const struct config_model *model, const struct kernels *kernels, struct chunk *chunk,
+                          struct tape *tape, float *state, const struct network *network,
+                          const struct window *const *windows, int n);
+
+/* The same for the baselines; NaN where there is no origin, and for seasonal where there is no period. */
+void evaluation_baselines(const struct config_model *model, const struct window *const *windows, int n,
+                          struct promotion_losses *losses);
+
+#endif
