@@ -1,0 +1,25 @@
+/* What a worker does in slices between its advances. Worker thread only. */
+#ifndef DAEMON_BACKGROUND_H
+#define DAEMON_BACKGROUND_H
+
+#include "daemon/records.h"
+#include "daemon/worker_internal.h"
+
+/* New tasks. */
+void background_version(struct worker *worker, const struct record_version *record);
+void background_collect(struct worker *worker, const struct record_windows *record);
+void background_repeat(struct worker *worker, const struct record_repeat *record);
+
+/* One bounded slice of each task. Returns whether any task can go on at once. */
+bool background_slice(struct worker *worker);
+
+/* How long the worker may sleep before a task can go on, ms; -1: for ever. */
+int background_timeout(const struct worker *worker);
+
+/* A stream is about to end: no task may stand in it. */
+void background_forget(struct worker *worker, struct stream *stream);
+
+/* Gives back what the tasks hold: the worker stops. */
+void background_abandon(struct worker *worker);
+
+#endif

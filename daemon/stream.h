@@ -1,0 +1,84 @@
+/*
+ * A stream and the places it has: what the bus makes, a worker then owns, and the bus takes back.
+ *
+ * A stream belongs to one worker for its life. The bus makes the struct whole (so that a shortage of memory is
+ * told to the sender), hands it over with RECORD_OPEN, and frees it after RECORD_ENDED has come back.
+ */
+#ifndef DAEMON_STREAM_H
+#define DAEMON_STREAM_H
+
+#include "engine/forecaster.h"
+#include "engine/series.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+/* A fixed number of slots of one model, on one worker. */
+struct batch {
+	int model;   /* index in the configuration */
+	int id;      /* counts from 0 within the model */
+	int worker;
+
+	/* Bus: which slots are free, as a stack. */
+	int *free_slots, n_free;
+
+	/* Worker, once it has been handed over. */
+	struct forecaster *forecaster;
+	struct stream **streams;      /* [slots]; NULL: free */
+	int *ready, n_ready;          /* slots with a step that they have not seen */
+	bool *is_ready;               /* [slots] */
+	struct version *next_version; /* to be proposed when the takeover under way is done; or NULL */
+	bool listed;                  /* among the worker's batches */
+};
+
+struct place {
+	struct batch *batch;
+	int slot;
+};
+
+/* When and from where the tick came that closed a step. */
+struct arrival {
+	uint32_t source;
+	uint64_t number;  /* position: (source, number) */
+	int64_t received; /* ns since 1970 UTC */
+};
+
+enum { STREAM_ARRIVALS = HISTORY_PENDING + 1 };
+
+struct stream {
+	/* Constant. */
+	char *name; /* NUL-terminated */
+	size_t name_length;
+	int class;
+	int worker;
+	uint32_t generation;
+	int n_places;
+	struct place *places; /* [n_places] one for each model of the class, in their order */
+
+	/* Bus. */
+	UT_hash_handle hh;
+
+	/* Worker. */
+	struct series *series;
+	struct arrival arrivals[STREAM_ARRIVALS]; /* by step modulo STREAM_ARRIVALS, from the latest step all models have seen on */
+	struct stream *worker_previous, *worker_next;
+
+	atomic_uint_fast64_t steps; /* closed; written by the worker, read by anyone */
+};
+
+/* Slots for `slots` streams, its forecaster serving the version (NULL: none yet). NULL when memory is short. */
+struct batch *batch_new(const struct config *config, int model, int id, int worker, const struct kernels *kernels,
+                        struct version *version);
+void batch_free(struct batch *batch);
+
+/* A stream without places. NULL when memory is short. */
+struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
+                          uint32_t generation, int n_places);
+void stream_free(struct stream *stream);
+
+/* Steps that the stream has and the slowest of its models has not seen. Worker only. */
+uint64_t stream_pending(const struct stream *stream);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * A worker: the thread that owns streams and their batches, advances them and emits their forecasts.
+ *
+ * Work-conserving: it takes what its ring holds, then advances what is ready, at once; while it is busy, ticks gather in
+ * the ring and slots in batches. Between two advances it does a bounded slice of each background task:
+ * re-priming under a new version, copying windows for training, sending last forecasts again.
+ */
+#ifndef DAEMON_WORKER_H
+#define DAEMON_WORKER_H
+
+#include "daemon/doorbell.h"
+#include "daemon/emit.h"
+#include "daemon/reasons.h"
+#include "daemon/ring.h"
+#include "engine/config.h"
+
+#include <stdint.h>
+
+struct worker;
+
+struct worker_setup {
+	const struct config *config;
+	int index;
+	uint64_t epoch;
+	const struct interest *interest;
+	struct doorbell *bus; /* rung when something is in the output ring */
+};
+
+/* Counters, a snapshot of them; each only grows. */
+struct worker_counters {
+	uint64_t ticks, steps, advances, forecasts, waits, not_finite, windows_left_out, repeats;
+	uint64_t refused[N_REASONS];
+};
+
+/* Starts the thread. NULL with the sentence in err. */
+struct worker *worker_start(const struct worker_setup *setup, struct error *err);
+/* Joins the thread, which has been sent RECORD_STOP and has said RECORD_STOPPED, and frees the worker. NULL is fine. */
+void worker_stop(struct worker *worker);
+
+/* The bus' ends of its rings. */
+struct ring *worker_input(struct worker *worker);
+struct ring *worker_output(struct worker *worker);
+/* Wakes it after something was put into its input. */
+void worker_wake(struct worker *worker);
+
+/* Any thread. */
+void worker_counters(const struct worker *worker, struct worker_counters *ret_counters);
+/* The most closed steps that any stream of the class has had on this worker. Any thread. */
+uint64_t worker_most_steps(const struct worker *worker, int class);
+
+#endif

@@ -1,0 +1,57 @@
+/* The insides of a worker, for worker.c and background.c. All of it belongs to the worker's thread but the atomics. */
+#ifndef DAEMON_WORKER_INTERNAL_H
+#define DAEMON_WORKER_INTERNAL_H
+
+#include "daemon/emit.h"
+#include "daemon/worker.h"
+#include "engine/windows.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* Copying one model's windows: where it stands. */
+struct collection {
+	struct windows *windows; /* NULL: nothing to do */
+	struct stream *stream;   /* whose windows are copied now; NULL: all done */
+	bool begun;              /* cursor stands in that stream */
+	struct windows_cursor cursor;
+};
+
+/* Sending last forecasts again: where it stands. */
+struct repeating {
+	bool active;
+	size_t n;
+	char prefix[EMITTER_MAX_TOPIC];
+	struct stream *stream; /* the next one */
+	double tokens;         /* forecasts that may be sent now */
+	int64_t filled;        /* when they were counted, ns */
+};
+
+struct worker {
+	const struct config *config;
+	struct doorbell bell, *bus;
+	struct ring *input, *output;
+	struct emitter *emitter;
+	pthread_t thread;
+	bool stopping;
+
+	struct batch **batches;
+	int n_batches, room;
+	int n_ready;             /* batches with ready slots */
+	struct stream *streams;  /* in order of opening */
+	struct collection *collections; /* [n_models] */
+	int n_collections;       /* that are under way */
+	struct repeating repeating;
+	int n_taking_over;       /* batches that change version */
+
+	time_t refused_second;   /* the second in which refused_told were told */
+	int refused_told;
+
+	atomic_uint_fast64_t ticks, steps, advances, not_finite, windows_left_out, repeats;
+	atomic_uint_fast64_t refused[N_REASONS];
+	atomic_uint_fast64_t *most_steps; /* [n_classes] */
+};
+
+#endif
