@@ -1,0 +1,67 @@
+/*
+ * The incoming side of the bus: ticks from PULL and SUB to the workers' rings. Bus thread only.
+ *
+ * Never blocks. When a worker's ring is full the tick that does not fit is parked, with the rest of its message,
+ * and nothing is read until it fits: senders then wait at their high-water marks. What was read is never dropped;
+ * what cannot be taken is refused with a reason, counted, and told in an event.
+ */
+#ifndef DAEMON_INGEST_H
+#define DAEMON_INGEST_H
+
+#include "daemon/placement.h"
+#include "daemon/publisher.h"
+#include "daemon/reasons.h"
+#include "daemon/streams.h"
+#include "daemon/worker.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ingest;
+
+struct ingest_setup {
+	const struct config *config;
+	struct worker **workers; /* [config->workers] */
+	struct streams *streams;
+	struct placement *placement;
+	struct publisher *publisher;
+};
+
+/* Opens the sockets: PULL bound, SUB connected, as configured. NULL with the sentence in err. */
+struct ingest *ingest_open(void *zmq, const struct ingest_setup *setup, struct error *err);
+void ingest_close(struct ingest *ingest);
+
+/* For polling; NULL where not configured. */
+void *ingest_ticks_socket(const struct ingest *ingest);
+void *ingest_subscribe_socket(const struct ingest *ingest);
+
+/* Takes a bounded number of messages. Returns whether there may be more. */
+bool ingest_read(struct ingest *ingest);
+/* Whether a tick is parked: then ingest_read tries it again, and reads nothing else. */
+bool ingest_parked(const struct ingest *ingest);
+
+/* Has the stream of the name end (or reset) behind the ticks that were taken. Returns 0; -1: no such stream; -2: the
+ * worker's ring has no room for a command now. */
+int ingest_end(struct ingest *ingest, const char *name);
+int ingest_reset(struct ingest *ingest, const char *name);
+
+/* A worker has let go of a stream: its slots are free again, and it is freed. */
+void ingest_ended(struct ingest *ingest, struct stream *stream);
+
+/* Puts a record into a worker's ring, using the room that ticks leave over; false when even that is full. */
+bool ingest_command(struct ingest *ingest, int worker, const void *record, size_t n);
+
+/* Counts a refused message or tick and tells of it. name may be NULL. */
+void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, size_t n);
+
+/* The latest tick time of a class, ns; INT64_MIN before any. */
+int64_t ingest_latest(const struct ingest *ingest, int class);
+
+struct ingest_counters {
+	uint64_t messages, bytes, ticks, parked;
+	uint64_t started, ended;
+	uint64_t refused[N_REASONS]; /* by the bus; the workers have their own */
+};
+const struct ingest_counters *ingest_counters(const struct ingest *ingest);
+
+#endif

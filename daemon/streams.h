@@ -1,0 +1,41 @@
+/*
+ * The table of streams by name, and what is remembered of ended ones. Bus thread only.
+ */
+#ifndef DAEMON_STREAMS_H
+#define DAEMON_STREAMS_H
+
+#include "daemon/stream.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct streams;
+
+/* NULL when memory is short. */
+struct streams *streams_new(const struct config *config);
+/* Frees the table and the streams in it. */
+void streams_free(struct streams *streams);
+
+struct stream *streams_find(const struct streams *streams, const char *name, size_t n);
+
+/* The first class whose pattern matches the name (NUL-terminated); -1: none. */
+int streams_class_of(const struct streams *streams, const char *name);
+
+/* The generation of a stream that begins now: above that of any ended stream of the name. */
+uint32_t streams_generation(const struct streams *streams, const char *name, size_t n);
+
+/* Takes the stream over. */
+void streams_add(struct streams *streams, struct stream *stream);
+/* Gives it up, and remembers its generation: of as many ended names as there may be streams, the oldest
+ * forgotten first (a later stream of a forgotten name still gets a higher generation). */
+void streams_remove(struct streams *streams, struct stream *stream);
+
+int64_t streams_count(const struct streams *streams);
+int64_t streams_count_of(const struct streams *streams, int class);
+
+/* The first of the streams in order of name that begin with prefix and come after `after` ("" for all): up to most of them into
+ * ret_streams [2 * most + 1]. Returns their number; *ret_more says whether there are further ones. */
+int streams_page(const struct streams *streams, const char *prefix, const char *after, int most,
+                 const struct stream **ret_streams, bool *ret_more);
+
+#endif

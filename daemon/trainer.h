@@ -1,0 +1,49 @@
+/*
+ * The trainer: one thread that runs training jobs, one after another, below the ticks' priority, on copies. It
+ * owns a job from trainer_submit until it comes back through trainer_output.
+ */
+#ifndef DAEMON_TRAINER_H
+#define DAEMON_TRAINER_H
+
+#include "daemon/doorbell.h"
+#include "daemon/ring.h"
+#include "engine/training.h"
+#include "engine/version.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct training_job {
+	int model;
+	struct version *champion;   /* with a reference; NULL: none */
+	struct windows **sets;      /* [n_sets] */
+	int n_sets;
+
+	/* The trainer writes, anyone reads. */
+	atomic_int epoch;           /* that is done */
+
+	/* When it has come back. */
+	bool failed;                /* err says why, the outcome is empty */
+	struct training_outcome outcome;
+	struct error err;
+	double seconds;             /* that it took */
+};
+
+/* Sets with room for n_sets; NULL when memory is short. */
+struct training_job *training_job_new(int model, int n_sets);
+void training_job_free(struct training_job *job);
+
+struct trainer;
+
+/* bus: rung when a job comes back. NULL with the sentence in err. */
+struct trainer *trainer_start(const struct config *config, struct doorbell *bus, struct error *err);
+/* Stops the job under way at its next optimiser step, joins the thread, frees all jobs. NULL is fine. */
+void trainer_stop(struct trainer *trainer);
+
+/* Bus: hands a job over. The queue has room for one job of every model, and there is never more than one. */
+void trainer_submit(struct trainer *trainer, struct training_job *job);
+/* Bus: a job that came back, or NULL. */
+struct training_job *trainer_take(struct trainer *trainer);
+
+#endif
