@@ -69,7 +69,8 @@ void network_forward(const struct network *network, const struct kernels *kernel
  * back-propagation needs. Results agree with network_forward up to rounding. Truncated
  * back-propagation through time is a run of chunks: forward and backward over `steps` steps, the
  * state carried into the next chunk, no gradient across the border.
- * A tape belongs to one thread at a time.
+ * A tape belongs to one thread at a time, and runs on it alone: OpenBLAS is set to one thread, for the
+ * whole process, when a tape is made.
  */
 struct tape;
 
