@@ -217,7 +217,7 @@ static void *run(void *context) {
 	while (!atomic_load_explicit(&bus->stop_requested, memory_order_acquire)) {
 		wait_for_work(bus, busy);
 		busy = serve_once(bus);
-		busy |= ingest_read(bus->ingest) && !ingest_parked(bus->ingest);
+		busy |= ingest_read(bus->ingest);
 	}
 	service_stopping();
 	drain(bus);

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <zmq.h>
 
-/* Messages taken in one go: bounds how long outputs and control wait. */
-enum { READ_MOST = 256 };
+/* Messages begun, and ticks looked at, in one go: bounds how long outputs and control wait. */
+enum { READ_MESSAGES = 1024, READ_TICKS = 8192 };
 
 /* Room in a worker's ring that ticks leave to commands. */
 enum { COMMAND_SPARE = 16 * 1024 };
@@ -35,6 +35,7 @@ struct ingest {
 	struct wire_ticks ticks;
 	struct wire_tick tick;
 	bool parked;                 /* tick is decoded and does not fit */
+	int budget;                  /* ticks that may still be looked at in this go */
 
 	bool *touched;               /* [workers] to be woken */
 	double *values;              /* [most features] of a tick, in order */
@@ -300,9 +301,9 @@ static void wake_touched(struct ingest *ingest) {
 	}
 }
 
-/* Goes on with the message at hand. Returns false when a tick of it is parked. */
+/* Goes on with the message at hand. Returns whether it is done: not when a tick of it is parked, or the go is over. */
 static bool work_off(struct ingest *ingest) {
-	while (ingest->open) {
+	while (ingest->open && ingest->budget-- > 0) {
 		enum reason reason = REASON_NONE;
 		int got = ingest->parked ? 1 : wire_ticks_next(&ingest->ticks, &ingest->tick, &reason);
 		if (got == 0) {
@@ -371,22 +372,17 @@ static bool open_message(struct ingest *ingest, int source) {
 }
 
 bool ingest_read(struct ingest *ingest) {
-	if (!work_off(ingest))
-		return false;
+	ingest->budget = READ_TICKS;
 	int idle = 0;
-	for (int taken = 0; taken < READ_MOST && idle < N_SOURCES;) {
-		int source = ingest->next;
-		ingest->next = (ingest->next + 1) % N_SOURCES;
-		if (!open_message(ingest, source)) {
-			idle++;
-			continue;
-		}
-		idle = 0;
-		taken++;
+	for (int taken = 0; taken < READ_MESSAGES && idle < N_SOURCES;) {
 		if (!work_off(ingest))
-			return false;
+			return !ingest->parked;
+		bool opened = open_message(ingest, ingest->next);
+		ingest->next = (ingest->next + 1) % N_SOURCES;
+		idle = opened ? 0 : idle + 1;
+		taken += opened;
 	}
-	return idle < N_SOURCES;
+	return idle < N_SOURCES || ingest->open;
 }
 
 bool ingest_parked(const struct ingest *ingest) {

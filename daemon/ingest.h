@@ -35,7 +35,7 @@ void ingest_close(struct ingest *ingest);
 void *ingest_ticks_socket(const struct ingest *ingest);
 void *ingest_subscribe_socket(const struct ingest *ingest);
 
-/* Takes a bounded number of messages. Returns whether there may be more. */
+/* Takes a bounded number of messages and ticks. Returns whether there may be more that can be taken now. */
 bool ingest_read(struct ingest *ingest);
 /* Whether a tick is parked: then ingest_read tries it again, and reads nothing else. */
 bool ingest_parked(const struct ingest *ingest);
