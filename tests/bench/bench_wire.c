@@ -2,39 +2,18 @@
  * How fast one core reads ticks and writes forecasts. Prints a table, or JSON lines with JSON=1 in the environment.
  */
 #include "daemon/wire.h"
+#include "tests/support/bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { N_TICKS = 1000, N_FEATURES = 8, RUNS = 5 };
-static const double SECONDS = 0.2; /* of one run; the best of them counts */
+enum { N_TICKS = 1000, N_FEATURES = 8 };
 
-static double now(void)
+/* Calls run, which does some things and returns how many. */
+static void report(const char *what, size_t (*run)(void *))
 {
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* Calls run, which does some things and returns how many, and reports the best rate. */
-static void report(const char *what, size_t (*run)(void))
-{
-	double best = 0;
-	for (int i = 0; i < RUNS; i++) {
-		double start = now(), elapsed;
-		size_t n = 0;
-		do {
-			n += run();
-			elapsed = now() - start;
-		} while (elapsed < SECONDS);
-		best = (double)n / elapsed > best ? (double)n / elapsed : best;
-	}
-	if (getenv("JSON"))
-		printf("{\"bench\": \"wire\", \"what\": \"%s\", \"per_second\": %.0f}\n", what, best);
-	else
-		printf("%-44s %10.0f /s\n", what, best);
+	bench_row("wire", "per_second", bench_rate(run, NULL), "\"what\": \"%s\"", what);
 }
 
 static struct wire_bundle bundle;
@@ -54,8 +33,9 @@ static void fill_bundle(void)
 	}
 }
 
-static size_t read_ticks(void)
+static size_t read_ticks(void *context)
 {
+	(void)context;
 	static struct wire_tick tick;
 	struct wire_ticks ticks;
 	enum reason reason;
@@ -72,8 +52,9 @@ static size_t read_ticks(void)
 	return n;
 }
 
-static size_t write_ticks(void)
+static size_t write_ticks(void *context)
 {
+	(void)context;
 	wire_bundle_clear(&bundle);
 	fill_bundle();
 	return N_TICKS;
@@ -91,8 +72,9 @@ static struct wire_forecast forecast = {
 };
 static char buffer[2048];
 
-static size_t write_forecasts(void)
+static size_t write_forecasts(void *context)
 {
+	(void)context;
 	for (int i = 0; i < N_TICKS; i++) {
 		forecast.step++;
 		sum += (double)wire_forecast_encode(&forecast, buffer, sizeof(buffer));
@@ -100,8 +82,9 @@ static size_t write_forecasts(void)
 	return N_TICKS;
 }
 
-static size_t read_forecasts(void)
+static size_t read_forecasts(void *context)
 {
+	(void)context;
 	static struct wire_arena arena;
 	struct wire_forecast read;
 	for (int i = 0; i < N_TICKS; i++) {
