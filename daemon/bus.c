@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -30,7 +31,9 @@ enum { PARKED_WAIT_MS = 1, POLL_MS = 100 };
 static const int64_t drain_ns = 500000000;
 enum { LINGER_MS = 1000 };
 
-enum { N_MONITORS = 2 };
+/* The sockets whose disconnections are watched. */
+enum { N_MONITORS = 5 };
+static const char *const monitored[N_MONITORS] = {"ticks", "subscribe", "forecasts", "forecasts_json", "control"};
 
 struct bus {
 	const struct config *config;
@@ -48,7 +51,7 @@ struct bus {
 	struct ingest *ingest;
 	struct learning *learning;
 	struct control *control;
-	void *monitors[N_MONITORS]; /* of the sockets that ticks come in by */
+	void *monitors[N_MONITORS];
 	uint64_t disconnects;
 	int64_t polled;          /* when models were looked at, monotonic ns */
 	int64_t status_told;
@@ -121,7 +124,6 @@ static void take_subscriptions(struct bus *bus) {
 
 /* ZeroMQ tells of a peer that sent too much, or nonsense, only by its disconnection. */
 static void take_monitor(struct bus *bus, int monitor) {
-	static const char *const names[N_MONITORS] = {"ticks", "subscribe"};
 	zmq_msg_t event, endpoint;
 	for (;;) {
 		zmq_msg_init(&event);
@@ -130,8 +132,9 @@ static void take_monitor(struct bus *bus, int monitor) {
 		           zmq_msg_recv(&endpoint, bus->monitors[monitor], ZMQ_DONTWAIT) >= 0;
 		if (got) {
 			bus->disconnects++;
-			publisher_event(bus->publisher, "disconnected", names[monitor], NULL, "a peer of %s has disconnected",
-			                names[monitor]);
+			publisher_event(bus->publisher, "disconnected", monitored[monitor],
+			                json_pack("{s:s, s:I}", "socket", monitored[monitor], "total", (json_int_t)bus->disconnects),
+			                "a peer of %s has disconnected", monitored[monitor]);
 		}
 		zmq_msg_close(&event);
 		zmq_msg_close(&endpoint);
@@ -163,6 +166,9 @@ static void wait_for_work(struct bus *bus, bool busy) {
 	                         publisher_json_socket(bus->publisher),
 	                         bus->monitors[0],
 	                         bus->monitors[1],
+	                         bus->monitors[2],
+	                         bus->monitors[3],
+	                         bus->monitors[4],
 	                         parked ? NULL : ingest_ticks_socket(bus->ingest),
 	                         parked ? NULL : ingest_subscribe_socket(bus->ingest)};
 	enum { N_SOCKETS = sizeof sockets / sizeof *sockets };
@@ -233,15 +239,24 @@ static void *run(void *context) {
 /* ---- start and stop ------------------------------------------------------------------------- */
 
 static int open_monitor(struct bus *bus, int monitor, void *socket, struct error *err) {
-	static const char *const addresses[N_MONITORS] = {"inproc://monitor-ticks", "inproc://monitor-subscribe"};
+	char address[64];
+	snprintf(address, sizeof address, "inproc://monitor-%s", monitored[monitor]);
 	if (socket == NULL)
 		return 0;
-	int hwm = 1000;
-	if (zmq_socket_monitor(socket, addresses[monitor], ZMQ_EVENT_DISCONNECTED) != 0 ||
+	if (zmq_socket_monitor(socket, address, ZMQ_EVENT_DISCONNECTED) != 0 ||
 	    (bus->monitors[monitor] = zmq_socket(bus->zmq, ZMQ_PAIR)) == NULL ||
-	    zmq_setsockopt(bus->monitors[monitor], ZMQ_RCVHWM, &hwm, sizeof hwm) != 0 ||
-	    zmq_connect(bus->monitors[monitor], addresses[monitor]) != 0)
-		return error_set(err, "bus: cannot watch a socket: %s", zmq_strerror(errno));
+	    zmq_connect(bus->monitors[monitor], address) != 0)
+		return error_set(err, "bus: cannot watch %s: %s", monitored[monitor], zmq_strerror(errno));
+	return 0;
+}
+
+static int open_monitors(struct bus *bus, struct error *err) {
+	void *const sockets[N_MONITORS] = {ingest_ticks_socket(bus->ingest), ingest_subscribe_socket(bus->ingest),
+	                                   publisher_socket(bus->publisher), publisher_json_socket(bus->publisher),
+	                                   control_socket(bus->control)};
+	for (int m = 0; m < N_MONITORS; m++)
+		if (open_monitor(bus, m, sockets[m], err) != 0)
+			return -1;
 	return 0;
 }
 
@@ -269,8 +284,7 @@ static int open_all(struct bus *bus, struct error *err) {
 		return -1;
 	const struct ingest_setup ingest = {config, bus->workers, bus->streams, bus->placement, bus->publisher};
 	bus->ingest = ingest_open(bus->zmq, &ingest, err);
-	if (bus->ingest == NULL || open_monitor(bus, 0, ingest_ticks_socket(bus->ingest), err) != 0 ||
-	    open_monitor(bus, 1, ingest_subscribe_socket(bus->ingest), err) != 0)
+	if (bus->ingest == NULL)
 		return -1;
 	const struct learning_setup learning = {.config = config,
 	                                        .kernels = bus->kernels,
@@ -294,7 +308,7 @@ static int open_all(struct bus *bus, struct error *err) {
 	                                      .stop = stop_asked,
 	                                      .context = bus};
 	bus->control = control_open(bus->zmq, &control, err);
-	return bus->control != NULL ? 0 : -1;
+	return bus->control != NULL ? open_monitors(bus, err) : -1;
 }
 
 static void bus_free(struct bus *bus) {

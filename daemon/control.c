@@ -173,7 +173,7 @@ static json_t *do_streams(struct control *control, const json_t *request) {
 	const char *after = json_string_value(json_object_get(request, "after"));
 	const json_t *limit_value = json_object_get(request, "limit");
 	json_int_t limit = limit_value != NULL ? json_integer_value(limit_value) : PAGE_MOST;
-	if (limit < 1 || limit > PAGE_MOST)
+	if (limit < 1 || limit > PAGE_MOST) /* also where it is no integer */
 		return failure("argument", "limit is an integer from 1 to 1000");
 	const struct stream **page = calloc(2 * (size_t)limit + 1, sizeof(struct stream *));
 	if (page == NULL)
@@ -200,7 +200,7 @@ static json_t *do_retrain(struct control *control, const json_t *request) {
 	const char *model = json_string_value(json_object_get(request, "model"));
 	if (model == NULL)
 		return failure("argument", "retrain needs a model");
-	return learning_retrain(control->setup.learning, model) == 0 ? success() : failure("unknown", "no such model");
+	return learning_retrain(control->setup.learning, model) == 0 ? success() : failure("unknown_model", "no such model");
 }
 
 static json_t *on_stream(struct control *control, const json_t *request, int (*command)(struct ingest *, const char *)) {
@@ -209,7 +209,7 @@ static json_t *on_stream(struct control *control, const json_t *request, int (*c
 		return failure("argument", "the command needs a stream");
 	switch (command(control->setup.ingest, stream)) {
 	case 0: return success();
-	case -1: return failure("unknown", "no such stream");
+	case -1: return failure("unknown_stream", "no such stream");
 	default: return failure("busy", "the stream's worker is behind: try again");
 	}
 }
@@ -245,7 +245,7 @@ static json_t *answer(struct control *control, const json_t *request) {
 	for (size_t c = 0; c < sizeof commands / sizeof *commands; c++)
 		if (strcmp(commands[c].name, cmd) == 0)
 			return commands[c].answer(control, request);
-	return failure("unknown", "no such command");
+	return failure("unknown_command", "no such command");
 }
 
 /* ---- the socket ----------------------------------------------------------------------------- */

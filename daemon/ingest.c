@@ -148,8 +148,8 @@ void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, 
 	json_t *fields = json_object();
 	json_object_set_new(fields, "reason", json_string(reason_name(reason)));
 	json_t *stream = n > 0 ? json_stringn(name, n) : NULL; /* NULL as well where it is not UTF-8 */
-	if (stream != NULL)
-		json_object_set_new(fields, "stream", stream);
+	json_object_set_new(fields, "stream", stream != NULL ? stream : json_string(""));
+	json_object_set_new(fields, "total", json_integer((json_int_t)ingest->counters.refused[reason]));
 	publisher_event(ingest->setup.publisher, "refused", reason_name(reason), fields, "%s", reason_sentence(reason));
 }
 
@@ -419,7 +419,8 @@ int ingest_end(struct ingest *ingest, const char *name) {
 void ingest_ended(struct ingest *ingest, struct stream *stream) {
 	ingest->counters.ended++;
 	publisher_event(ingest->setup.publisher, "ended", stream->name,
-	                json_pack("{s:s, s:i, s:I}", "stream", stream->name, "generation", (int)stream->generation, "steps",
+	                json_pack("{s:s, s:s, s:i, s:I}", "stream", stream->name, "class",
+	                          ingest->setup.config->classes[stream->class].name, "generation", (int)stream->generation, "steps",
 	                          (json_int_t)atomic_load_explicit(&stream->steps, memory_order_relaxed)),
 	                "stream %s has ended", stream->name);
 	placement_release(ingest->setup.placement, stream);

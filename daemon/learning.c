@@ -235,6 +235,12 @@ void learning_collected(struct learning *learning, const struct record_windows *
 	struct version *champion = placement_version(learning->setup.placement, m);
 	model->job->champion = champion != NULL ? version_acquire(champion) : NULL;
 	model->stage = STAGE_TRAINING;
+	int windows = 0;
+	for (int s = 0; s < model->job->n_sets; s++)
+		windows += windows_count(model->job->sets[s]);
+	const char *name = learning->setup.config->models[m].name;
+	publisher_event(learning->setup.publisher, "training", name, json_pack("{s:s, s:i}", "model", name, "windows", windows),
+	                "model %s: training begins on %d windows", name, windows);
 	trainer_submit(learning->setup.trainer, model->job);
 }
 
@@ -266,21 +272,20 @@ static void explain(struct learning *learning, int m) {
 	const struct promotion_losses *losses = &model->outcome.losses;
 	const char *name = learning->setup.config->models[m].name;
 	struct version *version = placement_version(learning->setup.placement, m);
-	if (model->promotion == PROMOTION_PROMOTE) {
-		snprintf(model->reason, sizeof model->reason,
-		         "version %llu serves: loss %.4g on unseen steps, against %.4g of the baseline%s",
-		         (unsigned long long)version_number(version), losses->challenger, promotion_baseline(losses),
-		         isnan(losses->champion) ? "" : " and more of the version before");
-	} else if (model->promotion == PROMOTION_NO_WINDOWS || model->promotion == PROMOTION_NOT_FINITE) {
-		snprintf(model->reason, sizeof model->reason, "%s still serves: of the challenger, %s",
-		         version != NULL ? "the version before" : "the baseline", promotion_sentence(model->promotion));
-	} else {
-		snprintf(model->reason, sizeof model->reason,
-		         "%s still serves: the challenger's loss on unseen steps is %.4g, the baseline's %.4g%s",
-		         version != NULL ? "the version before" : "the baseline", losses->challenger,
-		         promotion_baseline(losses),
-		         model->promotion == PROMOTION_CHAMPION ? ", and the champion's is no worse" : "");
-	}
+	const char *serves = version != NULL ? "the version before" : "the baseline";
+	char champion[64] = "";
+	if (!isnan(losses->champion))
+		snprintf(champion, sizeof champion, ", %.4g of the version before", losses->champion);
+	if (model->promotion == PROMOTION_PROMOTE)
+		snprintf(model->reason, sizeof model->reason, "version %llu serves: its loss on unseen steps is %.4g, against %.4g of "
+		         "the baseline%s", (unsigned long long)version_number(version), losses->challenger,
+		         promotion_baseline(losses), champion);
+	else if (model->promotion == PROMOTION_NO_WINDOWS || model->promotion == PROMOTION_NOT_FINITE)
+		snprintf(model->reason, sizeof model->reason, "%s still serves: of the challenger, %s", serves,
+		         promotion_sentence(model->promotion));
+	else
+		snprintf(model->reason, sizeof model->reason, "%s still serves: the challenger's loss on unseen steps is %.4g, "
+		         "against %.4g of the baseline%s", serves, losses->challenger, promotion_baseline(losses), champion);
 	log_info("model %s: %s (%d windows, %.1f s)", name, model->reason, model->outcome.n_training, model->seconds);
 	json_t *fields = describe_outcome(model);
 	json_object_set_new(fields, "model", json_string(name));

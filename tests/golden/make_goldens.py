@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/*.json, what real Keras gives, for tests/golden/test_keras.c.
 
-    pip install "keras>=3" tensorflow-cpu
+    make goldens, or: pip install -r tests/golden/requirements.txt
     KERAS_BACKEND=tensorflow python tests/golden/make_goldens.py
 
 Every case holds a chain of layers, its parameters in Keras' order and layout, flat, and calls on it. Sequences
