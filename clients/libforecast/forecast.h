@@ -1,0 +1,216 @@
+/*
+ * libforecast: the C client of forecastd. This header is the whole contract.
+ *
+ * Three kinds of handles, each with its own connection: a feed sends ticks, a subscription receives
+ * forecasts and events, a control asks and commands. They share nothing: a handle may be used by one
+ * thread at a time, different handles by different threads at once. After fork() the child must not
+ * touch handles of its parent. No function installs signal handlers, starts processes or writes to
+ * stdout or stderr. Opening never waits for the daemon: connections come up, and come back, by themselves.
+ *
+ * Functions return 0 (or a count) when they succeed and one of the negative codes below when they fail;
+ * forecast_error_text() then has the sentence. Results through ret_... are untouched on failure.
+ * Names and texts are UTF-8. Times are int64 nanoseconds since 1970 UTC. A missing value is NaN.
+ * A timeout is in milliseconds: 0 does not wait, a negative one waits for ever. Every wait ends with
+ * FORECAST_ERROR_INTERRUPTED when a signal handler ran in the waiting thread.
+ *
+ * Later versions add functions, codes, and members at the end of structures that the library hands
+ * out; they change nothing that is here within one major version.
+ */
+#ifndef FORECAST_H
+#define FORECAST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define FORECAST_API __attribute__((visibility("default")))
+#else
+#define FORECAST_API
+#endif
+
+#define FORECAST_VERSION_MAJOR 0
+#define FORECAST_VERSION_MINOR 1
+#define FORECAST_VERSION_PATCH 0
+
+#define FORECAST_DEFAULT_TICKS     "tcp://127.0.0.1:7701"
+#define FORECAST_DEFAULT_FORECASTS "tcp://127.0.0.1:7702"
+#define FORECAST_DEFAULT_CONTROL   "tcp://127.0.0.1:7703"
+
+enum {
+	FORECAST_OK = 0,
+	FORECAST_ERROR_ARGUMENT = -1, /* a bug of the caller: a name, a count, an endpoint that cannot be */
+	FORECAST_ERROR_MEMORY = -2,
+	FORECAST_ERROR_TIMEOUT = -3,     /* the time is up; nothing was sent or received */
+	FORECAST_ERROR_INTERRUPTED = -4, /* a signal; nothing was sent or received, calling again is fine */
+	FORECAST_ERROR_NETWORK = -5,     /* ZeroMQ or the system refused */
+	FORECAST_ERROR_MESSAGE = -6,     /* the other side sent what is not the protocol; the handle goes on */
+	FORECAST_ERROR_PROTOCOL = -7,    /* the daemon speaks another version of the protocol */
+	FORECAST_ERROR_REFUSED = -8      /* the daemon answered that it will not; its sentence is the error text */
+};
+
+/* The version of the library that runs, "0.1.0". */
+FORECAST_API const char *forecast_version(void);
+
+/* One sentence on the last failure of a call from this thread; valid until its next failure. "" before any. */
+FORECAST_API const char *forecast_error_text(void);
+
+/* What a code means in general, "timeout"; never NULL. */
+FORECAST_API const char *forecast_error_name(int code);
+
+/* ---- sending ticks ------------------------------------------------------------------------ */
+
+struct forecast_feed;
+
+/* Opens a feed to an endpoint of ticks, e.g. FORECAST_DEFAULT_TICKS (NULL means that one). At most
+ * high_water_mark messages (0: 1000) wait on this side; then sending waits, which is how a busy daemon
+ * slows its senders down: nothing is dropped. */
+FORECAST_API int forecast_feed_open(const char *endpoint, int high_water_mark, struct forecast_feed **ret_feed);
+
+/* Waits until a connection stands. FORECAST_ERROR_TIMEOUT when there is none by then. Need not be
+ * called: ticks sent before wait in the queue. */
+FORECAST_API int forecast_feed_wait(struct forecast_feed *feed, int timeout_ms);
+
+/* Sends one tick: n_values values (at most 1024) in the order of the class' features. Waits up to
+ * timeout_ms while the queue is full. A sent tick was queued; the daemon takes, counts and, where
+ * something is wrong with it, refuses it later. */
+FORECAST_API int forecast_feed_send(struct forecast_feed *feed, const char *stream, int64_t t, const double *values,
+                                    int n_values, int timeout_ms);
+
+/* The same with each value under its feature's name; features that are not named are missing. */
+FORECAST_API int forecast_feed_send_named(struct forecast_feed *feed, const char *stream, int64_t t,
+                                          const char *const *names, const double *values, int n_values,
+                                          int timeout_ms);
+
+/* Adds a tick to the bundle, which goes out as one message with forecast_feed_flush: far cheaper per
+ * tick. Nothing is sent before that. Returns the ticks now in the bundle. Flush in time: a bundle that
+ * would grow over 1 MiB is refused with FORECAST_ERROR_ARGUMENT (and stays as it was). */
+FORECAST_API int forecast_feed_add(struct forecast_feed *feed, const char *stream, int64_t t, const double *values,
+                                   int n_values);
+
+/* Sends the bundle, if it has ticks, and empties it. When it fails the bundle stays, to be flushed again. */
+FORECAST_API int forecast_feed_flush(struct forecast_feed *feed, int timeout_ms);
+
+/* Closes *feed (NULL is fine) and clears the pointer. Ticks that wait in the queue are sent for up to
+ * linger_ms; a bundle that was not flushed is dropped. FORECAST_ERROR_TIMEOUT says that the time ran
+ * out with ticks unsent. Signals do not shorten it. */
+FORECAST_API int forecast_feed_close(struct forecast_feed **feed, int linger_ms);
+
+/* ---- receiving forecasts and events ------------------------------------------------------- */
+
+enum forecast_source { FORECAST_SOURCE_NETWORK = 0, FORECAST_SOURCE_BASELINE = 1 };
+enum forecast_baseline { FORECAST_BASELINE_LAST_VALUE = 0, FORECAST_BASELINE_SEASONAL = 1 };
+
+enum {
+	FORECAST_FLAG_GAP = 1,     /* ticks are missing before this step */
+	FORECAST_FLAG_MISSING = 2, /* a feature of this step was missing; its last value stood in */
+	FORECAST_FLAG_WARMING = 4, /* the state has seen fewer steps than the model's burn_in */
+	FORECAST_FLAG_LAST = 8     /* sent again because somebody subscribed */
+};
+
+/* Running errors of this stream's forecasts h steps ahead whose answers have arrived: mean absolute
+ * errors over targets in units of each target's standard deviation. NaN: not known. */
+struct forecast_score {
+	int h;
+	uint64_t n; /* answers */
+	double mae, mae_last_value, mae_seasonal;
+};
+
+struct forecast {
+	const char *stream, *model;
+	uint64_t version;         /* of the model; 0 before the first trained one */
+	uint64_t epoch;           /* grows with each start of the daemon */
+	uint32_t generation;      /* grows when an ended stream begins again */
+	uint32_t position_source; /* position: (source, number) of the tick that this is the forecast after */
+	uint64_t position;
+	uint64_t step;   /* the count of the stream's closed ticks; deduplicate by generation and step */
+	uint64_t primed; /* steps that the state behind this forecast has seen */
+	int64_t t;       /* of the tick */
+	int horizon, n_targets, n_scores;
+	const int64_t *times;                /* [horizon] of the forecasts, or NULL while the interval is not known */
+	const char *const *targets;          /* [n_targets] names */
+	const double *values;                /* [n_targets] the targets at t; NaN: missing */
+	const double *mean;                  /* [horizon x n_targets], row-major */
+	const struct forecast_score *scores; /* [n_scores] */
+	unsigned flags;                      /* FORECAST_FLAG_... */
+	enum forecast_source source;         /* what made it */
+	enum forecast_baseline baseline;     /* which baseline serves, or would serve */
+	int64_t received, sent;              /* tick taken by the daemon, forecast handed out */
+};
+
+struct forecast_event {
+	const char *kind; /* "started", "refused", "promoted", ... */
+	const char *json; /* the whole event */
+};
+
+/* Exactly one of the pointers is set. Both structures belong to the subscription. */
+struct forecast_message {
+	const struct forecast *forecast;
+	const struct forecast_event *event;
+};
+
+struct forecast_subscription;
+
+/* Opens a subscription to an endpoint of forecasts (NULL: FORECAST_DEFAULT_FORECASTS). At most
+ * high_water_mark messages (0: 1000) wait on this side; more are lost, as a gap in steps shows. */
+FORECAST_API int forecast_subscription_open(const char *endpoint, int high_water_mark,
+                                            struct forecast_subscription **ret_subscription);
+
+/* Subscribes to forecasts as single messages, of one model (NULL: every) and one stream (NULL: every;
+ * a '*' at the end: every name that begins so). The daemon sends the last forecast of each again at
+ * once, flagged FORECAST_FLAG_LAST. With a stream but no model, the library takes in all and drops the rest. */
+FORECAST_API int forecast_subscription_forecasts(struct forecast_subscription *subscription, const char *model,
+                                                 const char *stream);
+
+/* Subscribes to the bundles of one model (NULL: every): the same forecasts, cheaper at high rates. */
+FORECAST_API int forecast_subscription_bundles(struct forecast_subscription *subscription, const char *model);
+
+/* Subscribes to events of one kind (NULL: every). */
+FORECAST_API int forecast_subscription_events(struct forecast_subscription *subscription, const char *kind);
+
+/* Gives the next forecast or event; bundles come apart here. What ret_message points to is valid until
+ * the next call with this subscription. */
+FORECAST_API int forecast_subscription_next(struct forecast_subscription *subscription, int timeout_ms,
+                                            struct forecast_message *ret_message);
+
+/* The forecast or event that came last, as the daemon sent it, in JSON (no newline; NaN is null). Valid
+ * until the next call with this subscription. */
+FORECAST_API int forecast_subscription_json(struct forecast_subscription *subscription, const char **ret_json);
+
+/* Closes *subscription (NULL is fine) and clears the pointer. */
+FORECAST_API void forecast_subscription_close(struct forecast_subscription **subscription);
+
+/* ---- control ------------------------------------------------------------------------------ */
+
+struct forecast_control;
+
+/* Opens control (NULL: FORECAST_DEFAULT_CONTROL). */
+FORECAST_API int forecast_control_open(const char *endpoint, struct forecast_control **ret_control);
+
+/* Asks: request is the text of a JSON object with a member "cmd"; *ret_reply the text of the reply, valid
+ * until the next call with this control. FORECAST_ERROR_REFUSED when the daemon replies with an error:
+ * *ret_reply is set then, too. After a timeout the question is given up and a late answer is never
+ * taken for that of another. */
+FORECAST_API int forecast_control_request(struct forecast_control *control, const char *request, int timeout_ms,
+                                          const char **ret_reply);
+
+/* The same in two halves, for callers that must not wait: one question may be open at a time, another
+ * forecast_control_send gives it up. */
+FORECAST_API int forecast_control_send(struct forecast_control *control, const char *request);
+FORECAST_API int forecast_control_receive(struct forecast_control *control, int timeout_ms, const char **ret_reply);
+
+/* Says hello; fails with FORECAST_ERROR_PROTOCOL when the daemon speaks another version. The reply tells
+ * the daemon's version, classes with their patterns and features, and models. */
+FORECAST_API int forecast_control_hello(struct forecast_control *control, int timeout_ms, const char **ret_reply);
+
+/* Closes *control (NULL is fine) and clears the pointer. */
+FORECAST_API void forecast_control_close(struct forecast_control **control);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
