@@ -356,7 +356,7 @@ json_t *learning_describe(const struct learning *learning) {
 		json_object_set_new(map, "training", json_string(stages[model->stage]));
 		if (model->stage == STAGE_TRAINING) {
 			json_object_set_new(map, "epoch", json_integer(atomic_load(&model->job->epoch)));
-			json_object_set_new(map, "epochs", json_integer(of->training.epochs));
+			json_object_set_new(map, "epochs", json_integer(atomic_load(&model->job->epochs)));
 		}
 		json_object_set_new(map, "reason", json_string(model->reason));
 		json_object_set_new(map, "steps", json_integer((json_int_t)most_steps(learning, of->class)));

@@ -31,6 +31,7 @@ struct training_job *training_job_new(int model, int n_sets) {
 		return NULL;
 	job->model = model;
 	atomic_init(&job->epoch, 0);
+	atomic_init(&job->epochs, 0);
 	job->sets = calloc((size_t)n_sets, sizeof(struct windows *));
 	if (job->sets == NULL) {
 		free(job);
@@ -80,6 +81,7 @@ static bool told_to_stop(void *context) {
 static void note_progress(void *context, const struct training_progress *progress) {
 	const struct watched *watched = context;
 	atomic_store_explicit(&watched->job->epoch, progress->epoch, memory_order_relaxed);
+	atomic_store_explicit(&watched->job->epochs, progress->epochs, memory_order_relaxed);
 }
 
 static void run_job(struct trainer *trainer, struct training_job *job) {

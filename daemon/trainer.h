@@ -21,7 +21,7 @@ struct training_job {
 	int n_sets;
 
 	/* The trainer writes, anyone reads. */
-	atomic_int epoch;           /* that is done */
+	atomic_int epoch, epochs;   /* that are done, of all; 0 of 0 before the first is */
 
 	/* When it has come back. */
 	bool failed;                /* err says why, the outcome is empty */

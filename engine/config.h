@@ -51,6 +51,7 @@ struct config_training {
 	int unroll;               /* steps that a gradient reaches back */
 	int batch;                /* windows per optimiser step */
 	int epochs;
+	int min_steps;            /* optimiser steps at least, by further epochs where the windows are few */
 	int max_windows;          /* per job */
 	double learning_rate;
 	double clip_norm;

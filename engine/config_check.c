@@ -209,7 +209,8 @@ static int check_bounds(const struct entry *entry, const struct config_model *mo
 		bool may_equal;
 	} bounds[] = {
 		{ "horizon", model->horizon, class->history, history, false },
-		{ "period", model->period, class->history, history, false },
+		/* The season behind a forecast, and the forecast that waits for its answer, are both looked up. */
+		{ "period", model->period, class->history - model->horizon, "the history of its class less the horizon", true },
 		{ "training.window", training->window, class->history, history, true },
 		{ "training.burn_in", training->burn_in, training->window, window, false },
 		{ "training.unroll", training->unroll, training->window, window, true },

@@ -23,6 +23,7 @@ struct job {
 	float *state, *grads;
 	const struct window **training, **validation; /* the windows of all sets */
 	int n_training, n_validation;
+	int epochs;
 	int steps, steps_in_all; /* of the optimiser */
 	double loss, weight;     /* of this epoch */
 };
@@ -136,8 +137,10 @@ static bool train(struct job *job) {
 	struct rng rng = {job->model->seed};
 	int batches = (job->n_training + training->batch - 1) / training->batch;
 	int chunks = (training->window + training->unroll - 1) / training->unroll;
-	job->steps_in_all = training->epochs * batches * chunks;
-	for (int epoch = 0; epoch < training->epochs; epoch++) {
+	int each = batches * chunks, enough = (training->min_steps + each - 1) / each;
+	job->epochs = training->epochs > enough ? training->epochs : enough;
+	job->steps_in_all = job->epochs * each;
+	for (int epoch = 0; epoch < job->epochs; epoch++) {
 		job->loss = job->weight = 0;
 		shuffle(job->training, job->n_training, &rng);
 		for (int first = 0; first < job->n_training; first += training->batch) {
@@ -146,7 +149,7 @@ static bool train(struct job *job) {
 				return false;
 		}
 		const struct training_progress progress = {
-		    .epoch = epoch + 1, .epochs = training->epochs, .loss = job->loss / job->weight};
+		    .epoch = epoch + 1, .epochs = job->epochs, .loss = job->loss / job->weight};
 		if (watch->progress != NULL)
 			watch->progress(watch->context, &progress);
 	}

@@ -101,7 +101,7 @@ static const struct bad bad_keys[] = {
 	  "repeats_per_second" },
 	{ LEAST "    training:\n      window: 10\n      windows: 10\n",
 	  ":10: models[0].training.windows: not a key; here are window, burn_in, unroll, batch, epochs, "
-	  "max_windows, learning_rate, clip_norm, loss, validation, margin, first_after" },
+	  "min_steps, max_windows, learning_rate, clip_norm, loss, validation, margin, first_after" },
 	{ LEAST "    layers:\n      - gru: 32\n",
 	  ":9: models[0].layers[0].gru: not a key; here are lstm, dense, activation" },
 	{ LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, bus, streams, models" },
@@ -243,7 +243,7 @@ static const struct bad bad_together[] = {
 	{ LEAST "    horizon: 1024\n",
 	  ":8: models[0].horizon: 1024 is not less than 1024, the history of its class" },
 	{ LEAST "    period: 2000\n",
-	  ":8: models[0].period: 2000 is not less than 1024, the history of its class" },
+	  ":8: models[0].period: 2000 is more than 1012, the history of its class less the horizon" },
 	{ STREAMS "    history: 100\n" MODELS,
 	  ":7: models[0].training.window: 128 is more than 100, the history of its class" },
 	{ LEAST TRAINING "window: 1025\n",
@@ -429,6 +429,7 @@ static void has_defaults(void **state) {
 	assert_int_equal(training->unroll, 32);
 	assert_int_equal(training->batch, 32);
 	assert_int_equal(training->epochs, 30);
+	assert_int_equal(training->min_steps, 400);
 	assert_int_equal(training->max_windows, 4096);
 	assert_true(training->learning_rate == 0.003 && training->clip_norm == 1);
 	assert_int_equal(training->loss, LOSS_MSE);
@@ -446,7 +447,7 @@ static const char full[] =
         "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
         "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}], residual: false, train: false,\n"
         "     seed: 9007199254740991, retrain_every: 0,\n"
-        "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, max_windows: 15, loss: huber,\n"
+        "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
         "                learning_rate: 1e-4, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
         "  - {name: two, class: first, layers: [], training: }\n"
         "  - {name: three, class: first, training: {loss: mae}, layers: [{dense: 1, activation: relu}]}\n"
@@ -492,7 +493,7 @@ static void check_full_model(const struct config_model *model) {
 	assert_int_equal(model->retrain_every, 0);
 	const struct config_training *training = &model->training;
 	assert_true(training->window == 12 && training->burn_in == 1 && training->unroll == 12);
-	assert_true(training->batch == 13 && training->epochs == 14 && training->max_windows == 15);
+	assert_true(training->batch == 13 && training->epochs == 14 && training->min_steps == 17 && training->max_windows == 15);
 	assert_true(training->learning_rate == 1e-4 && training->clip_norm == 0);
 	assert_int_equal(training->loss, LOSS_HUBER);
 	assert_true(training->validation == 0.25 && training->margin == 0);
@@ -524,7 +525,7 @@ static void takes_what_just_fits(void **state) {
 	(void)state;
 	static const char *const texts[] = {
 		LEAST "    horizon: 1023\nbus:\n  forecast_ring: 64KiB\n",
-		LEAST "    period: 1023\n" TRAINING "window: 1024\n      burn_in: 1023\n      unroll: 1024\n",
+		LEAST "    period: 1012\n" TRAINING "window: 1024\n      burn_in: 1023\n      unroll: 1024\n",
 		LEAST "bus:\nworkers: 1024\n",
 		"%YAML 1.1\n---\n" LEAST "...\n",
 		"\xef\xbb\xbf" LEAST,
