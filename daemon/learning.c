@@ -183,7 +183,8 @@ static void begin(struct learning *learning, int m, uint64_t steps) {
 		return;
 	}
 	int64_t streams = placement_n_streams(learning->setup.placement, m);
-	double keep = windows_keep(of, of->training.max_windows, streams, config->classes[of->class].history);
+	int history = config->classes[of->class].history;
+	double keep = windows_keep(of, of->training.max_windows, streams, steps < (uint64_t)history ? (int)steps : history);
 	int each = (of->training.max_windows + config->workers - 1) / config->workers;
 	for (int w = 0; w < config->workers; w++) {
 		/* Streams need not be spread evenly: each set has room for all, memory is taken only by windows. */

@@ -26,7 +26,8 @@ void chunk_fini(struct chunk *chunk) {
 	*chunk = (struct chunk){0};
 }
 
-/* The answers at one origin: for a residual network the differences to the last value. Returns the weights' sum. */
+/* The answers at one origin: for a residual network the differences to the last value. Those before the first value
+ * weigh nothing, as the baselines have no forecast there. Returns the weights' sum. */
 static double fill_origin(const struct config_model *model, const struct window *window, int origin, float *answer,
                           float *weight) {
 	size_t n_targets = (size_t)model->n_targets;
@@ -36,7 +37,7 @@ static double fill_origin(const struct config_model *model, const struct window 
 		const float *z = window->z + (size_t)(origin + h) * n_targets;
 		for (size_t j = 0; j < n_targets; j++) {
 			*answer = model->residual ? z[j] - base[j] : z[j];
-			*weight = isnan(*answer) ? 0.0f : 1.0f;
+			*weight = isnan(*answer) || isnan(base[j]) ? 0.0f : 1.0f;
 			sum += (double)*weight;
 			answer++;
 			weight++;

@@ -193,8 +193,10 @@ static void see_interval(struct forecaster *f, int slot, uint64_t step) {
 	if (step < 2)
 		return;
 	const struct history *history = f->history[slot];
-	double between = (double)history_time(history, step) - (double)history_time(history, step - 1);
-	uint64_t n = step - 1;
+	/* Subtracted as integers: a double counts today's ns by the hundreds. Unsigned: it may exceed int64. */
+	double between = (double)((uint64_t)history_time(history, step) - (uint64_t)history_time(history, step - 1));
+	/* The first one counts whole, also where the slot was acquired with a past. */
+	uint64_t n = f->interval[slot] > 0 ? step - 1 : 1;
 	f->interval[slot] += (between - f->interval[slot]) / (double)(n < INTERVAL_MEMORY ? n : INTERVAL_MEMORY);
 }
 
@@ -406,8 +408,12 @@ bool forecaster_prime(struct forecaster *f) {
 	int n = 0;
 	/* Those under way first: their replay must stay ahead of the ring. */
 	for (int slot = 0; slot < f->n_slots && n < most; slot++)
-		if (f->history[slot] != NULL && f->takeover[slot] == TAKEOVER_PRIMING)
+		if (f->history[slot] != NULL && f->takeover[slot] == TAKEOVER_PRIMING) {
+			/* So much has come since the last slice that its next step has left the ring: anew. */
+			if (f->incoming->seen[slot] + 1 < history_oldest(f->history[slot]))
+				begin_replay(f, slot);
 			f->row[n++] = slot;
+		}
 	for (int slot = 0; slot < f->n_slots && n < most; slot++)
 		if (f->history[slot] != NULL && f->takeover[slot] == TAKEOVER_WAITING) {
 			begin_replay(f, slot);

@@ -11,9 +11,10 @@
  * Taking over: a new version is proposed; forecaster_prime then replays each slot's history under it,
  * in slices, into states of its own, while the old version serves; a slot changes when its replay has caught
  * up. Replay begins at the latest reset, at most `history` steps back, with the scalers as they stood at the step
- * where it began, so what serves afterwards depends on that step alone, not on the slicing.
+ * where it began, so what serves afterwards depends on that step alone, not on the slicing. (Where more arrives between
+ * two slices than the history holds, it begins anew. A slice gains on what arrives as long as that is less than 8 steps.)
  *
- * One owner at a time. Only forecaster_new, _acquire and _propose take memory; advance and prime take none.
+ * One owner at a time. Only forecaster_new and _propose take memory; advance and prime take none.
  */
 #ifndef ENGINE_FORECASTER_H
 #define ENGINE_FORECASTER_H

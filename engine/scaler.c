@@ -3,8 +3,12 @@
 #include <math.h>
 #include <stdbool.h>
 
+/* Up to here the squares of values and of their differences are doubles. A single value beyond would make the variance
+ * infinite and then NaN, for ever; and it is rather a sender's way to say that there is none. */
+static const double largest = 1e150;
+
 void scaler_update(struct scaler *scaler, double x) {
-	if (!isfinite(x))
+	if (!(fabs(x) <= largest))
 		return;
 	uint64_t n = ++scaler->n;
 	double share = 1.0 / (double)(n < SCALER_MEMORY ? n : SCALER_MEMORY);

@@ -2,8 +2,9 @@
  * A streaming scaler: mean and variance of each feature of one stream, from that stream alone.
  *
  * The first SCALER_MEMORY values count alike (Welford, 1962); then old ones are forgotten
- * exponentially with that memory, so that a stream that changes is followed. Missing values (NaN)
- * are passed over. One owner at a time; nothing is allocated: the owner provides the array.
+ * exponentially with that memory, so that a stream that changes is followed. Missing values (NaN),
+ * and those beyond 1e150 either way, are passed over. One owner at a time; nothing is allocated: the
+ * owner provides the array.
  */
 #ifndef ENGINE_SCALER_H
 #define ENGINE_SCALER_H

@@ -73,7 +73,7 @@ static size_t waiting_place(const struct scores *scores, int slot, int i, uint64
 }
 
 static void running_mean(double *mean, uint64_t n, double x) {
-	if (isnan(x))
+	if (!isfinite(x)) /* infinite: between values whose difference is no double */
 		return;
 	double share = 1.0 / (double)(n < SCORES_MEMORY ? n : SCORES_MEMORY);
 	*mean = isnan(*mean) ? x : *mean + share * (x - *mean);
@@ -96,7 +96,9 @@ void scores_answer(struct scores *scores, int slot, const struct history *histor
 			double last = baseline_last_value(history, step - h, targets[j]);
 			if (isnan(answer) || isnan(said) || isnan(last))
 				continue;
-			double seasonal = baseline_seasonal(history, step - h, targets[j], (int)h, period);
+			/* As it would have been served, so that the three means are over the same answers. */
+			double seasonal =
+			    period > 0 ? baseline_forecast(BASELINE_SEASONAL, history, step - h, targets[j], (int)h, period) : NAN;
 			error += fabs(answer - said) / units[j];
 			error_last += fabs(answer - last) / units[j];
 			error_seasonal += fabs(answer - seasonal) / units[j];

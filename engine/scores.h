@@ -21,7 +21,7 @@ struct score {
 	uint64_t n;          /* answers */
 	double mae;          /* of what was published */
 	double mae_last_value;
-	double mae_seasonal; /* NaN where there is no period, or no season yet */
+	double mae_seasonal; /* of the last value where no season is known; NaN where there is no period */
 };
 
 /* Of all slots of a batch. */

@@ -3,9 +3,13 @@
 #include "engine/random.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The longest part that judges, in windows. */
+enum { VALIDATION_WINDOWS = 16 };
 
 struct windows {
 	const struct config_model *model;
@@ -61,15 +65,26 @@ static uint64_t stride_of(const struct config_model *model) {
 	return stride > 0 ? (uint64_t)stride : 1;
 }
 
+/* Training windows of a stream of so many steps, about. */
+static double windows_each(const struct config_model *model, double steps) {
+	return steps / (double)stride_of(model) + 1;
+}
+
 double windows_keep(const struct config_model *model, int max, int64_t streams, int kept) {
-	double each = (double)kept / (double)stride_of(model) + 1;
-	double all = each * (double)streams;
+	double all = windows_each(model, kept) * (double)streams;
 	return all <= (1 - validation_places) * max ? 1 : (1 - validation_places) * max / all;
 }
 
 /* The fewest steps that make a window worth copying: some origins behind the burn-in, and their answers. */
 static uint64_t fewest_steps(const struct config_model *model) {
 	return (uint64_t)(model->training.burn_in + model->horizon) + 1;
+}
+
+/* The share of validation windows that is taken, one a stream, so that they fill their share of the places: of a few
+ * streams each one, as without any a job could never be judged. */
+static double validation_keep(const struct windows *windows, const struct windows_cursor *cursor) {
+	double each = windows_each(windows->model, (double)(cursor->seen + 1 - cursor->oldest));
+	return windows->keep < 1 ? windows->keep * each * validation_places / (1 - validation_places) : 1;
 }
 
 static uint64_t window_hash(const struct config_model *model, uint64_t stream, uint64_t step) {
@@ -111,6 +126,12 @@ static bool allocate_window(struct window *window, const struct config_model *mo
 	return true;
 }
 
+/* A scaled target: NaN, as if missing, where it or a difference of two is more than a float holds. One infinite error
+ * would be the mean of all. */
+static float target_of(double z) {
+	return fabs(z) <= (double)FLT_MAX / 2 ? (float)z : NAN;
+}
+
 static void fill_window(const struct window *window, const struct config_model *model, const struct history *history,
                         uint64_t first, const struct scaler *scalers) {
 	for (int i = 0; i < window->n; i++) {
@@ -124,8 +145,8 @@ static void fill_window(const struct window *window, const struct config_model *
 			double origin = scaler_unscale(model->scaler, &scalers[f], 0);
 			double unit = scaler_unit(model->scaler, &scalers[f]);
 			size_t at = (size_t)i * (size_t)model->n_targets + (size_t)j;
-			window->z[at] = (float)((history_observed(history, step, f) - origin) / unit);
-			window->base[at] = (float)((values[f] - origin) / unit);
+			window->z[at] = target_of((history_observed(history, step, f) - origin) / unit);
+			window->base[at] = target_of((values[f] - origin) / unit);
 		}
 	}
 }
@@ -152,8 +173,11 @@ static void add_validation(struct windows *windows, const struct windows_cursor 
 	uint64_t context = (uint64_t)model->training.window;
 	if ((uint64_t)(model->period + model->horizon) > context)
 		context = (uint64_t)(model->period + model->horizon);
-	uint64_t first = cursor->split > cursor->oldest + context ? cursor->split - context : cursor->oldest;
-	add_window(windows, history, scalers, first, cursor->seen, cursor->split, true);
+	/* Copied in one go, between two advances: of a very long part the newest must do. */
+	uint64_t most = VALIDATION_WINDOWS * (uint64_t)(model->training.window + model->horizon);
+	uint64_t from = cursor->seen - cursor->split > most ? cursor->seen - most : cursor->split;
+	uint64_t first = from > cursor->oldest + context ? from - context : cursor->oldest;
+	add_window(windows, history, scalers, first, cursor->seen, from, true);
 }
 
 /* The training window that ends at cursor->end; the oldest one of a stream may be shorter. */
@@ -177,8 +201,7 @@ bool windows_copy(struct windows *windows, struct windows_cursor *cursor, const 
 	bool chosen;
 	if (!cursor->validation_done) {
 		cursor->validation_done = true;
-		/* As a stream makes several training windows and one for validation, the same share keeps the two in proportion. */
-		chosen = (double)window_hash(model, cursor->stream, 0) < windows->keep * 0x1p64;
+		chosen = (double)window_hash(model, cursor->stream, 0) < validation_keep(windows, cursor) * 0x1p64;
 		if (chosen)
 			add_validation(windows, cursor, history, scalers);
 		return true;

@@ -24,14 +24,15 @@ struct window {
 	int score_from;
 	bool validation;
 	float *x;         /* [n x n_inputs] scaled inputs */
-	float *z;         /* [n x n_targets] scaled targets, not clipped; NaN: missing */
+	float *z;         /* [n x n_targets] scaled targets, not clipped; NaN: missing, or beyond a float */
 	float *base;      /* [n x n_targets] as z, with the last value for a missing one; NaN while there was none */
 };
 
 /* A bounded set of windows of one model. */
 struct windows;
 
-/* NULL when memory is short. keep is the share of the eligible windows that is taken, 0 to 1: see windows_keep. */
+/* NULL when memory is short. keep is the share of the training windows that is taken, 0 to 1: see windows_keep; of
+ * those for validation as many as keep their proportion, and of a few streams all. */
 struct windows *windows_new(const struct config_model *model, int max, double keep);
 void windows_free(struct windows *windows);
 
