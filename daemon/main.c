@@ -5,6 +5,7 @@
 #include "engine/config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 2 };
@@ -66,35 +66,54 @@ static int parse(int argc, char **argv, struct options *options) {
 	return -1;
 }
 
-/* The signals that stop the daemon, as a file descriptor; blocked in all threads to come. */
-static int open_signals(void) {
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
-		return -1;
+/* What the handler writes to and serve reads from, a byte for each signal. */
+static int signal_pipe[2] = {-1, -1};
+
+static void note_signal(int number) {
+	int kept = errno;
+	unsigned char byte = (unsigned char)number;
+	ssize_t put = write(signal_pipe[1], &byte, 1);
+	(void)put; /* a full pipe has told already */
+	errno = kept;
+}
+
+/*
+ * The signals that stop the daemon, blocked in all threads to come. Handlers, not a signalfd: libraries have threads
+ * before main begins (OpenBLAS has), which do not block the signals, and the default action of one of these is the
+ * end of the process.
+ */
+static int open_signals(sigset_t *ret_stopping) {
+	sigemptyset(ret_stopping);
+	sigaddset(ret_stopping, SIGTERM);
+	sigaddset(ret_stopping, SIGINT);
+	const struct sigaction noting = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
 	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC);
+	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0 || pthread_sigmask(SIG_BLOCK, ret_stopping, NULL) != 0 ||
+	    sigaction(SIGTERM, &noting, NULL) != 0 || sigaction(SIGINT, &noting, NULL) != 0)
+		return -1;
+	return 0;
 }
 
 /* Until a signal or a command stops the bus. */
-static void serve(struct bus *bus, int signals) {
-	struct pollfd items[] = {{.fd = signals, .events = POLLIN}, {.fd = bus_stopped_fd(bus), .events = POLLIN}};
+static void serve(struct bus *bus, const sigset_t *stopping) {
+	struct pollfd items[] = {{.fd = signal_pipe[0], .events = POLLIN}, {.fd = bus_stopped_fd(bus), .events = POLLIN}};
+	/* Only now: a handler in a thread of the daemon would interrupt its calls. */
+	pthread_sigmask(SIG_UNBLOCK, stopping, NULL);
 	while ((items[1].revents & POLLIN) == 0) {
+		items[0].revents = items[1].revents = 0;
 		if (poll(items, 2, -1) < 0 && errno != EINTR)
 			break;
-		struct signalfd_siginfo info;
-		if ((items[0].revents & POLLIN) == 0 || read(signals, &info, sizeof info) != sizeof info)
+		unsigned char number;
+		if (read(signal_pipe[0], &number, 1) != 1)
 			continue;
-		log_info("stopping on %s", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+		log_info("stopping on %s", number == SIGINT ? "SIGINT" : "SIGTERM");
 		bus_request_stop(bus);
 	}
 }
 
 static int run(const struct config *config) {
-	int signals = open_signals();
-	if (signals < 0) {
+	sigset_t stopping;
+	if (open_signals(&stopping) != 0) {
 		log_error("cannot watch signals: %s", strerror(errno));
 		return EXIT_FAILURE;
 	}
@@ -102,15 +121,13 @@ static int run(const struct config *config) {
 	struct bus *bus = bus_start(config, &err);
 	if (bus == NULL) {
 		log_error("%s", err.text);
-		close(signals);
 		return EXIT_FAILURE;
 	}
 	log_info("version %s serves %d models with %d workers, kernels: %s", FORECASTD_VERSION, config->n_models,
 	         config->workers, kernels_choose()->level);
 	service_ready();
-	serve(bus, signals);
+	serve(bus, &stopping);
 	bus_stop(bus);
-	close(signals);
 	return EXIT_SUCCESS;
 }
 
