@@ -359,13 +359,14 @@ static bool open_message(struct ingest *ingest, int source) {
 	struct wire_text texts[2] = {{0}};
 	for (size_t f = 0; f < ingest->n_frames; f++)
 		texts[f] = (struct wire_text){zmq_msg_data(&ingest->frames[f]), zmq_msg_size(&ingest->frames[f])};
-	enum reason reason = n > 2 ? REASON_FRAMES : wire_ticks_begin(&ingest->ticks, texts, n);
+	enum reason reason = wire_ticks_begin(&ingest->ticks, texts, n); /* which looks at no frame beyond the second */
 	if (reason == REASON_NONE) {
 		ingest->open = true;
 		return true;
 	}
 	bool named = n == 2 && wire_name_valid(texts[0]);
 	ingest_refuse(ingest, reason, named ? texts[0].at : NULL, named ? texts[0].n : 0);
+	wire_ticks_end(&ingest->ticks);
 	for (size_t f = 0; f < ingest->n_frames; f++)
 		zmq_msg_close(&ingest->frames[f]);
 	return true;
