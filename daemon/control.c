@@ -75,8 +75,10 @@ static json_t *names(char *const *all, const int *indices, int n) {
 
 static json_t *do_hello(struct control *control, const json_t *request) {
 	const struct config *config = control->setup.config;
-	json_int_t protocol = json_integer_value(json_object_get(request, "protocol"));
-	if (protocol != 0 && protocol != WIRE_PROTOCOL)
+	const json_t *protocol = json_object_get(request, "protocol");
+	if (!json_is_integer(protocol))
+		return failure("argument", "hello needs protocol, an integer");
+	if (json_integer_value(protocol) != WIRE_PROTOCOL)
 		return failure("protocol", "this daemon speaks protocol 1 only");
 	json_t *classes = json_array(), *models = json_array();
 	for (int c = 0; c < config->n_classes; c++) {
@@ -169,8 +171,10 @@ static json_t *do_status(struct control *control, const json_t *request) {
 }
 
 static json_t *do_streams(struct control *control, const json_t *request) {
-	const char *prefix = json_string_value(json_object_get(request, "prefix"));
-	const char *after = json_string_value(json_object_get(request, "after"));
+	const json_t *prefix_value = json_object_get(request, "prefix"), *after_value = json_object_get(request, "after");
+	if ((prefix_value != NULL && !json_is_string(prefix_value)) || (after_value != NULL && !json_is_string(after_value)))
+		return failure("argument", "prefix and after are text");
+	const char *prefix = json_string_value(prefix_value), *after = json_string_value(after_value);
 	const json_t *limit_value = json_object_get(request, "limit");
 	json_int_t limit = limit_value != NULL ? json_integer_value(limit_value) : PAGE_MOST;
 	if (limit < 1 || limit > PAGE_MOST) /* also where it is no integer */

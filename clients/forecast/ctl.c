@@ -285,6 +285,8 @@ int command_ctl(int argc, char **argv) {
 	json_t *request = json_pack("{s:s}", "cmd", name), *reply;
 	if (key)
 		json_object_set_new(request, key, json_string(argv[first + 1]));
+	if (strcmp(name, "hello") == 0)
+		json_object_set_new(request, "protocol", json_integer(1));
 	if (strcmp(name, "streams") == 0) {
 		json_decref(request);
 		reply = ask_streams(control);
