@@ -207,6 +207,8 @@ static void drain(struct bus *bus) {
 		if (!ingest_parked(bus->ingest) && clock_monotonic() > until)
 			break;
 	}
+	while (!ingest_finish(bus->ingest))
+		publish(bus);
 	const struct record stop = {RECORD_STOP};
 	for (int w = 0; w < bus->config->workers; w++)
 		while (!ingest_command(bus->ingest, w, &stop, sizeof stop))

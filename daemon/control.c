@@ -1,6 +1,7 @@
 #include "daemon/control.h"
 
 #include "daemon/clock.h"
+#include "daemon/endpoint.h"
 #include "daemon/wire.h"
 
 #include <errno.h>
@@ -30,7 +31,7 @@ struct control *control_open(void *zmq, const struct control_setup *setup, struc
 	control->socket = zmq_socket(zmq, ZMQ_ROUTER);
 	if (control->socket == NULL ||
 	    zmq_setsockopt(control->socket, ZMQ_MAXMSGSIZE, &bus->max_message, sizeof bus->max_message) != 0 ||
-	    zmq_bind(control->socket, bus->control) != 0) {
+	    endpoint_bind(control->socket, bus->control) != 0) {
 		error_set(err, "bus.control: cannot bind to %s: %s", bus->control, zmq_strerror(errno));
 		control_close(control, 0);
 		return NULL;

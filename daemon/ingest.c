@@ -1,6 +1,7 @@
 #include "daemon/ingest.h"
 
 #include "daemon/clock.h"
+#include "daemon/endpoint.h"
 #include "daemon/records.h"
 #include "daemon/wire.h"
 
@@ -58,7 +59,7 @@ static int open_ticks(struct ingest *ingest, void *zmq, struct error *err) {
 	if (bus->ticks[0] == '\0')
 		return 0;
 	void *socket = ingest->sockets[SOURCE_TICKS] = zmq_socket(zmq, ZMQ_PULL);
-	if (socket == NULL || set_limits(socket, bus) != 0 || zmq_bind(socket, bus->ticks) != 0)
+	if (socket == NULL || set_limits(socket, bus) != 0 || endpoint_bind(socket, bus->ticks) != 0)
 		return error_set(err, "bus.ticks: cannot bind to %s: %s", bus->ticks, zmq_strerror(errno));
 	return 0;
 }
@@ -384,6 +385,11 @@ bool ingest_read(struct ingest *ingest) {
 		taken += opened;
 	}
 	return idle < N_SOURCES || ingest->open;
+}
+
+bool ingest_finish(struct ingest *ingest) {
+	ingest->budget = READ_TICKS;
+	return work_off(ingest);
 }
 
 bool ingest_parked(const struct ingest *ingest) {

@@ -40,6 +40,9 @@ bool ingest_read(struct ingest *ingest);
 /* Whether a tick is parked: then ingest_read tries it again, and reads nothing else. */
 bool ingest_parked(const struct ingest *ingest);
 
+/* Goes on with the message at hand, and reads no other. Returns whether it is done: else it is to be called again. */
+bool ingest_finish(struct ingest *ingest);
+
 /* Has the stream of the name end (or reset) behind the ticks that were taken. Returns 0; -1: no such stream; -2: the
  * worker's ring has no room for a command now. */
 int ingest_end(struct ingest *ingest, const char *name);

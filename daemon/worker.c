@@ -14,9 +14,6 @@
 /* Records that are taken before what is ready is advanced: bounds how long a command can wait. */
 enum { DRAIN_MOST = 4096 };
 
-/* Refused ticks told one by one, per second and worker; all are counted. */
-enum { REFUSED_PER_SECOND = 20 };
-
 static void count(atomic_uint_fast64_t *counter, uint64_t n) {
 	/* The worker is the only writer: no locked instruction is needed. */
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
@@ -31,7 +28,8 @@ static void tell_refused(struct worker *worker, const struct stream *stream, enu
 	if (worker->refused_second != now.tv_sec)
 		worker->refused_told = 0;
 	worker->refused_second = now.tv_sec;
-	if (worker->refused_told++ >= REFUSED_PER_SECOND)
+	/* All are counted; more than the events that may be sent need not go to the bus. */
+	if (worker->refused_told++ > (int)worker->config->bus.events_per_second)
 		return;
 	struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
 	record->kind = RECORD_REFUSED;

@@ -119,9 +119,9 @@ static void test_wrong_configurations(void **state) {
 	daemon_free(&daemon);
 }
 
-static void test_endpoint_in_use(void **state) {
-	(void)state;
-	struct daemon *first = daemon_run(&(struct daemon_setup){.tcp = true, .rest = plain});
+/* A second daemon on the endpoints of a first is refused, and the first goes on. */
+static void endpoints_in_use(bool tcp) {
+	struct daemon *first = daemon_run(&(struct daemon_setup){.tcp = tcp, .rest = plain});
 	static const char *const keys[] = {"ticks", "forecasts", "control"};
 	const char *const taken[] = {first->ticks, first->forecasts, first->control};
 	for (size_t i = 0; i < LENGTH(keys); i++) {
@@ -141,6 +141,12 @@ static void test_endpoint_in_use(void **state) {
 	}
 	daemon_command(first, "{\"cmd\":\"status\"}");
 	daemon_free(&first);
+}
+
+static void test_endpoint_in_use(void **state) {
+	(void)state;
+	endpoints_in_use(true);
+	endpoints_in_use(false);
 }
 
 /* ---- the end -------------------------------------------------------------------------------- */
