@@ -1,12 +1,12 @@
 #include "daemon/doorbell.h"
 
 #include <poll.h>
-#include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 int doorbell_init(struct doorbell *bell) {
 	atomic_init(&bell->armed, 0);
+	bell->owed = 0;
 	bell->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	return bell->fd < 0 ? -1 : 0;
 }
@@ -32,11 +32,14 @@ void doorbell_wait(struct doorbell *bell, int timeout_ms) {
 }
 
 void doorbell_disarm(struct doorbell *bell) {
-	if (atomic_exchange_explicit(&bell->armed, 0, memory_order_acq_rel) != 0)
+	bell->owed += atomic_exchange_explicit(&bell->armed, 0, memory_order_acq_rel) == 0;
+	if (bell->owed == 0)
 		return; /* nobody rang */
+	/* A ringer may not have come to write yet. Its write then ends some later wait, and is read after that one: left
+	 * in the counter it would end every wait to come. */
 	uint64_t rung;
-	ssize_t got = read(bell->fd, &rung, sizeof rung);
-	(void)got; /* the writer may not have come to write yet: then the next wait returns at once, which is harmless */
+	if (read(bell->fd, &rung, sizeof rung) == (ssize_t)sizeof rung)
+		bell->owed -= rung;
 }
 
 int doorbell_fd(const struct doorbell *bell) {
