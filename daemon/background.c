@@ -129,6 +129,8 @@ static bool collect_slice(struct worker *worker) {
 /* ---- last forecasts once more --------------------------------------------------------------- */
 
 void background_repeat(struct worker *worker, const struct record_repeat *record) {
+	if (worker->config->bus.repeats_per_second <= 0)
+		return; /* it would wait for tokens for ever */
 	struct repeating *repeating = &worker->repeating;
 	size_t n = record->n < sizeof repeating->prefix ? record->n : sizeof repeating->prefix;
 	/* One at a time: what two subscriptions have in common covers both. */

@@ -1,6 +1,7 @@
 #include "daemon/publisher.h"
 
 #include "daemon/clock.h"
+#include "daemon/endpoint.h"
 #include "daemon/wire.h"
 
 #include <errno.h>
@@ -32,6 +33,8 @@ struct publisher {
 	void *sockets[2]; /* MessagePack, JSON; the latter may be NULL */
 	struct interest *interest;
 	struct subscription *subscriptions;
+	int n_single, n_bundle;   /* of them, that cover forecasts one by one, and bundles */
+	int n_of[2];              /* on each socket */
 	struct event_kind *kinds;
 	struct publisher_counters counters;
 };
@@ -42,7 +45,7 @@ static void *open_xpub(void *zmq, const struct config *config, const char *endpo
 	if (socket == NULL || zmq_setsockopt(socket, ZMQ_SNDHWM, &hwm, sizeof hwm) != 0 ||
 	    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &config->bus.max_message, sizeof config->bus.max_message) != 0 ||
 	    /* A prefix that is subscribed to twice is told twice: the second subscriber wants last forecasts too. */
-	    zmq_setsockopt(socket, ZMQ_XPUB_VERBOSE, &one, sizeof one) != 0 || zmq_bind(socket, endpoint) != 0) {
+	    zmq_setsockopt(socket, ZMQ_XPUB_VERBOSE, &one, sizeof one) != 0 || endpoint_bind(socket, endpoint) != 0) {
 		error_set(err, "bus.%s: cannot bind to %s: %s", key, endpoint, zmq_strerror(errno));
 		if (socket != NULL)
 			zmq_close(socket);
@@ -108,14 +111,16 @@ static bool covers(const char *prefix, size_t n, const char *head) {
 	return memcmp(prefix, head, common) == 0;
 }
 
-static void update_interest(struct publisher *publisher) {
-	bool single = false, bundle = false;
-	for (const struct subscription *each = publisher->subscriptions; each != NULL; each = each->hh.next) {
-		single |= covers(each->key + 1, each->n - 1, "forecast/");
-		bundle |= covers(each->key + 1, each->n - 1, "bundle/");
-	}
-	atomic_store_explicit(&publisher->interest->single, single, memory_order_relaxed);
-	atomic_store_explicit(&publisher->interest->bundle, bundle, memory_order_relaxed);
+/* A subscription has come (by: 1) or is gone (-1). Counted, as there may be one per stream. */
+static void count_subscription(struct publisher *publisher, const struct subscription *subscription, int by) {
+	const char *prefix = subscription->key + 1;
+	size_t n = subscription->n - 1;
+	publisher->n_single += covers(prefix, n, "forecast/") ? by : 0;
+	publisher->n_bundle += covers(prefix, n, "bundle/") ? by : 0;
+	publisher->n_of[subscription->key[0] - '0'] += by;
+	publisher->counters.subscriptions = HASH_COUNT(publisher->subscriptions);
+	atomic_store_explicit(&publisher->interest->single, publisher->n_single > 0, memory_order_relaxed);
+	atomic_store_explicit(&publisher->interest->bundle, publisher->n_bundle > 0, memory_order_relaxed);
 }
 
 /* Takes a subscription message: 1 or 0, then the prefix. Returns whether it subscribes. */
@@ -129,15 +134,15 @@ static bool take_subscription(struct publisher *publisher, int socket, const cha
 	HASH_FIND(hh, publisher->subscriptions, key, n, known);
 	if (message[0] == 0 && known != NULL) {
 		HASH_DEL(publisher->subscriptions, known);
+		count_subscription(publisher, known, -1);
 		free(known);
 	} else if (message[0] == 1 && known == NULL && (known = malloc(sizeof *known + n)) != NULL) {
 		known->n = n;
 		memcpy(known->key, key, n);
 		HASH_ADD_KEYPTR(hh, publisher->subscriptions, known->key, known->n, known);
+		count_subscription(publisher, known, 1);
 	}
 	free(key);
-	update_interest(publisher);
-	publisher->counters.subscriptions = HASH_COUNT(publisher->subscriptions);
 	return message[0] == 1;
 }
 
@@ -191,14 +196,6 @@ static void send_json(const struct publisher *publisher, const void *topic, size
 	free(text);
 }
 
-/* Whether anybody subscribes to anything on a socket: encoding JSON for nobody would be waste. */
-static bool has_subscribers(const struct publisher *publisher, int socket) {
-	for (const struct subscription *each = publisher->subscriptions; each != NULL; each = each->hh.next)
-		if (each->key[0] == '0' + socket)
-			return true;
-	return false;
-}
-
 void publisher_message(struct publisher *publisher, const struct record_message *message) {
 	const char *payload = message->bytes + message->topic;
 	if (message->kind == RECORD_BUNDLE)
@@ -206,11 +203,17 @@ void publisher_message(struct publisher *publisher, const struct record_message 
 	else
 		publisher->counters.forecasts++;
 	send_two(publisher->sockets[0], message->bytes, message->topic, payload, message->payload);
-	if (publisher->sockets[1] != NULL && has_subscribers(publisher, 1))
+	if (publisher->n_of[1] > 0) /* encoding JSON for nobody would be waste */
 		send_json(publisher, message->bytes, message->topic, payload, message->payload);
 }
 
 /* ---- events --------------------------------------------------------------------------------- */
+
+/* The most tokens of a kind: a second's worth, and one where less than one a second is allowed. */
+static double most_tokens(const struct publisher *publisher) {
+	double rate = publisher->config->bus.events_per_second;
+	return rate > 0 && rate < 1 ? 1 : rate;
+}
 
 static struct event_kind *find_kind(struct publisher *publisher, const char *name) {
 	struct event_kind *kind;
@@ -221,7 +224,7 @@ static struct event_kind *find_kind(struct publisher *publisher, const char *nam
 	if (kind == NULL)
 		return NULL;
 	snprintf(kind->name, sizeof kind->name, "%s", name);
-	kind->tokens = publisher->config->bus.events_per_second;
+	kind->tokens = most_tokens(publisher);
 	kind->filled = clock_monotonic();
 	HASH_ADD_STR(publisher->kinds, name, kind);
 	return kind;
@@ -229,9 +232,9 @@ static struct event_kind *find_kind(struct publisher *publisher, const char *nam
 
 /* Whether one more event of the kind may be sent now. */
 static bool take_token(const struct publisher *publisher, struct event_kind *kind) {
-	double rate = publisher->config->bus.events_per_second, most = rate > 1 ? rate : 1;
+	double most = most_tokens(publisher);
 	int64_t now = clock_monotonic();
-	kind->tokens += rate * 1e-9 * (double)(now - kind->filled);
+	kind->tokens += publisher->config->bus.events_per_second * 1e-9 * (double)(now - kind->filled);
 	kind->tokens = kind->tokens < most ? kind->tokens : most;
 	kind->filled = now;
 	if (kind->tokens < 1)
