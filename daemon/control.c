@@ -119,6 +119,7 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
 		sum.advances += one.advances;
 		sum.forecasts += one.forecasts;
 		sum.waits += one.waits;
+		sum.pending_full += one.pending_full;
 		sum.not_finite += one.not_finite;
 		sum.windows_left_out += one.windows_left_out;
 		sum.repeats += one.repeats;
@@ -130,6 +131,7 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
 	}
 	json_object_set_new(reply, "steps", integer(sum.steps));
 	json_object_set_new(reply, "advances", integer(sum.advances));
+	json_object_set_new(reply, "pending_full", integer(sum.pending_full));
 	json_object_set_new(reply, "not_finite", integer(sum.not_finite));
 	json_object_set_new(reply, "windows_left_out", integer(sum.windows_left_out));
 	json_object_set_new(reply, "tick_rings",
@@ -205,7 +207,11 @@ static json_t *do_retrain(struct control *control, const json_t *request) {
 	const char *model = json_string_value(json_object_get(request, "model"));
 	if (model == NULL)
 		return failure("argument", "retrain needs a model");
-	return learning_retrain(control->setup.learning, model) == 0 ? success() : failure("unknown_model", "no such model");
+	switch (learning_retrain(control->setup.learning, model)) {
+	case 0: return success();
+	case -1: return failure("unknown_model", "no such model");
+	default: return failure("argument", "the model does not train (train: false)");
+	}
 }
 
 static json_t *on_stream(struct control *control, const json_t *request, int (*command)(struct ingest *, const char *)) {

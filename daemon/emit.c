@@ -82,7 +82,7 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
 	const struct forecast *forecast = forecaster_latest(batch->forecaster, slot);
 	const struct config_model *model = &emitter->config->models[batch->model];
 	const struct stream *stream = batch->streams[slot];
-	const struct arrival *arrival = &stream->arrivals[forecast->step % STREAM_ARRIVALS];
+	const struct arrival *arrival = stream_arrival(stream, forecast->step);
 	for (int i = 0; i < forecast->n_scores; i++) {
 		const struct score *score = &forecast->scores[i];
 		emitter->scores[i] = (struct wire_score){score->h, score->n, score->mae, score->mae_last_value,

@@ -56,8 +56,9 @@ struct stream *stream_new(const struct config *config, int class, const char *na
 	stream->n_places = n_places;
 	stream->name = malloc(name_length + 1);
 	stream->places = calloc((size_t)n_places, sizeof *stream->places);
-	stream->series = series_new(&of->time, of->n_features, of->history);
-	if (stream->name == NULL || stream->places == NULL || stream->series == NULL) {
+	stream->series = series_new(&of->time, of->n_features, of->history, of->pending);
+	stream->arrivals = calloc((size_t)of->pending + 1, sizeof *stream->arrivals);
+	if (stream->name == NULL || stream->places == NULL || stream->series == NULL || stream->arrivals == NULL) {
 		stream_free(stream);
 		return NULL;
 	}
@@ -71,9 +72,14 @@ void stream_free(struct stream *stream) {
 	if (stream == NULL)
 		return;
 	series_free(stream->series);
+	free(stream->arrivals);
 	free(stream->places);
 	free(stream->name);
 	free(stream);
+}
+
+struct arrival *stream_arrival(const struct stream *stream, uint64_t step) {
+	return &stream->arrivals[step % ((uint64_t)stream->series->history->pending + 1)];
 }
 
 uint64_t stream_pending(const struct stream *stream) {

@@ -45,8 +45,6 @@ struct arrival {
 	int64_t received; /* ns since 1970 UTC */
 };
 
-enum { STREAM_ARRIVALS = HISTORY_PENDING + 1 };
-
 struct stream {
 	/* Constant. */
 	char *name; /* NUL-terminated */
@@ -62,7 +60,7 @@ struct stream {
 
 	/* Worker. */
 	struct series *series;
-	struct arrival arrivals[STREAM_ARRIVALS]; /* by step modulo STREAM_ARRIVALS, from the latest step all models have seen on */
+	struct arrival *arrivals; /* [pending + 1] by step, from the latest one that all models have seen on */
 	struct stream *worker_previous, *worker_next;
 
 	atomic_uint_fast64_t steps; /* closed; written by the worker, read by anyone */
@@ -77,6 +75,9 @@ void batch_free(struct batch *batch);
 struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
                           uint32_t generation, int n_places);
 void stream_free(struct stream *stream);
+
+/* Where the arrival of a step is kept. Worker only. */
+struct arrival *stream_arrival(const struct stream *stream, uint64_t step);
 
 /* Steps that the stream has and the slowest of its models has not seen. Worker only. */
 uint64_t stream_pending(const struct stream *stream);

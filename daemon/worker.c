@@ -53,8 +53,10 @@ static void make_ready(struct worker *worker, const struct place *place) {
 /* Returns false when the tick has to wait until the stream's models have caught up. */
 static bool take_tick(struct worker *worker, const struct record_tick *tick) {
 	struct stream *stream = tick->stream;
-	if (stream_pending(stream) >= HISTORY_PENDING)
+	if (stream_pending(stream) >= (uint64_t)stream->series->history->pending) {
+		count(&worker->pending_full, 1);
 		return false;
+	}
 	count(&worker->ticks, 1);
 	enum time_verdict verdict;
 	int closed = series_take(stream->series, tick->t, tick->values, &verdict);
@@ -63,7 +65,7 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
 	if (closed <= 0)
 		return true;
 	uint64_t step = stream->series->history->n;
-	stream->arrivals[step % STREAM_ARRIVALS] = tick->arrival;
+	*stream_arrival(stream, step) = tick->arrival;
 	atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
 	count(&worker->steps, 1);
 	atomic_uint_fast64_t *most = &worker->most_steps[stream->class];
@@ -309,6 +311,7 @@ void worker_counters(const struct worker *worker, struct worker_counters *ret_co
 	    .forecasts = emitter_count(worker->emitter),
 	    .waits = emitter_waits(worker->emitter),
 	    .not_finite = read_counter(&worker->not_finite),
+	    .pending_full = read_counter(&worker->pending_full),
 	    .windows_left_out = read_counter(&worker->windows_left_out),
 	    .repeats = read_counter(&worker->repeats),
 	};

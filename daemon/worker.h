@@ -28,7 +28,7 @@ struct worker_setup {
 
 /* Counters, a snapshot of them; each only grows. */
 struct worker_counters {
-	uint64_t ticks, steps, advances, forecasts, waits, not_finite, windows_left_out, repeats;
+	uint64_t ticks, steps, advances, forecasts, waits, pending_full, not_finite, windows_left_out, repeats;
 	uint64_t refused[N_REASONS];
 };
 

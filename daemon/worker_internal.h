@@ -21,7 +21,7 @@ struct collection {
 
 /* Sending last forecasts again: where it stands. */
 struct repeating {
-	bool active;
+	bool active, again;    /* again: somebody came in the middle of the round, so there is another one */
 	size_t n;
 	char prefix[EMITTER_MAX_TOPIC];
 	struct stream *stream; /* the next one */
@@ -49,7 +49,7 @@ struct worker {
 	time_t refused_second;   /* the second in which refused_told were told */
 	int refused_told;
 
-	atomic_uint_fast64_t ticks, steps, advances, not_finite, windows_left_out, repeats;
+	atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
 	atomic_uint_fast64_t refused[N_REASONS];
 	atomic_uint_fast64_t *most_steps; /* [n_classes] */
 };

@@ -43,6 +43,7 @@ struct config_class {
 	struct time_policy_spec time; /* irregular, or every */
 	int64_t max_streams;
 	int history;              /* closed steps kept per stream */
+	int pending;              /* closed steps of a stream that may wait for its models */
 };
 
 struct config_training {

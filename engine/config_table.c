@@ -80,6 +80,8 @@ static const struct config_key table[] = {
 	  .unit = "streams", .help = "More than these are refused" },
 	{ CONFIG_STREAM, "history", CONFIG_INTEGER, "1024", 2, 1 << 24, AT(config_class, history), .unit = "steps",
 	  .help = "Steps kept per stream, for training and for a new version to catch up on" },
+	{ CONFIG_STREAM, "pending", CONFIG_INTEGER, "64", 1, 65536, AT(config_class, pending), .unit = "steps",
+	  .help = "Steps of a stream that may wait for its models; then its worker takes nothing until they have caught up" },
 
 	{ CONFIG_MODEL, "name", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, AT(config_model, name), .required = 1,
 	  .example = "host", .help = "The name of the model, without a /: a part of its forecasts' topics" },

@@ -11,14 +11,15 @@ static size_t mask_words(int n_features) {
 	return ((size_t)n_features + WORD_BITS - 1) / WORD_BITS;
 }
 
-struct history *history_new(int n_features, int kept) {
-	assert(n_features > 0 && kept > 0);
+struct history *history_new(int n_features, int kept, int pending) {
+	assert(n_features > 0 && kept > 0 && pending > 0);
 	struct history *history = calloc(1, sizeof *history);
 	if (history == NULL)
 		return NULL;
-	size_t capacity = (size_t)kept + HISTORY_PENDING;
+	size_t capacity = (size_t)kept + (size_t)pending;
 	history->n_features = n_features;
 	history->kept = kept;
+	history->pending = pending;
 	history->capacity = (int)capacity;
 	history->t = calloc(capacity, sizeof *history->t);
 	history->values = calloc(capacity * (size_t)n_features, sizeof *history->values);

@@ -3,7 +3,7 @@
  * past that re-priming replays, and the source of the windows for training.
  *
  * Steps are numbered from 1 as the stream lives. The ring holds the latest `kept` steps that its
- * models have seen and up to HISTORY_PENDING that they have not. One owner (the stream's worker);
+ * models have seen and up to `pending` that they have not. One owner (the stream's worker);
  * memory is taken at new, none later.
  */
 #ifndef ENGINE_HISTORY_H
@@ -11,8 +11,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum { HISTORY_PENDING = 64 };
 
 /* Flags of a step. */
 enum {
@@ -24,7 +22,8 @@ enum {
 struct history {
 	int n_features;
 	int kept;         /* steps that are kept once seen */
-	int capacity;     /* kept + HISTORY_PENDING */
+	int pending;      /* steps that may wait to be seen: the owner appends no more */
+	int capacity;     /* kept + pending */
 	uint64_t n;       /* the newest step's number; 0: none yet */
 	uint64_t reset;   /* the latest step before the last reset; 0: never reset */
 	int64_t *t;       /* [capacity] ns */
@@ -34,7 +33,7 @@ struct history {
 };
 
 /* NULL when memory is short. */
-struct history *history_new(int n_features, int kept);
+struct history *history_new(int n_features, int kept, int pending);
 void history_free(struct history *history);
 
 /* Appends a step; values [n_features] with NaN for missing ones. */

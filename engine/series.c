@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct series *series_new(const struct time_policy_spec *time, int n_features, int kept) {
+struct series *series_new(const struct time_policy_spec *time, int n_features, int kept, int pending) {
 	struct series *series = calloc(1, sizeof *series);
 	if (series == NULL)
 		return NULL;
 	series->time_spec = *time;
-	series->history = history_new(n_features, kept);
+	series->history = history_new(n_features, kept, pending);
 	series->open = calloc((size_t)n_features, sizeof *series->open);
 	if (series->history == NULL || series->open == NULL) {
 		series_free(series);

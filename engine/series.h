@@ -16,7 +16,7 @@ struct series {
 };
 
 /* NULL when memory is short. */
-struct series *series_new(const struct time_policy_spec *time, int n_features, int kept);
+struct series *series_new(const struct time_policy_spec *time, int n_features, int kept, int pending);
 void series_free(struct series *series);
 
 /* Takes a tick; values [n_features], NaN for missing. Returns 1 when it closed a step (the newest of the history),

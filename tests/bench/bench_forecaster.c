@@ -34,7 +34,7 @@ static void measure(int horizon, int ready) {
 	for (int f = 0; f < FEATURES; f++)
 		features[f] = f;
 	struct layer_spec layer = {.kind = LAYER_LSTM, .units = 32};
-	struct config_class class = {.name = "bench", .n_features = FEATURES, .history = 1024};
+	struct config_class class = {.name = "bench", .n_features = FEATURES, .history = 1024, .pending = 64};
 	struct config_model model = {.name = "bench", .inputs = features, .n_inputs = FEATURES, .targets = features,
 	                             .n_targets = FEATURES, .horizon = horizon, .layers = &layer, .n_layers = 1,
 	                             .batch_size = SLOTS, .scaler = SCALER_STANDARD, .residual = true};
@@ -47,7 +47,7 @@ static void measure(int horizon, int ready) {
 	while (forecaster_taking_over(setup.forecaster))
 		forecaster_prime(setup.forecaster);
 	for (int i = 0; i < SLOTS; i++) {
-		setup.series[i] = series_new(&class.time, FEATURES, class.history);
+		setup.series[i] = series_new(&class.time, FEATURES, class.history, class.pending);
 		setup.slots[i] = i;
 		forecaster_acquire(setup.forecaster, i, setup.series[i]->history);
 	}

@@ -11,7 +11,7 @@ void fixture_init(struct fixture *fixture, int n_features) {
 	if (n_features < 1 || n_features > FIXTURE_FEATURES)
 		abort();
 	*fixture = (struct fixture){
-	    .class = {.name = name, .n_features = n_features, .history = 48},
+	    .class = {.name = name, .n_features = n_features, .history = 48, .pending = FIXTURE_PENDING},
 	    .model = {.name = name,
 	              .inputs = fixture->inputs,
 	              .n_inputs = n_features,

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-enum { FIXTURE_FEATURES = 8, FIXTURE_LAYERS = 4, FIXTURE_PERIOD = 6 };
+enum { FIXTURE_FEATURES = 8, FIXTURE_LAYERS = 4, FIXTURE_PERIOD = 6, FIXTURE_PENDING = 64 };
 
 /* A class and a model of it; not to be copied, as the model points into it. */
 struct fixture {

@@ -5,12 +5,13 @@
 #include <cmocka.h>
 
 #include "engine/baseline.h"
+#include "tests/support/fixtures.h"
 
 #include <math.h>
 
 /* Steps 1 .. n of one feature. */
 static struct history *history_of(const double *values, int n, int kept) {
-	struct history *history = history_new(1, kept);
+	struct history *history = history_new(1, kept, FIXTURE_PENDING);
 	for (int i = 0; i < n; i++)
 		history_append(history, i, &values[i], false);
 	return history;
@@ -64,13 +65,13 @@ static void seasonal_is_what_was_observed(void **state) {
 static void seasons_leave_the_ring(void **state) {
 	(void)state;
 	enum { KEPT = 4, N = 200 };
-	struct history *history = history_new(1, KEPT);
+	struct history *history = history_new(1, KEPT, FIXTURE_PENDING);
 	for (int i = 1; i <= N; i++) {
 		double value = i;
 		history_append(history, i, &value, false);
 	}
 	uint64_t oldest = history_oldest(history);
-	assert_int_equal(oldest, N - KEPT - HISTORY_PENDING + 1);
+	assert_int_equal(oldest, N - KEPT - FIXTURE_PENDING + 1);
 	int period = (int)(N + 1 - oldest);
 	assert_true(baseline_seasonal(history, N, 0, 1, period) == (double)oldest);
 	assert_true(isnan(baseline_seasonal(history, N, 0, 1, period + 1)));

@@ -405,6 +405,7 @@ static void has_defaults(void **state) {
 	assert_int_equal(class->time.every, 0);
 	assert_int_equal(class->max_streams, 100000);
 	assert_int_equal(class->history, 1024);
+	assert_int_equal(class->pending, 64);
 	assert_int_equal(config->n_models, 1);
 	const struct config_model *model = &config->models[0];
 	assert_string_equal(model->name, "m");
@@ -454,7 +455,7 @@ static const char full[] =
         "streams:\n"
         "  - {class: first, pattern: '*', features: [x], time: irregular}\n"
         "  - {class: second, pattern: 's?', features: [x, y, z], every: 1.5s, aggregate: last, max_streams: 17,\n"
-        "     history: 18}\n";
+        "     history: 18, pending: 19}\n";
 
 static void check_full_bus(const struct config_bus *bus) {
 	assert_string_equal(bus->ticks, "");
@@ -511,6 +512,7 @@ static void takes_every_key(void **state) {
 	assert_int_equal(class->time.every, 1500000000);
 	assert_int_equal(class->max_streams, 17);
 	assert_int_equal(class->history, 18);
+	assert_int_equal(class->pending, 19);
 	assert_int_equal(config->n_models, 3);
 	check_full_model(&config->models[0]);
 	assert_int_equal(config->models[1].n_layers, 0);

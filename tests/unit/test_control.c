@@ -19,10 +19,14 @@ struct scene {
 	void *dealer;
 };
 
+static void open_scene_of(struct scene *scene, const struct rig_setup *setup) {
+	rig_open(&scene->rig, setup);
+	scene->dealer = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control);
+}
+
 static void open_scene(struct scene *scene) {
 	const struct rig_setup setup = {.learns = true};
-	rig_open(&scene->rig, &setup);
-	scene->dealer = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control);
+	open_scene_of(scene, &setup);
 }
 
 static void close_scene(struct scene *scene) {
@@ -237,7 +241,7 @@ static void status_counts(void **state) {
 	rig_turn_until(&scene.rig, &scene.rig.refused, 1);
 	json_t *reply = ask(&scene, "{\"cmd\":\"status\"}");
 	expect_shape(reply, "ok:t version:s epoch:i workers:i kernels:s uptime_s:r streams:i started:i ended:i ticks:o steps:i "
-	                    "advances:i not_finite:i windows_left_out:i tick_rings:o forecast_rings:o forecasts:o events:o "
+	                    "advances:i pending_full:i not_finite:i windows_left_out:i tick_rings:o forecast_rings:o forecasts:o events:o "
 	                    "disconnects:i control:o");
 	expect_shape(json_object_get(reply, "ticks"), "taken:i messages:i bytes:i parked:i refused:o");
 	expect_shape(json_object_get(reply, "tick_rings"), "bytes:i times_full:i");
@@ -306,7 +310,9 @@ static void models_tell_who_serves_and_why(void **state) {
 static void commands_on_streams_and_models_are_done(void **state) {
 	(void)state;
 	struct scene scene;
-	open_scene(&scene);
+	const struct rig_setup setup = {
+	    .learns = true, .rest = "workers: 1\n" RIG_CLASS "models:\n" RIG_MODEL_OF("m", "c") RIG_MODEL_OF("fixed", "c") "    train: false\n"};
+	open_scene_of(&scene, &setup);
 	static const char *const names[] = {"c/1", "c/2"};
 	feed(&scene, names, 2);
 	expect_ok(ask(&scene, "{\"cmd\":\"reset\",\"stream\":\"c/1\"}"));
@@ -314,6 +320,7 @@ static void commands_on_streams_and_models_are_done(void **state) {
 	expect_error(ask(&scene, "{\"cmd\":\"end\",\"stream\":\"c/1\"}"), "unknown_stream");
 	rig_turn_until(&scene.rig, &scene.rig.ended, 1);
 	assert_int_equal(streams_count(scene.rig.streams), 1);
+	expect_error(ask(&scene, "{\"cmd\":\"retrain\",\"model\":\"fixed\"}"), "argument");
 	expect_ok(ask(&scene, "{\"cmd\":\"retrain\",\"model\":\"m\"}"));
 	rig_turn_until(&scene.rig, &scene.rig.collected, 1);
 	expect_ok(ask(&scene, "{\"cmd\":\"stop\"}"));

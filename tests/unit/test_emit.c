@@ -80,7 +80,7 @@ static void advance(struct scene *scene, int64_t t) {
 			values[f] = value_of(step, i, f);
 		enum time_verdict verdict;
 		assert_int_equal(series_take(stream->series, t, values, &verdict), 1);
-		stream->arrivals[step % STREAM_ARRIVALS] = (struct arrival){1, 1000 * step + (uint64_t)i, 5000 + (int64_t)step};
+		*stream_arrival(stream, step) = (struct arrival){1, 1000 * step + (uint64_t)i, 5000 + (int64_t)step};
 		slots[i] = i;
 	}
 	forecaster_advance(scene->batch->forecaster, slots, scene->n);

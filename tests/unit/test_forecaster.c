@@ -10,6 +10,7 @@
 #include "engine/random.h"
 #include "tests/support/floats.h"
 #include "tests/support/replay.h"
+#include "tests/support/fixtures.h"
 
 #include <float.h>
 #include <math.h>
@@ -33,7 +34,7 @@ static struct saved *alone(const struct fixture *fixture, uint64_t seed, uint64_
 	struct config_model model = fixture->model;
 	model.batch_size = 1;
 	struct saved *saved = calloc(n + 1, sizeof *saved);
-	struct history *history = history_new(fixture->class.n_features, fixture->class.history);
+	struct history *history = history_new(fixture->class.n_features, fixture->class.history, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture->class, &model, kernels_choose());
 	take_over(forecaster, fixture_version(&model, 3, 1));
 	forecaster_acquire(forecaster, 0, history);
@@ -57,7 +58,7 @@ struct stream {
 static void stream_begin(struct stream *stream, const struct fixture *fixture, struct forecaster *forecaster, int slot,
                          uint64_t seed) {
 	stream->seed = seed;
-	stream->history = history_new(fixture->class.n_features, fixture->class.history);
+	stream->history = history_new(fixture->class.n_features, fixture->class.history, FIXTURE_PENDING);
 	stream->expected = alone(fixture, seed, STEPS);
 	forecaster_acquire(forecaster, slot, stream->history);
 	assert_null(forecaster_latest(forecaster, slot));
@@ -81,9 +82,9 @@ static void arrive(struct stream *streams, const struct fixture *fixture, struct
 		}
 		uint64_t pending = forecaster_pending(forecaster, slot), n = rng_below(rng, 4);
 		if (rng_below(rng, 40) == 0)
-			n = HISTORY_PENDING - pending; /* as many as may wait */
-		if (n > HISTORY_PENDING - pending)
-			n = HISTORY_PENDING - pending;
+			n = FIXTURE_PENDING - pending; /* as many as may wait */
+		if (n > FIXTURE_PENDING - pending)
+			n = FIXTURE_PENDING - pending;
 		if (stream->history->n + n > STEPS)
 			n = STEPS - stream->history->n;
 		fixture_append(stream->history, stream->seed, n);
@@ -168,7 +169,7 @@ static void slots_not_given_keep_theirs(void **state) {
 	struct fixture fixture;
 	fixture_init(&fixture, FEATURES);
 	struct saved *expected = alone(&fixture, 5, 40), saved, latest;
-	struct history *own = history_new(FEATURES, 48), *other = history_new(FEATURES, 48);
+	struct history *own = history_new(FEATURES, 48, FIXTURE_PENDING), *other = history_new(FEATURES, 48, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
 	take_over(forecaster, fixture_version(&fixture.model, 3, 1));
 	forecaster_acquire(forecaster, 4, own);
@@ -198,7 +199,7 @@ static void slots_not_given_keep_theirs(void **state) {
 
 static void check_against_replay(const struct fixture *fixture, const struct kernels *kernels) {
 	const struct config_model *model = &fixture->model;
-	struct history *history = history_new(FEATURES, fixture->class.history);
+	struct history *history = history_new(FEATURES, fixture->class.history, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture->class, model, kernels);
 	struct version *version = fixture_version(model, 9, 1);
 	take_over(forecaster, version_acquire(version));
@@ -251,7 +252,7 @@ static void it_is_one_long_sequence(void **state) {
 	struct config_model *model = &fixture.model;
 	model->scaler = SCALER_NONE;
 	model->residual = false;
-	struct history *history = history_new(2, 48);
+	struct history *history = history_new(2, 48, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, model, kernels_choose());
 	struct version *version = fixture_version(model, 1, 1);
 	const struct network *network = version_network(version);
@@ -287,7 +288,7 @@ static void without_a_version_the_baseline_serves(void **state) {
 		fixture_init(&fixture, FEATURES);
 		fixture.model.period = period;
 		enum baseline baseline = period > 0 ? BASELINE_SEASONAL : BASELINE_LAST_VALUE;
-		struct history *history = history_new(FEATURES, 48);
+		struct history *history = history_new(FEATURES, 48, FIXTURE_PENDING);
 		struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
 		forecaster_acquire(forecaster, 0, history);
 		for (uint64_t step = 1; step <= 60; step++) {
@@ -323,7 +324,7 @@ static void a_reset_is_of_one_slot(void **state) {
 	fixture_init(&fixture, FEATURES);
 	const struct config_model *model = &fixture.model;
 	struct saved *expected = alone(&fixture, 21, 60), saved;
-	struct history *own = history_new(FEATURES, 48), *other = history_new(FEATURES, 48);
+	struct history *own = history_new(FEATURES, 48, FIXTURE_PENDING), *other = history_new(FEATURES, 48, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, model, kernels_choose());
 	struct version *version = fixture_version(model, 3, 1);
 	take_over(forecaster, version_acquire(version));
@@ -368,7 +369,7 @@ static void a_slot_begins_anew(void **state) {
 	take_over(forecaster, fixture_version(&fixture.model, 3, 1));
 	for (uint64_t seed = 50; seed < 55; seed++) {
 		struct saved *expected = alone(&fixture, seed, 30), saved;
-		struct history *history = history_new(FEATURES, 48);
+		struct history *history = history_new(FEATURES, 48, FIXTURE_PENDING);
 		forecaster_acquire(forecaster, 3, history);
 		assert_null(forecaster_latest(forecaster, 3));
 		for (uint64_t step = 1; step <= 30; step++) {
@@ -388,7 +389,7 @@ static void a_slot_may_begin_late(void **state) {
 	(void)state;
 	struct fixture fixture;
 	fixture_init(&fixture, 1);
-	struct history *history = history_new(1, 48);
+	struct history *history = history_new(1, 48, FIXTURE_PENDING);
 	for (int i = 0; i < 20; i++)
 		history_append(history, i * 100, &(double){i}, false);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
@@ -412,7 +413,7 @@ static void target_times_of_fixed_intervals(void **state) {
 	struct fixture fixture;
 	fixture_init(&fixture, 1);
 	fixture.class.time.every = 1000;
-	struct history *history = history_new(1, 48);
+	struct history *history = history_new(1, 48, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
 	forecaster_acquire(forecaster, 0, history);
 	const int64_t times[] = {-5000, -4000, 9000, INT64_MAX - 1500};
@@ -434,7 +435,7 @@ static void target_times_by_the_mean_interval(void **state) {
 	const int64_t start = 1700000000000000001;
 	struct fixture fixture;
 	fixture_init(&fixture, 1);
-	struct history *history = history_new(1, 48);
+	struct history *history = history_new(1, 48, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
 	forecaster_acquire(forecaster, 0, history);
 	for (int i = 0; i < 200; i++) {
@@ -455,7 +456,7 @@ static void wild_times(void **state) {
 	(void)state;
 	struct fixture fixture;
 	fixture_init(&fixture, 1);
-	struct history *history = history_new(1, 48);
+	struct history *history = history_new(1, 48, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
 	forecaster_acquire(forecaster, 0, history);
 	const int64_t times[] = {INT64_MIN, INT64_MIN + 1, 0, INT64_MAX};
@@ -479,7 +480,7 @@ static void a_broken_version(void **state) {
 	struct fixture fixture;
 	fixture_init(&fixture, FEATURES);
 	const struct config_model *model = &fixture.model;
-	struct history *history = history_new(FEATURES, 48);
+	struct history *history = history_new(FEATURES, 48, FIXTURE_PENDING);
 	struct forecaster *broken = forecaster_new(&fixture.class, model, kernels_choose());
 	struct forecaster *none = forecaster_new(&fixture.class, model, kernels_choose());
 	struct error err;
@@ -520,7 +521,7 @@ static void a_row_that_is_not_finite(void **state) {
 	fixture.model.scaler = SCALER_NONE;
 	const struct config_model *model = &fixture.model;
 	struct saved *expected = alone(&fixture, 31, 60);
-	struct history *own = history_new(FEATURES, 48), *other = history_new(FEATURES, 48);
+	struct history *own = history_new(FEATURES, 48, FIXTURE_PENDING), *other = history_new(FEATURES, 48, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, model, kernels_choose());
 	struct version *version = fixture_version(model, 3, 1);
 	take_over(forecaster, version_acquire(version));
@@ -572,7 +573,7 @@ static void check_feed(const struct feed *feed, bool residual) {
 	fixture_init(&fixture, FEATURES);
 	fixture.model.residual = residual;
 	const struct config_model *model = &fixture.model;
-	struct history *history = history_new(FEATURES, 48);
+	struct history *history = history_new(FEATURES, 48, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, model, kernels_choose());
 	take_over(forecaster, fixture_version(model, 3, 1));
 	forecaster_acquire(forecaster, 0, history);
@@ -617,7 +618,7 @@ static void a_step_without_values(void **state) {
 	struct fixture fixture;
 	fixture_init(&fixture, FEATURES);
 	const double nothing[] = {NAN, NAN, NAN}, some[] = {1, 2, 3};
-	struct history *history = history_new(FEATURES, 48);
+	struct history *history = history_new(FEATURES, 48, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
 	take_over(forecaster, fixture_version(&fixture.model, 3, 1));
 	forecaster_acquire(forecaster, 0, history);
@@ -647,7 +648,7 @@ static void a_lane_by_itself(void **state) {
 	struct version *version = fixture_version(&fixture.model, 1, 1);
 	struct lane *lane = lane_new(4, FEATURES, version);
 	version_release(version); /* the lane has its own reference */
-	struct history *history = history_new(FEATURES, 8);
+	struct history *history = history_new(FEATURES, 8, FIXTURE_PENDING);
 	const double first[] = {1, 2, 3}, second[] = {NAN, 4, NAN};
 	history_append(history, 1, first, false);
 	history_append(history, 2, second, false);

@@ -8,6 +8,7 @@
 
 #include "engine/forecaster.h"
 #include "tests/support/replay.h"
+#include "tests/support/fixtures.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -98,13 +99,13 @@ static void rig_init(struct rig *rig) {
 	rig->new = fixture_version(&rig->fixture.model, 2, 2);
 	take_over(rig->forecaster, version_acquire(rig->old));
 	for (int slot = 0; slot < SLOTS; slot++) {
-		rig->history[slot] = history_new(FEATURES, KEPT);
+		rig->history[slot] = history_new(FEATURES, KEPT, FIXTURE_PENDING);
 		forecaster_acquire(rig->forecaster, slot, rig->history[slot]);
 		for (int step = 0; step < STEPS; step++) {
 			fixture_append(rig->history[slot], (uint64_t)slot, 1);
 			forecaster_advance(rig->forecaster, &slot, 1);
 		}
-		fixture_append(rig->history[slot], (uint64_t)slot, HISTORY_PENDING);
+		fixture_append(rig->history[slot], (uint64_t)slot, FIXTURE_PENDING);
 	}
 	if (forecaster_propose(rig->forecaster, rig->new) != 0)
 		abort();
@@ -169,7 +170,7 @@ static void no_allocation_and_no_lock(void **state) {
 	/* That they are counted at all. */
 	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 	counting = 1;
-	struct history *history = history_new(1, 1);
+	struct history *history = history_new(1, 1, FIXTURE_PENDING);
 	pthread_mutex_lock(&mutex);
 	counting = 0;
 	pthread_mutex_unlock(&mutex);

@@ -6,6 +6,7 @@
 
 #include "engine/history.h"
 #include "engine/random.h"
+#include "tests/support/fixtures.h"
 
 #include <math.h>
 #include <string.h>
@@ -21,7 +22,7 @@ static void append(struct history *history, double a, double b) {
 
 static void an_empty_one(void **state) {
 	(void)state;
-	struct history *history = history_new(2, 4);
+	struct history *history = history_new(2, 4, FIXTURE_PENDING);
 	assert_int_equal(history->n, 0);
 	assert_int_equal(history->reset, 0);
 	assert_true(history_oldest(history) > history->n);
@@ -32,7 +33,7 @@ static void an_empty_one(void **state) {
 
 static void missing_values_are_the_ones_before(void **state) {
 	(void)state;
-	struct history *history = history_new(2, 8);
+	struct history *history = history_new(2, 8, FIXTURE_PENDING);
 	append(history, NAN, 1);
 	append(history, NAN, NAN);
 	append(history, 5, NAN);
@@ -56,7 +57,7 @@ static void missing_values_are_the_ones_before(void **state) {
 static void gaps_and_resets_are_flagged(void **state) {
 	(void)state;
 	const double one = 1;
-	struct history *history = history_new(1, 8);
+	struct history *history = history_new(1, 8, FIXTURE_PENDING);
 	history_reset(history); /* before the first step there is nothing to forget */
 	history_append(history, 1, &one, false);
 	history_append(history, 2, &one, true);
@@ -74,18 +75,18 @@ static void gaps_and_resets_are_flagged(void **state) {
 /* Against plain arrays that keep everything; more features than a word of the mask has bits. */
 static void the_ring_holds_the_latest(void **state) {
 	(void)state;
-	enum { FEATURES = 131, KEPT = 3, STEPS = 4 * (KEPT + HISTORY_PENDING) };
+	enum { FEATURES = 131, KEPT = 3, STEPS = 4 * (KEPT + FIXTURE_PENDING) };
 	static double observed[STEPS + 1][FEATURES], values[STEPS + 1][FEATURES];
 	struct rng rng = {3};
-	struct history *history = history_new(FEATURES, KEPT);
-	assert_int_equal(history->capacity, KEPT + HISTORY_PENDING);
+	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+	assert_int_equal(history->capacity, KEPT + FIXTURE_PENDING);
 	for (uint64_t step = 1; step <= STEPS; step++) {
 		for (int f = 0; f < FEATURES; f++) {
 			observed[step][f] = rng_below(&rng, 3) == 0 ? NAN : rng_normal(&rng);
 			values[step][f] = !isnan(observed[step][f]) ? observed[step][f] : step > 1 ? values[step - 1][f] : NAN;
 		}
 		history_append(history, (int64_t)step * 7, observed[step], false);
-		uint64_t oldest = step > KEPT + HISTORY_PENDING ? step - KEPT - HISTORY_PENDING + 1 : 1;
+		uint64_t oldest = step > KEPT + FIXTURE_PENDING ? step - KEPT - FIXTURE_PENDING + 1 : 1;
 		assert_int_equal(history_oldest(history), oldest);
 		for (uint64_t at = oldest; at <= step; at++) {
 			assert_int_equal(history_time(history, at), (int64_t)at * 7);

@@ -7,6 +7,7 @@
 #include "engine/baseline.h"
 #include "engine/random.h"
 #include "engine/scores.h"
+#include "tests/support/fixtures.h"
 
 #include <float.h>
 #include <math.h>
@@ -60,7 +61,7 @@ static void which_steps_ahead(void **state) {
 static void errors_by_hand(void **state) {
 	(void)state;
 	const double values[][2] = {{10, 100}, {12, 100}, {11, 130}, {9, 130}}, units[] = {1, 10};
-	struct history *history = history_new(2, 8);
+	struct history *history = history_new(2, 8, FIXTURE_PENDING);
 	struct scores *scores = scores_new(1, 2, 2);
 	for (uint64_t step = 1; step <= 4; step++) {
 		const double *v = values[step - 1], mean[] = {v[0] + 1, v[1] + 1, v[0] + 1, v[1] + 1};
@@ -86,7 +87,7 @@ static void against_all_that_was_said(void **state) {
 	enum { STEPS = 300, HORIZON = 6, PERIOD = 5 };
 	static double said[STEPS + 1][HORIZON][2];
 	struct rng rng = {11};
-	struct history *history = history_new(2, STEPS);
+	struct history *history = history_new(2, STEPS, FIXTURE_PENDING);
 	struct scores *scores = scores_new(3, HORIZON, 2);
 	for (uint64_t step = 1; step <= STEPS; step++) {
 		append(history, rng_below(&rng, 4) ? rng_normal(&rng) : NAN, rng_below(&rng, 4) ? rng_normal(&rng) : NAN);
@@ -134,7 +135,7 @@ static void against_all_that_was_said(void **state) {
 /* The history knows the future (steps wait in it), the scores must not. */
 static void answers_do_not_count_before_their_step(void **state) {
 	(void)state;
-	struct history *history = history_new(2, 16);
+	struct history *history = history_new(2, 16, FIXTURE_PENDING);
 	struct scores *scores = scores_new(1, 4, 2);
 	for (int i = 0; i < 10; i++)
 		append(history, i, -i);
@@ -156,7 +157,7 @@ static void answers_do_not_count_before_their_step(void **state) {
 
 static void missing_answers_are_not_scored(void **state) {
 	(void)state;
-	struct history *history = history_new(2, 16);
+	struct history *history = history_new(2, 16, FIXTURE_PENDING);
 	struct scores *scores = scores_new(1, 1, 2);
 	const double mean[] = {5, NAN};
 	append(history, 1, 1);
@@ -177,7 +178,7 @@ static void missing_answers_are_not_scored(void **state) {
 
 static void a_restart_forgets_what_waits(void **state) {
 	(void)state;
-	struct history *history = history_new(2, 16);
+	struct history *history = history_new(2, 16, FIXTURE_PENDING);
 	struct scores *scores = scores_new(2, 4, 2);
 	const double mean[8] = {0};
 	for (uint64_t step = 1; step <= 12; step++) {
@@ -203,7 +204,7 @@ static void a_restart_forgets_what_waits(void **state) {
 /* 1 for SCORES_MEMORY answers, then 0: the weight of what is old falls by 1 - 1 / SCORES_MEMORY with each. */
 static void old_errors_are_forgotten(void **state) {
 	(void)state;
-	struct history *history = history_new(2, 16);
+	struct history *history = history_new(2, 16, FIXTURE_PENDING);
 	struct scores *scores = scores_new(1, 1, 2);
 	const double ahead[] = {1, 1}, exact[] = {0, 0};
 	for (uint64_t step = 1; step <= 3 * SCORES_MEMORY; step++) {
@@ -221,7 +222,7 @@ static void old_errors_are_forgotten(void **state) {
 /* Their difference is no double; the mean must outlive it. */
 static void absurd_answers(void **state) {
 	(void)state;
-	struct history *history = history_new(2, 16);
+	struct history *history = history_new(2, 16, FIXTURE_PENDING);
 	struct scores *scores = scores_new(1, 1, 2);
 	const double mean[] = {-DBL_MAX, -DBL_MAX};
 	for (uint64_t step = 1; step <= 20; step++) {

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "engine/series.h"
+#include "tests/support/fixtures.h"
 
 #include <math.h>
 
@@ -32,7 +33,7 @@ static void check_newest(const struct series *series, int64_t t, double a, doubl
 static void irregular(void **state) {
 	(void)state;
 	const struct time_policy_spec spec = {0};
-	struct series *series = series_new(&spec, 2, 8);
+	struct series *series = series_new(&spec, 2, 8, FIXTURE_PENDING);
 	check_take(series, 5, 1, 2, 1, TIME_STEP);
 	check_newest(series, 5, 1, 2, 0);
 	check_take(series, 5, 9, 9, -1, TIME_REPEATED);
@@ -48,7 +49,7 @@ static void irregular(void **state) {
 static void every(void **state) {
 	(void)state;
 	const struct time_policy_spec spec = {.every = 10};
-	struct series *series = series_new(&spec, 2, 8);
+	struct series *series = series_new(&spec, 2, 8, FIXTURE_PENDING);
 	check_take(series, 11, 1, NAN, 0, TIME_JOINS);
 	check_take(series, 15, NAN, 2, 0, TIME_JOINS);
 	check_take(series, 15, 7, 7, -1, TIME_REPEATED);

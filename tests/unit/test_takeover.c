@@ -8,6 +8,7 @@
 #include "engine/forecaster.h"
 #include "engine/random.h"
 #include "tests/support/replay.h"
+#include "tests/support/fixtures.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ static void reset_at(struct history *history, struct forecaster *forecaster, int
 /* The old version alone, all steps. */
 static struct saved *old_alone(const struct fixture *fixture, uint64_t seed, uint64_t reset, uint64_t n) {
 	struct saved *saved = calloc(n + 1, sizeof *saved);
-	struct history *history = history_new(FEATURES, KEPT);
+	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture->class, &fixture->model, kernels_choose());
 	take_over(forecaster, fixture_version(&fixture->model, OLD, 1));
 	forecaster_acquire(forecaster, 0, history);
@@ -96,10 +97,10 @@ static void append(struct rig *rig, uint64_t n) {
 
 static void arrive_and_check(struct rig *rig, int slot, char arrivals) {
 	for (int i = 0; i < arrivals - '0'; i++) {
-		if (forecaster_pending(rig->forecaster, slot) == HISTORY_PENDING)
+		if (forecaster_pending(rig->forecaster, slot) == FIXTURE_PENDING)
 			advance_and_check(rig, slot);
 		append(rig, 1);
-		if (forecaster_pending(rig->forecaster, slot) < HISTORY_PENDING)
+		if (forecaster_pending(rig->forecaster, slot) < FIXTURE_PENDING)
 			advance_and_check(rig, slot);
 	}
 }
@@ -115,8 +116,8 @@ static void check_course(int batch_size, const struct course *course) {
 	rig.new = fixture_version(model, NEW, 2);
 	rig.forecaster = forecaster_new(&rig.fixture.class, model, kernels_choose());
 	take_over(rig.forecaster, version_acquire(rig.old));
-	rig.history = history_new(FEATURES, KEPT);
-	rig.all = history_new(FEATURES, 1000);
+	rig.history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+	rig.all = history_new(FEATURES, 1000, FIXTURE_PENDING);
 	rig.expected_old = old_alone(&rig.fixture, 77, course->reset, 1000);
 	forecaster_acquire(rig.forecaster, slot, rig.history);
 	replay_init(&rig.replay, model, kernels_choose(), rig.new, rig.all);
@@ -169,7 +170,7 @@ static void slices_change_nothing(void **state) {
 	for (size_t s = 0; s < 2; s++)
 		for (size_t b = 0; b < sizeof before / sizeof *before; b++)
 			for (size_t a = 0; a < sizeof arrivals / sizeof *arrivals; a++)
-				for (uint64_t pending = 0; pending <= HISTORY_PENDING - 10; pending += 54) {
+				for (uint64_t pending = 0; pending <= FIXTURE_PENDING - 10; pending += 54) {
 					const struct course course = {before[b], 0, pending, arrivals[a]};
 					check_course(sizes[s], &course);
 				}
@@ -187,7 +188,7 @@ static void replay_begins_at_the_reset(void **state) {
 /* The queue is as full as it may be all the time: the ring must not lose what is still to be replayed. */
 static void a_full_queue(void **state) {
 	(void)state;
-	const struct course courses[] = {{150, 0, HISTORY_PENDING, "1"}, {150, 0, HISTORY_PENDING, "7"}};
+	const struct course courses[] = {{150, 0, FIXTURE_PENDING, "1"}, {150, 0, FIXTURE_PENDING, "7"}};
 	for (size_t i = 0; i < 2; i++)
 		check_course(8, &courses[i]);
 }
@@ -201,7 +202,7 @@ static void a_burst_between_slices(void **state) {
 	fixture_init(&fixture, FEATURES);
 	fixture.class.history = KEPT;
 	const struct config_model *model = &fixture.model;
-	struct history *history = history_new(FEATURES, KEPT);
+	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, model, kernels_choose());
 	struct version *new = fixture_version(model, NEW, 2);
 	take_over(forecaster, fixture_version(model, OLD, 1));
@@ -309,7 +310,7 @@ static void check_many(uint64_t seed) {
 	memset(slots, 0, sizeof slots);
 	for (int at = 0; at < SLOTS - 2; at++) { /* two are free */
 		slots[at].seed = 1000 + (uint64_t)at;
-		slots[at].history = history_new(FEATURES, STEPS);
+		slots[at].history = history_new(FEATURES, STEPS, FIXTURE_PENDING);
 		forecaster_acquire(forecaster, at, slots[at].history);
 		uint64_t length = rng_below(&rng, 120);
 		for (uint64_t i = 0; i < length; i++) {
@@ -325,7 +326,7 @@ static void check_many(uint64_t seed) {
 			struct slot *slot = &slots[at];
 			if (slot->history == NULL && rng_below(&rng, 8) == 0) { /* one comes */
 				slot->seed = 2000 + (uint64_t)at;
-				slot->history = history_new(FEATURES, STEPS);
+				slot->history = history_new(FEATURES, STEPS, FIXTURE_PENDING);
 				forecaster_acquire(forecaster, at, slot->history);
 			}
 			if (slot->history == NULL)
@@ -397,7 +398,7 @@ static void version_after_version(void **state) {
 	(void)state;
 	struct fixture fixture;
 	fixture_init(&fixture, FEATURES);
-	struct history *history = history_new(FEATURES, KEPT);
+	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
 	forecaster_acquire(forecaster, 1, history);
 	const int units[] = {3, 40, 1, 64, 7};
@@ -424,7 +425,7 @@ static void freed_in_the_middle(void **state) {
 	(void)state;
 	struct fixture fixture;
 	fixture_init(&fixture, FEATURES);
-	struct history *history = history_new(FEATURES, KEPT);
+	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
 	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
 	struct version *version = fixture_version(&fixture.model, 1, 1);
 	forecaster_acquire(forecaster, 0, history);

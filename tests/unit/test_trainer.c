@@ -9,6 +9,7 @@
 #include "daemon/clock.h"
 #include "engine/forecaster.h"
 #include "tests/support/bus_fixture.h"
+#include "tests/support/fixtures.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ static void close_scene(struct scene *scene) {
 static struct windows *windows_of(const struct scene *scene, int model, int steps) {
 	const struct config_model *of = &scene->config->models[model];
 	struct windows *windows = windows_new(of, 64, 1);
-	struct history *history = history_new(2, 128);
+	struct history *history = history_new(2, 128, FIXTURE_PENDING);
 	struct scaler scalers[2];
 	assert_true(windows != NULL && history != NULL);
 	memset(scalers, 0, sizeof scalers);

@@ -34,7 +34,7 @@ static void add_stream(struct windows *windows, const struct config_model *model
 	struct windows_cursor cursor;
 	char name[16];
 	int steps = s % 2 ? streams->steps / 2 : streams->steps;
-	struct history *history = history_new(1, streams->steps);
+	struct history *history = history_new(1, streams->steps, FIXTURE_PENDING);
 	for (int step = 1; step <= steps; step++) {
 		double value = streams->value(&rng, s, step);
 		history_append(history, step, &value, false);

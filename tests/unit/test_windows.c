@@ -17,7 +17,7 @@ static const struct scaler unscaled[FIXTURE_FEATURES];
 
 /* A stream whose value at each step is the number of the step: a window shows by its values which it is. */
 static struct history *counting(int kept, uint64_t n, uint64_t reset) {
-	struct history *history = history_new(1, kept);
+	struct history *history = history_new(1, kept, FIXTURE_PENDING);
 	for (uint64_t step = 1; step <= n; step++) {
 		double value = (double)step;
 		history_append(history, (int64_t)step, &value, false);
@@ -183,7 +183,7 @@ static void nothing_leaks_into_training(void **state) {
 	struct config_model *model = &fixture.model;
 	model->scaler = SCALER_NONE;
 	for (uint64_t n = 60; n < 130; n++) {
-		struct history *history = history_new(2, 100);
+		struct history *history = history_new(2, 100, FIXTURE_PENDING);
 		uint64_t steps = n < 100 ? n : 100, split = n - (uint64_t)ceil((double)steps * 0.25);
 		for (uint64_t step = 1; step <= n; step++) {
 			const double usual[] = {1, step % 3 ? 2 : NAN}, marked[] = {777, 777};
@@ -415,7 +415,7 @@ static void scaled_values(void **state) {
 	fixture.inputs[1] = 2;
 	model->n_inputs = 2; /* 1, 2; targets 0, 2 */
 	const struct scaler scalers[] = {{10, 4, 100}, {20, 25, 100}, {0, 0, 0}};
-	struct history *history = history_new(3, 100);
+	struct history *history = history_new(3, 100, FIXTURE_PENDING);
 	double values[60][3], last = NAN;
 	struct rng rng = {1};
 	for (int i = 0; i < 60; i++) {
@@ -459,7 +459,7 @@ static void answers_out_of_range_are_missing(void **state) {
 	(void)state;
 	struct fixture fixture;
 	fixture_init(&fixture, 1);
-	struct history *history = history_new(1, 100);
+	struct history *history = history_new(1, 100, FIXTURE_PENDING);
 	const struct scaler scaler = {0, 1, 100};
 	for (int i = 0; i < 60; i++) {
 		double value = i % 5 == 0 ? 1e300 : i % 7 == 0 ? -1e39 : i;

@@ -8,6 +8,7 @@
 #include "daemon/worker.h"
 
 #include "tests/support/worker_fixture.h"
+#include "tests/support/fixtures.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -115,7 +116,7 @@ static void what_comes_late_is_refused(void **state) {
 	worker_scene_close(&scene);
 }
 
-/* Nobody takes its forecasts: a stream's ticks pile up in the ring, and no more than HISTORY_PENDING in its history. */
+/* Nobody takes its forecasts: a stream's ticks pile up in the ring, and no more than FIXTURE_PENDING in its history. */
 static void pending_steps_have_a_bound(void **state) {
 	(void)state;
 	enum { TICKS = 3000 };
@@ -131,7 +132,7 @@ static void pending_steps_have_a_bound(void **state) {
 	struct worker_counters stuck = worker_counters_of(&scene);
 	assert_true(stuck.ticks < TICKS);
 	/* Two models forecast each step; the slower has seen half of what was made. */
-	assert_in_range(stuck.ticks - stuck.forecasts / 2, HISTORY_PENDING - 1, HISTORY_PENDING + 1);
+	assert_in_range(stuck.ticks - stuck.forecasts / 2, FIXTURE_PENDING - 1, FIXTURE_PENDING + 1);
 	for (uint64_t i = 0; i < 2 * TICKS; i++) {
 		struct wire_forecast forecast = worker_next_forecast(&scene);
 		assert_int_equal(forecast.step, i / 2 + 1);
