@@ -142,8 +142,11 @@ void background_repeat(struct worker *worker, const struct record_repeat *record
 	}
 	memcpy(repeating->prefix, record->prefix, n);
 	repeating->n = n;
+	/* A round under way goes on to its end, so that steady newcomers starve no stream. */
+	repeating->again = repeating->active;
+	if (!repeating->active)
+		repeating->stream = worker->streams;
 	repeating->active = true;
-	repeating->stream = worker->streams;
 }
 
 static void refill(struct worker *worker) {
@@ -172,6 +175,16 @@ static void repeat_stream(struct worker *worker, const struct stream *stream) {
 	}
 }
 
+/* Where all streams have been looked at: another round for those who came in its middle, or none. */
+static void end_round(struct worker *worker) {
+	struct repeating *repeating = &worker->repeating;
+	if (repeating->stream == NULL && repeating->again) {
+		repeating->again = false;
+		repeating->stream = worker->streams;
+	}
+	repeating->active = repeating->stream != NULL;
+}
+
 static bool repeat_slice(struct worker *worker) {
 	struct repeating *repeating = &worker->repeating;
 	if (!repeating->active)
@@ -181,7 +194,7 @@ static bool repeat_slice(struct worker *worker) {
 		repeat_stream(worker, repeating->stream);
 		repeating->stream = repeating->stream->worker_next;
 	}
-	repeating->active = repeating->stream != NULL;
+	end_round(worker);
 	return repeating->active && repeating->tokens >= 1;
 }
 
@@ -201,7 +214,11 @@ int background_timeout(const struct worker *worker) {
 void background_forget(struct worker *worker, struct stream *stream) {
 	if (worker->repeating.active && worker->repeating.stream == stream) {
 		worker->repeating.stream = stream->worker_next;
-		worker->repeating.active = stream->worker_next != NULL;
+		end_round(worker);
+		/* The round may begin anew with the very stream that ends. */
+		if (worker->repeating.stream == stream)
+			worker->repeating.stream = stream->worker_next;
+		worker->repeating.active = worker->repeating.stream != NULL;
 	}
 	for (int m = 0; worker->n_collections > 0 && m < worker->config->n_models; m++)
 		if (worker->collections[m].windows != NULL && worker->collections[m].stream == stream)

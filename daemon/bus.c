@@ -24,6 +24,9 @@
 /* Records of one worker that are published in one go: bounds how long the others wait. */
 enum { PUBLISH_MOST = 1024 };
 
+/* New subscriptions that are told to the workers in one go. */
+enum { SUBSCRIBE_MOST = 64 };
+
 /* While a tick is parked it is tried again this often; models are looked at this often, in ms. */
 enum { PARKED_WAIT_MS = 1, POLL_MS = 100 };
 
@@ -113,10 +116,10 @@ static bool publish(struct bus *bus) {
 
 /* New subscribers get the last forecasts of what they subscribe to. */
 static void take_subscriptions(struct bus *bus) {
-	char buffer[sizeof(struct record_repeat) + EMITTER_MAX_TOPIC];
+	_Alignas(struct record_repeat) char buffer[sizeof(struct record_repeat) + EMITTER_MAX_TOPIC];
 	struct record_repeat *record = (struct record_repeat *)(void *)buffer;
 	record->kind = RECORD_REPEAT;
-	while (publisher_next_subscription(bus->publisher, record->prefix, &record->n) == 1)
+	for (int i = 0; i < SUBSCRIBE_MOST && publisher_next_subscription(bus->publisher, record->prefix, &record->n) == 1; i++)
 		for (int w = 0; w < bus->config->workers; w++)
 			/* No room: the worker is so far behind that fresh forecasts come soon. */
 			ingest_command(bus->ingest, w, record, sizeof *record + record->n);
@@ -179,7 +182,8 @@ static void wait_for_work(struct bus *bus, bool busy) {
 			items[n++] = (zmq_pollitem_t){.socket = sockets[i], .events = ZMQ_POLLIN};
 
 	doorbell_arm(&bus->bell);
-	bool waiting = false;
+	bool waiting = trainer_has_result(bus->trainer) ||
+	               (bus->running == bus->config->workers && atomic_load_explicit(&bus->stop_requested, memory_order_acquire));
 	size_t size;
 	for (int w = 0; w < bus->config->workers; w++)
 		waiting |= ring_peek(worker_output(bus->workers[w]), &size) != NULL;

@@ -336,6 +336,8 @@ int learning_retrain(struct learning *learning, const char *name) {
 	for (int m = 0; m < learning->setup.config->n_models; m++) {
 		if (strcmp(learning->setup.config->models[m].name, name) != 0)
 			continue;
+		if (!learning->setup.config->models[m].train)
+			return -2;
 		learning->models[m].asked = true;
 		return 0;
 	}

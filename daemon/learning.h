@@ -40,7 +40,7 @@ void learning_collected(struct learning *learning, const struct record_windows *
 /* Takes finished jobs from the trainer. */
 void learning_finished(struct learning *learning);
 
-/* Has a model trained as soon as it can. Returns 0, or -1: there is no such model. */
+/* Has a model trained as soon as it can. Returns 0; -1: there is no such model; -2: it does not train. */
 int learning_retrain(struct learning *learning, const char *model);
 
 /* One line per model for a person: what serves, and why. */

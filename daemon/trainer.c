@@ -178,6 +178,11 @@ void trainer_submit(struct trainer *trainer, struct training_job *job) {
 	doorbell_ring(&trainer->bell);
 }
 
+bool trainer_has_result(struct trainer *trainer) {
+	size_t n;
+	return ring_peek(trainer->done, &n) != NULL;
+}
+
 struct training_job *trainer_take(struct trainer *trainer) {
 	return take(trainer->done);
 }

@@ -43,6 +43,8 @@ void trainer_stop(struct trainer *trainer);
 
 /* Bus: hands a job over. The queue has room for one job of every model, and there is never more than one. */
 void trainer_submit(struct trainer *trainer, struct training_job *job);
+/* Bus: whether a job has come back. */
+bool trainer_has_result(struct trainer *trainer);
 /* Bus: a job that came back, or NULL. */
 struct training_job *trainer_take(struct trainer *trainer);
 
