@@ -3,7 +3,7 @@
 # ---- what it needs: Debian 12's packages, one list ----------------------------------------------
 PACKAGES = build-essential pkg-config libzmq3-dev libopenblas-dev libcmocka-dev uthash-dev libmpack-dev \
            libjansson-dev libcyaml-dev libyaml-dev libsystemd-dev libncurses-dev
-CHECK_PACKAGES = clang libclang-rt-14-dev tmux
+CHECK_PACKAGES = clang libclang-rt-14-dev
 
 # ---- settings that a user may change ------------------------------------------------------------
 BUILD    ?= build
@@ -60,7 +60,7 @@ BENCH  := $(call test_programs,$(BENCH_SRC))
 PROGRAMS = $(BUILD)/forecastd $(BUILD)/forecast
 LIBRARIES = $(BUILD)/libengine.a $(BUILD)/libforecast.a $(BUILD)/libforecast.so $(BUILD)/libforecast.pc
 
-.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check bench goldens \
+.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check bench format goldens \
         install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -110,6 +110,8 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)
 	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
 # ---- dependencies -------------------------------------------------------------------------------
+# Goals that people type build with all processors, unless make was told otherwise.
+JOBS = $(if $(findstring j,$(firstword -$(MAKEFLAGS))),,-j$(shell nproc))
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 
 deps:
@@ -126,11 +128,11 @@ have-deps:
 # ---- running and testing ------------------------------------------------------------------------
 # The main job on real input: this machine's metrics, forecast live. Ctrl-C ends it; RUN_SECONDS=n ends it by itself.
 run: have-deps
-	@$(MAKE) --no-print-directory $(PROGRAMS)
+	@$(MAKE) --no-print-directory $(JOBS) $(PROGRAMS)
 	@BUILD=$(BUILD) RUN_SECONDS=$(RUN_SECONDS) conf/demo.sh
 
 test: have-deps
-	@$(MAKE) --no-print-directory all $(UNIT) $(GOLDEN) $(SCENARIO)
+	@$(MAKE) --no-print-directory $(JOBS) all $(UNIT) $(GOLDEN) $(SCENARIO)
 	@BUILD=$(BUILD) tests/run $(UNIT) $(GOLDEN) $(SCENARIO)
 
 unit golden scenario: %: have-deps
@@ -148,8 +150,12 @@ check: have-deps
 
 # Tables; JSON lines with JSON=1. Never fails a build.
 bench: have-deps
-	@$(MAKE) --no-print-directory $(PROGRAMS) $(BENCH)
+	@$(MAKE) --no-print-directory $(JOBS) $(PROGRAMS) $(BENCH)
 	-@BUILD=$(BUILD) JSON=$(JSON) tests/bench/run
+
+# All C files as .clang-format says.
+format:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
 
 # Goldens from real Keras; needs python3 with venv, and the Python package index. The tests do not.
 goldens:

@@ -39,374 +39,370 @@ enum { N_MONITORS = 5 };
 static const char *const monitored[N_MONITORS] = {"ticks", "subscribe", "forecasts", "forecasts_json", "control"};
 
 struct bus {
-	const struct config *config;
-	const struct kernels *kernels;
-	uint64_t epoch;
-	void *zmq;
-	struct doorbell bell;
-	struct interest interest;
-	struct worker **workers; /* [config->workers] */
-	int running;             /* workers that have not said that they stopped */
-	struct trainer *trainer;
-	struct streams *streams;
-	struct placement *placement;
-	struct publisher *publisher;
-	struct ingest *ingest;
-	struct learning *learning;
-	struct control *control;
-	void *monitors[N_MONITORS];
-	uint64_t disconnects;
-	int64_t polled;          /* when models were looked at, monotonic ns */
-	int64_t status_told;
+    const struct config *config;
+    const struct kernels *kernels;
+    uint64_t epoch;
+    void *zmq;
+    struct doorbell bell;
+    struct interest interest;
+    struct worker **workers; /* [config->workers] */
+    int running;             /* workers that have not said that they stopped */
+    struct trainer *trainer;
+    struct streams *streams;
+    struct placement *placement;
+    struct publisher *publisher;
+    struct ingest *ingest;
+    struct learning *learning;
+    struct control *control;
+    void *monitors[N_MONITORS];
+    uint64_t disconnects;
+    int64_t polled; /* when models were looked at, monotonic ns */
+    int64_t status_told;
 
-	pthread_t thread;
-	bool started;
-	atomic_bool stop_requested;
-	int stopped_fd;          /* eventfd */
+    pthread_t thread;
+    bool started;
+    atomic_bool stop_requested;
+    int stopped_fd; /* eventfd */
 };
 
 /* ---- outputs -------------------------------------------------------------------------------- */
 
 static void take_output(struct bus *bus, const void *at) {
-	switch (((const struct record *)at)->kind) {
-	case RECORD_FORECAST:
-	case RECORD_BUNDLE:
-		publisher_message(bus->publisher, at);
-		break;
-	case RECORD_REFUSED: {
-		/* The worker has counted it. */
-		const struct record_refused *refused = at;
-		publisher_event(bus->publisher, "refused", reason_name(refused->reason),
-		                json_pack("{s:s, s:s%, s:I}", "reason", reason_name(refused->reason), "stream", refused->name,
-		                          refused->n, "time", (json_int_t)refused->t),
-		                "%s", reason_sentence(refused->reason));
-		break;
-	}
-	case RECORD_ENDED:
-		ingest_ended(bus->ingest, ((const struct record_stream *)at)->stream);
-		break;
-	case RECORD_COLLECTED:
-		learning_collected(bus->learning, at);
-		break;
-	case RECORD_STOPPED:
-		bus->running--;
-		break;
-	default:
-		abort(); /* a bug: no other record comes from a worker */
-	}
+    switch (((const struct record *)at)->kind) {
+    case RECORD_FORECAST:
+    case RECORD_BUNDLE: publisher_message(bus->publisher, at); break;
+    case RECORD_REFUSED: {
+        /* The worker has counted it. */
+        const struct record_refused *refused = at;
+        publisher_event(bus->publisher, "refused", reason_name(refused->reason),
+                        json_pack("{s:s, s:s%, s:I}", "reason", reason_name(refused->reason), "stream", refused->name,
+                                  refused->n, "time", (json_int_t)refused->t),
+                        "%s", reason_sentence(refused->reason));
+        break;
+    }
+    case RECORD_ENDED: ingest_ended(bus->ingest, ((const struct record_stream *)at)->stream); break;
+    case RECORD_COLLECTED: learning_collected(bus->learning, at); break;
+    case RECORD_STOPPED: bus->running--; break;
+    default: abort(); /* a bug: no other record comes from a worker */
+    }
 }
 
 /* Returns whether there may be more. */
 static bool publish(struct bus *bus) {
-	bool more = false;
-	for (int w = 0; w < bus->config->workers; w++) {
-		struct ring *output = worker_output(bus->workers[w]);
-		size_t n;
-		int taken = 0;
-		for (void *at; taken < PUBLISH_MOST && (at = ring_peek(output, &n)) != NULL; taken++) {
-			take_output(bus, at);
-			ring_consume(output);
-		}
-		more |= taken == PUBLISH_MOST;
-	}
-	return more;
+    bool more = false;
+    for (int w = 0; w < bus->config->workers; w++) {
+        struct ring *output = worker_output(bus->workers[w]);
+        size_t n;
+        int taken = 0;
+        for (void *at; taken < PUBLISH_MOST && (at = ring_peek(output, &n)) != NULL; taken++) {
+            take_output(bus, at);
+            ring_consume(output);
+        }
+        more |= taken == PUBLISH_MOST;
+    }
+    return more;
 }
 
 /* ---- inputs --------------------------------------------------------------------------------- */
 
 /* New subscribers get the last forecasts of what they subscribe to. */
 static void take_subscriptions(struct bus *bus) {
-	_Alignas(struct record_repeat) char buffer[sizeof(struct record_repeat) + EMITTER_MAX_TOPIC];
-	struct record_repeat *record = (struct record_repeat *)(void *)buffer;
-	record->kind = RECORD_REPEAT;
-	for (int i = 0; i < SUBSCRIBE_MOST && publisher_next_subscription(bus->publisher, record->prefix, &record->n) == 1; i++)
-		for (int w = 0; w < bus->config->workers; w++)
-			/* No room: the worker is so far behind that fresh forecasts come soon. */
-			ingest_command(bus->ingest, w, record, sizeof *record + record->n);
+    _Alignas(struct record_repeat) char buffer[sizeof(struct record_repeat) + EMITTER_MAX_TOPIC];
+    struct record_repeat *record = (struct record_repeat *)(void *)buffer;
+    record->kind = RECORD_REPEAT;
+    for (int i = 0;
+         i < SUBSCRIBE_MOST && publisher_next_subscription(bus->publisher, record->prefix, &record->n) == 1; i++)
+        for (int w = 0; w < bus->config->workers; w++)
+            /* No room: the worker is so far behind that fresh forecasts come soon. */
+            ingest_command(bus->ingest, w, record, sizeof *record + record->n);
 }
 
 /* ZeroMQ tells of a peer that sent too much, or nonsense, only by its disconnection. */
 static void take_monitor(struct bus *bus, int monitor) {
-	zmq_msg_t event, endpoint;
-	for (;;) {
-		zmq_msg_init(&event);
-		zmq_msg_init(&endpoint);
-		bool got = zmq_msg_recv(&event, bus->monitors[monitor], ZMQ_DONTWAIT) >= 0 &&
-		           zmq_msg_recv(&endpoint, bus->monitors[monitor], ZMQ_DONTWAIT) >= 0;
-		if (got) {
-			bus->disconnects++;
-			publisher_event(bus->publisher, "disconnected", monitored[monitor],
-			                json_pack("{s:s, s:I}", "socket", monitored[monitor], "total", (json_int_t)bus->disconnects),
-			                "a peer of %s has disconnected", monitored[monitor]);
-		}
-		zmq_msg_close(&event);
-		zmq_msg_close(&endpoint);
-		if (!got)
-			return;
-	}
+    zmq_msg_t event, endpoint;
+    for (;;) {
+        zmq_msg_init(&event);
+        zmq_msg_init(&endpoint);
+        bool got = zmq_msg_recv(&event, bus->monitors[monitor], ZMQ_DONTWAIT) >= 0 &&
+                   zmq_msg_recv(&endpoint, bus->monitors[monitor], ZMQ_DONTWAIT) >= 0;
+        if (got) {
+            bus->disconnects++;
+            publisher_event(
+                bus->publisher, "disconnected", monitored[monitor],
+                json_pack("{s:s, s:I}", "socket", monitored[monitor], "total", (json_int_t)bus->disconnects),
+                "a peer of %s has disconnected", monitored[monitor]);
+        }
+        zmq_msg_close(&event);
+        zmq_msg_close(&endpoint);
+        if (!got)
+            return;
+    }
 }
 
 static void poll_models(struct bus *bus) {
-	int64_t now = clock_monotonic();
-	if (now - bus->polled < POLL_MS * INT64_C(1000000))
-		return;
-	bus->polled = now;
-	learning_poll(bus->learning);
-	if (now - bus->status_told < INT64_C(5000000000))
-		return;
-	bus->status_told = now;
-	service_status("%lld streams, %llu ticks taken", (long long)streams_count(bus->streams),
-	               (unsigned long long)ingest_counters(bus->ingest)->ticks);
+    int64_t now = clock_monotonic();
+    if (now - bus->polled < POLL_MS * INT64_C(1000000))
+        return;
+    bus->polled = now;
+    learning_poll(bus->learning);
+    if (now - bus->status_told < INT64_C(5000000000))
+        return;
+    bus->status_told = now;
+    service_status("%lld streams, %llu ticks taken", (long long)streams_count(bus->streams),
+                   (unsigned long long)ingest_counters(bus->ingest)->ticks);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */
 
 static void wait_for_work(struct bus *bus, bool busy) {
-	bool parked = ingest_parked(bus->ingest);
-	/* Absent sockets, and ticks that could not be taken, are not looked at. */
-	void *const sockets[] = {control_socket(bus->control),
-	                         publisher_socket(bus->publisher),
-	                         publisher_json_socket(bus->publisher),
-	                         bus->monitors[0],
-	                         bus->monitors[1],
-	                         bus->monitors[2],
-	                         bus->monitors[3],
-	                         bus->monitors[4],
-	                         parked ? NULL : ingest_ticks_socket(bus->ingest),
-	                         parked ? NULL : ingest_subscribe_socket(bus->ingest)};
-	enum { N_SOCKETS = sizeof sockets / sizeof *sockets };
-	zmq_pollitem_t items[1 + N_SOCKETS] = {{.fd = doorbell_fd(&bus->bell), .events = ZMQ_POLLIN}};
-	int n = 1;
-	for (int i = 0; i < N_SOCKETS; i++)
-		if (sockets[i] != NULL)
-			items[n++] = (zmq_pollitem_t){.socket = sockets[i], .events = ZMQ_POLLIN};
+    bool parked = ingest_parked(bus->ingest);
+    /* Absent sockets, and ticks that could not be taken, are not looked at. */
+    void *const sockets[] = {control_socket(bus->control),
+                             publisher_socket(bus->publisher),
+                             publisher_json_socket(bus->publisher),
+                             bus->monitors[0],
+                             bus->monitors[1],
+                             bus->monitors[2],
+                             bus->monitors[3],
+                             bus->monitors[4],
+                             parked ? NULL : ingest_ticks_socket(bus->ingest),
+                             parked ? NULL : ingest_subscribe_socket(bus->ingest)};
+    enum { N_SOCKETS = sizeof sockets / sizeof *sockets };
+    zmq_pollitem_t items[1 + N_SOCKETS] = {{.fd = doorbell_fd(&bus->bell), .events = ZMQ_POLLIN}};
+    int n = 1;
+    for (int i = 0; i < N_SOCKETS; i++)
+        if (sockets[i] != NULL)
+            items[n++] = (zmq_pollitem_t){.socket = sockets[i], .events = ZMQ_POLLIN};
 
-	doorbell_arm(&bus->bell);
-	bool waiting = trainer_has_result(bus->trainer) ||
-	               (bus->running == bus->config->workers && atomic_load_explicit(&bus->stop_requested, memory_order_acquire));
-	size_t size;
-	for (int w = 0; w < bus->config->workers; w++)
-		waiting |= ring_peek(worker_output(bus->workers[w]), &size) != NULL;
-	zmq_poll(items, n, busy || waiting ? 0 : parked ? PARKED_WAIT_MS : POLL_MS);
-	doorbell_disarm(&bus->bell);
+    doorbell_arm(&bus->bell);
+    bool waiting =
+        trainer_has_result(bus->trainer) ||
+        (bus->running == bus->config->workers && atomic_load_explicit(&bus->stop_requested, memory_order_acquire));
+    size_t size;
+    for (int w = 0; w < bus->config->workers; w++)
+        waiting |= ring_peek(worker_output(bus->workers[w]), &size) != NULL;
+    zmq_poll(items, n, busy || waiting ? 0 : parked ? PARKED_WAIT_MS : POLL_MS);
+    doorbell_disarm(&bus->bell);
 }
 
 static bool serve_once(struct bus *bus) {
-	bool busy = publish(bus);
-	busy |= control_serve(bus->control);
-	take_subscriptions(bus);
-	for (int m = 0; m < N_MONITORS; m++)
-		if (bus->monitors[m] != NULL)
-			take_monitor(bus, m);
-	learning_finished(bus->learning);
-	poll_models(bus);
-	return busy;
+    bool busy = publish(bus);
+    busy |= control_serve(bus->control);
+    take_subscriptions(bus);
+    for (int m = 0; m < N_MONITORS; m++)
+        if (bus->monitors[m] != NULL)
+            take_monitor(bus, m);
+    learning_finished(bus->learning);
+    poll_models(bus);
+    return busy;
 }
 
 /* No new ticks are read; what has been read, and what ZeroMQ had already received, goes its way to the end. */
 static void drain(struct bus *bus) {
-	int64_t until = clock_monotonic() + drain_ns;
-	while (ingest_read(bus->ingest) || ingest_parked(bus->ingest)) {
-		publish(bus);
-		if (!ingest_parked(bus->ingest) && clock_monotonic() > until)
-			break;
-	}
-	while (!ingest_finish(bus->ingest))
-		publish(bus);
-	const struct record stop = {RECORD_STOP};
-	for (int w = 0; w < bus->config->workers; w++)
-		while (!ingest_command(bus->ingest, w, &stop, sizeof stop))
-			publish(bus);
-	while (bus->running > 0) {
-		wait_for_work(bus, false);
-		publish(bus);
-	}
+    int64_t until = clock_monotonic() + drain_ns;
+    while (ingest_read(bus->ingest) || ingest_parked(bus->ingest)) {
+        publish(bus);
+        if (!ingest_parked(bus->ingest) && clock_monotonic() > until)
+            break;
+    }
+    while (!ingest_finish(bus->ingest))
+        publish(bus);
+    const struct record stop = {RECORD_STOP};
+    for (int w = 0; w < bus->config->workers; w++)
+        while (!ingest_command(bus->ingest, w, &stop, sizeof stop))
+            publish(bus);
+    while (bus->running > 0) {
+        wait_for_work(bus, false);
+        publish(bus);
+    }
 }
 
 static void *run(void *context) {
-	struct bus *bus = context;
-	bool busy = false;
-	while (!atomic_load_explicit(&bus->stop_requested, memory_order_acquire)) {
-		wait_for_work(bus, busy);
-		busy = serve_once(bus);
-		busy |= ingest_read(bus->ingest);
-	}
-	service_stopping();
-	drain(bus);
-	log_info("stopped: %llu ticks taken, %llu messages published",
-	         (unsigned long long)ingest_counters(bus->ingest)->ticks,
-	         (unsigned long long)(publisher_counters(bus->publisher).forecasts + publisher_counters(bus->publisher).bundles));
-	uint64_t one = 1;
-	ssize_t put = write(bus->stopped_fd, &one, sizeof one);
-	(void)put; /* a fresh counter has room */
-	return NULL;
+    struct bus *bus = context;
+    bool busy = false;
+    while (!atomic_load_explicit(&bus->stop_requested, memory_order_acquire)) {
+        wait_for_work(bus, busy);
+        busy = serve_once(bus);
+        busy |= ingest_read(bus->ingest);
+    }
+    service_stopping();
+    drain(bus);
+    log_info("stopped: %llu ticks taken, %llu messages published",
+             (unsigned long long)ingest_counters(bus->ingest)->ticks,
+             (unsigned long long)(publisher_counters(bus->publisher).forecasts +
+                                  publisher_counters(bus->publisher).bundles));
+    uint64_t one = 1;
+    ssize_t put = write(bus->stopped_fd, &one, sizeof one);
+    (void)put; /* a fresh counter has room */
+    return NULL;
 }
 
 /* ---- start and stop ------------------------------------------------------------------------- */
 
 static int open_monitor(struct bus *bus, int monitor, void *socket, struct error *err) {
-	char address[64];
-	snprintf(address, sizeof address, "inproc://monitor-%s", monitored[monitor]);
-	if (socket == NULL)
-		return 0;
-	if (zmq_socket_monitor(socket, address, ZMQ_EVENT_DISCONNECTED) != 0 ||
-	    (bus->monitors[monitor] = zmq_socket(bus->zmq, ZMQ_PAIR)) == NULL ||
-	    zmq_connect(bus->monitors[monitor], address) != 0)
-		return error_set(err, "bus: cannot watch %s: %s", monitored[monitor], zmq_strerror(errno));
-	return 0;
+    char address[64];
+    snprintf(address, sizeof address, "inproc://monitor-%s", monitored[monitor]);
+    if (socket == NULL)
+        return 0;
+    if (zmq_socket_monitor(socket, address, ZMQ_EVENT_DISCONNECTED) != 0 ||
+        (bus->monitors[monitor] = zmq_socket(bus->zmq, ZMQ_PAIR)) == NULL ||
+        zmq_connect(bus->monitors[monitor], address) != 0)
+        return error_set(err, "bus: cannot watch %s: %s", monitored[monitor], zmq_strerror(errno));
+    return 0;
 }
 
 static int open_monitors(struct bus *bus, struct error *err) {
-	void *const sockets[N_MONITORS] = {ingest_ticks_socket(bus->ingest), ingest_subscribe_socket(bus->ingest),
-	                                   publisher_socket(bus->publisher), publisher_json_socket(bus->publisher),
-	                                   control_socket(bus->control)};
-	for (int m = 0; m < N_MONITORS; m++)
-		if (open_monitor(bus, m, sockets[m], err) != 0)
-			return -1;
-	return 0;
+    void *const sockets[N_MONITORS] = {ingest_ticks_socket(bus->ingest), ingest_subscribe_socket(bus->ingest),
+                                       publisher_socket(bus->publisher), publisher_json_socket(bus->publisher),
+                                       control_socket(bus->control)};
+    for (int m = 0; m < N_MONITORS; m++)
+        if (open_monitor(bus, m, sockets[m], err) != 0)
+            return -1;
+    return 0;
 }
 
 static int start_workers(struct bus *bus, struct error *err) {
-	for (int w = 0; w < bus->config->workers; w++) {
-		const struct worker_setup setup = {
-		    .config = bus->config, .index = w, .epoch = bus->epoch, .interest = &bus->interest, .bus = &bus->bell};
-		bus->workers[w] = worker_start(&setup, err);
-		if (bus->workers[w] == NULL)
-			return -1;
-		bus->running++;
-	}
-	bus->trainer = trainer_start(bus->config, &bus->bell, err);
-	return bus->trainer != NULL ? 0 : -1;
+    for (int w = 0; w < bus->config->workers; w++) {
+        const struct worker_setup setup = {
+            .config = bus->config, .index = w, .epoch = bus->epoch, .interest = &bus->interest, .bus = &bus->bell};
+        bus->workers[w] = worker_start(&setup, err);
+        if (bus->workers[w] == NULL)
+            return -1;
+        bus->running++;
+    }
+    bus->trainer = trainer_start(bus->config, &bus->bell, err);
+    return bus->trainer != NULL ? 0 : -1;
 }
 
 static void stop_asked(void *context) {
-	bus_request_stop(context);
+    bus_request_stop(context);
 }
 
 static int open_all(struct bus *bus, struct error *err) {
-	const struct config *config = bus->config;
-	bus->publisher = publisher_open(bus->zmq, config, &bus->interest, err);
-	if (bus->publisher == NULL)
-		return -1;
-	const struct ingest_setup ingest = {config, bus->workers, bus->streams, bus->placement, bus->publisher};
-	bus->ingest = ingest_open(bus->zmq, &ingest, err);
-	if (bus->ingest == NULL)
-		return -1;
-	const struct learning_setup learning = {.config = config,
-	                                        .kernels = bus->kernels,
-	                                        .workers = bus->workers,
-	                                        .streams = bus->streams,
-	                                        .placement = bus->placement,
-	                                        .publisher = bus->publisher,
-	                                        .ingest = bus->ingest,
-	                                        .trainer = bus->trainer};
-	bus->learning = learning_new(&learning, err);
-	if (bus->learning == NULL)
-		return -1;
-	const struct control_setup control = {.config = config,
-	                                      .epoch = bus->epoch,
-	                                      .workers = bus->workers,
-	                                      .streams = bus->streams,
-	                                      .publisher = bus->publisher,
-	                                      .ingest = bus->ingest,
-	                                      .learning = bus->learning,
-	                                      .disconnects = &bus->disconnects,
-	                                      .stop = stop_asked,
-	                                      .context = bus};
-	bus->control = control_open(bus->zmq, &control, err);
-	return bus->control != NULL ? open_monitors(bus, err) : -1;
+    const struct config *config = bus->config;
+    bus->publisher = publisher_open(bus->zmq, config, &bus->interest, err);
+    if (bus->publisher == NULL)
+        return -1;
+    const struct ingest_setup ingest = {config, bus->workers, bus->streams, bus->placement, bus->publisher};
+    bus->ingest = ingest_open(bus->zmq, &ingest, err);
+    if (bus->ingest == NULL)
+        return -1;
+    const struct learning_setup learning = {.config = config,
+                                            .kernels = bus->kernels,
+                                            .workers = bus->workers,
+                                            .streams = bus->streams,
+                                            .placement = bus->placement,
+                                            .publisher = bus->publisher,
+                                            .ingest = bus->ingest,
+                                            .trainer = bus->trainer};
+    bus->learning = learning_new(&learning, err);
+    if (bus->learning == NULL)
+        return -1;
+    const struct control_setup control = {.config = config,
+                                          .epoch = bus->epoch,
+                                          .workers = bus->workers,
+                                          .streams = bus->streams,
+                                          .publisher = bus->publisher,
+                                          .ingest = bus->ingest,
+                                          .learning = bus->learning,
+                                          .disconnects = &bus->disconnects,
+                                          .stop = stop_asked,
+                                          .context = bus};
+    bus->control = control_open(bus->zmq, &control, err);
+    return bus->control != NULL ? open_monitors(bus, err) : -1;
 }
 
 static void bus_free(struct bus *bus) {
-	if (bus->control != NULL)
-		control_close(bus->control, LINGER_MS);
-	learning_free(bus->learning);
-	for (int m = 0; m < N_MONITORS; m++)
-		if (bus->monitors[m] != NULL)
-			zmq_close(bus->monitors[m]);
-	ingest_close(bus->ingest);
-	publisher_close(bus->publisher, LINGER_MS);
-	if (bus->zmq != NULL)
-		zmq_ctx_term(bus->zmq);
-	streams_free(bus->streams);
-	placement_free(bus->placement);
-	free(bus->workers);
-	doorbell_fini(&bus->bell);
-	if (bus->stopped_fd >= 0)
-		close(bus->stopped_fd);
-	free(bus);
+    if (bus->control != NULL)
+        control_close(bus->control, LINGER_MS);
+    learning_free(bus->learning);
+    for (int m = 0; m < N_MONITORS; m++)
+        if (bus->monitors[m] != NULL)
+            zmq_close(bus->monitors[m]);
+    ingest_close(bus->ingest);
+    publisher_close(bus->publisher, LINGER_MS);
+    if (bus->zmq != NULL)
+        zmq_ctx_term(bus->zmq);
+    streams_free(bus->streams);
+    placement_free(bus->placement);
+    free(bus->workers);
+    doorbell_fini(&bus->bell);
+    if (bus->stopped_fd >= 0)
+        close(bus->stopped_fd);
+    free(bus);
 }
 
 /* Ends workers that have been started without a bus thread to talk to. */
 static void stop_workers(struct bus *bus) {
-	trainer_stop(bus->trainer);
-	bus->trainer = NULL;
-	for (int w = 0; w < bus->config->workers; w++) {
-		if (bus->workers[w] == NULL)
-			continue;
-		if (!bus->started) {
-			struct record *record = ring_reserve(worker_input(bus->workers[w]), sizeof *record, 0);
-			record->kind = RECORD_STOP;
-			ring_commit(worker_input(bus->workers[w]), sizeof *record);
-			worker_wake(bus->workers[w]);
-		}
-		worker_stop(bus->workers[w]);
-		bus->workers[w] = NULL;
-	}
+    trainer_stop(bus->trainer);
+    bus->trainer = NULL;
+    for (int w = 0; w < bus->config->workers; w++) {
+        if (bus->workers[w] == NULL)
+            continue;
+        if (!bus->started) {
+            struct record *record = ring_reserve(worker_input(bus->workers[w]), sizeof *record, 0);
+            record->kind = RECORD_STOP;
+            ring_commit(worker_input(bus->workers[w]), sizeof *record);
+            worker_wake(bus->workers[w]);
+        }
+        worker_stop(bus->workers[w]);
+        bus->workers[w] = NULL;
+    }
 }
 
 struct bus *bus_start(const struct config *config, struct error *err) {
-	struct bus *bus = calloc(1, sizeof *bus);
-	if (bus == NULL) {
-		error_set(err, "bus: out of memory");
-		return NULL;
-	}
-	bus->config = config;
-	bus->kernels = kernels_choose();
-	bus->epoch = (uint64_t)(clock_realtime() / 1000000);
-	atomic_init(&bus->stop_requested, false);
-	atomic_init(&bus->interest.single, false);
-	atomic_init(&bus->interest.bundle, false);
-	bus->bell.fd = -1;
-	bus->stopped_fd = eventfd(0, EFD_CLOEXEC);
-	bus->workers = calloc((size_t)config->workers, sizeof(struct worker *));
-	bus->streams = streams_new(config);
-	bus->placement = placement_new(config, bus->kernels);
-	bus->zmq = zmq_ctx_new();
-	error_set(err, "bus: cannot start: out of memory or file descriptors");
-	if (bus->workers == NULL || bus->streams == NULL || bus->placement == NULL || bus->zmq == NULL ||
-	    bus->stopped_fd < 0 || doorbell_init(&bus->bell) != 0 || start_workers(bus, err) != 0 || open_all(bus, err) != 0)
-		goto fail;
-	int failed = pthread_create(&bus->thread, NULL, run, bus);
-	if (failed != 0) {
-		error_set(err, "bus: cannot start a thread: %s", strerror(failed));
-		goto fail;
-	}
-	bus->started = true;
-	pthread_setname_np(bus->thread, "bus");
-	return bus;
+    struct bus *bus = calloc(1, sizeof *bus);
+    if (bus == NULL) {
+        error_set(err, "bus: out of memory");
+        return NULL;
+    }
+    bus->config = config;
+    bus->kernels = kernels_choose();
+    bus->epoch = (uint64_t)(clock_realtime() / 1000000);
+    atomic_init(&bus->stop_requested, false);
+    atomic_init(&bus->interest.single, false);
+    atomic_init(&bus->interest.bundle, false);
+    bus->bell.fd = -1;
+    bus->stopped_fd = eventfd(0, EFD_CLOEXEC);
+    bus->workers = calloc((size_t)config->workers, sizeof(struct worker *));
+    bus->streams = streams_new(config);
+    bus->placement = placement_new(config, bus->kernels);
+    bus->zmq = zmq_ctx_new();
+    error_set(err, "bus: cannot start: out of memory or file descriptors");
+    if (bus->workers == NULL || bus->streams == NULL || bus->placement == NULL || bus->zmq == NULL ||
+        bus->stopped_fd < 0 || doorbell_init(&bus->bell) != 0 || start_workers(bus, err) != 0 ||
+        open_all(bus, err) != 0)
+        goto fail;
+    int failed = pthread_create(&bus->thread, NULL, run, bus);
+    if (failed != 0) {
+        error_set(err, "bus: cannot start a thread: %s", strerror(failed));
+        goto fail;
+    }
+    bus->started = true;
+    pthread_setname_np(bus->thread, "bus");
+    return bus;
 
 fail:
-	if (bus->workers != NULL)
-		stop_workers(bus);
-	bus_free(bus);
-	return NULL;
+    if (bus->workers != NULL)
+        stop_workers(bus);
+    bus_free(bus);
+    return NULL;
 }
 
 void bus_request_stop(struct bus *bus) {
-	atomic_store_explicit(&bus->stop_requested, true, memory_order_release);
-	doorbell_ring(&bus->bell);
+    atomic_store_explicit(&bus->stop_requested, true, memory_order_release);
+    doorbell_ring(&bus->bell);
 }
 
 int bus_stopped_fd(const struct bus *bus) {
-	return bus->stopped_fd;
+    return bus->stopped_fd;
 }
 
 void bus_stop(struct bus *bus) {
-	if (bus == NULL)
-		return;
-	bus_request_stop(bus);
-	pthread_join(bus->thread, NULL);
-	stop_workers(bus);
-	bus_free(bus);
+    if (bus == NULL)
+        return;
+    bus_request_stop(bus);
+    pthread_join(bus->thread, NULL);
+    stop_workers(bus);
+    bus_free(bus);
 }

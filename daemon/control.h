@@ -14,16 +14,16 @@
 struct control;
 
 struct control_setup {
-	const struct config *config;
-	uint64_t epoch;
-	struct worker **workers;
-	struct streams *streams;
-	struct publisher *publisher;
-	struct ingest *ingest;
-	struct learning *learning;
-	const uint64_t *disconnects; /* the bus' count */
-	void (*stop)(void *context); /* asked for by a command */
-	void *context;
+    const struct config *config;
+    uint64_t epoch;
+    struct worker **workers;
+    struct streams *streams;
+    struct publisher *publisher;
+    struct ingest *ingest;
+    struct learning *learning;
+    const uint64_t *disconnects; /* the bus' count */
+    void (*stop)(void *context); /* asked for by a command */
+    void *context;
 };
 
 /* Binds the socket. NULL with the sentence in err. */

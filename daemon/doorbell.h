@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 struct doorbell {
-	int fd; /* eventfd */
-	atomic_int armed;
-	uint64_t owed; /* sleeper: ringers that found it armed, and whose writes it has not read */
+    int fd; /* eventfd */
+    atomic_int armed;
+    uint64_t owed; /* sleeper: ringers that found it armed, and whose writes it has not read */
 };
 
 int doorbell_init(struct doorbell *bell); /* 0, or -1 with errno */

@@ -15,8 +15,8 @@
 
 /* What subscribers want, as the bus knows it: written by the bus, read by the workers. */
 struct interest {
-	atomic_bool single; /* some subscription covers forecasts one by one */
-	atomic_bool bundle; /* some subscription covers bundles */
+    atomic_bool single; /* some subscription covers forecasts one by one */
+    atomic_bool bundle; /* some subscription covers bundles */
 };
 
 struct emitter;

@@ -22,136 +22,136 @@ enum { COMMAND_SPARE = 16 * 1024 };
 enum source { SOURCE_TICKS, SOURCE_SUBSCRIBE, N_SOURCES };
 
 struct ingest {
-	struct ingest_setup setup;
-	void *sockets[N_SOURCES];
-	uint64_t numbers[N_SOURCES]; /* ticks taken */
-	int next;                    /* source to be read next: they take turns */
+    struct ingest_setup setup;
+    void *sockets[N_SOURCES];
+    uint64_t numbers[N_SOURCES]; /* ticks taken */
+    int next;                    /* source to be read next: they take turns */
 
-	/* The message at hand. */
-	bool open;
-	int source;
-	zmq_msg_t frames[2];
-	size_t n_frames;
-	int64_t received;
-	struct wire_ticks ticks;
-	struct wire_tick tick;
-	bool parked;                 /* tick is decoded and does not fit */
-	int budget;                  /* ticks that may still be looked at in this go */
+    /* The message at hand. */
+    bool open;
+    int source;
+    zmq_msg_t frames[2];
+    size_t n_frames;
+    int64_t received;
+    struct wire_ticks ticks;
+    struct wire_tick tick;
+    bool parked; /* tick is decoded and does not fit */
+    int budget;  /* ticks that may still be looked at in this go */
 
-	bool *touched;               /* [workers] to be woken */
-	double *values;              /* [most features] of a tick, in order */
-	int64_t *latest;             /* [n_classes] */
-	int *n_models;               /* [n_classes] */
-	struct ingest_counters counters;
+    bool *touched;   /* [workers] to be woken */
+    double *values;  /* [most features] of a tick, in order */
+    int64_t *latest; /* [n_classes] */
+    int *n_models;   /* [n_classes] */
+    struct ingest_counters counters;
 };
 
 /* ---- sockets -------------------------------------------------------------------------------- */
 
 static int set_limits(void *socket, const struct config_bus *bus) {
-	return zmq_setsockopt(socket, ZMQ_RCVHWM, &bus->receive_hwm, sizeof bus->receive_hwm) != 0 ||
-	               zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bus->max_message, sizeof bus->max_message) != 0
-	           ? -1
-	           : 0;
+    return zmq_setsockopt(socket, ZMQ_RCVHWM, &bus->receive_hwm, sizeof bus->receive_hwm) != 0 ||
+                   zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bus->max_message, sizeof bus->max_message) != 0
+               ? -1
+               : 0;
 }
 
 static int open_ticks(struct ingest *ingest, void *zmq, struct error *err) {
-	const struct config_bus *bus = &ingest->setup.config->bus;
-	if (bus->ticks[0] == '\0')
-		return 0;
-	void *socket = ingest->sockets[SOURCE_TICKS] = zmq_socket(zmq, ZMQ_PULL);
-	if (socket == NULL || set_limits(socket, bus) != 0 || endpoint_bind(socket, bus->ticks) != 0)
-		return error_set(err, "bus.ticks: cannot bind to %s: %s", bus->ticks, zmq_strerror(errno));
-	return 0;
+    const struct config_bus *bus = &ingest->setup.config->bus;
+    if (bus->ticks[0] == '\0')
+        return 0;
+    void *socket = ingest->sockets[SOURCE_TICKS] = zmq_socket(zmq, ZMQ_PULL);
+    if (socket == NULL || set_limits(socket, bus) != 0 || endpoint_bind(socket, bus->ticks) != 0)
+        return error_set(err, "bus.ticks: cannot bind to %s: %s", bus->ticks, zmq_strerror(errno));
+    return 0;
 }
 
 static int open_subscribe(struct ingest *ingest, void *zmq, struct error *err) {
-	const struct config_bus *bus = &ingest->setup.config->bus;
-	if (bus->n_subscribe == 0)
-		return 0;
-	void *socket = ingest->sockets[SOURCE_SUBSCRIBE] = zmq_socket(zmq, ZMQ_SUB);
-	if (socket == NULL || set_limits(socket, bus) != 0 || zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0) != 0)
-		return error_set(err, "bus.subscribe: %s", zmq_strerror(errno));
-	for (int i = 0; i < bus->n_subscribe; i++)
-		if (zmq_connect(socket, bus->subscribe[i]) != 0)
-			return error_set(err, "bus.subscribe: cannot connect to %s: %s", bus->subscribe[i], zmq_strerror(errno));
-	return 0;
+    const struct config_bus *bus = &ingest->setup.config->bus;
+    if (bus->n_subscribe == 0)
+        return 0;
+    void *socket = ingest->sockets[SOURCE_SUBSCRIBE] = zmq_socket(zmq, ZMQ_SUB);
+    if (socket == NULL || set_limits(socket, bus) != 0 || zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0) != 0)
+        return error_set(err, "bus.subscribe: %s", zmq_strerror(errno));
+    for (int i = 0; i < bus->n_subscribe; i++)
+        if (zmq_connect(socket, bus->subscribe[i]) != 0)
+            return error_set(err, "bus.subscribe: cannot connect to %s: %s", bus->subscribe[i], zmq_strerror(errno));
+    return 0;
 }
 
 static bool allocate(struct ingest *ingest) {
-	const struct config *config = ingest->setup.config;
-	size_t classes = (size_t)config->n_classes, most = 0;
-	for (int c = 0; c < config->n_classes; c++)
-		most = (size_t)config->classes[c].n_features > most ? (size_t)config->classes[c].n_features : most;
-	ingest->touched = calloc((size_t)config->workers, sizeof *ingest->touched);
-	ingest->values = calloc(most, sizeof *ingest->values);
-	ingest->latest = calloc(classes, sizeof *ingest->latest);
-	ingest->n_models = calloc(classes, sizeof *ingest->n_models);
-	if (ingest->touched == NULL || ingest->values == NULL || ingest->latest == NULL || ingest->n_models == NULL)
-		return false;
-	for (int c = 0; c < config->n_classes; c++) {
-		ingest->latest[c] = INT64_MIN;
-		ingest->n_models[c] = placement_n_models(ingest->setup.placement, c);
-	}
-	return true;
+    const struct config *config = ingest->setup.config;
+    size_t classes = (size_t)config->n_classes, most = 0;
+    for (int c = 0; c < config->n_classes; c++)
+        most = (size_t)config->classes[c].n_features > most ? (size_t)config->classes[c].n_features : most;
+    ingest->touched = calloc((size_t)config->workers, sizeof *ingest->touched);
+    ingest->values = calloc(most, sizeof *ingest->values);
+    ingest->latest = calloc(classes, sizeof *ingest->latest);
+    ingest->n_models = calloc(classes, sizeof *ingest->n_models);
+    if (ingest->touched == NULL || ingest->values == NULL || ingest->latest == NULL || ingest->n_models == NULL)
+        return false;
+    for (int c = 0; c < config->n_classes; c++) {
+        ingest->latest[c] = INT64_MIN;
+        ingest->n_models[c] = placement_n_models(ingest->setup.placement, c);
+    }
+    return true;
 }
 
 struct ingest *ingest_open(void *zmq, const struct ingest_setup *setup, struct error *err) {
-	struct ingest *ingest = calloc(1, sizeof *ingest);
-	if (ingest == NULL) {
-		error_set(err, "ingest: out of memory");
-		return NULL;
-	}
-	ingest->setup = *setup;
-	error_set(err, "ingest: out of memory");
-	if (!allocate(ingest) || open_ticks(ingest, zmq, err) != 0 || open_subscribe(ingest, zmq, err) != 0) {
-		ingest_close(ingest);
-		return NULL;
-	}
-	return ingest;
+    struct ingest *ingest = calloc(1, sizeof *ingest);
+    if (ingest == NULL) {
+        error_set(err, "ingest: out of memory");
+        return NULL;
+    }
+    ingest->setup = *setup;
+    error_set(err, "ingest: out of memory");
+    if (!allocate(ingest) || open_ticks(ingest, zmq, err) != 0 || open_subscribe(ingest, zmq, err) != 0) {
+        ingest_close(ingest);
+        return NULL;
+    }
+    return ingest;
 }
 
 static void close_message(struct ingest *ingest) {
-	if (!ingest->open)
-		return;
-	wire_ticks_end(&ingest->ticks);
-	for (size_t f = 0; f < ingest->n_frames; f++)
-		zmq_msg_close(&ingest->frames[f]);
-	ingest->open = false;
-	ingest->parked = false;
+    if (!ingest->open)
+        return;
+    wire_ticks_end(&ingest->ticks);
+    for (size_t f = 0; f < ingest->n_frames; f++)
+        zmq_msg_close(&ingest->frames[f]);
+    ingest->open = false;
+    ingest->parked = false;
 }
 
 void ingest_close(struct ingest *ingest) {
-	if (ingest == NULL)
-		return;
-	close_message(ingest);
-	for (int s = 0; s < N_SOURCES; s++)
-		if (ingest->sockets[s] != NULL)
-			zmq_close(ingest->sockets[s]);
-	free(ingest->touched);
-	free(ingest->values);
-	free(ingest->latest);
-	free(ingest->n_models);
-	free(ingest);
+    if (ingest == NULL)
+        return;
+    close_message(ingest);
+    for (int s = 0; s < N_SOURCES; s++)
+        if (ingest->sockets[s] != NULL)
+            zmq_close(ingest->sockets[s]);
+    free(ingest->touched);
+    free(ingest->values);
+    free(ingest->latest);
+    free(ingest->n_models);
+    free(ingest);
 }
 
 void *ingest_ticks_socket(const struct ingest *ingest) {
-	return ingest->sockets[SOURCE_TICKS];
+    return ingest->sockets[SOURCE_TICKS];
 }
 
 void *ingest_subscribe_socket(const struct ingest *ingest) {
-	return ingest->sockets[SOURCE_SUBSCRIBE];
+    return ingest->sockets[SOURCE_SUBSCRIBE];
 }
 
 /* ---- refusing ------------------------------------------------------------------------------- */
 
 void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, size_t n) {
-	ingest->counters.refused[reason]++;
-	json_t *fields = json_object();
-	json_object_set_new(fields, "reason", json_string(reason_name(reason)));
-	json_t *stream = n > 0 ? json_stringn(name, n) : NULL; /* NULL as well where it is not UTF-8 */
-	json_object_set_new(fields, "stream", stream != NULL ? stream : json_string(""));
-	json_object_set_new(fields, "total", json_integer((json_int_t)ingest->counters.refused[reason]));
-	publisher_event(ingest->setup.publisher, "refused", reason_name(reason), fields, "%s", reason_sentence(reason));
+    ingest->counters.refused[reason]++;
+    json_t *fields = json_object();
+    json_object_set_new(fields, "reason", json_string(reason_name(reason)));
+    json_t *stream = n > 0 ? json_stringn(name, n) : NULL; /* NULL as well where it is not UTF-8 */
+    json_object_set_new(fields, "stream", stream != NULL ? stream : json_string(""));
+    json_object_set_new(fields, "total", json_integer((json_int_t)ingest->counters.refused[reason]));
+    publisher_event(ingest->setup.publisher, "refused", reason_name(reason), fields, "%s", reason_sentence(reason));
 }
 
 /* ---- routing -------------------------------------------------------------------------------- */
@@ -159,285 +159,287 @@ void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, 
 enum routed { ROUTED, PARKED, REFUSED };
 
 /* Puts the values of a tick in the order of the class' features. */
-static enum reason order_values(const struct ingest *ingest, const struct config_class *class, const struct wire_tick *tick) {
-	if (!tick->named) {
-		if (tick->n_values != class->n_features)
-			return REASON_FEATURES;
-		memcpy(ingest->values, tick->values, (size_t)tick->n_values * sizeof *tick->values);
-		return REASON_NONE;
-	}
-	for (int f = 0; f < class->n_features; f++)
-		ingest->values[f] = NAN;
-	int known = 0, f = 0;
-	for (int i = 0; i < tick->n_values; i++) {
-		/* Senders keep an order: the search goes on where the last one ended. */
-		const struct wire_text *name = &tick->names[i];
-		int looked = 0;
-		while (looked < class->n_features && (strlen(class->features[f]) != name->n ||
-		                                      memcmp(class->features[f], name->at, name->n) != 0)) {
-			f = (f + 1) % class->n_features;
-			looked++;
-		}
-		if (looked < class->n_features) {
-			ingest->values[f] = tick->values[i];
-			known++;
-		} else if (!tick->lenient) {
-			return REASON_FEATURES;
-		}
-	}
-	return known > 0 ? REASON_NONE : REASON_FEATURES;
+static enum reason order_values(const struct ingest *ingest, const struct config_class *class,
+                                const struct wire_tick *tick) {
+    if (!tick->named) {
+        if (tick->n_values != class->n_features)
+            return REASON_FEATURES;
+        memcpy(ingest->values, tick->values, (size_t)tick->n_values * sizeof *tick->values);
+        return REASON_NONE;
+    }
+    for (int f = 0; f < class->n_features; f++)
+        ingest->values[f] = NAN;
+    int known = 0, f = 0;
+    for (int i = 0; i < tick->n_values; i++) {
+        /* Senders keep an order: the search goes on where the last one ended. */
+        const struct wire_text *name = &tick->names[i];
+        int looked = 0;
+        while (looked < class->n_features &&
+               (strlen(class->features[f]) != name->n || memcmp(class->features[f], name->at, name->n) != 0)) {
+            f = (f + 1) % class->n_features;
+            looked++;
+        }
+        if (looked < class->n_features) {
+            ingest->values[f] = tick->values[i];
+            known++;
+        } else if (!tick->lenient) {
+            return REASON_FEATURES;
+        }
+    }
+    return known > 0 ? REASON_NONE : REASON_FEATURES;
 }
 
 static struct ring *ring_of(const struct ingest *ingest, int worker) {
-	return worker_input(ingest->setup.workers[worker]);
+    return worker_input(ingest->setup.workers[worker]);
 }
 
 bool ingest_command(struct ingest *ingest, int worker, const void *record, size_t n) {
-	void *place = ring_reserve(ring_of(ingest, worker), n, 0);
-	if (place == NULL)
-		return false;
-	memcpy(place, record, n);
-	ring_commit(ring_of(ingest, worker), n);
-	worker_wake(ingest->setup.workers[worker]);
-	return true;
+    void *place = ring_reserve(ring_of(ingest, worker), n, 0);
+    if (place == NULL)
+        return false;
+    memcpy(place, record, n);
+    ring_commit(ring_of(ingest, worker), n);
+    worker_wake(ingest->setup.workers[worker]);
+    return true;
 }
 
 static size_t tick_bytes(const struct config_class *class) {
-	return sizeof(struct record_tick) + (size_t)class->n_features * sizeof(double);
+    return sizeof(struct record_tick) + (size_t) class->n_features * sizeof(double);
 }
 
 /* Opens a stream for the tick. PARKED while some worker may have no room for the opening and the tick behind it. */
 static enum routed open_stream(struct ingest *ingest, int class, struct wire_text name, struct stream **ret_stream,
                                enum reason *ret_reason) {
-	const struct config *config = ingest->setup.config;
-	const struct config_class *of = &config->classes[class];
-	*ret_reason = streams_count_of(ingest->setup.streams, class) >= of->max_streams ? REASON_STREAM_LIMIT
-	              : ingest->n_models[class] == 0                                    ? REASON_NO_MODEL
-	                                                                                : REASON_NONE;
-	if (*ret_reason != REASON_NONE)
-		return REFUSED;
-	for (int w = 0; w < config->workers; w++)
-		if (!ring_has_room(ring_of(ingest, w), tick_bytes(of) + sizeof(struct record_stream) + 16, COMMAND_SPARE))
-			return PARKED;
+    const struct config *config = ingest->setup.config;
+    const struct config_class *of = &config->classes[class];
+    *ret_reason = streams_count_of(ingest->setup.streams, class) >= of->max_streams ? REASON_STREAM_LIMIT
+                  : ingest->n_models[class] == 0                                    ? REASON_NO_MODEL
+                                                                                    : REASON_NONE;
+    if (*ret_reason != REASON_NONE)
+        return REFUSED;
+    for (int w = 0; w < config->workers; w++)
+        if (!ring_has_room(ring_of(ingest, w), tick_bytes(of) + sizeof(struct record_stream) + 16, COMMAND_SPARE))
+            return PARKED;
 
-	uint32_t generation = streams_generation(ingest->setup.streams, name.at, name.n);
-	struct stream *stream = stream_new(config, class, name.at, name.n, generation, ingest->n_models[class]);
-	if (stream == NULL || placement_acquire(ingest->setup.placement, stream) != 0) {
-		stream_free(stream);
-		*ret_reason = REASON_NO_MEMORY;
-		return REFUSED;
-	}
-	streams_add(ingest->setup.streams, stream);
-	ingest->counters.started++;
-	const struct record_stream record = {RECORD_OPEN, stream};
-	bool put = ingest_command(ingest, stream->worker, &record, sizeof record);
-	assert(put);
-	(void)put;
-	publisher_event(ingest->setup.publisher, "started", stream->name,
-	                json_pack("{s:s, s:s, s:i, s:i}", "stream", stream->name, "class", of->name, "generation",
-	                          (int)generation, "worker", stream->worker),
-	                "stream %s begins", stream->name);
-	*ret_stream = stream;
-	return ROUTED;
+    uint32_t generation = streams_generation(ingest->setup.streams, name.at, name.n);
+    struct stream *stream = stream_new(config, class, name.at, name.n, generation, ingest->n_models[class]);
+    if (stream == NULL || placement_acquire(ingest->setup.placement, stream) != 0) {
+        stream_free(stream);
+        *ret_reason = REASON_NO_MEMORY;
+        return REFUSED;
+    }
+    streams_add(ingest->setup.streams, stream);
+    ingest->counters.started++;
+    const struct record_stream record = {RECORD_OPEN, stream};
+    bool put = ingest_command(ingest, stream->worker, &record, sizeof record);
+    assert(put);
+    (void)put;
+    publisher_event(ingest->setup.publisher, "started", stream->name,
+                    json_pack("{s:s, s:s, s:i, s:i}", "stream", stream->name, "class", of->name, "generation",
+                              (int)generation, "worker", stream->worker),
+                    "stream %s begins", stream->name);
+    *ret_stream = stream;
+    return ROUTED;
 }
 
 static enum routed find_stream(struct ingest *ingest, struct wire_text name, struct stream **ret_stream,
                                enum reason *ret_reason) {
-	*ret_stream = streams_find(ingest->setup.streams, name.at, name.n);
-	if (*ret_stream != NULL)
-		return ROUTED;
-	char text[WIRE_MAX_NAME + 1];
-	assert(name.n <= WIRE_MAX_NAME); /* the wire has checked it */
-	memcpy(text, name.at, name.n);
-	text[name.n] = '\0';
-	int class = streams_class_of(ingest->setup.streams, text);
-	if (class < 0) {
-		*ret_reason = REASON_NO_CLASS;
-		return REFUSED;
-	}
-	/* A tick that will be refused opens no stream. */
-	*ret_reason = order_values(ingest, &ingest->setup.config->classes[class], &ingest->tick);
-	if (*ret_reason != REASON_NONE)
-		return REFUSED;
-	return open_stream(ingest, class, name, ret_stream, ret_reason);
+    *ret_stream = streams_find(ingest->setup.streams, name.at, name.n);
+    if (*ret_stream != NULL)
+        return ROUTED;
+    char text[WIRE_MAX_NAME + 1];
+    assert(name.n <= WIRE_MAX_NAME); /* the wire has checked it */
+    memcpy(text, name.at, name.n);
+    text[name.n] = '\0';
+    int class = streams_class_of(ingest->setup.streams, text);
+    if (class < 0) {
+        *ret_reason = REASON_NO_CLASS;
+        return REFUSED;
+    }
+    /* A tick that will be refused opens no stream. */
+    *ret_reason = order_values(ingest, &ingest->setup.config->classes[class], &ingest->tick);
+    if (*ret_reason != REASON_NONE)
+        return REFUSED;
+    return open_stream(ingest, class, name, ret_stream, ret_reason);
 }
 
 static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
-	const struct wire_tick *tick = &ingest->tick;
-	struct stream *stream;
-	enum routed found = find_stream(ingest, tick->stream, &stream, ret_reason);
-	if (found != ROUTED)
-		return found;
-	const struct config_class *class = &ingest->setup.config->classes[stream->class];
-	*ret_reason = order_values(ingest, class, tick);
-	if (*ret_reason != REASON_NONE)
-		return REFUSED;
-	size_t n = tick_bytes(class);
-	struct record_tick *record = ring_reserve(ring_of(ingest, stream->worker), n, COMMAND_SPARE);
-	if (record == NULL)
-		return PARKED;
-	int64_t t = tick->has_time ? tick->t : ingest->received;
-	record->kind = RECORD_TICK;
-	record->stream = stream;
-	record->t = t;
-	record->arrival = (struct arrival){.source = (uint32_t)ingest->source,
-	                                   .number = ++ingest->numbers[ingest->source],
-	                                   .received = ingest->received};
-	memcpy(record->values, ingest->values, (size_t)class->n_features * sizeof(double));
-	ring_commit(ring_of(ingest, stream->worker), n);
-	ingest->touched[stream->worker] = true;
-	ingest->counters.ticks++;
-	if (t > ingest->latest[stream->class])
-		ingest->latest[stream->class] = t;
-	return ROUTED;
+    const struct wire_tick *tick = &ingest->tick;
+    struct stream *stream;
+    enum routed found = find_stream(ingest, tick->stream, &stream, ret_reason);
+    if (found != ROUTED)
+        return found;
+    const struct config_class *class = &ingest->setup.config->classes[stream->class];
+    *ret_reason = order_values(ingest, class, tick);
+    if (*ret_reason != REASON_NONE)
+        return REFUSED;
+    size_t n = tick_bytes(class);
+    struct record_tick *record = ring_reserve(ring_of(ingest, stream->worker), n, COMMAND_SPARE);
+    if (record == NULL)
+        return PARKED;
+    int64_t t = tick->has_time ? tick->t : ingest->received;
+    record->kind = RECORD_TICK;
+    record->stream = stream;
+    record->t = t;
+    record->arrival = (struct arrival){.source = (uint32_t)ingest->source,
+                                       .number = ++ingest->numbers[ingest->source],
+                                       .received = ingest->received};
+    memcpy(record->values, ingest->values, (size_t) class->n_features * sizeof(double));
+    ring_commit(ring_of(ingest, stream->worker), n);
+    ingest->touched[stream->worker] = true;
+    ingest->counters.ticks++;
+    if (t > ingest->latest[stream->class])
+        ingest->latest[stream->class] = t;
+    return ROUTED;
 }
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
 static void wake_touched(struct ingest *ingest) {
-	for (int w = 0; w < ingest->setup.config->workers; w++) {
-		if (ingest->touched[w])
-			worker_wake(ingest->setup.workers[w]);
-		ingest->touched[w] = false;
-	}
+    for (int w = 0; w < ingest->setup.config->workers; w++) {
+        if (ingest->touched[w])
+            worker_wake(ingest->setup.workers[w]);
+        ingest->touched[w] = false;
+    }
 }
 
 /* Goes on with the message at hand. Returns whether it is done: not when a tick of it is parked, or the go is over. */
 static bool work_off(struct ingest *ingest) {
-	while (ingest->open && ingest->budget-- > 0) {
-		enum reason reason = REASON_NONE;
-		int got = ingest->parked ? 1 : wire_ticks_next(&ingest->ticks, &ingest->tick, &reason);
-		if (got == 0) {
-			close_message(ingest);
-			break;
-		}
-		enum routed routed = got > 0 ? route(ingest, &reason) : REFUSED;
-		if (routed == PARKED) {
-			ingest->counters.parked += !ingest->parked;
-			ingest->parked = true;
-			break;
-		}
-		ingest->parked = false;
-		if (routed == REFUSED)
-			ingest_refuse(ingest, reason, ingest->tick.stream.at, ingest->tick.stream.n);
-	}
-	wake_touched(ingest);
-	return !ingest->open;
+    while (ingest->open && ingest->budget-- > 0) {
+        enum reason reason = REASON_NONE;
+        int got = ingest->parked ? 1 : wire_ticks_next(&ingest->ticks, &ingest->tick, &reason);
+        if (got == 0) {
+            close_message(ingest);
+            break;
+        }
+        enum routed routed = got > 0 ? route(ingest, &reason) : REFUSED;
+        if (routed == PARKED) {
+            ingest->counters.parked += !ingest->parked;
+            ingest->parked = true;
+            break;
+        }
+        ingest->parked = false;
+        if (routed == REFUSED)
+            ingest_refuse(ingest, reason, ingest->tick.stream.at, ingest->tick.stream.n);
+    }
+    wake_touched(ingest);
+    return !ingest->open;
 }
 
 /* Reads all frames of a message; those beyond two are counted, and dropped. Returns the number, 0 when there is no message. */
 static size_t read_frames(struct ingest *ingest, void *socket) {
-	size_t n = 0;
-	int more = 1;
-	while (more) {
-		zmq_msg_t spare;
-		zmq_msg_t *frame = n < 2 ? &ingest->frames[n] : &spare;
-		zmq_msg_init(frame);
-		if (zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) < 0) {
-			zmq_msg_close(frame);
-			break; /* a message arrives whole: only the first frame can be absent */
-		}
-		more = zmq_msg_more(frame);
-		ingest->counters.bytes += zmq_msg_size(frame);
-		if (n >= 2)
-			zmq_msg_close(&spare);
-		n++;
-	}
-	ingest->n_frames = n < 2 ? n : 2;
-	return n;
+    size_t n = 0;
+    int more = 1;
+    while (more) {
+        zmq_msg_t spare;
+        zmq_msg_t *frame = n < 2 ? &ingest->frames[n] : &spare;
+        zmq_msg_init(frame);
+        if (zmq_msg_recv(frame, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(frame);
+            break; /* a message arrives whole: only the first frame can be absent */
+        }
+        more = zmq_msg_more(frame);
+        ingest->counters.bytes += zmq_msg_size(frame);
+        if (n >= 2)
+            zmq_msg_close(&spare);
+        n++;
+    }
+    ingest->n_frames = n < 2 ? n : 2;
+    return n;
 }
 
 /* Opens the next message of a source. Returns false when there is none. */
 static bool open_message(struct ingest *ingest, int source) {
-	if (ingest->sockets[source] == NULL)
-		return false;
-	size_t n = read_frames(ingest, ingest->sockets[source]);
-	if (n == 0)
-		return false;
-	ingest->counters.messages++;
-	ingest->source = source;
-	ingest->received = clock_realtime();
-	struct wire_text texts[2] = {{0}};
-	for (size_t f = 0; f < ingest->n_frames; f++)
-		texts[f] = (struct wire_text){zmq_msg_data(&ingest->frames[f]), zmq_msg_size(&ingest->frames[f])};
-	enum reason reason = wire_ticks_begin(&ingest->ticks, texts, n); /* which looks at no frame beyond the second */
-	if (reason == REASON_NONE) {
-		ingest->open = true;
-		return true;
-	}
-	bool named = n == 2 && wire_name_valid(texts[0]);
-	ingest_refuse(ingest, reason, named ? texts[0].at : NULL, named ? texts[0].n : 0);
-	wire_ticks_end(&ingest->ticks);
-	for (size_t f = 0; f < ingest->n_frames; f++)
-		zmq_msg_close(&ingest->frames[f]);
-	return true;
+    if (ingest->sockets[source] == NULL)
+        return false;
+    size_t n = read_frames(ingest, ingest->sockets[source]);
+    if (n == 0)
+        return false;
+    ingest->counters.messages++;
+    ingest->source = source;
+    ingest->received = clock_realtime();
+    struct wire_text texts[2] = {{0}};
+    for (size_t f = 0; f < ingest->n_frames; f++)
+        texts[f] = (struct wire_text){zmq_msg_data(&ingest->frames[f]), zmq_msg_size(&ingest->frames[f])};
+    enum reason reason = wire_ticks_begin(&ingest->ticks, texts, n); /* which looks at no frame beyond the second */
+    if (reason == REASON_NONE) {
+        ingest->open = true;
+        return true;
+    }
+    bool named = n == 2 && wire_name_valid(texts[0]);
+    ingest_refuse(ingest, reason, named ? texts[0].at : NULL, named ? texts[0].n : 0);
+    wire_ticks_end(&ingest->ticks);
+    for (size_t f = 0; f < ingest->n_frames; f++)
+        zmq_msg_close(&ingest->frames[f]);
+    return true;
 }
 
 bool ingest_read(struct ingest *ingest) {
-	ingest->budget = READ_TICKS;
-	int idle = 0;
-	for (int taken = 0; taken < READ_MESSAGES && idle < N_SOURCES;) {
-		if (!work_off(ingest))
-			return !ingest->parked;
-		bool opened = open_message(ingest, ingest->next);
-		ingest->next = (ingest->next + 1) % N_SOURCES;
-		idle = opened ? 0 : idle + 1;
-		taken += opened;
-	}
-	return idle < N_SOURCES || ingest->open;
+    ingest->budget = READ_TICKS;
+    int idle = 0;
+    for (int taken = 0; taken < READ_MESSAGES && idle < N_SOURCES;) {
+        if (!work_off(ingest))
+            return !ingest->parked;
+        bool opened = open_message(ingest, ingest->next);
+        ingest->next = (ingest->next + 1) % N_SOURCES;
+        idle = opened ? 0 : idle + 1;
+        taken += opened;
+    }
+    return idle < N_SOURCES || ingest->open;
 }
 
 bool ingest_finish(struct ingest *ingest) {
-	ingest->budget = READ_TICKS;
-	return work_off(ingest);
+    ingest->budget = READ_TICKS;
+    return work_off(ingest);
 }
 
 bool ingest_parked(const struct ingest *ingest) {
-	return ingest->parked;
+    return ingest->parked;
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
 static int command_on(struct ingest *ingest, const char *name, enum record_kind kind, struct stream **ret_stream) {
-	struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
-	if (stream == NULL)
-		return -1;
-	const struct record_stream record = {kind, stream};
-	if (!ingest_command(ingest, stream->worker, &record, sizeof record))
-		return -2;
-	*ret_stream = stream;
-	return 0;
+    struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
+    if (stream == NULL)
+        return -1;
+    const struct record_stream record = {kind, stream};
+    if (!ingest_command(ingest, stream->worker, &record, sizeof record))
+        return -2;
+    *ret_stream = stream;
+    return 0;
 }
 
 int ingest_reset(struct ingest *ingest, const char *name) {
-	struct stream *stream;
-	return command_on(ingest, name, RECORD_RESET, &stream);
+    struct stream *stream;
+    return command_on(ingest, name, RECORD_RESET, &stream);
 }
 
 int ingest_end(struct ingest *ingest, const char *name) {
-	struct stream *stream;
-	int failed = command_on(ingest, name, RECORD_END, &stream);
-	if (failed == 0)
-		/* From here on the name is free; the slots are only when the worker has let go. */
-		streams_remove(ingest->setup.streams, stream);
-	return failed;
+    struct stream *stream;
+    int failed = command_on(ingest, name, RECORD_END, &stream);
+    if (failed == 0)
+        /* From here on the name is free; the slots are only when the worker has let go. */
+        streams_remove(ingest->setup.streams, stream);
+    return failed;
 }
 
 void ingest_ended(struct ingest *ingest, struct stream *stream) {
-	ingest->counters.ended++;
-	publisher_event(ingest->setup.publisher, "ended", stream->name,
-	                json_pack("{s:s, s:s, s:i, s:I}", "stream", stream->name, "class",
-	                          ingest->setup.config->classes[stream->class].name, "generation", (int)stream->generation, "steps",
-	                          (json_int_t)atomic_load_explicit(&stream->steps, memory_order_relaxed)),
-	                "stream %s has ended", stream->name);
-	placement_release(ingest->setup.placement, stream);
-	stream_free(stream);
+    ingest->counters.ended++;
+    publisher_event(ingest->setup.publisher, "ended", stream->name,
+                    json_pack("{s:s, s:s, s:i, s:I}", "stream", stream->name, "class",
+                              ingest->setup.config->classes[stream->class].name, "generation",
+                              (int)stream->generation, "steps",
+                              (json_int_t)atomic_load_explicit(&stream->steps, memory_order_relaxed)),
+                    "stream %s has ended", stream->name);
+    placement_release(ingest->setup.placement, stream);
+    stream_free(stream);
 }
 
 int64_t ingest_latest(const struct ingest *ingest, int class) {
-	return ingest->latest[class];
+    return ingest->latest[class];
 }
 
 const struct ingest_counters *ingest_counters(const struct ingest *ingest) {
-	return &ingest->counters;
+    return &ingest->counters;
 }

@@ -20,11 +20,11 @@
 struct ingest;
 
 struct ingest_setup {
-	const struct config *config;
-	struct worker **workers; /* [config->workers] */
-	struct streams *streams;
-	struct placement *placement;
-	struct publisher *publisher;
+    const struct config *config;
+    struct worker **workers; /* [config->workers] */
+    struct streams *streams;
+    struct placement *placement;
+    struct publisher *publisher;
 };
 
 /* Opens the sockets: PULL bound, SUB connected, as configured. NULL with the sentence in err. */
@@ -61,9 +61,9 @@ void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, 
 int64_t ingest_latest(const struct ingest *ingest, int class);
 
 struct ingest_counters {
-	uint64_t messages, bytes, ticks, parked;
-	uint64_t started, ended;
-	uint64_t refused[N_REASONS]; /* by the bus; the workers have their own */
+    uint64_t messages, bytes, ticks, parked;
+    uint64_t started, ended;
+    uint64_t refused[N_REASONS]; /* by the bus; the workers have their own */
 };
 const struct ingest_counters *ingest_counters(const struct ingest *ingest);
 

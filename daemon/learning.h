@@ -18,14 +18,14 @@
 struct learning;
 
 struct learning_setup {
-	const struct config *config;
-	const struct kernels *kernels;
-	struct worker **workers;
-	struct streams *streams;
-	struct placement *placement;
-	struct publisher *publisher;
-	struct ingest *ingest;
-	struct trainer *trainer;
+    const struct config *config;
+    const struct kernels *kernels;
+    struct worker **workers;
+    struct streams *streams;
+    struct placement *placement;
+    struct publisher *publisher;
+    struct ingest *ingest;
+    struct trainer *trainer;
 };
 
 /* Models that do not train get a version of seeded weights at once. NULL with the sentence in err. */

@@ -16,7 +16,8 @@
 struct publisher;
 
 /* Binds the sockets. interest is written as subscribers come and go. NULL with the sentence in err. */
-struct publisher *publisher_open(void *zmq, const struct config *config, struct interest *interest, struct error *err);
+struct publisher *publisher_open(void *zmq, const struct config *config, struct interest *interest,
+                                 struct error *err);
 /* Closes the sockets, giving what is queued `linger_ms` to leave. */
 void publisher_close(struct publisher *publisher, int linger_ms);
 
@@ -35,11 +36,11 @@ void publisher_message(struct publisher *publisher, const struct record_message 
  * Publishes event/<kind>/<name> with the fields given (the reference is taken; NULL is fine) besides kind, t and text.
  * At most events_per_second of a kind; further ones are counted, and the next one that is sent tells how many.
  */
-void publisher_event(struct publisher *publisher, const char *kind, const char *name, json_t *fields, const char *format,
-                     ...) __attribute__((format(printf, 5, 6)));
+void publisher_event(struct publisher *publisher, const char *kind, const char *name, json_t *fields,
+                     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 struct publisher_counters {
-	uint64_t forecasts, bundles, events, events_suppressed, subscriptions;
+    uint64_t forecasts, bundles, events, events_suppressed, subscriptions;
 };
 struct publisher_counters publisher_counters(const struct publisher *publisher);
 

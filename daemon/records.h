@@ -10,75 +10,75 @@
 #include <stdint.h>
 
 enum record_kind {
-	/* Bus to worker. */
-	RECORD_TICK,    /* struct record_tick */
-	RECORD_OPEN,    /* struct record_stream: the worker's from now on */
-	RECORD_RESET,   /* struct record_stream */
-	RECORD_END,     /* struct record_stream */
-	RECORD_VERSION, /* struct record_version: with a reference */
-	RECORD_COLLECT, /* struct record_windows: the worker's until it comes back */
-	RECORD_REPEAT,  /* struct record_repeat */
-	RECORD_STOP,    /* struct record: finish what has been taken, then say RECORD_STOPPED */
+    /* Bus to worker. */
+    RECORD_TICK,    /* struct record_tick */
+    RECORD_OPEN,    /* struct record_stream: the worker's from now on */
+    RECORD_RESET,   /* struct record_stream */
+    RECORD_END,     /* struct record_stream */
+    RECORD_VERSION, /* struct record_version: with a reference */
+    RECORD_COLLECT, /* struct record_windows: the worker's until it comes back */
+    RECORD_REPEAT,  /* struct record_repeat */
+    RECORD_STOP,    /* struct record: finish what has been taken, then say RECORD_STOPPED */
 
-	/* Worker to bus. */
-	RECORD_FORECAST,  /* struct record_message */
-	RECORD_BUNDLE,    /* struct record_message */
-	RECORD_REFUSED,   /* struct record_refused */
-	RECORD_ENDED,     /* struct record_stream: the bus' again */
-	RECORD_COLLECTED, /* struct record_windows */
-	RECORD_STOPPED,   /* struct record */
+    /* Worker to bus. */
+    RECORD_FORECAST,  /* struct record_message */
+    RECORD_BUNDLE,    /* struct record_message */
+    RECORD_REFUSED,   /* struct record_refused */
+    RECORD_ENDED,     /* struct record_stream: the bus' again */
+    RECORD_COLLECTED, /* struct record_windows */
+    RECORD_STOPPED,   /* struct record */
 };
 
 struct record {
-	enum record_kind kind;
+    enum record_kind kind;
 };
 
 struct record_tick {
-	enum record_kind kind;
-	struct stream *stream;
-	int64_t t;
-	struct arrival arrival;
-	double values[]; /* one per feature of the class; NaN: missing */
+    enum record_kind kind;
+    struct stream *stream;
+    int64_t t;
+    struct arrival arrival;
+    double values[]; /* one per feature of the class; NaN: missing */
 };
 
 struct record_stream {
-	enum record_kind kind;
-	struct stream *stream;
+    enum record_kind kind;
+    struct stream *stream;
 };
 
 struct record_version {
-	enum record_kind kind;
-	int model;
-	struct version *version;
+    enum record_kind kind;
+    int model;
+    struct version *version;
 };
 
 struct record_windows {
-	enum record_kind kind;
-	int model;
-	struct windows *windows;
+    enum record_kind kind;
+    int model;
+    struct windows *windows;
 };
 
 /* The latest forecasts of the streams whose topic begins with prefix are to be sent again. */
 struct record_repeat {
-	enum record_kind kind;
-	size_t n;
-	char prefix[];
+    enum record_kind kind;
+    size_t n;
+    char prefix[];
 };
 
 /* A finished message: topic (with its closing NUL), then payload. */
 struct record_message {
-	enum record_kind kind;
-	uint32_t forecasts; /* in it */
-	size_t topic, payload; /* bytes */
-	char bytes[];
+    enum record_kind kind;
+    uint32_t forecasts;    /* in it */
+    size_t topic, payload; /* bytes */
+    char bytes[];
 };
 
 struct record_refused {
-	enum record_kind kind;
-	enum reason reason;
-	int64_t t;
-	size_t n;
-	char name[]; /* of the stream */
+    enum record_kind kind;
+    enum reason reason;
+    int64_t t;
+    size_t n;
+    char name[]; /* of the stream */
 };
 
 #endif

@@ -5,18 +5,18 @@
 #include <systemd/sd-daemon.h>
 
 void service_ready(void) {
-	sd_notify(0, "READY=1");
+    sd_notify(0, "READY=1");
 }
 
 void service_stopping(void) {
-	sd_notify(0, "STOPPING=1");
+    sd_notify(0, "STOPPING=1");
 }
 
 void service_status(const char *format, ...) {
-	char text[256];
-	va_list args;
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	sd_notifyf(0, "STATUS=%s", text);
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sd_notifyf(0, "STATUS=%s", text);
 }

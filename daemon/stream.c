@@ -6,87 +6,87 @@
 
 struct batch *batch_new(const struct config *config, int model, int id, int worker, const struct kernels *kernels,
                         struct version *version) {
-	const struct config_model *of = &config->models[model];
-	size_t slots = (size_t)of->batch_size;
-	struct batch *batch = calloc(1, sizeof *batch);
-	if (batch == NULL)
-		return NULL;
-	batch->model = model;
-	batch->id = id;
-	batch->worker = worker;
-	batch->free_slots = calloc(slots, sizeof *batch->free_slots);
-	batch->streams = calloc(slots, sizeof(struct stream *));
-	batch->ready = calloc(slots, sizeof *batch->ready);
-	batch->is_ready = calloc(slots, sizeof *batch->is_ready);
-	batch->forecaster = forecaster_new(&config->classes[of->class], of, kernels);
-	if (batch->free_slots == NULL || batch->streams == NULL || batch->ready == NULL || batch->is_ready == NULL ||
-	    batch->forecaster == NULL || (version != NULL && forecaster_propose(batch->forecaster, version) != 0)) {
-		batch_free(batch);
-		return NULL;
-	}
-	/* With no stream in it there is nothing to replay. */
-	while (forecaster_taking_over(batch->forecaster))
-		forecaster_prime(batch->forecaster);
-	for (size_t slot = slots; slot > 0; slot--)
-		batch->free_slots[batch->n_free++] = (int)slot - 1;
-	return batch;
+    const struct config_model *of = &config->models[model];
+    size_t slots = (size_t)of->batch_size;
+    struct batch *batch = calloc(1, sizeof *batch);
+    if (batch == NULL)
+        return NULL;
+    batch->model = model;
+    batch->id = id;
+    batch->worker = worker;
+    batch->free_slots = calloc(slots, sizeof *batch->free_slots);
+    batch->streams = calloc(slots, sizeof(struct stream *));
+    batch->ready = calloc(slots, sizeof *batch->ready);
+    batch->is_ready = calloc(slots, sizeof *batch->is_ready);
+    batch->forecaster = forecaster_new(&config->classes[of->class], of, kernels);
+    if (batch->free_slots == NULL || batch->streams == NULL || batch->ready == NULL || batch->is_ready == NULL ||
+        batch->forecaster == NULL || (version != NULL && forecaster_propose(batch->forecaster, version) != 0)) {
+        batch_free(batch);
+        return NULL;
+    }
+    /* With no stream in it there is nothing to replay. */
+    while (forecaster_taking_over(batch->forecaster))
+        forecaster_prime(batch->forecaster);
+    for (size_t slot = slots; slot > 0; slot--)
+        batch->free_slots[batch->n_free++] = (int)slot - 1;
+    return batch;
 }
 
 void batch_free(struct batch *batch) {
-	if (batch == NULL)
-		return;
-	forecaster_free(batch->forecaster);
-	version_release(batch->next_version);
-	free(batch->free_slots);
-	free(batch->streams);
-	free(batch->ready);
-	free(batch->is_ready);
-	free(batch);
+    if (batch == NULL)
+        return;
+    forecaster_free(batch->forecaster);
+    version_release(batch->next_version);
+    free(batch->free_slots);
+    free(batch->streams);
+    free(batch->ready);
+    free(batch->is_ready);
+    free(batch);
 }
 
 struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
                           uint32_t generation, int n_places) {
-	const struct config_class *of = &config->classes[class];
-	struct stream *stream = calloc(1, sizeof *stream);
-	if (stream == NULL)
-		return NULL;
-	atomic_init(&stream->steps, 0);
-	stream->class = class;
-	stream->generation = generation;
-	stream->n_places = n_places;
-	stream->name = malloc(name_length + 1);
-	stream->places = calloc((size_t)n_places, sizeof *stream->places);
-	stream->series = series_new(&of->time, of->n_features, of->history, of->pending);
-	stream->arrivals = calloc((size_t)of->pending + 1, sizeof *stream->arrivals);
-	if (stream->name == NULL || stream->places == NULL || stream->series == NULL || stream->arrivals == NULL) {
-		stream_free(stream);
-		return NULL;
-	}
-	memcpy(stream->name, name, name_length);
-	stream->name[name_length] = '\0';
-	stream->name_length = name_length;
-	return stream;
+    const struct config_class *of = &config->classes[class];
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL)
+        return NULL;
+    atomic_init(&stream->steps, 0);
+    stream->class = class;
+    stream->generation = generation;
+    stream->n_places = n_places;
+    stream->name = malloc(name_length + 1);
+    stream->places = calloc((size_t)n_places, sizeof *stream->places);
+    stream->series = series_new(&of->time, of->n_features, of->history, of->pending);
+    stream->arrivals = calloc((size_t)of->pending + 1, sizeof *stream->arrivals);
+    if (stream->name == NULL || stream->places == NULL || stream->series == NULL || stream->arrivals == NULL) {
+        stream_free(stream);
+        return NULL;
+    }
+    memcpy(stream->name, name, name_length);
+    stream->name[name_length] = '\0';
+    stream->name_length = name_length;
+    return stream;
 }
 
 void stream_free(struct stream *stream) {
-	if (stream == NULL)
-		return;
-	series_free(stream->series);
-	free(stream->arrivals);
-	free(stream->places);
-	free(stream->name);
-	free(stream);
+    if (stream == NULL)
+        return;
+    series_free(stream->series);
+    free(stream->arrivals);
+    free(stream->places);
+    free(stream->name);
+    free(stream);
 }
 
 struct arrival *stream_arrival(const struct stream *stream, uint64_t step) {
-	return &stream->arrivals[step % ((uint64_t)stream->series->history->pending + 1)];
+    return &stream->arrivals[step % ((uint64_t)stream->series->history->pending + 1)];
 }
 
 uint64_t stream_pending(const struct stream *stream) {
-	uint64_t most = 0;
-	for (int i = 0; i < stream->n_places; i++) {
-		uint64_t pending = forecaster_pending(stream->places[i].batch->forecaster, stream->places[i].slot);
-		most = pending > most ? pending : most;
-	}
-	return most;
+    uint64_t most = 0;
+    for (int i = 0; i < stream->n_places; i++) {
+        uint64_t pending = forecaster_pending(stream->places[i].batch->forecaster, stream->places[i].slot);
+        most = pending > most ? pending : most;
+    }
+    return most;
 }

@@ -17,53 +17,53 @@
 
 /* A fixed number of slots of one model, on one worker. */
 struct batch {
-	int model;   /* index in the configuration */
-	int id;      /* counts from 0 within the model */
-	int worker;
+    int model; /* index in the configuration */
+    int id;    /* counts from 0 within the model */
+    int worker;
 
-	/* Bus: which slots are free, as a stack. */
-	int *free_slots, n_free;
+    /* Bus: which slots are free, as a stack. */
+    int *free_slots, n_free;
 
-	/* Worker, once it has been handed over. */
-	struct forecaster *forecaster;
-	struct stream **streams;      /* [slots]; NULL: free */
-	int *ready, n_ready;          /* slots with a step that they have not seen */
-	bool *is_ready;               /* [slots] */
-	struct version *next_version; /* to be proposed when the takeover under way is done; or NULL */
-	bool listed;                  /* among the worker's batches */
+    /* Worker, once it has been handed over. */
+    struct forecaster *forecaster;
+    struct stream **streams;      /* [slots]; NULL: free */
+    int *ready, n_ready;          /* slots with a step that they have not seen */
+    bool *is_ready;               /* [slots] */
+    struct version *next_version; /* to be proposed when the takeover under way is done; or NULL */
+    bool listed;                  /* among the worker's batches */
 };
 
 struct place {
-	struct batch *batch;
-	int slot;
+    struct batch *batch;
+    int slot;
 };
 
 /* When and from where the tick came that closed a step. */
 struct arrival {
-	uint32_t source;
-	uint64_t number;  /* position: (source, number) */
-	int64_t received; /* ns since 1970 UTC */
+    uint32_t source;
+    uint64_t number;  /* position: (source, number) */
+    int64_t received; /* ns since 1970 UTC */
 };
 
 struct stream {
-	/* Constant. */
-	char *name; /* NUL-terminated */
-	size_t name_length;
-	int class;
-	int worker;
-	uint32_t generation;
-	int n_places;
-	struct place *places; /* [n_places] one for each model of the class, in their order */
+    /* Constant. */
+    char *name; /* NUL-terminated */
+    size_t name_length;
+    int class;
+    int worker;
+    uint32_t generation;
+    int n_places;
+    struct place *places; /* [n_places] one for each model of the class, in their order */
 
-	/* Bus. */
-	UT_hash_handle hh;
+    /* Bus. */
+    UT_hash_handle hh;
 
-	/* Worker. */
-	struct series *series;
-	struct arrival *arrivals; /* [pending + 1] by step, from the latest one that all models have seen on */
-	struct stream *worker_previous, *worker_next;
+    /* Worker. */
+    struct series *series;
+    struct arrival *arrivals; /* [pending + 1] by step, from the latest one that all models have seen on */
+    struct stream *worker_previous, *worker_next;
 
-	atomic_uint_fast64_t steps; /* closed; written by the worker, read by anyone */
+    atomic_uint_fast64_t steps; /* closed; written by the worker, read by anyone */
 };
 
 /* Slots for `slots` streams, its forecaster serving the version (NULL: none yet). NULL when memory is short. */

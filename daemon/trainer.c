@@ -17,172 +17,172 @@
 enum { TRAINER_NICE = 10 };
 
 struct trainer {
-	const struct config *config;
-	const struct kernels *kernels;
-	struct ring *jobs, *done; /* of pointers; both have room for a job of every model */
-	struct doorbell bell, *bus;
-	atomic_bool stopping;
-	pthread_t thread;
+    const struct config *config;
+    const struct kernels *kernels;
+    struct ring *jobs, *done; /* of pointers; both have room for a job of every model */
+    struct doorbell bell, *bus;
+    atomic_bool stopping;
+    pthread_t thread;
 };
 
 struct training_job *training_job_new(int model, int n_sets) {
-	struct training_job *job = calloc(1, sizeof *job);
-	if (job == NULL)
-		return NULL;
-	job->model = model;
-	atomic_init(&job->epoch, 0);
-	atomic_init(&job->epochs, 0);
-	job->sets = calloc((size_t)n_sets, sizeof(struct windows *));
-	if (job->sets == NULL) {
-		free(job);
-		return NULL;
-	}
-	return job;
+    struct training_job *job = calloc(1, sizeof *job);
+    if (job == NULL)
+        return NULL;
+    job->model = model;
+    atomic_init(&job->epoch, 0);
+    atomic_init(&job->epochs, 0);
+    job->sets = calloc((size_t)n_sets, sizeof(struct windows *));
+    if (job->sets == NULL) {
+        free(job);
+        return NULL;
+    }
+    return job;
 }
 
 void training_job_free(struct training_job *job) {
-	if (job == NULL)
-		return;
-	version_release(job->champion);
-	for (int i = 0; i < job->n_sets; i++)
-		windows_free(job->sets[i]);
-	free(job->sets);
-	network_free(job->outcome.challenger);
-	free(job);
+    if (job == NULL)
+        return;
+    version_release(job->champion);
+    for (int i = 0; i < job->n_sets; i++)
+        windows_free(job->sets[i]);
+    free(job->sets);
+    network_free(job->outcome.challenger);
+    free(job);
 }
 
 static void put(struct ring *ring, struct training_job *job) {
-	struct training_job **place = ring_reserve(ring, sizeof(struct training_job *), 0);
-	assert(place != NULL); /* one job per model fits */
-	*place = job;
-	ring_commit(ring, sizeof(struct training_job *));
+    struct training_job **place = ring_reserve(ring, sizeof(struct training_job *), 0);
+    assert(place != NULL); /* one job per model fits */
+    *place = job;
+    ring_commit(ring, sizeof(struct training_job *));
 }
 
 static struct training_job *take(struct ring *ring) {
-	size_t n;
-	struct training_job **place = ring_peek(ring, &n);
-	if (place == NULL)
-		return NULL;
-	struct training_job *job = *place;
-	ring_consume(ring);
-	return job;
+    size_t n;
+    struct training_job **place = ring_peek(ring, &n);
+    if (place == NULL)
+        return NULL;
+    struct training_job *job = *place;
+    ring_consume(ring);
+    return job;
 }
 
 struct watched {
-	struct trainer *trainer;
-	struct training_job *job;
+    struct trainer *trainer;
+    struct training_job *job;
 };
 
 static bool told_to_stop(void *context) {
-	const struct watched *watched = context;
-	return atomic_load_explicit(&watched->trainer->stopping, memory_order_relaxed);
+    const struct watched *watched = context;
+    return atomic_load_explicit(&watched->trainer->stopping, memory_order_relaxed);
 }
 
 static void note_progress(void *context, const struct training_progress *progress) {
-	const struct watched *watched = context;
-	atomic_store_explicit(&watched->job->epoch, progress->epoch, memory_order_relaxed);
-	atomic_store_explicit(&watched->job->epochs, progress->epochs, memory_order_relaxed);
+    const struct watched *watched = context;
+    atomic_store_explicit(&watched->job->epoch, progress->epoch, memory_order_relaxed);
+    atomic_store_explicit(&watched->job->epochs, progress->epochs, memory_order_relaxed);
 }
 
 static void run_job(struct trainer *trainer, struct training_job *job) {
-	struct watched watched = {trainer, job};
-	const struct training_watch watch = {told_to_stop, note_progress, &watched};
-	const struct network *champion = job->champion != NULL ? version_network(job->champion) : NULL;
-	int64_t began = clock_monotonic();
-	job->failed = training_run(&trainer->config->models[job->model], trainer->kernels, job->sets, job->n_sets, champion,
-	                           &watch, &job->outcome, &job->err) != 0;
-	job->seconds = 1e-9 * (double)(clock_monotonic() - began);
+    struct watched watched = {trainer, job};
+    const struct training_watch watch = {told_to_stop, note_progress, &watched};
+    const struct network *champion = job->champion != NULL ? version_network(job->champion) : NULL;
+    int64_t began = clock_monotonic();
+    job->failed = training_run(&trainer->config->models[job->model], trainer->kernels, job->sets, job->n_sets,
+                               champion, &watch, &job->outcome, &job->err) != 0;
+    job->seconds = 1e-9 * (double)(clock_monotonic() - began);
 }
 
 static void *run(void *context) {
-	struct trainer *trainer = context;
-	/* On Linux a thread has a nice level of its own. Not allowed to be nice: it still works. */
-	if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), TRAINER_NICE) != 0)
-		log_warning("trainer: nice level %d: %s", TRAINER_NICE, strerror(errno));
-	openblas_set_num_threads(1);
-	while (!atomic_load_explicit(&trainer->stopping, memory_order_acquire)) {
-		struct training_job *job = take(trainer->jobs);
-		if (job != NULL) {
-			run_job(trainer, job);
-			put(trainer->done, job);
-			doorbell_ring(trainer->bus);
-			continue;
-		}
-		doorbell_arm(&trainer->bell);
-		size_t n;
-		if (ring_peek(trainer->jobs, &n) == NULL && !atomic_load_explicit(&trainer->stopping, memory_order_acquire))
-			doorbell_wait(&trainer->bell, -1);
-		doorbell_disarm(&trainer->bell);
-	}
-	return NULL;
+    struct trainer *trainer = context;
+    /* On Linux a thread has a nice level of its own. Not allowed to be nice: it still works. */
+    if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), TRAINER_NICE) != 0)
+        log_warning("trainer: nice level %d: %s", TRAINER_NICE, strerror(errno));
+    openblas_set_num_threads(1);
+    while (!atomic_load_explicit(&trainer->stopping, memory_order_acquire)) {
+        struct training_job *job = take(trainer->jobs);
+        if (job != NULL) {
+            run_job(trainer, job);
+            put(trainer->done, job);
+            doorbell_ring(trainer->bus);
+            continue;
+        }
+        doorbell_arm(&trainer->bell);
+        size_t n;
+        if (ring_peek(trainer->jobs, &n) == NULL && !atomic_load_explicit(&trainer->stopping, memory_order_acquire))
+            doorbell_wait(&trainer->bell, -1);
+        doorbell_disarm(&trainer->bell);
+    }
+    return NULL;
 }
 
 static void trainer_free(struct trainer *trainer) {
-	if (trainer == NULL)
-		return;
-	struct training_job *job;
-	while (trainer->jobs != NULL && (job = take(trainer->jobs)) != NULL)
-		training_job_free(job);
-	while (trainer->done != NULL && (job = take(trainer->done)) != NULL)
-		training_job_free(job);
-	ring_free(trainer->jobs);
-	ring_free(trainer->done);
-	doorbell_fini(&trainer->bell);
-	free(trainer);
+    if (trainer == NULL)
+        return;
+    struct training_job *job;
+    while (trainer->jobs != NULL && (job = take(trainer->jobs)) != NULL)
+        training_job_free(job);
+    while (trainer->done != NULL && (job = take(trainer->done)) != NULL)
+        training_job_free(job);
+    ring_free(trainer->jobs);
+    ring_free(trainer->done);
+    doorbell_fini(&trainer->bell);
+    free(trainer);
 }
 
 struct trainer *trainer_start(const struct config *config, struct doorbell *bus, struct error *err) {
-	struct trainer *trainer = calloc(1, sizeof *trainer);
-	if (trainer == NULL)
-		goto memory;
-	trainer->config = config;
-	trainer->kernels = kernels_choose();
-	trainer->bus = bus;
-	trainer->bell.fd = -1;
-	atomic_init(&trainer->stopping, false);
-	size_t room = ((size_t)config->n_models + 1) * 32;
-	trainer->jobs = ring_new(room);
-	trainer->done = ring_new(room);
-	if (trainer->jobs == NULL || trainer->done == NULL)
-		goto memory;
-	if (doorbell_init(&trainer->bell) != 0) {
-		error_set(err, "trainer: eventfd: %s", strerror(errno));
-		goto fail;
-	}
-	int failed = pthread_create(&trainer->thread, NULL, run, trainer);
-	if (failed != 0) {
-		error_set(err, "trainer: cannot start a thread: %s", strerror(failed));
-		goto fail;
-	}
-	pthread_setname_np(trainer->thread, "trainer");
-	return trainer;
+    struct trainer *trainer = calloc(1, sizeof *trainer);
+    if (trainer == NULL)
+        goto memory;
+    trainer->config = config;
+    trainer->kernels = kernels_choose();
+    trainer->bus = bus;
+    trainer->bell.fd = -1;
+    atomic_init(&trainer->stopping, false);
+    size_t room = ((size_t)config->n_models + 1) * 32;
+    trainer->jobs = ring_new(room);
+    trainer->done = ring_new(room);
+    if (trainer->jobs == NULL || trainer->done == NULL)
+        goto memory;
+    if (doorbell_init(&trainer->bell) != 0) {
+        error_set(err, "trainer: eventfd: %s", strerror(errno));
+        goto fail;
+    }
+    int failed = pthread_create(&trainer->thread, NULL, run, trainer);
+    if (failed != 0) {
+        error_set(err, "trainer: cannot start a thread: %s", strerror(failed));
+        goto fail;
+    }
+    pthread_setname_np(trainer->thread, "trainer");
+    return trainer;
 
 memory:
-	error_set(err, "trainer: out of memory");
+    error_set(err, "trainer: out of memory");
 fail:
-	trainer_free(trainer);
-	return NULL;
+    trainer_free(trainer);
+    return NULL;
 }
 
 void trainer_stop(struct trainer *trainer) {
-	if (trainer == NULL)
-		return;
-	atomic_store_explicit(&trainer->stopping, true, memory_order_release);
-	doorbell_ring(&trainer->bell);
-	pthread_join(trainer->thread, NULL);
-	trainer_free(trainer);
+    if (trainer == NULL)
+        return;
+    atomic_store_explicit(&trainer->stopping, true, memory_order_release);
+    doorbell_ring(&trainer->bell);
+    pthread_join(trainer->thread, NULL);
+    trainer_free(trainer);
 }
 
 void trainer_submit(struct trainer *trainer, struct training_job *job) {
-	put(trainer->jobs, job);
-	doorbell_ring(&trainer->bell);
+    put(trainer->jobs, job);
+    doorbell_ring(&trainer->bell);
 }
 
 bool trainer_has_result(struct trainer *trainer) {
-	size_t n;
-	return ring_peek(trainer->done, &n) != NULL;
+    size_t n;
+    return ring_peek(trainer->done, &n) != NULL;
 }
 
 struct training_job *trainer_take(struct trainer *trainer) {
-	return take(trainer->done);
+    return take(trainer->done);
 }

@@ -15,19 +15,19 @@
 #include <stdint.h>
 
 struct training_job {
-	int model;
-	struct version *champion;   /* with a reference; NULL: none */
-	struct windows **sets;      /* [n_sets] */
-	int n_sets;
+    int model;
+    struct version *champion; /* with a reference; NULL: none */
+    struct windows **sets;    /* [n_sets] */
+    int n_sets;
 
-	/* The trainer writes, anyone reads. */
-	atomic_int epoch, epochs;   /* that are done, of all; 0 of 0 before the first is */
+    /* The trainer writes, anyone reads. */
+    atomic_int epoch, epochs; /* that are done, of all; 0 of 0 before the first is */
 
-	/* When it has come back. */
-	bool failed;                /* err says why, the outcome is empty */
-	struct training_outcome outcome;
-	struct error err;
-	double seconds;             /* that it took */
+    /* When it has come back. */
+    bool failed; /* err says why, the outcome is empty */
+    struct training_outcome outcome;
+    struct error err;
+    double seconds; /* that it took */
 };
 
 /* Sets with room for n_sets; NULL when memory is short. */

@@ -19,41 +19,41 @@
 #include <stdint.h>
 
 enum {
-	WIRE_PROTOCOL = 1,       /* version of PROTOCOL.md that this file speaks */
-	WIRE_MAX_NAME = 255,     /* bytes of a stream's name */
-	WIRE_MAX_VALUES = 1024,  /* values of one tick */
+    WIRE_PROTOCOL = 1,      /* version of PROTOCOL.md that this file speaks */
+    WIRE_MAX_NAME = 255,    /* bytes of a stream's name */
+    WIRE_MAX_VALUES = 1024, /* values of one tick */
 };
 
 struct wire_text {
-	const char *at; /* not NUL-terminated */
-	size_t n;
+    const char *at; /* not NUL-terminated */
+    size_t n;
 };
 
 /* ---- ticks -------------------------------------------------------------------------------- */
 
 struct wire_tick {
-	struct wire_text stream;
-	bool has_time; /* line protocol may leave the time to the receiver */
-	int64_t t;     /* ns since 1970 UTC */
-	bool has_seq;
-	uint64_t seq;
-	int n_values;
-	bool named;     /* values come by name, in names[]; otherwise in the order of the features. Of one name
+    struct wire_text stream;
+    bool has_time; /* line protocol may leave the time to the receiver */
+    int64_t t;     /* ns since 1970 UTC */
+    bool has_seq;
+    uint64_t seq;
+    int n_values;
+    bool named;   /* values come by name, in names[]; otherwise in the order of the features. Of one name
 	                 * that comes twice, the last value counts */
-	bool lenient;   /* of line protocol: names that the class does not know are passed over */
-	double values[WIRE_MAX_VALUES]; /* NaN: missing */
-	struct wire_text names[WIRE_MAX_VALUES];
+    bool lenient; /* of line protocol: names that the class does not know are passed over */
+    double values[WIRE_MAX_VALUES]; /* NaN: missing */
+    struct wire_text names[WIRE_MAX_VALUES];
 };
 
 /* The ticks of one message, one after another; can be left and gone on with later. */
 struct wire_ticks {
-	enum { WIRE_FORM_SINGLE, WIRE_FORM_BUNDLE, WIRE_FORM_JSON, WIRE_FORM_JSON_BUNDLE, WIRE_FORM_LINES } form;
-	struct wire_text stream; /* the first of two frames */
-	const char *at, *end;    /* what has not been read */
-	size_t left;             /* elements of a bundle that have not been read */
-	size_t index;            /* of the next element of a JSON bundle */
-	json_t *json;
-	char *unescaped;         /* line protocol: the names, each where its line is in the message */
+    enum { WIRE_FORM_SINGLE, WIRE_FORM_BUNDLE, WIRE_FORM_JSON, WIRE_FORM_JSON_BUNDLE, WIRE_FORM_LINES } form;
+    struct wire_text stream; /* the first of two frames */
+    const char *at, *end;    /* what has not been read */
+    size_t left;             /* elements of a bundle that have not been read */
+    size_t index;            /* of the next element of a JSON bundle */
+    json_t *json;
+    char *unescaped; /* line protocol: the names, each where its line is in the message */
 };
 
 /* Opens a message of n_frames frames: two are a stream's name and a payload (MessagePack or JSON),
@@ -74,17 +74,19 @@ bool wire_name_valid(struct wire_text name);
 /* Writes the payload of a tick in MessagePack, [t, values] or, with seq, [t, values, seq]. Returns the
  * bytes written, or 0 where size is below WIRE_TICK_BOUND. */
 #define WIRE_TICK_BOUND(n_values) (9 * ((size_t)(n_values) + 4))
-size_t wire_tick_encode(char *buffer, size_t size, int64_t t, const double *values, int n_values, const uint64_t *seq);
+size_t wire_tick_encode(char *buffer, size_t size, int64_t t, const double *values, int n_values,
+                        const uint64_t *seq);
 
 /* A bundle of ticks as it grows: buffer is allocated and grown by wire_bundle_add, reused after
  * wire_bundle_clear, freed by wire_bundle_fini. Zero-initialise. */
 struct wire_bundle {
-	char *buffer;
-	size_t used, size;
-	uint32_t n;
+    char *buffer;
+    size_t used, size;
+    uint32_t n;
 };
 /* Returns 0, or -1 when memory is short (the bundle stays as it was). */
-int wire_bundle_add(struct wire_bundle *bundle, struct wire_text stream, int64_t t, const double *values, int n_values);
+int wire_bundle_add(struct wire_bundle *bundle, struct wire_text stream, int64_t t, const double *values,
+                    int n_values);
 /* The finished message; valid until the bundle changes. */
 struct wire_text wire_bundle_message(struct wire_bundle *bundle);
 void wire_bundle_clear(struct wire_bundle *bundle);
@@ -94,50 +96,54 @@ void wire_bundle_fini(struct wire_bundle *bundle);
 
 /* Flags of a forecast; on the wire an array of names. X(constant, name) */
 #define WIRE_FLAGS(X) \
-	X(GAP, "gap")           /* ticks are missing before this step */ \
-	X(MISSING, "missing")   /* a feature of this step was missing and stood in for by its last value */ \
-	X(WARMING, "warming")   /* the state has seen fewer steps than the model's burn_in */ \
-	X(REPEAT, "last")       /* sent again because somebody subscribed */
+    X(GAP, "gap")         /* ticks are missing before this step */ \
+    X(MISSING, "missing") /* a feature of this step was missing and stood in for by its last value */ \
+    X(WARMING, "warming") /* the state has seen fewer steps than the model's burn_in */ \
+    X(REPEAT, "last")     /* sent again because somebody subscribed */
 enum wire_flag_bit {
 #define X(constant, name) WIRE_FLAG_BIT_##constant,
-	WIRE_FLAGS(X)
+    WIRE_FLAGS(X)
 #undef X
-	WIRE_N_FLAGS
+        WIRE_N_FLAGS
 };
 #define WIRE_FLAG(constant) (1U << WIRE_FLAG_BIT_##constant)
 
 /* OTHER is read for a name that a later protocol version added, and never written. */
-enum wire_source { WIRE_SOURCE_NETWORK, WIRE_SOURCE_BASELINE, WIRE_SOURCE_OTHER };   /* "network", "baseline" */
-enum wire_baseline { WIRE_BASELINE_LAST_VALUE, WIRE_BASELINE_SEASONAL, WIRE_BASELINE_OTHER }; /* "last_value", "seasonal" */
+enum wire_source { WIRE_SOURCE_NETWORK, WIRE_SOURCE_BASELINE, WIRE_SOURCE_OTHER }; /* "network", "baseline" */
+enum wire_baseline {
+    WIRE_BASELINE_LAST_VALUE,
+    WIRE_BASELINE_SEASONAL,
+    WIRE_BASELINE_OTHER
+}; /* "last_value", "seasonal" */
 
 /* Running errors of the forecasts h steps ahead whose answers have arrived: exponential means of the
  * absolute error over targets, each in units of its target's standard deviation. */
 struct wire_score {
-	int32_t h;
-	uint64_t n; /* answers */
-	double mae, mae_last_value, mae_seasonal; /* NaN (nil): not known, or no period is set */
+    int32_t h;
+    uint64_t n;                               /* answers */
+    double mae, mae_last_value, mae_seasonal; /* NaN (nil): not known, or no period is set */
 };
 
 struct wire_forecast {
-	struct wire_text stream, model;
-	uint64_t version; /* of the model; 0 before the first trained one */
-	uint64_t epoch;
-	uint32_t generation;
-	uint32_t source_id; /* position: (source, number) of the tick */
-	uint64_t number;
-	uint64_t step;
-	uint64_t primed; /* steps that the state behind this forecast has seen since zero */
-	int64_t t;
-	int horizon, n_targets, n_scores;
-	const int64_t *times;             /* [horizon], or NULL while the interval is not known */
-	const struct wire_text *targets;  /* [n_targets] */
-	const double *values;             /* [n_targets], the targets at t; NaN: missing */
-	const double *mean;               /* [horizon x n_targets] */
-	const struct wire_score *scores;  /* [n_scores] */
-	uint32_t flags;
-	enum wire_source source;
-	enum wire_baseline baseline; /* what serves, or would serve, as the baseline */
-	int64_t received, sent;      /* ns since 1970 UTC: tick taken from its socket, forecast handed to the bus */
+    struct wire_text stream, model;
+    uint64_t version; /* of the model; 0 before the first trained one */
+    uint64_t epoch;
+    uint32_t generation;
+    uint32_t source_id; /* position: (source, number) of the tick */
+    uint64_t number;
+    uint64_t step;
+    uint64_t primed; /* steps that the state behind this forecast has seen since zero */
+    int64_t t;
+    int horizon, n_targets, n_scores;
+    const int64_t *times;            /* [horizon], or NULL while the interval is not known */
+    const struct wire_text *targets; /* [n_targets] */
+    const double *values;            /* [n_targets], the targets at t; NaN: missing */
+    const double *mean;              /* [horizon x n_targets] */
+    const struct wire_score *scores; /* [n_scores] */
+    uint32_t flags;
+    enum wire_source source;
+    enum wire_baseline baseline; /* what serves, or would serve, as the baseline */
+    int64_t received, sent;      /* ns since 1970 UTC: tick taken from its socket, forecast handed to the bus */
 };
 
 /* An upper bound of the bytes that wire_forecast_encode writes. */
@@ -148,8 +154,8 @@ size_t wire_forecast_encode(const struct wire_forecast *forecast, char *buffer, 
 
 /* Memory for the arrays of decoded forecasts; grows, is reused by the next decode. Zero-initialise. */
 struct wire_arena {
-	char *buffer;
-	size_t used, size;
+    char *buffer;
+    size_t used, size;
 };
 void wire_arena_fini(struct wire_arena *arena);
 

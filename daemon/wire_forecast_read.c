@@ -8,354 +8,354 @@
 #include <stdlib.h>
 
 #define NAME_OF(constant, name) name,
-static const char *const flag_names[] = { WIRE_FLAGS(NAME_OF) };
+static const char *const flag_names[] = {WIRE_FLAGS(NAME_OF)};
 #undef NAME_OF
 
 struct decoding {
-	struct wire_reader reader;
-	struct wire_arena *arena;
-	struct wire_forecast *forecast;
-	int n_times, n_values, n_columns; /* elements read; n_columns of every row of mean */
-	size_t times, targets, values, mean, scores; /* offsets in the arena */
-	bool has_times, has_values;
-	uint32_t keys; /* bit i: the table's key i was there */
+    struct wire_reader reader;
+    struct wire_arena *arena;
+    struct wire_forecast *forecast;
+    int n_times, n_values, n_columns;            /* elements read; n_columns of every row of mean */
+    size_t times, targets, values, mean, scores; /* offsets in the arena */
+    bool has_times, has_values;
+    uint32_t keys; /* bit i: the table's key i was there */
 };
 
-void wire_arena_fini(struct wire_arena *arena)
-{
-	free(arena->buffer);
-	*arena = (struct wire_arena){ 0 };
+void wire_arena_fini(struct wire_arena *arena) {
+    free(arena->buffer);
+    *arena = (struct wire_arena){0};
 }
 
 /* Takes room for n elements of size bytes, aligned for any. n has been bounded by the bytes of the message. */
-static bool arena_take(struct wire_arena *arena, size_t n, size_t size, size_t *ret_offset)
-{
-	size_t offset = (arena->used + 7) / 8 * 8, used = offset + n * size;
-	if (used > arena->size || !arena->buffer) {
-		size_t grown = 2 * used + 1024;
-		char *buffer = realloc(arena->buffer, grown);
-		if (!buffer)
-			return false;
-		arena->buffer = buffer;
-		arena->size = grown;
-	}
-	arena->used = used;
-	*ret_offset = offset;
-	return true;
+static bool arena_take(struct wire_arena *arena, size_t n, size_t size, size_t *ret_offset) {
+    size_t offset = (arena->used + 7) / 8 * 8, used = offset + n * size;
+    if (used > arena->size || !arena->buffer) {
+        size_t grown = 2 * used + 1024;
+        char *buffer = realloc(arena->buffer, grown);
+        if (!buffer)
+            return false;
+        arena->buffer = buffer;
+        arena->size = grown;
+    }
+    arena->used = used;
+    *ret_offset = offset;
+    return true;
 }
 
 /* ---- values ------------------------------------------------------------------------------- */
 
 /* A count that claims more elements than there are bytes left is refused before room is taken for it. */
-static bool read_count(struct decoding *d, mpack_token_type_t type, uint32_t *ret_n)
-{
-	mpack_token_t token;
-	if (!wire_read(&d->reader, &token) || token.type != type || token.length > d->reader.left || token.length > INT32_MAX)
-		return false;
-	*ret_n = token.length;
-	return true;
+static bool read_count(struct decoding *d, mpack_token_type_t type, uint32_t *ret_n) {
+    mpack_token_t token;
+    if (!wire_read(&d->reader, &token) || token.type != type || token.length > d->reader.left ||
+        token.length > INT32_MAX)
+        return false;
+    *ret_n = token.length;
+    return true;
 }
 
-static bool read_text(struct decoding *d, struct wire_text *ret_text)
-{
-	mpack_token_t token;
-	return wire_read(&d->reader, &token) && token.type == MPACK_TOKEN_STR &&
-	       wire_read_bytes(&d->reader, token.length, ret_text);
+static bool read_text(struct decoding *d, struct wire_text *ret_text) {
+    mpack_token_t token;
+    return wire_read(&d->reader, &token) && token.type == MPACK_TOKEN_STR &&
+           wire_read_bytes(&d->reader, token.length, ret_text);
 }
 
-static bool read_u64(struct decoding *d, uint64_t *ret_value)
-{
-	mpack_token_t token;
-	return wire_read(&d->reader, &token) && wire_token_uint64(&token, ret_value);
+static bool read_u64(struct decoding *d, uint64_t *ret_value) {
+    mpack_token_t token;
+    return wire_read(&d->reader, &token) && wire_token_uint64(&token, ret_value);
 }
 
-static bool read_u32(struct decoding *d, uint32_t *ret_value)
-{
-	uint64_t value;
-	if (!read_u64(d, &value) || value > UINT32_MAX)
-		return false;
-	*ret_value = (uint32_t)value;
-	return true;
+static bool read_u32(struct decoding *d, uint32_t *ret_value) {
+    uint64_t value;
+    if (!read_u64(d, &value) || value > UINT32_MAX)
+        return false;
+    *ret_value = (uint32_t)value;
+    return true;
 }
 
-static bool read_i64(struct decoding *d, int64_t *ret_value)
-{
-	mpack_token_t token;
-	return wire_read(&d->reader, &token) && wire_token_int64(&token, ret_value);
+static bool read_i64(struct decoding *d, int64_t *ret_value) {
+    mpack_token_t token;
+    return wire_read(&d->reader, &token) && wire_token_int64(&token, ret_value);
 }
 
-static bool read_double(struct decoding *d, double *ret_value)
-{
-	mpack_token_t token;
-	if (wire_read_float64(&d->reader, ret_value))
-		return true;
-	if (!wire_read(&d->reader, &token))
-		return false;
-	if (token.type == MPACK_TOKEN_FLOAT)
-		*ret_value = mpack_unpack_float_fast(token);
-	else if (token.type == MPACK_TOKEN_UINT || token.type == MPACK_TOKEN_SINT)
-		*ret_value = mpack_unpack_number(token);
-	else if (token.type == MPACK_TOKEN_NIL)
-		*ret_value = NAN;
-	else
-		return false;
-	return true;
+static bool read_double(struct decoding *d, double *ret_value) {
+    mpack_token_t token;
+    if (wire_read_float64(&d->reader, ret_value))
+        return true;
+    if (!wire_read(&d->reader, &token))
+        return false;
+    if (token.type == MPACK_TOKEN_FLOAT)
+        *ret_value = mpack_unpack_float_fast(token);
+    else if (token.type == MPACK_TOKEN_UINT || token.type == MPACK_TOKEN_SINT)
+        *ret_value = mpack_unpack_number(token);
+    else if (token.type == MPACK_TOKEN_NIL)
+        *ret_value = NAN;
+    else
+        return false;
+    return true;
 }
 
 /* ---- keys --------------------------------------------------------------------------------- */
 
-static bool read_stream(struct decoding *d) { return read_text(d, &d->forecast->stream); }
-static bool read_model(struct decoding *d) { return read_text(d, &d->forecast->model); }
-static bool read_version(struct decoding *d) { return read_u64(d, &d->forecast->version); }
-static bool read_epoch(struct decoding *d) { return read_u64(d, &d->forecast->epoch); }
-static bool read_generation(struct decoding *d) { return read_u32(d, &d->forecast->generation); }
-static bool read_step(struct decoding *d) { return read_u64(d, &d->forecast->step); }
-static bool read_primed(struct decoding *d) { return read_u64(d, &d->forecast->primed); }
-static bool read_t(struct decoding *d) { return read_i64(d, &d->forecast->t); }
-static bool read_received(struct decoding *d) { return read_i64(d, &d->forecast->received); }
-static bool read_sent(struct decoding *d) { return read_i64(d, &d->forecast->sent); }
-
-static bool read_position(struct decoding *d)
-{
-	uint32_t n;
-	return read_count(d, MPACK_TOKEN_ARRAY, &n) && n == 2 && read_u32(d, &d->forecast->source_id) &&
-	       read_u64(d, &d->forecast->number);
+static bool read_stream(struct decoding *d) {
+    return read_text(d, &d->forecast->stream);
+}
+static bool read_model(struct decoding *d) {
+    return read_text(d, &d->forecast->model);
+}
+static bool read_version(struct decoding *d) {
+    return read_u64(d, &d->forecast->version);
+}
+static bool read_epoch(struct decoding *d) {
+    return read_u64(d, &d->forecast->epoch);
+}
+static bool read_generation(struct decoding *d) {
+    return read_u32(d, &d->forecast->generation);
+}
+static bool read_step(struct decoding *d) {
+    return read_u64(d, &d->forecast->step);
+}
+static bool read_primed(struct decoding *d) {
+    return read_u64(d, &d->forecast->primed);
+}
+static bool read_t(struct decoding *d) {
+    return read_i64(d, &d->forecast->t);
+}
+static bool read_received(struct decoding *d) {
+    return read_i64(d, &d->forecast->received);
+}
+static bool read_sent(struct decoding *d) {
+    return read_i64(d, &d->forecast->sent);
 }
 
-static bool read_times(struct decoding *d)
-{
-	uint32_t n;
-	d->has_times = d->reader.left == 0 || (unsigned char)*d->reader.at != 0xc0;
-	if (!d->has_times)
-		return wire_read_skip(&d->reader);
-	if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || !arena_take(d->arena, n, sizeof(int64_t), &d->times))
-		return false;
-	int64_t *times = (int64_t *)(void *)(d->arena->buffer + d->times);
-	d->n_times = (int)n;
-	for (uint32_t i = 0; i < n; i++)
-		if (!read_i64(d, &times[i]))
-			return false;
-	return true;
+static bool read_position(struct decoding *d) {
+    uint32_t n;
+    return read_count(d, MPACK_TOKEN_ARRAY, &n) && n == 2 && read_u32(d, &d->forecast->source_id) &&
+           read_u64(d, &d->forecast->number);
 }
 
-static bool read_targets(struct decoding *d)
-{
-	uint32_t n;
-	if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || !arena_take(d->arena, n, sizeof(struct wire_text), &d->targets))
-		return false;
-	struct wire_text *targets = (struct wire_text *)(void *)(d->arena->buffer + d->targets);
-	d->forecast->n_targets = (int)n;
-	for (uint32_t i = 0; i < n; i++)
-		if (!read_text(d, &targets[i]))
-			return false;
-	return true;
+static bool read_times(struct decoding *d) {
+    uint32_t n;
+    d->has_times = d->reader.left == 0 || (unsigned char)*d->reader.at != 0xc0;
+    if (!d->has_times)
+        return wire_read_skip(&d->reader);
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || !arena_take(d->arena, n, sizeof(int64_t), &d->times))
+        return false;
+    int64_t *times = (int64_t *)(void *)(d->arena->buffer + d->times);
+    d->n_times = (int)n;
+    for (uint32_t i = 0; i < n; i++)
+        if (!read_i64(d, &times[i]))
+            return false;
+    return true;
 }
 
-static bool read_values(struct decoding *d)
-{
-	uint32_t n;
-	if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || !arena_take(d->arena, n, sizeof(double), &d->values))
-		return false;
-	double *values = (double *)(void *)(d->arena->buffer + d->values);
-	d->has_values = true;
-	d->n_values = (int)n;
-	for (uint32_t i = 0; i < n; i++)
-		if (!read_double(d, &values[i]))
-			return false;
-	return true;
+static bool read_targets(struct decoding *d) {
+    uint32_t n;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || !arena_take(d->arena, n, sizeof(struct wire_text), &d->targets))
+        return false;
+    struct wire_text *targets = (struct wire_text *)(void *)(d->arena->buffer + d->targets);
+    d->forecast->n_targets = (int)n;
+    for (uint32_t i = 0; i < n; i++)
+        if (!read_text(d, &targets[i]))
+            return false;
+    return true;
+}
+
+static bool read_values(struct decoding *d) {
+    uint32_t n;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || !arena_take(d->arena, n, sizeof(double), &d->values))
+        return false;
+    double *values = (double *)(void *)(d->arena->buffer + d->values);
+    d->has_values = true;
+    d->n_values = (int)n;
+    for (uint32_t i = 0; i < n; i++)
+        if (!read_double(d, &values[i]))
+            return false;
+    return true;
 }
 
 /* Rows of equal length; the first one's head says how much room all of them take. */
-static bool read_mean(struct decoding *d)
-{
-	uint32_t n_rows, n_columns = 0;
-	if (!read_count(d, MPACK_TOKEN_ARRAY, &n_rows))
-		return false;
-	d->forecast->horizon = (int)n_rows;
-	d->n_columns = -1;
-	if (n_rows == 0)
-		return arena_take(d->arena, 0, sizeof(double), &d->mean);
-	for (uint32_t row = 0; row < n_rows; row++) {
-		uint32_t n;
-		if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || (row > 0 && n != n_columns))
-			return false;
-		n_columns = n;
-		if (row == 0 && ((uint64_t)n_rows * n > d->reader.left ||
-		                 !arena_take(d->arena, (size_t)n_rows * n, sizeof(double), &d->mean)))
-			return false;
-		double *mean = (double *)(void *)(d->arena->buffer + d->mean) + (size_t)row * n;
-		for (uint32_t i = 0; i < n; i++)
-			if (!read_double(d, &mean[i]))
-				return false;
-	}
-	d->n_columns = (int)n_columns;
-	return true;
+static bool read_mean(struct decoding *d) {
+    uint32_t n_rows, n_columns = 0;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n_rows))
+        return false;
+    d->forecast->horizon = (int)n_rows;
+    d->n_columns = -1;
+    if (n_rows == 0)
+        return arena_take(d->arena, 0, sizeof(double), &d->mean);
+    for (uint32_t row = 0; row < n_rows; row++) {
+        uint32_t n;
+        if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || (row > 0 && n != n_columns))
+            return false;
+        n_columns = n;
+        if (row == 0 && ((uint64_t)n_rows * n > d->reader.left ||
+                         !arena_take(d->arena, (size_t)n_rows * n, sizeof(double), &d->mean)))
+            return false;
+        double *mean = (double *)(void *)(d->arena->buffer + d->mean) + (size_t)row * n;
+        for (uint32_t i = 0; i < n; i++)
+            if (!read_double(d, &mean[i]))
+                return false;
+    }
+    d->n_columns = (int)n_columns;
+    return true;
 }
 
-static bool read_source(struct decoding *d)
-{
-	struct wire_text name;
-	if (!read_text(d, &name))
-		return false;
-	d->forecast->source = WIRE_TEXT_IS(name, "network")    ? WIRE_SOURCE_NETWORK
-	                      : WIRE_TEXT_IS(name, "baseline") ? WIRE_SOURCE_BASELINE
-	                                                       : WIRE_SOURCE_OTHER;
-	return true;
+static bool read_source(struct decoding *d) {
+    struct wire_text name;
+    if (!read_text(d, &name))
+        return false;
+    d->forecast->source = WIRE_TEXT_IS(name, "network")    ? WIRE_SOURCE_NETWORK
+                          : WIRE_TEXT_IS(name, "baseline") ? WIRE_SOURCE_BASELINE
+                                                           : WIRE_SOURCE_OTHER;
+    return true;
 }
 
-static bool read_baseline(struct decoding *d)
-{
-	struct wire_text name;
-	if (!read_text(d, &name))
-		return false;
-	d->forecast->baseline = WIRE_TEXT_IS(name, "last_value") ? WIRE_BASELINE_LAST_VALUE
-	                        : WIRE_TEXT_IS(name, "seasonal") ? WIRE_BASELINE_SEASONAL
-	                                                         : WIRE_BASELINE_OTHER;
-	return true;
+static bool read_baseline(struct decoding *d) {
+    struct wire_text name;
+    if (!read_text(d, &name))
+        return false;
+    d->forecast->baseline = WIRE_TEXT_IS(name, "last_value") ? WIRE_BASELINE_LAST_VALUE
+                            : WIRE_TEXT_IS(name, "seasonal") ? WIRE_BASELINE_SEASONAL
+                                                             : WIRE_BASELINE_OTHER;
+    return true;
 }
 
-static bool read_flags(struct decoding *d)
-{
-	uint32_t n;
-	struct wire_text name;
-	if (!read_count(d, MPACK_TOKEN_ARRAY, &n))
-		return false;
-	d->forecast->flags = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		if (!read_text(d, &name))
-			return false;
-		for (unsigned bit = 0; bit < WIRE_N_FLAGS; bit++)
-			if (wire_text_is(name, flag_names[bit], strlen(flag_names[bit])))
-				d->forecast->flags |= 1U << bit;
-	}
-	return true;
+static bool read_flags(struct decoding *d) {
+    uint32_t n;
+    struct wire_text name;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n))
+        return false;
+    d->forecast->flags = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!read_text(d, &name))
+            return false;
+        for (unsigned bit = 0; bit < WIRE_N_FLAGS; bit++)
+            if (wire_text_is(name, flag_names[bit], strlen(flag_names[bit])))
+                d->forecast->flags |= 1U << bit;
+    }
+    return true;
 }
 
 /* Later versions may lengthen a score. */
-static bool read_score(struct decoding *d, struct wire_score *score)
-{
-	uint32_t n;
-	int64_t h;
-	if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n < 5 || !read_i64(d, &h) || h < INT32_MIN || h > INT32_MAX)
-		return false;
-	score->h = (int32_t)h;
-	if (!read_u64(d, &score->n) || !read_double(d, &score->mae) || !read_double(d, &score->mae_last_value) ||
-	    !read_double(d, &score->mae_seasonal))
-		return false;
-	for (; n > 5; n--)
-		if (!wire_read_skip(&d->reader))
-			return false;
-	return true;
+static bool read_score(struct decoding *d, struct wire_score *score) {
+    uint32_t n;
+    int64_t h;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n < 5 || !read_i64(d, &h) || h < INT32_MIN || h > INT32_MAX)
+        return false;
+    score->h = (int32_t)h;
+    if (!read_u64(d, &score->n) || !read_double(d, &score->mae) || !read_double(d, &score->mae_last_value) ||
+        !read_double(d, &score->mae_seasonal))
+        return false;
+    for (; n > 5; n--)
+        if (!wire_read_skip(&d->reader))
+            return false;
+    return true;
 }
 
-static bool read_scores(struct decoding *d)
-{
-	uint32_t n;
-	if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n > d->reader.left / 6 ||
-	    !arena_take(d->arena, n, sizeof(struct wire_score), &d->scores))
-		return false;
-	struct wire_score *scores = (struct wire_score *)(void *)(d->arena->buffer + d->scores);
-	d->forecast->n_scores = (int)n;
-	for (uint32_t i = 0; i < n; i++)
-		if (!read_score(d, &scores[i]))
-			return false;
-	return true;
+static bool read_scores(struct decoding *d) {
+    uint32_t n;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n > d->reader.left / 6 ||
+        !arena_take(d->arena, n, sizeof(struct wire_score), &d->scores))
+        return false;
+    struct wire_score *scores = (struct wire_score *)(void *)(d->arena->buffer + d->scores);
+    d->forecast->n_scores = (int)n;
+    for (uint32_t i = 0; i < n; i++)
+        if (!read_score(d, &scores[i]))
+            return false;
+    return true;
 }
 
 /* In the order in which the daemon writes them, so that looking one up begins where the last one was. */
 static const struct {
-	const char *name;
-	bool (*read)(struct decoding *);
-	bool required;
+    const char *name;
+    bool (*read)(struct decoding *);
+    bool required;
 } keys[] = {
-	{ "stream", read_stream, true },
-	{ "model", read_model, true },
-	{ "version", read_version, false },
-	{ "epoch", read_epoch, false },
-	{ "generation", read_generation, false },
-	{ "position", read_position, false },
-	{ "step", read_step, true },
-	{ "primed", read_primed, false },
-	{ "t", read_t, true },
-	{ "times", read_times, false },
-	{ "targets", read_targets, true },
-	{ "values", read_values, false },
-	{ "mean", read_mean, true },
-	{ "source", read_source, false },
-	{ "baseline", read_baseline, false },
-	{ "flags", read_flags, false },
-	{ "scores", read_scores, false },
-	{ "received", read_received, false },
-	{ "sent", read_sent, false },
+    {"stream", read_stream, true},
+    {"model", read_model, true},
+    {"version", read_version, false},
+    {"epoch", read_epoch, false},
+    {"generation", read_generation, false},
+    {"position", read_position, false},
+    {"step", read_step, true},
+    {"primed", read_primed, false},
+    {"t", read_t, true},
+    {"times", read_times, false},
+    {"targets", read_targets, true},
+    {"values", read_values, false},
+    {"mean", read_mean, true},
+    {"source", read_source, false},
+    {"baseline", read_baseline, false},
+    {"flags", read_flags, false},
+    {"scores", read_scores, false},
+    {"received", read_received, false},
+    {"sent", read_sent, false},
 };
 enum { N_KEYS = sizeof(keys) / sizeof(keys[0]) };
 
-static unsigned find_key(struct wire_text name, unsigned from)
-{
-	for (unsigned i = 0; i < N_KEYS; i++) {
-		unsigned key = (from + i) % N_KEYS;
-		if (wire_text_is(name, keys[key].name, strlen(keys[key].name)))
-			return key;
-	}
-	return N_KEYS;
+static unsigned find_key(struct wire_text name, unsigned from) {
+    for (unsigned i = 0; i < N_KEYS; i++) {
+        unsigned key = (from + i) % N_KEYS;
+        if (wire_text_is(name, keys[key].name, strlen(keys[key].name)))
+            return key;
+    }
+    return N_KEYS;
 }
 
-static bool read_keys(struct decoding *d)
-{
-	uint32_t n;
-	unsigned next = 0;
-	struct wire_text name;
-	if (!read_count(d, MPACK_TOKEN_MAP, &n))
-		return false;
-	for (uint32_t i = 0; i < n; i++) {
-		if (!read_text(d, &name))
-			return false;
-		unsigned key = find_key(name, next);
-		if (key < N_KEYS) {
-			next = key + 1;
-			d->keys |= 1U << key;
-		}
-		if (key < N_KEYS ? !keys[key].read(d) : !wire_read_skip(&d->reader))
-			return false;
-	}
-	for (unsigned i = 0; i < N_KEYS; i++)
-		if (keys[i].required && !(d->keys & 1U << i))
-			return false;
-	return true;
+static bool read_keys(struct decoding *d) {
+    uint32_t n;
+    unsigned next = 0;
+    struct wire_text name;
+    if (!read_count(d, MPACK_TOKEN_MAP, &n))
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!read_text(d, &name))
+            return false;
+        unsigned key = find_key(name, next);
+        if (key < N_KEYS) {
+            next = key + 1;
+            d->keys |= 1U << key;
+        }
+        if (key < N_KEYS ? !keys[key].read(d) : !wire_read_skip(&d->reader))
+            return false;
+    }
+    for (unsigned i = 0; i < N_KEYS; i++)
+        if (keys[i].required && !(d->keys & 1U << i))
+            return false;
+    return true;
 }
 
 /* Whether the arrays agree; values that were not sent are all missing. */
-static bool fill_in(struct decoding *d)
-{
-	struct wire_forecast *forecast = d->forecast;
-	if (forecast->horizon > 0 && d->n_columns != forecast->n_targets)
-		return false;
-	if (d->has_times && d->n_times != forecast->horizon)
-		return false;
-	if (d->has_values)
-		return d->n_values == forecast->n_targets;
-	if (!arena_take(d->arena, (size_t)forecast->n_targets, sizeof(double), &d->values))
-		return false;
-	for (int i = 0; i < forecast->n_targets; i++)
-		((double *)(void *)(d->arena->buffer + d->values))[i] = NAN;
-	return true;
+static bool fill_in(struct decoding *d) {
+    struct wire_forecast *forecast = d->forecast;
+    if (forecast->horizon > 0 && d->n_columns != forecast->n_targets)
+        return false;
+    if (d->has_times && d->n_times != forecast->horizon)
+        return false;
+    if (d->has_values)
+        return d->n_values == forecast->n_targets;
+    if (!arena_take(d->arena, (size_t)forecast->n_targets, sizeof(double), &d->values))
+        return false;
+    for (int i = 0; i < forecast->n_targets; i++)
+        ((double *)(void *)(d->arena->buffer + d->values))[i] = NAN;
+    return true;
 }
 
-size_t wire_forecast_decode(const void *data, size_t n, struct wire_arena *arena, struct wire_forecast *ret_forecast)
-{
-	struct wire_forecast forecast = { 0 };
-	struct decoding d = { .arena = arena, .forecast = &forecast };
-	wire_reader_init(&d.reader, data, n < UINT32_MAX ? n : UINT32_MAX);
-	size_t size = d.reader.left;
-	arena->used = 0;
-	if (!read_keys(&d) || !fill_in(&d))
-		return 0;
-	const char *base = arena->buffer;
-	forecast.times = d.has_times ? (const int64_t *)(const void *)(base + d.times) : NULL;
-	forecast.targets = (const struct wire_text *)(const void *)(base + d.targets);
-	forecast.values = (const double *)(const void *)(base + d.values);
-	forecast.mean = (const double *)(const void *)(base + d.mean);
-	forecast.scores = (const struct wire_score *)(const void *)(base + d.scores);
-	*ret_forecast = forecast;
-	return size - d.reader.left;
+size_t wire_forecast_decode(const void *data, size_t n, struct wire_arena *arena,
+                            struct wire_forecast *ret_forecast) {
+    struct wire_forecast forecast = {0};
+    struct decoding d = {.arena = arena, .forecast = &forecast};
+    wire_reader_init(&d.reader, data, n < UINT32_MAX ? n : UINT32_MAX);
+    size_t size = d.reader.left;
+    arena->used = 0;
+    if (!read_keys(&d) || !fill_in(&d))
+        return 0;
+    const char *base = arena->buffer;
+    forecast.times = d.has_times ? (const int64_t *)(const void *)(base + d.times) : NULL;
+    forecast.targets = (const struct wire_text *)(const void *)(base + d.targets);
+    forecast.values = (const double *)(const void *)(base + d.values);
+    forecast.mean = (const double *)(const void *)(base + d.mean);
+    forecast.scores = (const struct wire_score *)(const void *)(base + d.scores);
+    *ret_forecast = forecast;
+    return size - d.reader.left;
 }

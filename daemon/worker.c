@@ -15,310 +15,310 @@
 enum { DRAIN_MOST = 4096 };
 
 static void count(atomic_uint_fast64_t *counter, uint64_t n) {
-	/* The worker is the only writer: no locked instruction is needed. */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+    /* The worker is the only writer: no locked instruction is needed. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
 /* ---- taking records ------------------------------------------------------------------------- */
 
 static void tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t) {
-	count(&worker->refused[reason], 1);
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	if (worker->refused_second != now.tv_sec)
-		worker->refused_told = 0;
-	worker->refused_second = now.tv_sec;
-	/* All are counted; more than the events that may be sent need not go to the bus. */
-	if (worker->refused_told++ > (int)worker->config->bus.events_per_second)
-		return;
-	struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
-	record->kind = RECORD_REFUSED;
-	record->reason = reason;
-	record->t = t;
-	record->n = stream->name_length;
-	memcpy(record->name, stream->name, stream->name_length);
-	ring_commit(worker->output, sizeof *record + stream->name_length);
+    count(&worker->refused[reason], 1);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (worker->refused_second != now.tv_sec)
+        worker->refused_told = 0;
+    worker->refused_second = now.tv_sec;
+    /* All are counted; more than the events that may be sent need not go to the bus. */
+    if (worker->refused_told++ > (int)worker->config->bus.events_per_second)
+        return;
+    struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
+    record->kind = RECORD_REFUSED;
+    record->reason = reason;
+    record->t = t;
+    record->n = stream->name_length;
+    memcpy(record->name, stream->name, stream->name_length);
+    ring_commit(worker->output, sizeof *record + stream->name_length);
 }
 
 static void make_ready(struct worker *worker, const struct place *place) {
-	struct batch *batch = place->batch;
-	if (batch->is_ready[place->slot])
-		return;
-	batch->is_ready[place->slot] = true;
-	if (batch->n_ready++ == 0)
-		worker->n_ready++;
-	batch->ready[batch->n_ready - 1] = place->slot;
+    struct batch *batch = place->batch;
+    if (batch->is_ready[place->slot])
+        return;
+    batch->is_ready[place->slot] = true;
+    if (batch->n_ready++ == 0)
+        worker->n_ready++;
+    batch->ready[batch->n_ready - 1] = place->slot;
 }
 
 /* Returns false when the tick has to wait until the stream's models have caught up. */
 static bool take_tick(struct worker *worker, const struct record_tick *tick) {
-	struct stream *stream = tick->stream;
-	if (stream_pending(stream) >= (uint64_t)stream->series->history->pending) {
-		count(&worker->pending_full, 1);
-		return false;
-	}
-	count(&worker->ticks, 1);
-	enum time_verdict verdict;
-	int closed = series_take(stream->series, tick->t, tick->values, &verdict);
-	if (closed < 0)
-		tell_refused(worker, stream, verdict == TIME_LATE ? REASON_LATE : REASON_REPEATED, tick->t);
-	if (closed <= 0)
-		return true;
-	uint64_t step = stream->series->history->n;
-	*stream_arrival(stream, step) = tick->arrival;
-	atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
-	count(&worker->steps, 1);
-	atomic_uint_fast64_t *most = &worker->most_steps[stream->class];
-	if (step > atomic_load_explicit(most, memory_order_relaxed))
-		atomic_store_explicit(most, step, memory_order_relaxed);
-	for (int i = 0; i < stream->n_places; i++)
-		make_ready(worker, &stream->places[i]);
-	return true;
+    struct stream *stream = tick->stream;
+    if (stream_pending(stream) >= (uint64_t)stream->series->history->pending) {
+        count(&worker->pending_full, 1);
+        return false;
+    }
+    count(&worker->ticks, 1);
+    enum time_verdict verdict;
+    int closed = series_take(stream->series, tick->t, tick->values, &verdict);
+    if (closed < 0)
+        tell_refused(worker, stream, verdict == TIME_LATE ? REASON_LATE : REASON_REPEATED, tick->t);
+    if (closed <= 0)
+        return true;
+    uint64_t step = stream->series->history->n;
+    *stream_arrival(stream, step) = tick->arrival;
+    atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
+    count(&worker->steps, 1);
+    atomic_uint_fast64_t *most = &worker->most_steps[stream->class];
+    if (step > atomic_load_explicit(most, memory_order_relaxed))
+        atomic_store_explicit(most, step, memory_order_relaxed);
+    for (int i = 0; i < stream->n_places; i++)
+        make_ready(worker, &stream->places[i]);
+    return true;
 }
 
 static bool list_batch(struct worker *worker, struct batch *batch) {
-	if (worker->n_batches == worker->room) {
-		int room = worker->room == 0 ? 8 : worker->room * 2;
-		struct batch **batches = realloc(worker->batches, (size_t)room * sizeof(struct batch *));
-		if (batches == NULL)
-			return false;
-		worker->batches = batches;
-		worker->room = room;
-	}
-	worker->batches[worker->n_batches++] = batch;
-	batch->listed = true;
-	return true;
+    if (worker->n_batches == worker->room) {
+        int room = worker->room == 0 ? 8 : worker->room * 2;
+        struct batch **batches = realloc(worker->batches, (size_t)room * sizeof(struct batch *));
+        if (batches == NULL)
+            return false;
+        worker->batches = batches;
+        worker->room = room;
+    }
+    worker->batches[worker->n_batches++] = batch;
+    batch->listed = true;
+    return true;
 }
 
 /* Returns false to try again later, when memory is short. */
 static bool take_open(struct worker *worker, struct stream *stream) {
-	for (int i = 0; i < stream->n_places; i++)
-		if (!stream->places[i].batch->listed && !list_batch(worker, stream->places[i].batch))
-			return false;
-	for (int i = 0; i < stream->n_places; i++) {
-		const struct place *place = &stream->places[i];
-		place->batch->streams[place->slot] = stream;
-		forecaster_acquire(place->batch->forecaster, place->slot, stream->series->history);
-	}
-	DL_APPEND2(worker->streams, stream, worker_previous, worker_next);
-	return true;
+    for (int i = 0; i < stream->n_places; i++)
+        if (!stream->places[i].batch->listed && !list_batch(worker, stream->places[i].batch))
+            return false;
+    for (int i = 0; i < stream->n_places; i++) {
+        const struct place *place = &stream->places[i];
+        place->batch->streams[place->slot] = stream;
+        forecaster_acquire(place->batch->forecaster, place->slot, stream->series->history);
+    }
+    DL_APPEND2(worker->streams, stream, worker_previous, worker_next);
+    return true;
 }
 
 /* Commands on a stream stand in its order of ticks: they wait until all before them have been seen. */
 static bool take_reset(struct stream *stream) {
-	if (stream_pending(stream) > 0)
-		return false;
-	history_reset(stream->series->history);
-	for (int i = 0; i < stream->n_places; i++)
-		forecaster_reset(stream->places[i].batch->forecaster, stream->places[i].slot);
-	return true;
+    if (stream_pending(stream) > 0)
+        return false;
+    history_reset(stream->series->history);
+    for (int i = 0; i < stream->n_places; i++)
+        forecaster_reset(stream->places[i].batch->forecaster, stream->places[i].slot);
+    return true;
 }
 
 static bool take_end(struct worker *worker, struct stream *stream) {
-	if (stream_pending(stream) > 0)
-		return false;
-	background_forget(worker, stream);
-	for (int i = 0; i < stream->n_places; i++) {
-		forecaster_release(stream->places[i].batch->forecaster, stream->places[i].slot);
-		stream->places[i].batch->streams[stream->places[i].slot] = NULL;
-	}
-	DL_DELETE2(worker->streams, stream, worker_previous, worker_next);
-	struct record_stream *record = emitter_reserve(worker->emitter, sizeof *record);
-	*record = (struct record_stream){RECORD_ENDED, stream};
-	ring_commit(worker->output, sizeof *record);
-	return true;
+    if (stream_pending(stream) > 0)
+        return false;
+    background_forget(worker, stream);
+    for (int i = 0; i < stream->n_places; i++) {
+        forecaster_release(stream->places[i].batch->forecaster, stream->places[i].slot);
+        stream->places[i].batch->streams[stream->places[i].slot] = NULL;
+    }
+    DL_DELETE2(worker->streams, stream, worker_previous, worker_next);
+    struct record_stream *record = emitter_reserve(worker->emitter, sizeof *record);
+    *record = (struct record_stream){RECORD_ENDED, stream};
+    ring_commit(worker->output, sizeof *record);
+    return true;
 }
 
 /* Returns false when the record has to stay in the ring until the ready slots have been advanced. */
 static bool take_record(struct worker *worker, const void *at) {
-	const struct record *record = at;
-	switch (record->kind) {
-	case RECORD_TICK: return take_tick(worker, at);
-	case RECORD_OPEN: return take_open(worker, ((const struct record_stream *)at)->stream);
-	case RECORD_RESET: return take_reset(((const struct record_stream *)at)->stream);
-	case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream);
-	case RECORD_VERSION: background_version(worker, at); return true;
-	case RECORD_COLLECT: background_collect(worker, at); return true;
-	case RECORD_REPEAT: background_repeat(worker, at); return true;
-	case RECORD_STOP: worker->stopping = true; return true;
-	default: break;
-	}
-	assert(!"a record that no worker takes");
-	return true;
+    const struct record *record = at;
+    switch (record->kind) {
+    case RECORD_TICK: return take_tick(worker, at);
+    case RECORD_OPEN: return take_open(worker, ((const struct record_stream *)at)->stream);
+    case RECORD_RESET: return take_reset(((const struct record_stream *)at)->stream);
+    case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream);
+    case RECORD_VERSION: background_version(worker, at); return true;
+    case RECORD_COLLECT: background_collect(worker, at); return true;
+    case RECORD_REPEAT: background_repeat(worker, at); return true;
+    case RECORD_STOP: worker->stopping = true; return true;
+    default: break;
+    }
+    assert(!"a record that no worker takes");
+    return true;
 }
 
 static bool drain(struct worker *worker) {
-	int taken = 0;
-	size_t n;
-	for (void *at; taken < DRAIN_MOST && (at = ring_peek(worker->input, &n)) != NULL; taken++) {
-		if (!take_record(worker, at))
-			break;
-		ring_consume(worker->input);
-	}
-	return taken > 0;
+    int taken = 0;
+    size_t n;
+    for (void *at; taken < DRAIN_MOST && (at = ring_peek(worker->input, &n)) != NULL; taken++) {
+        if (!take_record(worker, at))
+            break;
+        ring_consume(worker->input);
+    }
+    return taken > 0;
 }
 
 /* ---- advancing ------------------------------------------------------------------------------ */
 
 static void advance_batch(struct worker *worker, struct batch *batch) {
-	int n = batch->n_ready;
-	uint64_t not_finite = forecaster_not_finite(batch->forecaster);
-	forecaster_advance(batch->forecaster, batch->ready, n);
-	count(&worker->advances, 1);
-	count(&worker->not_finite, forecaster_not_finite(batch->forecaster) - not_finite);
-	emitter_forecasts(worker->emitter, batch, batch->ready, n);
-	batch->n_ready = 0;
-	for (int i = 0; i < n; i++) {
-		int slot = batch->ready[i];
-		if (forecaster_pending(batch->forecaster, slot) > 0)
-			batch->ready[batch->n_ready++] = slot;
-		else
-			batch->is_ready[slot] = false;
-	}
-	if (batch->n_ready == 0)
-		worker->n_ready--;
+    int n = batch->n_ready;
+    uint64_t not_finite = forecaster_not_finite(batch->forecaster);
+    forecaster_advance(batch->forecaster, batch->ready, n);
+    count(&worker->advances, 1);
+    count(&worker->not_finite, forecaster_not_finite(batch->forecaster) - not_finite);
+    emitter_forecasts(worker->emitter, batch, batch->ready, n);
+    batch->n_ready = 0;
+    for (int i = 0; i < n; i++) {
+        int slot = batch->ready[i];
+        if (forecaster_pending(batch->forecaster, slot) > 0)
+            batch->ready[batch->n_ready++] = slot;
+        else
+            batch->is_ready[slot] = false;
+    }
+    if (batch->n_ready == 0)
+        worker->n_ready--;
 }
 
 static bool advance(struct worker *worker) {
-	if (worker->n_ready == 0)
-		return false;
-	for (int b = 0; b < worker->n_batches; b++)
-		if (worker->batches[b]->n_ready > 0)
-			advance_batch(worker, worker->batches[b]);
-	return true;
+    if (worker->n_ready == 0)
+        return false;
+    for (int b = 0; b < worker->n_batches; b++)
+        if (worker->batches[b]->n_ready > 0)
+            advance_batch(worker, worker->batches[b]);
+    return true;
 }
 
 /* ---- the thread ----------------------------------------------------------------------------- */
 
 static void sleep_until_rung(struct worker *worker) {
-	size_t n;
-	doorbell_arm(&worker->bell);
-	if (ring_peek(worker->input, &n) == NULL)
-		doorbell_wait(&worker->bell, background_timeout(worker));
-	doorbell_disarm(&worker->bell);
+    size_t n;
+    doorbell_arm(&worker->bell);
+    if (ring_peek(worker->input, &n) == NULL)
+        doorbell_wait(&worker->bell, background_timeout(worker));
+    doorbell_disarm(&worker->bell);
 }
 
 static void *run(void *context) {
-	struct worker *worker = context;
-	for (;;) {
-		bool took = drain(worker);
-		bool advanced = advance(worker);
-		bool more = !worker->stopping && background_slice(worker);
-		if (took || advanced || more) {
-			doorbell_ring(worker->bus);
-			continue;
-		}
-		if (worker->stopping)
-			break;
-		sleep_until_rung(worker);
-	}
-	background_abandon(worker);
-	struct record *record = emitter_reserve(worker->emitter, sizeof *record);
-	record->kind = RECORD_STOPPED;
-	ring_commit(worker->output, sizeof *record);
-	doorbell_ring(worker->bus);
-	return NULL;
+    struct worker *worker = context;
+    for (;;) {
+        bool took = drain(worker);
+        bool advanced = advance(worker);
+        bool more = !worker->stopping && background_slice(worker);
+        if (took || advanced || more) {
+            doorbell_ring(worker->bus);
+            continue;
+        }
+        if (worker->stopping)
+            break;
+        sleep_until_rung(worker);
+    }
+    background_abandon(worker);
+    struct record *record = emitter_reserve(worker->emitter, sizeof *record);
+    record->kind = RECORD_STOPPED;
+    ring_commit(worker->output, sizeof *record);
+    doorbell_ring(worker->bus);
+    return NULL;
 }
 
 static void worker_free(struct worker *worker) {
-	if (worker == NULL)
-		return;
-	doorbell_fini(&worker->bell);
-	ring_free(worker->input);
-	ring_free(worker->output);
-	emitter_free(worker->emitter);
-	free(worker->batches);
-	free(worker->most_steps);
-	free(worker->collections);
-	free(worker);
+    if (worker == NULL)
+        return;
+    doorbell_fini(&worker->bell);
+    ring_free(worker->input);
+    ring_free(worker->output);
+    emitter_free(worker->emitter);
+    free(worker->batches);
+    free(worker->most_steps);
+    free(worker->collections);
+    free(worker);
 }
 
 static size_t at_least(int64_t configured, size_t record) {
-	/* A ring takes records up to about half its size; some of them have to fit at once. */
-	return (size_t)configured > 8 * record ? (size_t)configured : 8 * record;
+    /* A ring takes records up to about half its size; some of them have to fit at once. */
+    return (size_t)configured > 8 * record ? (size_t)configured : 8 * record;
 }
 
 struct worker *worker_start(const struct worker_setup *setup, struct error *err) {
-	const struct config *config = setup->config;
-	struct worker *worker = calloc(1, sizeof *worker);
-	if (worker == NULL)
-		goto memory;
-	worker->config = config;
-	worker->bus = setup->bus;
-	worker->bell.fd = -1;
-	int most_features = 0;
-	for (int c = 0; c < config->n_classes; c++)
-		most_features = config->classes[c].n_features > most_features ? config->classes[c].n_features : most_features;
-	size_t tick = sizeof(struct record_tick) + (size_t)most_features * sizeof(double) + 1024;
-	worker->input = ring_new(at_least(config->bus.tick_ring, tick));
-	worker->output = ring_new(at_least(config->bus.forecast_ring, emitter_max_record(config)));
-	worker->most_steps = calloc((size_t)config->n_classes, sizeof *worker->most_steps);
-	worker->collections = calloc((size_t)config->n_models, sizeof *worker->collections);
-	if (worker->input == NULL || worker->output == NULL || worker->most_steps == NULL || worker->collections == NULL)
-		goto memory;
-	worker->emitter = emitter_new(config, setup->epoch, worker->output, setup->bus, setup->interest);
-	if (worker->emitter == NULL)
-		goto memory;
-	if (doorbell_init(&worker->bell) != 0) {
-		error_set(err, "worker %d: eventfd: %s", setup->index, strerror(errno));
-		goto fail;
-	}
-	int failed = pthread_create(&worker->thread, NULL, run, worker);
-	if (failed != 0) {
-		error_set(err, "worker %d: cannot start a thread: %s", setup->index, strerror(failed));
-		goto fail;
-	}
-	char name[16];
-	snprintf(name, sizeof name, "worker-%d", setup->index);
-	pthread_setname_np(worker->thread, name);
-	return worker;
+    const struct config *config = setup->config;
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL)
+        goto memory;
+    worker->config = config;
+    worker->bus = setup->bus;
+    worker->bell.fd = -1;
+    int most_features = 0;
+    for (int c = 0; c < config->n_classes; c++)
+        most_features = config->classes[c].n_features > most_features ? config->classes[c].n_features : most_features;
+    size_t tick = sizeof(struct record_tick) + (size_t)most_features * sizeof(double) + 1024;
+    worker->input = ring_new(at_least(config->bus.tick_ring, tick));
+    worker->output = ring_new(at_least(config->bus.forecast_ring, emitter_max_record(config)));
+    worker->most_steps = calloc((size_t)config->n_classes, sizeof *worker->most_steps);
+    worker->collections = calloc((size_t)config->n_models, sizeof *worker->collections);
+    if (worker->input == NULL || worker->output == NULL || worker->most_steps == NULL || worker->collections == NULL)
+        goto memory;
+    worker->emitter = emitter_new(config, setup->epoch, worker->output, setup->bus, setup->interest);
+    if (worker->emitter == NULL)
+        goto memory;
+    if (doorbell_init(&worker->bell) != 0) {
+        error_set(err, "worker %d: eventfd: %s", setup->index, strerror(errno));
+        goto fail;
+    }
+    int failed = pthread_create(&worker->thread, NULL, run, worker);
+    if (failed != 0) {
+        error_set(err, "worker %d: cannot start a thread: %s", setup->index, strerror(failed));
+        goto fail;
+    }
+    char name[16];
+    snprintf(name, sizeof name, "worker-%d", setup->index);
+    pthread_setname_np(worker->thread, name);
+    return worker;
 
 memory:
-	error_set(err, "worker %d: out of memory", setup->index);
+    error_set(err, "worker %d: out of memory", setup->index);
 fail:
-	worker_free(worker);
-	return NULL;
+    worker_free(worker);
+    return NULL;
 }
 
 void worker_stop(struct worker *worker) {
-	if (worker == NULL)
-		return;
-	pthread_join(worker->thread, NULL);
-	worker_free(worker);
+    if (worker == NULL)
+        return;
+    pthread_join(worker->thread, NULL);
+    worker_free(worker);
 }
 
 struct ring *worker_input(struct worker *worker) {
-	return worker->input;
+    return worker->input;
 }
 
 struct ring *worker_output(struct worker *worker) {
-	return worker->output;
+    return worker->output;
 }
 
 void worker_wake(struct worker *worker) {
-	doorbell_ring(&worker->bell);
+    doorbell_ring(&worker->bell);
 }
 
 static uint64_t read_counter(const atomic_uint_fast64_t *counter) {
-	return atomic_load_explicit(counter, memory_order_relaxed);
+    return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
 void worker_counters(const struct worker *worker, struct worker_counters *ret_counters) {
-	*ret_counters = (struct worker_counters){
-	    .ticks = read_counter(&worker->ticks),
-	    .steps = read_counter(&worker->steps),
-	    .advances = read_counter(&worker->advances),
-	    .forecasts = emitter_count(worker->emitter),
-	    .waits = emitter_waits(worker->emitter),
-	    .not_finite = read_counter(&worker->not_finite),
-	    .pending_full = read_counter(&worker->pending_full),
-	    .windows_left_out = read_counter(&worker->windows_left_out),
-	    .repeats = read_counter(&worker->repeats),
-	};
-	for (int r = 0; r < N_REASONS; r++)
-		ret_counters->refused[r] = read_counter(&worker->refused[r]);
+    *ret_counters = (struct worker_counters){
+        .ticks = read_counter(&worker->ticks),
+        .steps = read_counter(&worker->steps),
+        .advances = read_counter(&worker->advances),
+        .forecasts = emitter_count(worker->emitter),
+        .waits = emitter_waits(worker->emitter),
+        .not_finite = read_counter(&worker->not_finite),
+        .pending_full = read_counter(&worker->pending_full),
+        .windows_left_out = read_counter(&worker->windows_left_out),
+        .repeats = read_counter(&worker->repeats),
+    };
+    for (int r = 0; r < N_REASONS; r++)
+        ret_counters->refused[r] = read_counter(&worker->refused[r]);
 }
 
 uint64_t worker_most_steps(const struct worker *worker, int class) {
-	return read_counter(&worker->most_steps[class]);
+    return read_counter(&worker->most_steps[class]);
 }

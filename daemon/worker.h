@@ -19,17 +19,17 @@
 struct worker;
 
 struct worker_setup {
-	const struct config *config;
-	int index;
-	uint64_t epoch;
-	const struct interest *interest;
-	struct doorbell *bus; /* rung when something is in the output ring */
+    const struct config *config;
+    int index;
+    uint64_t epoch;
+    const struct interest *interest;
+    struct doorbell *bus; /* rung when something is in the output ring */
 };
 
 /* Counters, a snapshot of them; each only grows. */
 struct worker_counters {
-	uint64_t ticks, steps, advances, forecasts, waits, pending_full, not_finite, windows_left_out, repeats;
-	uint64_t refused[N_REASONS];
+    uint64_t ticks, steps, advances, forecasts, waits, pending_full, not_finite, windows_left_out, repeats;
+    uint64_t refused[N_REASONS];
 };
 
 /* Starts the thread. NULL with the sentence in err. */

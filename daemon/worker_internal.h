@@ -13,45 +13,45 @@
 
 /* Copying one model's windows: where it stands. */
 struct collection {
-	struct windows *windows; /* NULL: nothing to do */
-	struct stream *stream;   /* whose windows are copied now; NULL: all done */
-	bool begun;              /* cursor stands in that stream */
-	struct windows_cursor cursor;
+    struct windows *windows; /* NULL: nothing to do */
+    struct stream *stream;   /* whose windows are copied now; NULL: all done */
+    bool begun;              /* cursor stands in that stream */
+    struct windows_cursor cursor;
 };
 
 /* Sending last forecasts again: where it stands. */
 struct repeating {
-	bool active, again;    /* again: somebody came in the middle of the round, so there is another one */
-	size_t n;
-	char prefix[EMITTER_MAX_TOPIC];
-	struct stream *stream; /* the next one */
-	double tokens;         /* forecasts that may be sent now */
-	int64_t filled;        /* when they were counted, ns */
+    bool active, again; /* again: somebody came in the middle of the round, so there is another one */
+    size_t n;
+    char prefix[EMITTER_MAX_TOPIC];
+    struct stream *stream; /* the next one */
+    double tokens;         /* forecasts that may be sent now */
+    int64_t filled;        /* when they were counted, ns */
 };
 
 struct worker {
-	const struct config *config;
-	struct doorbell bell, *bus;
-	struct ring *input, *output;
-	struct emitter *emitter;
-	pthread_t thread;
-	bool stopping;
+    const struct config *config;
+    struct doorbell bell, *bus;
+    struct ring *input, *output;
+    struct emitter *emitter;
+    pthread_t thread;
+    bool stopping;
 
-	struct batch **batches;
-	int n_batches, room;
-	int n_ready;             /* batches with ready slots */
-	struct stream *streams;  /* in order of opening */
-	struct collection *collections; /* [n_models] */
-	int n_collections;       /* that are under way */
-	struct repeating repeating;
-	int n_taking_over;       /* batches that change version */
+    struct batch **batches;
+    int n_batches, room;
+    int n_ready;                    /* batches with ready slots */
+    struct stream *streams;         /* in order of opening */
+    struct collection *collections; /* [n_models] */
+    int n_collections;              /* that are under way */
+    struct repeating repeating;
+    int n_taking_over; /* batches that change version */
 
-	time_t refused_second;   /* the second in which refused_told were told */
-	int refused_told;
+    time_t refused_second; /* the second in which refused_told were told */
+    int refused_told;
 
-	atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
-	atomic_uint_fast64_t refused[N_REASONS];
-	atomic_uint_fast64_t *most_steps; /* [n_classes] */
+    atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
+    atomic_uint_fast64_t refused[N_REASONS];
+    atomic_uint_fast64_t *most_steps; /* [n_classes] */
 };
 
 #endif

@@ -7,8 +7,8 @@
 #include "engine/history.h"
 
 enum baseline {
-	BASELINE_LAST_VALUE,
-	BASELINE_SEASONAL, /* last value until a whole season is known */
+    BASELINE_LAST_VALUE,
+    BASELINE_SEASONAL, /* last value until a whole season is known */
 };
 
 /* What was known at `step` as the value of a feature h steps later (h >= 1): its last value; NaN while there was none. */

@@ -13,78 +13,78 @@
 enum { MAX_FILE = 1 << 20 };
 
 static int read_file(const char *path, uint8_t **ret_text, size_t *ret_size, struct error *err) {
-	FILE *file = fopen(path, "r");
-	if (!file)
-		return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
-	uint8_t *text = malloc(MAX_FILE + 1);
-	if (!text) {
-		error_set(err, "%s: out of memory", path);
-		goto close_file;
-	}
-	size_t size = fread(text, 1, MAX_FILE + 1, file);
-	if (ferror(file)) {
-		error_set(err, "%s: cannot be read: %s", path, strerror(errno));
-		goto free_text;
-	}
-	if (size > MAX_FILE) {
-		error_set(err, "%s: larger than 1 MiB, which no configuration is", path);
-		goto free_text;
-	}
-	fclose(file);
-	*ret_text = text;
-	*ret_size = size;
-	return 0;
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return error_set(err, "%s: cannot be opened: %s", path, strerror(errno));
+    uint8_t *text = malloc(MAX_FILE + 1);
+    if (!text) {
+        error_set(err, "%s: out of memory", path);
+        goto close_file;
+    }
+    size_t size = fread(text, 1, MAX_FILE + 1, file);
+    if (ferror(file)) {
+        error_set(err, "%s: cannot be read: %s", path, strerror(errno));
+        goto free_text;
+    }
+    if (size > MAX_FILE) {
+        error_set(err, "%s: larger than 1 MiB, which no configuration is", path);
+        goto free_text;
+    }
+    fclose(file);
+    *ret_text = text;
+    *ret_size = size;
+    return 0;
 free_text:
-	free(text);
+    free(text);
 close_file:
-	fclose(file);
-	return -1;
+    fclose(file);
+    return -1;
 }
 
 static struct config *load(const struct config_lines *lines, struct config_cell *cells, struct error *err) {
-	struct config *config = calloc(1, sizeof *config);
-	if (!config) {
-		error_set(err, "out of memory");
-		return NULL;
-	}
-	if (config_values_read(lines, CONFIG_TOP, "", cells, config, err) || config_check(lines, cells, config, err)) {
-		config_free(config);
-		return NULL;
-	}
-	return config;
+    struct config *config = calloc(1, sizeof *config);
+    if (!config) {
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    if (config_values_read(lines, CONFIG_TOP, "", cells, config, err) || config_check(lines, cells, config, err)) {
+        config_free(config);
+        return NULL;
+    }
+    return config;
 }
 
 int config_load(const char *path, struct config **ret_config, struct error *err) {
-	uint8_t *text = NULL;
-	size_t size = 0;
-	struct config *config = NULL;
-	if (read_file(path, &text, &size, err))
-		return -1;
-	struct config_lines *lines = config_lines_new(path, text, size, err);
-	if (!lines)
-		goto free_text;
-	struct config_cell *cells = config_cells_load(lines, text, size, err);
-	if (!cells)
-		goto free_lines;
-	config = load(lines, cells, err);
-	config_cells_free(cells);
+    uint8_t *text = NULL;
+    size_t size = 0;
+    struct config *config = NULL;
+    if (read_file(path, &text, &size, err))
+        return -1;
+    struct config_lines *lines = config_lines_new(path, text, size, err);
+    if (!lines)
+        goto free_text;
+    struct config_cell *cells = config_cells_load(lines, text, size, err);
+    if (!cells)
+        goto free_lines;
+    config = load(lines, cells, err);
+    config_cells_free(cells);
 free_lines:
-	config_lines_free(lines);
+    config_lines_free(lines);
 free_text:
-	free(text);
-	if (!config)
-		return -1;
-	*ret_config = config;
-	return 0;
+    free(text);
+    if (!config)
+        return -1;
+    *ret_config = config;
+    return 0;
 }
 
 void config_free(struct config *config) {
-	if (!config)
-		return;
-	for (int i = 0; i < config->n_models; i++) {
-		free(config->models[i].inputs);
-		free(config->models[i].targets);
-	}
-	config_values_free(CONFIG_TOP, config);
-	free(config);
+    if (!config)
+        return;
+    for (int i = 0; i < config->n_models; i++) {
+        free(config->models[i].inputs);
+        free(config->models[i].targets);
+    }
+    config_values_free(CONFIG_TOP, config);
+    free(config);
 }

@@ -20,73 +20,73 @@
 enum { CONFIG_MAX_FEATURES = 1024, CONFIG_MAX_NAME = 255 };
 
 struct config_bus {
-	char *ticks;                 /* PULL binds here; "" for none */
-	char **subscribe;            /* [n_subscribe] publishers of ticks that SUB connects to */
-	int n_subscribe;
-	char *forecasts;             /* XPUB, MessagePack */
-	char *forecasts_json;        /* XPUB, JSON; "" for none */
-	char *control;               /* ROUTER */
-	int64_t max_message;         /* bytes; a peer that sends more is disconnected */
-	int receive_hwm, send_hwm;   /* messages per peer */
-	int64_t tick_ring;           /* bytes of waiting ticks per worker */
-	int64_t forecast_ring;       /* bytes of waiting forecasts per worker */
-	double events_per_second;    /* per kind of event; more are counted, not sent */
-	double repeats_per_second;   /* last forecasts sent again for new subscribers */
+    char *ticks;      /* PULL binds here; "" for none */
+    char **subscribe; /* [n_subscribe] publishers of ticks that SUB connects to */
+    int n_subscribe;
+    char *forecasts;           /* XPUB, MessagePack */
+    char *forecasts_json;      /* XPUB, JSON; "" for none */
+    char *control;             /* ROUTER */
+    int64_t max_message;       /* bytes; a peer that sends more is disconnected */
+    int receive_hwm, send_hwm; /* messages per peer */
+    int64_t tick_ring;         /* bytes of waiting ticks per worker */
+    int64_t forecast_ring;     /* bytes of waiting forecasts per worker */
+    double events_per_second;  /* per kind of event; more are counted, not sent */
+    double repeats_per_second; /* last forecasts sent again for new subscribers */
 };
 
 /* The streams whose names match a pattern. */
 struct config_class {
-	char *name;
-	char *pattern;            /* fnmatch(3) without special slashes; the first class that matches has the stream */
-	char **features;          /* [n_features] in the order of a tick's values */
-	int n_features;
-	struct time_policy_spec time; /* irregular, or every */
-	int64_t max_streams;
-	int history;              /* closed steps kept per stream */
-	int pending;              /* closed steps of a stream that may wait for its models */
+    char *name;
+    char *pattern;   /* fnmatch(3) without special slashes; the first class that matches has the stream */
+    char **features; /* [n_features] in the order of a tick's values */
+    int n_features;
+    struct time_policy_spec time; /* irregular, or every */
+    int64_t max_streams;
+    int history; /* closed steps kept per stream */
+    int pending; /* closed steps of a stream that may wait for its models */
 };
 
 struct config_training {
-	int window;               /* steps of a window */
-	int burn_in;              /* steps that warm the state before the loss counts */
-	int unroll;               /* steps that a gradient reaches back */
-	int batch;                /* windows per optimiser step */
-	int epochs;
-	int min_steps;            /* optimiser steps at least, by further epochs where the windows are few */
-	int max_windows;          /* per job */
-	double learning_rate;
-	double clip_norm;
-	enum loss loss;
-	double validation;        /* newest share of each stream's steps, unseen by training; 0.01 to 0.9 */
-	double margin;            /* a challenger must beat champion and baseline by this share of their loss */
-	int first_after;          /* steps of a stream before a model without weights is first trained */
+    int window;  /* steps of a window */
+    int burn_in; /* steps that warm the state before the loss counts */
+    int unroll;  /* steps that a gradient reaches back */
+    int batch;   /* windows per optimiser step */
+    int epochs;
+    int min_steps;   /* optimiser steps at least, by further epochs where the windows are few */
+    int max_windows; /* per job */
+    double learning_rate;
+    double clip_norm;
+    enum loss loss;
+    double validation; /* newest share of each stream's steps, unseen by training; 0.01 to 0.9 */
+    double margin;     /* a challenger must beat champion and baseline by this share of their loss */
+    int first_after;   /* steps of a stream before a model without weights is first trained */
 };
 
 struct config_model {
-	char *name;
-	int class;                /* index into classes */
-	int *inputs, n_inputs;    /* feature indices */
-	int *targets, n_targets;  /* feature indices */
-	int horizon;              /* steps ahead; the head gives all of them */
-	int period;               /* steps of a season; 0 for none */
-	struct layer_spec *layers; /* [n_layers], without the head, which is dense and linear */
-	int n_layers;
-	int batch_size;           /* slots of a batch */
-	enum scaler_kind scaler;
-	bool residual;            /* the network forecasts the difference to the last value */
-	bool train;               /* false: the seeded weights serve as they are */
-	uint64_t seed;
-	int64_t retrain_every;    /* ns of the data's time; 0 for only on command */
-	struct config_training training;
+    char *name;
+    int class;                 /* index into classes */
+    int *inputs, n_inputs;     /* feature indices */
+    int *targets, n_targets;   /* feature indices */
+    int horizon;               /* steps ahead; the head gives all of them */
+    int period;                /* steps of a season; 0 for none */
+    struct layer_spec *layers; /* [n_layers], without the head, which is dense and linear */
+    int n_layers;
+    int batch_size; /* slots of a batch */
+    enum scaler_kind scaler;
+    bool residual; /* the network forecasts the difference to the last value */
+    bool train;    /* false: the seeded weights serve as they are */
+    uint64_t seed;
+    int64_t retrain_every; /* ns of the data's time; 0 for only on command */
+    struct config_training training;
 };
 
 struct config {
-	int workers;              /* at least 1 */
-	struct config_bus bus;
-	struct config_class *classes;
-	int n_classes;
-	struct config_model *models;
-	int n_models;
+    int workers; /* at least 1 */
+    struct config_bus bus;
+    struct config_class *classes;
+    int n_classes;
+    struct config_model *models;
+    int n_models;
 };
 
 /* Reads and checks a file of at most 1 MiB; the caller's LC_NUMERIC is "C". On failure returns -1, the sentence in

@@ -13,8 +13,8 @@
 /* What the file says of one key; p is NULL where it says nothing. A section is an array of cells, one for each of its
  * keys in the table's order. */
 struct config_cell {
-	void *p;    /* scalars: char *; TEXTS: char *[n]; MAPPING: struct config_cell *; LIST: n sections in a row */
-	uint32_t n;
+    void *p; /* scalars: char *; TEXTS: char *[n]; MAPPING: struct config_cell *; LIST: n sections in a row */
+    uint32_t n;
 };
 
 /* The cells of the top section. On failure returns NULL, with a sentence in err. Free with config_cells_free. */

@@ -11,282 +11,282 @@
 
 /* One section of a list, with what a check of it needs. */
 struct entry {
-	const struct config_lines *lines;
-	const struct config_cell *cells;
-	char path[64]; /* models[0] */
-	struct error *err;
+    const struct config_lines *lines;
+    const struct config_cell *cells;
+    char path[64]; /* models[0] */
+    struct error *err;
 };
 
 static const struct config_cell *cell(const struct config_cell *cells, enum config_section section, const char *key) {
-	return &cells[config_table_index(section, key)];
+    return &cells[config_table_index(section, key)];
 }
 
 static const char *path_of(char path[CONFIG_PATH], const struct entry *entry, const char *key) {
-	snprintf(path, CONFIG_PATH, "%s.%s", entry->path, key);
-	return path;
+    snprintf(path, CONFIG_PATH, "%s.%s", entry->path, key);
+    return path;
 }
 
-#define fail(entry, key, ...)                                                                                         \
-	config_lines_fail((entry)->lines, (entry)->err, path_of((char[CONFIG_PATH]){ 0 }, (entry), (key)), __VA_ARGS__)
+#define fail(entry, key, ...) \
+    config_lines_fail((entry)->lines, (entry)->err, path_of((char[CONFIG_PATH]){0}, (entry), (key)), __VA_ARGS__)
 
 /* ---- bus -------------------------------------------------------------------------------------- */
 
 static bool is_tcp(const char *address, bool connects) {
-	const char *colon = strrchr(address, ':');
-	int64_t port;
-	if (!colon || colon == address || (connects && *address == '*'))
-		return false;
-	if (!strcmp(colon + 1, "*"))
-		return !connects; /* ZeroMQ picks one */
-	return !units_parse_integer(colon + 1, &port) && port >= 1 && port <= 65535;
+    const char *colon = strrchr(address, ':');
+    int64_t port;
+    if (!colon || colon == address || (connects && *address == '*'))
+        return false;
+    if (!strcmp(colon + 1, "*"))
+        return !connects; /* ZeroMQ picks one */
+    return !units_parse_integer(colon + 1, &port) && port >= 1 && port <= 65535;
 }
 
 static bool is_endpoint(const char *endpoint, bool connects) {
-	if (!strncmp(endpoint, "tcp://", 6))
-		return is_tcp(endpoint + 6, connects);
-	size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path;
-	return !strncmp(endpoint, "ipc://", 6) && endpoint[6] && strlen(endpoint + 6) < room;
+    if (!strncmp(endpoint, "tcp://", 6))
+        return is_tcp(endpoint + 6, connects);
+    size_t room = sizeof((struct sockaddr_un *)NULL)->sun_path;
+    return !strncmp(endpoint, "ipc://", 6) && endpoint[6] && strlen(endpoint + 6) < room;
 }
 
 static int check_endpoint(const struct config_lines *lines, const char *path, const char *endpoint, bool connects,
                           struct error *err) {
-	char quoted[CONFIG_QUOTED];
-	if (is_endpoint(endpoint, connects))
-		return 0;
-	return config_lines_fail(lines, err, path, "%s is not an endpoint to %s (tcp://HOST:PORT or ipc://PATH)",
-	                         config_quote(quoted, endpoint), connects ? "connect to" : "bind");
+    char quoted[CONFIG_QUOTED];
+    if (is_endpoint(endpoint, connects))
+        return 0;
+    return config_lines_fail(lines, err, path, "%s is not an endpoint to %s (tcp://HOST:PORT or ipc://PATH)",
+                             config_quote(quoted, endpoint), connects ? "connect to" : "bind");
 }
 
 static int check_bus(const struct config_lines *lines, const struct config_bus *bus, struct error *err) {
-	const struct {
-		const char *path, *endpoint;
-	} bound[] = {
-		{ "bus.ticks", bus->ticks },
-		{ "bus.forecasts", bus->forecasts },
-		{ "bus.forecasts_json", bus->forecasts_json },
-		{ "bus.control", bus->control },
-	};
-	for (size_t i = 0; i < sizeof bound / sizeof *bound; i++) {
-		const char *endpoint = bound[i].endpoint;
-		if (!*endpoint)
-			continue;
-		if (check_endpoint(lines, bound[i].path, endpoint, false, err))
-			return -1;
-		bool picked = endpoint[strlen(endpoint) - 1] == '*';
-		for (size_t j = 0; j < i; j++)
-			if (!picked && !strcmp(endpoint, bound[j].endpoint))
-				return config_lines_fail(lines, err, bound[i].path, "the same endpoint as %s", bound[j].path);
-	}
-	for (int i = 0; i < bus->n_subscribe; i++) {
-		char path[CONFIG_PATH];
-		snprintf(path, sizeof path, "bus.subscribe[%d]", i);
-		if (check_endpoint(lines, path, bus->subscribe[i], true, err))
-			return -1;
-	}
-	if (!*bus->ticks && bus->n_subscribe == 0)
-		return config_lines_fail(lines, err, "bus.ticks", "no way in for ticks; give this or bus.subscribe");
-	return 0;
+    const struct {
+        const char *path, *endpoint;
+    } bound[] = {
+        {"bus.ticks", bus->ticks},
+        {"bus.forecasts", bus->forecasts},
+        {"bus.forecasts_json", bus->forecasts_json},
+        {"bus.control", bus->control},
+    };
+    for (size_t i = 0; i < sizeof bound / sizeof *bound; i++) {
+        const char *endpoint = bound[i].endpoint;
+        if (!*endpoint)
+            continue;
+        if (check_endpoint(lines, bound[i].path, endpoint, false, err))
+            return -1;
+        bool picked = endpoint[strlen(endpoint) - 1] == '*';
+        for (size_t j = 0; j < i; j++)
+            if (!picked && !strcmp(endpoint, bound[j].endpoint))
+                return config_lines_fail(lines, err, bound[i].path, "the same endpoint as %s", bound[j].path);
+    }
+    for (int i = 0; i < bus->n_subscribe; i++) {
+        char path[CONFIG_PATH];
+        snprintf(path, sizeof path, "bus.subscribe[%d]", i);
+        if (check_endpoint(lines, path, bus->subscribe[i], true, err))
+            return -1;
+    }
+    if (!*bus->ticks && bus->n_subscribe == 0)
+        return config_lines_fail(lines, err, "bus.ticks", "no way in for ticks; give this or bus.subscribe");
+    return 0;
 }
 
 /* ---- streams ---------------------------------------------------------------------------------- */
 
 static int check_features(const struct entry *entry, const struct config_class *class) {
-	for (int i = 0; i < class->n_features; i++)
-		for (int j = 0; j < i; j++)
-			if (!strcmp(class->features[i], class->features[j])) {
-				char key[32], quoted[CONFIG_QUOTED];
-				snprintf(key, sizeof key, "features[%d]", i);
-				return fail(entry, key, "a second feature %s", config_quote(quoted, class->features[i]));
-			}
-	return 0;
+    for (int i = 0; i < class->n_features; i++)
+        for (int j = 0; j < i; j++)
+            if (!strcmp(class->features[i], class->features[j])) {
+                char key[32], quoted[CONFIG_QUOTED];
+                snprintf(key, sizeof key, "features[%d]", i);
+                return fail(entry, key, "a second feature %s", config_quote(quoted, class->features[i]));
+            }
+    return 0;
 }
 
 static int check_class(const struct entry *entry, const struct config *config, int index) {
-	const struct config_class *class = &config->classes[index];
-	char path[CONFIG_PATH], quoted[CONFIG_QUOTED];
-	for (int j = 0; j < index; j++) {
-		if (!strcmp(class->name, config->classes[j].name))
-			return fail(entry, "class", "a second class %s", config_quote(quoted, class->name));
-		if (!strcmp(class->pattern, config->classes[j].pattern))
-			return fail(entry, "pattern", "the same as streams[%d].pattern, which has all these streams", j);
-	}
-	if (class->time.every && config_lines_has(entry->lines, path_of(path, entry, "time")))
-		return fail(entry, "every", "contradicts `time: irregular`; for fixed intervals leave time out");
-	return check_features(entry, class);
+    const struct config_class *class = &config->classes[index];
+    char path[CONFIG_PATH], quoted[CONFIG_QUOTED];
+    for (int j = 0; j < index; j++) {
+        if (!strcmp(class->name, config->classes[j].name))
+            return fail(entry, "class", "a second class %s", config_quote(quoted, class->name));
+        if (!strcmp(class->pattern, config->classes[j].pattern))
+            return fail(entry, "pattern", "the same as streams[%d].pattern, which has all these streams", j);
+    }
+    if (class->time.every && config_lines_has(entry->lines, path_of(path, entry, "time")))
+        return fail(entry, "every", "contradicts `time: irregular`; for fixed intervals leave time out");
+    return check_features(entry, class);
 }
 
 /* A class that no model serves would take ticks in for nothing. */
 static int check_served(const struct entry *entry, const struct config *config, int index) {
-	char quoted[CONFIG_QUOTED];
-	for (int i = 0; i < config->n_models; i++)
-		if (config->models[i].class == index)
-			return 0;
-	return fail(entry, "class", "no model forecasts class %s", config_quote(quoted, config->classes[index].name));
+    char quoted[CONFIG_QUOTED];
+    for (int i = 0; i < config->n_models; i++)
+        if (config->models[i].class == index)
+            return 0;
+    return fail(entry, "class", "no model forecasts class %s", config_quote(quoted, config->classes[index].name));
 }
 
 /* ---- models ----------------------------------------------------------------------------------- */
 
 static int find_class(const struct entry *entry, const struct config *config, int *ret_class) {
-	const char *name = cell(entry->cells, CONFIG_MODEL, "class")->p;
-	char quoted[CONFIG_QUOTED];
-	for (int i = 0; i < config->n_classes; i++)
-		if (!strcmp(name, config->classes[i].name)) {
-			*ret_class = i;
-			return 0;
-		}
-	return fail(entry, "class", "there is no class %s in streams", config_quote(quoted, name));
+    const char *name = cell(entry->cells, CONFIG_MODEL, "class")->p;
+    char quoted[CONFIG_QUOTED];
+    for (int i = 0; i < config->n_classes; i++)
+        if (!strcmp(name, config->classes[i].name)) {
+            *ret_class = i;
+            return 0;
+        }
+    return fail(entry, "class", "there is no class %s in streams", config_quote(quoted, name));
 }
 
 static int find_feature(const struct config_class *class, const char *name) {
-	for (int i = 0; i < class->n_features; i++)
-		if (!strcmp(class->features[i], name))
-			return i;
-	return -1;
+    for (int i = 0; i < class->n_features; i++)
+        if (!strcmp(class->features[i], name))
+            return i;
+    return -1;
 }
 
 /* The features that a list of the model names, all of the class where the list is left out. */
 static int find_features(const struct entry *entry, const char *key, const struct config_class *class,
                          int **ret_features, int *ret_n) {
-	const struct config_cell *names = cell(entry->cells, CONFIG_MODEL, key);
-	int n = names->n ? (int)names->n : class->n_features;
-	int *features = calloc((size_t)n, sizeof *features);
-	if (!features)
-		return error_set(entry->err, "out of memory");
-	for (int i = 0; i < n; i++) {
-		const char *name = names->n ? ((char *const *)names->p)[i] : class->features[i];
-		char at[32], quoted[CONFIG_QUOTED];
-		snprintf(at, sizeof at, "%s[%d]", key, i);
-		features[i] = find_feature(class, name);
-		if (features[i] < 0) {
-			fail(entry, at, "the class has no feature %s", config_quote(quoted, name));
-			goto free_features;
-		}
-		for (int j = 0; j < i; j++)
-			if (features[i] == features[j]) {
-				fail(entry, at, "%s is named a second time", config_quote(quoted, name));
-				goto free_features;
-			}
-	}
-	*ret_features = features;
-	*ret_n = n;
-	return 0;
+    const struct config_cell *names = cell(entry->cells, CONFIG_MODEL, key);
+    int n = names->n ? (int)names->n : class->n_features;
+    int *features = calloc((size_t)n, sizeof *features);
+    if (!features)
+        return error_set(entry->err, "out of memory");
+    for (int i = 0; i < n; i++) {
+        const char *name = names->n ? ((char *const *)names->p)[i] : class->features[i];
+        char at[32], quoted[CONFIG_QUOTED];
+        snprintf(at, sizeof at, "%s[%d]", key, i);
+        features[i] = find_feature(class, name);
+        if (features[i] < 0) {
+            fail(entry, at, "the class has no feature %s", config_quote(quoted, name));
+            goto free_features;
+        }
+        for (int j = 0; j < i; j++)
+            if (features[i] == features[j]) {
+                fail(entry, at, "%s is named a second time", config_quote(quoted, name));
+                goto free_features;
+            }
+    }
+    *ret_features = features;
+    *ret_n = n;
+    return 0;
 free_features:
-	free(features);
-	return -1;
+    free(features);
+    return -1;
 }
 
 static int check_layers(const struct entry *entry, struct config_model *model) {
-	int n_keys;
-	config_table_keys(CONFIG_LAYER, &n_keys);
-	const struct config_cell *layers = cell(entry->cells, CONFIG_MODEL, "layers")->p;
-	for (int i = 0; i < model->n_layers; i++) {
-		const struct config_cell *layer = &layers[i * n_keys];
-		bool lstm = cell(layer, CONFIG_LAYER, "lstm")->p, dense = cell(layer, CONFIG_LAYER, "dense")->p;
-		char at[32];
-		snprintf(at, sizeof at, "layers[%d]", i);
-		if (lstm && dense)
-			return fail(entry, at, "lstm and dense in one layer; begin the second with a - of its own");
-		if (!lstm && !dense)
-			return fail(entry, at, "a layer without a kind; give lstm or dense");
-		if (lstm && cell(layer, CONFIG_LAYER, "activation")->p) {
-			snprintf(at, sizeof at, "layers[%d].activation", i);
-			return fail(entry, at, "an LSTM has Keras' own; only a dense layer takes one");
-		}
-		model->layers[i].kind = lstm ? LAYER_LSTM : LAYER_DENSE;
-	}
-	return 0;
+    int n_keys;
+    config_table_keys(CONFIG_LAYER, &n_keys);
+    const struct config_cell *layers = cell(entry->cells, CONFIG_MODEL, "layers")->p;
+    for (int i = 0; i < model->n_layers; i++) {
+        const struct config_cell *layer = &layers[i * n_keys];
+        bool lstm = cell(layer, CONFIG_LAYER, "lstm")->p, dense = cell(layer, CONFIG_LAYER, "dense")->p;
+        char at[32];
+        snprintf(at, sizeof at, "layers[%d]", i);
+        if (lstm && dense)
+            return fail(entry, at, "lstm and dense in one layer; begin the second with a - of its own");
+        if (!lstm && !dense)
+            return fail(entry, at, "a layer without a kind; give lstm or dense");
+        if (lstm && cell(layer, CONFIG_LAYER, "activation")->p) {
+            snprintf(at, sizeof at, "layers[%d].activation", i);
+            return fail(entry, at, "an LSTM has Keras' own; only a dense layer takes one");
+        }
+        model->layers[i].kind = lstm ? LAYER_LSTM : LAYER_DENSE;
+    }
+    return 0;
 }
 
 static int check_bounds(const struct entry *entry, const struct config_model *model,
                         const struct config_class *class) {
-	static const char history[] = "the history of its class";
-	static const char window[] = "the window";
-	const struct config_training *training = &model->training;
-	const struct {
-		const char *key;
-		int value, bound;
-		const char *what;
-		bool may_equal;
-	} bounds[] = {
-		{ "horizon", model->horizon, class->history, history, false },
-		/* The season behind a forecast, and the forecast that waits for its answer, are both looked up. */
-		{ "period", model->period, class->history - model->horizon, "the history of its class less the horizon", true },
-		{ "training.window", training->window, class->history, history, true },
-		{ "training.burn_in", training->burn_in, training->window, window, false },
-		{ "training.unroll", training->unroll, training->window, window, true },
-	};
-	for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
-		int excess = bounds[i].value - bounds[i].bound;
-		if (excess > 0 || (excess == 0 && !bounds[i].may_equal))
-			return fail(entry, bounds[i].key, "%d is %s %d, %s", bounds[i].value,
-			            bounds[i].may_equal ? "more than" : "not less than", bounds[i].bound, bounds[i].what);
-	}
-	return 0;
+    static const char history[] = "the history of its class";
+    static const char window[] = "the window";
+    const struct config_training *training = &model->training;
+    const struct {
+        const char *key;
+        int value, bound;
+        const char *what;
+        bool may_equal;
+    } bounds[] = {
+        {"horizon", model->horizon, class->history, history, false},
+        /* The season behind a forecast, and the forecast that waits for its answer, are both looked up. */
+        {"period", model->period, class->history - model->horizon, "the history of its class less the horizon", true},
+        {"training.window", training->window, class->history, history, true},
+        {"training.burn_in", training->burn_in, training->window, window, false},
+        {"training.unroll", training->unroll, training->window, window, true},
+    };
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        int excess = bounds[i].value - bounds[i].bound;
+        if (excess > 0 || (excess == 0 && !bounds[i].may_equal))
+            return fail(entry, bounds[i].key, "%d is %s %d, %s", bounds[i].value,
+                        bounds[i].may_equal ? "more than" : "not less than", bounds[i].bound, bounds[i].what);
+    }
+    return 0;
 }
 
 /* A forecast that a ring cannot hold would wait for ever. Its values are doubles; as much again is left for the
  * rest of it. */
 static int check_fits(const struct entry *entry, const struct config_model *model, int64_t ring) {
-	int64_t bytes = (int64_t)model->horizon * model->n_targets * (int64_t)sizeof(double);
-	if (2 * bytes <= ring)
-		return 0;
-	return fail(entry, "horizon", "a forecast of %d steps of %d targets does not fit bus.forecast_ring",
-	            model->horizon, model->n_targets);
+    int64_t bytes = (int64_t)model->horizon * model->n_targets * (int64_t)sizeof(double);
+    if (2 * bytes <= ring)
+        return 0;
+    return fail(entry, "horizon", "a forecast of %d steps of %d targets does not fit bus.forecast_ring",
+                model->horizon, model->n_targets);
 }
 
 static int check_model(const struct entry *entry, struct config *config, int index) {
-	struct config_model *model = &config->models[index];
-	char quoted[CONFIG_QUOTED];
-	if (strchr(model->name, '/'))
-		return fail(entry, "name", "%s has a /, which parts a topic", config_quote(quoted, model->name));
-	for (int j = 0; j < index; j++)
-		if (!strcmp(model->name, config->models[j].name))
-			return fail(entry, "name", "a second model %s", config_quote(quoted, model->name));
-	if (find_class(entry, config, &model->class))
-		return -1;
-	const struct config_class *class = &config->classes[model->class];
-	if (find_features(entry, "inputs", class, &model->inputs, &model->n_inputs) ||
-	    find_features(entry, "targets", class, &model->targets, &model->n_targets))
-		return -1;
-	if (check_layers(entry, model) || check_bounds(entry, model, class))
-		return -1;
-	return check_fits(entry, model, config->bus.forecast_ring);
+    struct config_model *model = &config->models[index];
+    char quoted[CONFIG_QUOTED];
+    if (strchr(model->name, '/'))
+        return fail(entry, "name", "%s has a /, which parts a topic", config_quote(quoted, model->name));
+    for (int j = 0; j < index; j++)
+        if (!strcmp(model->name, config->models[j].name))
+            return fail(entry, "name", "a second model %s", config_quote(quoted, model->name));
+    if (find_class(entry, config, &model->class))
+        return -1;
+    const struct config_class *class = &config->classes[model->class];
+    if (find_features(entry, "inputs", class, &model->inputs, &model->n_inputs) ||
+        find_features(entry, "targets", class, &model->targets, &model->n_targets))
+        return -1;
+    if (check_layers(entry, model) || check_bounds(entry, model, class))
+        return -1;
+    return check_fits(entry, model, config->bus.forecast_ring);
 }
 
 /* ---- all -------------------------------------------------------------------------------------- */
 
 static struct entry entry_of(const struct config_lines *lines, const struct config_cell *cells,
                              enum config_section section, const char *list, int i, struct error *err) {
-	int n_keys;
-	config_table_keys(section, &n_keys);
-	const struct config_cell *entries = cell(cells, CONFIG_TOP, list)->p;
-	struct entry entry = { .lines = lines, .cells = &entries[i * n_keys], .err = err };
-	snprintf(entry.path, sizeof entry.path, "%s[%d]", list, i);
-	return entry;
+    int n_keys;
+    config_table_keys(section, &n_keys);
+    const struct config_cell *entries = cell(cells, CONFIG_TOP, list)->p;
+    struct entry entry = {.lines = lines, .cells = &entries[i * n_keys], .err = err};
+    snprintf(entry.path, sizeof entry.path, "%s[%d]", list, i);
+    return entry;
 }
 
 int config_check(const struct config_lines *lines, const struct config_cell *cells, struct config *config,
                  struct error *err) {
-	if (config->workers == 0) {
-		long online = sysconf(_SC_NPROCESSORS_ONLN);
-		config->workers = online < 1 ? 1 : online > 1024 ? 1024 : (int)online;
-	}
-	if (check_bus(lines, &config->bus, err))
-		return -1;
-	for (int i = 0; i < config->n_classes; i++) {
-		struct entry entry = entry_of(lines, cells, CONFIG_STREAM, "streams", i, err);
-		if (check_class(&entry, config, i))
-			return -1;
-	}
-	for (int i = 0; i < config->n_models; i++) {
-		struct entry entry = entry_of(lines, cells, CONFIG_MODEL, "models", i, err);
-		if (check_model(&entry, config, i))
-			return -1;
-	}
-	for (int i = 0; i < config->n_classes; i++) {
-		struct entry entry = entry_of(lines, cells, CONFIG_STREAM, "streams", i, err);
-		if (check_served(&entry, config, i))
-			return -1;
-	}
-	return 0;
+    if (config->workers == 0) {
+        long online = sysconf(_SC_NPROCESSORS_ONLN);
+        config->workers = online < 1 ? 1 : online > 1024 ? 1024 : (int)online;
+    }
+    if (check_bus(lines, &config->bus, err))
+        return -1;
+    for (int i = 0; i < config->n_classes; i++) {
+        struct entry entry = entry_of(lines, cells, CONFIG_STREAM, "streams", i, err);
+        if (check_class(&entry, config, i))
+            return -1;
+    }
+    for (int i = 0; i < config->n_models; i++) {
+        struct entry entry = entry_of(lines, cells, CONFIG_MODEL, "models", i, err);
+        if (check_model(&entry, config, i))
+            return -1;
+    }
+    for (int i = 0; i < config->n_classes; i++) {
+        struct entry entry = entry_of(lines, cells, CONFIG_STREAM, "streams", i, err);
+        if (check_served(&entry, config, i))
+            return -1;
+    }
+    return 0;
 }

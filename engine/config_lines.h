@@ -25,7 +25,7 @@ bool config_lines_has(const struct config_lines *lines, const char *path);
 /* Sets err to "FILE:LINE: PATH: " and the formatted sentence. The line is that of the deepest part of the path
  * that the file has; without one there is none. An empty path is left out. Returns -1. */
 int config_lines_fail(const struct config_lines *lines, struct error *err, const char *path, const char *format, ...)
-        __attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5)));
 
 /* A value as a sentence can hold it: in quotes, on one line, cut where it is long. */
 enum { CONFIG_QUOTED = 72 };

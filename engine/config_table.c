@@ -7,186 +7,186 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LENGTH(a) ((int)(sizeof(a) / sizeof *(a)))
-#define AT(type, member) .offset = offsetof(struct type, member), .size = sizeof(((struct type *)NULL)->member)
+#define LENGTH(a)                    ((int)(sizeof(a) / sizeof *(a)))
+#define AT(type, member)             .offset = offsetof(struct type, member), .size = sizeof(((struct type *)NULL)->member)
 #define COUNTED(type, member, count) AT(type, member), .count_offset = offsetof(struct type, count)
 
-#define KIB 1024.0
-#define MIB (1024 * KIB)
-#define GIB (1024 * MIB)
-#define US 1e3
+#define KIB    1024.0
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
+#define US     1e3
 #define SECOND 1e9
-#define DAY (86400 * SECOND)
+#define DAY    (86400 * SECOND)
 
 /* In the order of their enums. */
-static const char *const times[] = { "irregular", NULL };
-static const char *const aggregates[] = { "last", NULL };
-static const char *const activations[] = { "linear", "tanh", "sigmoid", "relu", NULL };
-static const char *const scalers[] = { "standard", "none", NULL };
-static const char *const losses[] = { "mse", "mae", "huber", NULL };
+static const char *const times[] = {"irregular", NULL};
+static const char *const aggregates[] = {"last", NULL};
+static const char *const activations[] = {"linear", "tanh", "sigmoid", "relu", NULL};
+static const char *const scalers[] = {"standard", "none", NULL};
+static const char *const losses[] = {"mse", "mae", "huber", NULL};
 
 static const struct config_key table[] = {
-	{ CONFIG_TOP, "workers", CONFIG_INTEGER, "0", 0, 1024, AT(config, workers), .unit = "threads",
-	  .help = "Workers advance the streams' states; 0: one per processor" },
-	{ CONFIG_TOP, "bus", CONFIG_MAPPING, .holds = CONFIG_BUS, AT(config, bus),
-	  .help = "The sockets of the daemon. An endpoint is tcp://HOST:PORT or ipc://PATH" },
-	{ CONFIG_TOP, "streams", CONFIG_LIST, .holds = CONFIG_STREAM, .min = 1, .max = 1000, .required = 1,
-	  COUNTED(config, classes, n_classes),
-	  .help = "Classes of streams. A stream belongs to the first class whose pattern matches its name" },
-	{ CONFIG_TOP, "models", CONFIG_LIST, .holds = CONFIG_MODEL, .min = 1, .max = 1000, .required = 1,
-	  COUNTED(config, models, n_models),
-	  .help = "Every model of a class forecasts each of its streams; a class has at least one" },
+    {CONFIG_TOP, "workers", CONFIG_INTEGER, "0", 0, 1024, AT(config, workers), .unit = "threads",
+     .help = "Workers advance the streams' states; 0: one per processor"},
+    {CONFIG_TOP, "bus", CONFIG_MAPPING, .holds = CONFIG_BUS, AT(config, bus),
+     .help = "The sockets of the daemon. An endpoint is tcp://HOST:PORT or ipc://PATH"},
+    {CONFIG_TOP, "streams", CONFIG_LIST, .holds = CONFIG_STREAM, .min = 1, .max = 1000, .required = 1,
+     COUNTED(config, classes, n_classes),
+     .help = "Classes of streams. A stream belongs to the first class whose pattern matches its name"},
+    {CONFIG_TOP, "models", CONFIG_LIST, .holds = CONFIG_MODEL, .min = 1, .max = 1000, .required = 1,
+     COUNTED(config, models, n_models),
+     .help = "Every model of a class forecasts each of its streams; a class has at least one"},
 
-	{ CONFIG_BUS, "ticks", CONFIG_TEXT, "tcp://127.0.0.1:7701", 0, 255, AT(config_bus, ticks),
-	  .help = "Ticks come in here: PULL, bound; \"\": none" },
-	{ CONFIG_BUS, "subscribe", CONFIG_TEXTS, "[]", .max = 1000,
-	  COUNTED(config_bus, subscribe, n_subscribe),
-	  .help = "Publishers of ticks that the daemon connects to with SUB" },
-	{ CONFIG_BUS, "forecasts", CONFIG_TEXT, "tcp://127.0.0.1:7702", 1, 255, AT(config_bus, forecasts),
-	  .help = "Forecasts and events go out here as MessagePack: XPUB, bound" },
-	{ CONFIG_BUS, "forecasts_json", CONFIG_TEXT, "", 0, 255, AT(config_bus, forecasts_json),
-	  .help = "The same as JSON: XPUB, bound; \"\": none" },
-	{ CONFIG_BUS, "control", CONFIG_TEXT, "tcp://127.0.0.1:7703", 1, 255, AT(config_bus, control),
-	  .help = "Commands: ROUTER, bound. Who reaches it commands the daemon" },
-	{ CONFIG_BUS, "max_message", CONFIG_BYTES, "16MiB", KIB, GIB, AT(config_bus, max_message),
-	  .help = "The largest message; who sends a larger one is disconnected" },
-	{ CONFIG_BUS, "receive_hwm", CONFIG_INTEGER, "1000", 1, 1e7, AT(config_bus, receive_hwm), .unit = "messages",
-	  .help = "Messages that wait per sender; then the sender waits" },
-	{ CONFIG_BUS, "send_hwm", CONFIG_INTEGER, "100000", 1, 1e7, AT(config_bus, send_hwm), .unit = "messages",
-	  .help = "Messages that wait per subscriber; then it loses some, which shows as a gap in steps" },
-	{ CONFIG_BUS, "tick_ring", CONFIG_BYTES, "4MiB", 64 * KIB, 16 * GIB, AT(config_bus, tick_ring),
-	  .help = "Ticks that wait per worker; then the bus takes in no more" },
-	{ CONFIG_BUS, "forecast_ring", CONFIG_BYTES, "16MiB", 64 * KIB, 16 * GIB, AT(config_bus, forecast_ring),
-	  .help = "Forecasts that wait per worker; then the worker waits" },
-	{ CONFIG_BUS, "events_per_second", CONFIG_NUMBER, "10", 0, 1e6, AT(config_bus, events_per_second),
-	  .unit = "a second", .help = "Events sent per kind; more are counted, not sent" },
-	{ CONFIG_BUS, "repeats_per_second", CONFIG_NUMBER, "10000", 0, 1e9, AT(config_bus, repeats_per_second),
-	  .unit = "a second", .help = "Last forecasts sent again when somebody subscribes" },
+    {CONFIG_BUS, "ticks", CONFIG_TEXT, "tcp://127.0.0.1:7701", 0, 255, AT(config_bus, ticks),
+     .help = "Ticks come in here: PULL, bound; \"\": none"},
+    {CONFIG_BUS, "subscribe", CONFIG_TEXTS, "[]", .max = 1000, COUNTED(config_bus, subscribe, n_subscribe),
+     .help = "Publishers of ticks that the daemon connects to with SUB"},
+    {CONFIG_BUS, "forecasts", CONFIG_TEXT, "tcp://127.0.0.1:7702", 1, 255, AT(config_bus, forecasts),
+     .help = "Forecasts and events go out here as MessagePack: XPUB, bound"},
+    {CONFIG_BUS, "forecasts_json", CONFIG_TEXT, "", 0, 255, AT(config_bus, forecasts_json),
+     .help = "The same as JSON: XPUB, bound; \"\": none"},
+    {CONFIG_BUS, "control", CONFIG_TEXT, "tcp://127.0.0.1:7703", 1, 255, AT(config_bus, control),
+     .help = "Commands: ROUTER, bound. Who reaches it commands the daemon"},
+    {CONFIG_BUS, "max_message", CONFIG_BYTES, "16MiB", KIB, GIB, AT(config_bus, max_message),
+     .help = "The largest message; who sends a larger one is disconnected"},
+    {CONFIG_BUS, "receive_hwm", CONFIG_INTEGER, "1000", 1, 1e7, AT(config_bus, receive_hwm), .unit = "messages",
+     .help = "Messages that wait per sender; then the sender waits"},
+    {CONFIG_BUS, "send_hwm", CONFIG_INTEGER, "100000", 1, 1e7, AT(config_bus, send_hwm), .unit = "messages",
+     .help = "Messages that wait per subscriber; then it loses some, which shows as a gap in steps"},
+    {CONFIG_BUS, "tick_ring", CONFIG_BYTES, "4MiB", 64 * KIB, 16 * GIB, AT(config_bus, tick_ring),
+     .help = "Ticks that wait per worker; then the bus takes in no more"},
+    {CONFIG_BUS, "forecast_ring", CONFIG_BYTES, "16MiB", 64 * KIB, 16 * GIB, AT(config_bus, forecast_ring),
+     .help = "Forecasts that wait per worker; then the worker waits"},
+    {CONFIG_BUS, "events_per_second", CONFIG_NUMBER, "10", 0, 1e6, AT(config_bus, events_per_second),
+     .unit = "a second", .help = "Events sent per kind; more are counted, not sent"},
+    {CONFIG_BUS, "repeats_per_second", CONFIG_NUMBER, "10000", 0, 1e9, AT(config_bus, repeats_per_second),
+     .unit = "a second", .help = "Last forecasts sent again when somebody subscribes"},
 
-	{ CONFIG_STREAM, "class", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, AT(config_class, name), .required = 1,
-	  .example = "host", .help = "The name of the class" },
-	{ CONFIG_STREAM, "pattern", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, AT(config_class, pattern), .required = 1,
-	  .example = "\"host/*\"", .help = "Names of its streams: * is any text, ? any character, [a-c] one of these" },
-	{ CONFIG_STREAM, "features", CONFIG_TEXTS, NULL, 1, CONFIG_MAX_FEATURES, .required = 1,
-	  COUNTED(config_class, features, n_features), .example = "[cpu_user, cpu_system]",
-	  .help = "What a tick's values are, in their order" },
-	{ CONFIG_STREAM, "time", CONFIG_CHOICE, "irregular", .choices = times,
-	  .help = "Every tick is a step; for steps at fixed intervals leave this out and give `every`" },
-	{ CONFIG_STREAM, "every", CONFIG_DURATION, NULL, US, 365 * DAY, AT(config_class, time.every), .example = "#1s",
-	  .help = "The interval of a step, of the ticks' own times" },
-	{ CONFIG_STREAM, "aggregate", CONFIG_CHOICE, "last", .choices = aggregates,
-	  .help = "With `every`: which values of an interval make its step" },
-	{ CONFIG_STREAM, "max_streams", CONFIG_INTEGER, "100000", 1, 1e8, AT(config_class, max_streams),
-	  .unit = "streams", .help = "More than these are refused" },
-	{ CONFIG_STREAM, "history", CONFIG_INTEGER, "1024", 2, 1 << 24, AT(config_class, history), .unit = "steps",
-	  .help = "Steps kept per stream, for training and for a new version to catch up on" },
-	{ CONFIG_STREAM, "pending", CONFIG_INTEGER, "64", 1, 65536, AT(config_class, pending), .unit = "steps",
-	  .help = "Steps of a stream that may wait for its models; then its worker takes nothing until they have caught up" },
+    {CONFIG_STREAM, "class", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, AT(config_class, name), .required = 1,
+     .example = "host", .help = "The name of the class"},
+    {CONFIG_STREAM, "pattern", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, AT(config_class, pattern), .required = 1,
+     .example = "\"host/*\"", .help = "Names of its streams: * is any text, ? any character, [a-c] one of these"},
+    {CONFIG_STREAM, "features", CONFIG_TEXTS, NULL, 1, CONFIG_MAX_FEATURES, .required = 1,
+     COUNTED(config_class, features, n_features), .example = "[cpu_user, cpu_system]",
+     .help = "What a tick's values are, in their order"},
+    {CONFIG_STREAM, "time", CONFIG_CHOICE, "irregular", .choices = times,
+     .help = "Every tick is a step; for steps at fixed intervals leave this out and give `every`"},
+    {CONFIG_STREAM, "every", CONFIG_DURATION, NULL, US, 365 * DAY, AT(config_class, time.every), .example = "#1s",
+     .help = "The interval of a step, of the ticks' own times"},
+    {CONFIG_STREAM, "aggregate", CONFIG_CHOICE, "last", .choices = aggregates,
+     .help = "With `every`: which values of an interval make its step"},
+    {CONFIG_STREAM, "max_streams", CONFIG_INTEGER, "100000", 1, 1e8, AT(config_class, max_streams), .unit = "streams",
+     .help = "More than these are refused"},
+    {CONFIG_STREAM, "history", CONFIG_INTEGER, "1024", 2, 1 << 24, AT(config_class, history), .unit = "steps",
+     .help = "Steps kept per stream, for training and for a new version to catch up on"},
+    {CONFIG_STREAM, "pending", CONFIG_INTEGER, "64", 1, 65536, AT(config_class, pending), .unit = "steps",
+     .help =
+         "Steps of a stream that may wait for its models; then its worker takes nothing until they have caught up"},
 
-	{ CONFIG_MODEL, "name", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, AT(config_model, name), .required = 1,
-	  .example = "host", .help = "The name of the model, without a /: a part of its forecasts' topics" },
-	{ CONFIG_MODEL, "class", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, .required = 1, .example = "host",
-	  .help = "The class whose streams it forecasts" },
-	{ CONFIG_MODEL, "inputs", CONFIG_TEXTS, NULL, 1, CONFIG_MAX_FEATURES, .example = "#[cpu_user, cpu_system]",
-	  .help = "Features that it sees; left out: all of the class" },
-	{ CONFIG_MODEL, "targets", CONFIG_TEXTS, NULL, 1, CONFIG_MAX_FEATURES, .example = "#[cpu_user]",
-	  .help = "Features that it forecasts; left out: all of the class" },
-	{ CONFIG_MODEL, "horizon", CONFIG_INTEGER, "12", 1, 4096, AT(config_model, horizon), .unit = "steps",
-	  .help = "How far ahead it forecasts" },
-	{ CONFIG_MODEL, "period", CONFIG_INTEGER, "0", 0, 1 << 24, AT(config_model, period), .unit = "steps",
-	  .help = "The length of a season, for the seasonal baseline; 0: none, the baseline is the last value" },
-	{ CONFIG_MODEL, "layers", CONFIG_LIST, "lstm: 32", .holds = CONFIG_LAYER, .max = 32,
-	  COUNTED(config_model, layers, n_layers),
-	  .help = "The network from the inputs on; a linear head (horizon x targets) is added; []: the head alone" },
-	{ CONFIG_MODEL, "batch_size", CONFIG_INTEGER, "64", 1, 65536, AT(config_model, batch_size), .unit = "streams",
-	  .help = "Slots of a batch: streams that one worker advances together" },
-	{ CONFIG_MODEL, "scaler", CONFIG_CHOICE, "standard", .choices = scalers, AT(config_model, scaler),
-	  .help = "How values are scaled, per stream and feature: by running mean and deviation, or not" },
-	{ CONFIG_MODEL, "residual", CONFIG_BOOLEAN, "true", AT(config_model, residual),
-	  .help = "The network forecasts the difference to the last value" },
-	{ CONFIG_MODEL, "train", CONFIG_BOOLEAN, "true", AT(config_model, train),
-	  .help = "false: the initial, random weights serve as they are" },
-	{ CONFIG_MODEL, "seed", CONFIG_INTEGER, "1", 0, 9007199254740991, AT(config_model, seed),
-	  .help = "Of the initial weights and the choice of windows; the bound is what JSON can carry" },
-	{ CONFIG_MODEL, "retrain_every", CONFIG_DURATION, "1h", 0, 365 * DAY, AT(config_model, retrain_every),
-	  .help = "Time between trainings, of the data's own time; 0: only on command" },
-	{ CONFIG_MODEL, "training", CONFIG_MAPPING, .holds = CONFIG_TRAINING, AT(config_model, training),
-	  .help = "How it learns from the recent windows of its streams" },
+    {CONFIG_MODEL, "name", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, AT(config_model, name), .required = 1,
+     .example = "host", .help = "The name of the model, without a /: a part of its forecasts' topics"},
+    {CONFIG_MODEL, "class", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, .required = 1, .example = "host",
+     .help = "The class whose streams it forecasts"},
+    {CONFIG_MODEL, "inputs", CONFIG_TEXTS, NULL, 1, CONFIG_MAX_FEATURES, .example = "#[cpu_user, cpu_system]",
+     .help = "Features that it sees; left out: all of the class"},
+    {CONFIG_MODEL, "targets", CONFIG_TEXTS, NULL, 1, CONFIG_MAX_FEATURES, .example = "#[cpu_user]",
+     .help = "Features that it forecasts; left out: all of the class"},
+    {CONFIG_MODEL, "horizon", CONFIG_INTEGER, "12", 1, 4096, AT(config_model, horizon), .unit = "steps",
+     .help = "How far ahead it forecasts"},
+    {CONFIG_MODEL, "period", CONFIG_INTEGER, "0", 0, 1 << 24, AT(config_model, period), .unit = "steps",
+     .help = "The length of a season, for the seasonal baseline; 0: none, the baseline is the last value"},
+    {CONFIG_MODEL, "layers", CONFIG_LIST, "lstm: 32", .holds = CONFIG_LAYER, .max = 32,
+     COUNTED(config_model, layers, n_layers),
+     .help = "The network from the inputs on; a linear head (horizon x targets) is added; []: the head alone"},
+    {CONFIG_MODEL, "batch_size", CONFIG_INTEGER, "64", 1, 65536, AT(config_model, batch_size), .unit = "streams",
+     .help = "Slots of a batch: streams that one worker advances together"},
+    {CONFIG_MODEL, "scaler", CONFIG_CHOICE, "standard", .choices = scalers, AT(config_model, scaler),
+     .help = "How values are scaled, per stream and feature: by running mean and deviation, or not"},
+    {CONFIG_MODEL, "residual", CONFIG_BOOLEAN, "true", AT(config_model, residual),
+     .help = "The network forecasts the difference to the last value"},
+    {CONFIG_MODEL, "train", CONFIG_BOOLEAN, "true", AT(config_model, train),
+     .help = "false: the initial, random weights serve as they are"},
+    {CONFIG_MODEL, "seed", CONFIG_INTEGER, "1", 0, 9007199254740991, AT(config_model, seed),
+     .help = "Of the initial weights and the choice of windows; the bound is what JSON can carry"},
+    {CONFIG_MODEL, "retrain_every", CONFIG_DURATION, "1h", 0, 365 * DAY, AT(config_model, retrain_every),
+     .help = "Time between trainings, of the data's own time; 0: only on command"},
+    {CONFIG_MODEL, "training", CONFIG_MAPPING, .holds = CONFIG_TRAINING, AT(config_model, training),
+     .help = "How it learns from the recent windows of its streams"},
 
-	{ CONFIG_LAYER, "lstm", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units", .example = "32",
-	  .help = "A layer is one LSTM" },
-	{ CONFIG_LAYER, "dense", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units",
-	  .example = "#-16", .help = "or one dense layer, as an entry of its own" },
-	{ CONFIG_LAYER, "activation", CONFIG_CHOICE, NULL, .choices = activations, AT(layer_spec, activation),
-	  .example = "#relu", .help = "Of a dense layer only; left out: linear" },
+    {CONFIG_LAYER, "lstm", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units", .example = "32",
+     .help = "A layer is one LSTM"},
+    {CONFIG_LAYER, "dense", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units", .example = "#-16",
+     .help = "or one dense layer, as an entry of its own"},
+    {CONFIG_LAYER, "activation", CONFIG_CHOICE, NULL, .choices = activations, AT(layer_spec, activation),
+     .example = "#relu", .help = "Of a dense layer only; left out: linear"},
 
-	{ CONFIG_TRAINING, "window", CONFIG_INTEGER, "128", 2, 1 << 20, AT(config_training, window), .unit = "steps",
-	  .help = "The length of a window" },
-	{ CONFIG_TRAINING, "burn_in", CONFIG_INTEGER, "16", 0, 1 << 20, AT(config_training, burn_in), .unit = "steps",
-	  .help = "At the start of a window: these warm the state, their errors do not count" },
-	{ CONFIG_TRAINING, "unroll", CONFIG_INTEGER, "32", 1, 1 << 20, AT(config_training, unroll), .unit = "steps",
-	  .help = "How far back a gradient reaches" },
-	{ CONFIG_TRAINING, "batch", CONFIG_INTEGER, "32", 1, 65536, AT(config_training, batch), .unit = "windows",
-	  .help = "Windows per step of the optimizer" },
-	{ CONFIG_TRAINING, "epochs", CONFIG_INTEGER, "30", 1, 100000, AT(config_training, epochs), .unit = "epochs",
-	  .help = "Passes over the windows" },
-	{ CONFIG_TRAINING, "min_steps", CONFIG_INTEGER, "400", 0, 1 << 30, AT(config_training, min_steps),
-	  .unit = "steps of the optimizer", .help = "At least so many, by further passes where windows are few" },
-	{ CONFIG_TRAINING, "max_windows", CONFIG_INTEGER, "4096", 1, 1e7, AT(config_training, max_windows),
-	  .unit = "windows", .help = "Windows of one training, over all streams" },
-	{ CONFIG_TRAINING, "learning_rate", CONFIG_NUMBER, "0.003", 1e-9, 1, AT(config_training, learning_rate),
-	  .help = "Of the optimizer, Adam" },
-	{ CONFIG_TRAINING, "clip_norm", CONFIG_NUMBER, "1", 0, 1e6, AT(config_training, clip_norm),
-	  .help = "The largest norm of a gradient; 0: any" },
-	{ CONFIG_TRAINING, "loss", CONFIG_CHOICE, "mse", .choices = losses, AT(config_training, loss),
-	  .help = "What training makes small: squares, absolute values, or Huber's between the two" },
-	{ CONFIG_TRAINING, "validation", CONFIG_SHARE, "20%", 0.01, 0.9, AT(config_training, validation),
-	  .help = "The newest share of each stream's steps, unseen by training, that judges the result" },
-	{ CONFIG_TRAINING, "margin", CONFIG_SHARE, "1%", 0, 0.9, AT(config_training, margin),
-	  .help = "By how much a new version must beat the serving one and the baseline" },
-	{ CONFIG_TRAINING, "first_after", CONFIG_INTEGER, "256", 1, 1 << 30, AT(config_training, first_after),
-	  .unit = "steps", .help = "Steps of a stream before a model without weights is first trained" },
+    {CONFIG_TRAINING, "window", CONFIG_INTEGER, "128", 2, 1 << 20, AT(config_training, window), .unit = "steps",
+     .help = "The length of a window"},
+    {CONFIG_TRAINING, "burn_in", CONFIG_INTEGER, "16", 0, 1 << 20, AT(config_training, burn_in), .unit = "steps",
+     .help = "At the start of a window: these warm the state, their errors do not count"},
+    {CONFIG_TRAINING, "unroll", CONFIG_INTEGER, "32", 1, 1 << 20, AT(config_training, unroll), .unit = "steps",
+     .help = "How far back a gradient reaches"},
+    {CONFIG_TRAINING, "batch", CONFIG_INTEGER, "32", 1, 65536, AT(config_training, batch), .unit = "windows",
+     .help = "Windows per step of the optimizer"},
+    {CONFIG_TRAINING, "epochs", CONFIG_INTEGER, "30", 1, 100000, AT(config_training, epochs), .unit = "epochs",
+     .help = "Passes over the windows"},
+    {CONFIG_TRAINING, "min_steps", CONFIG_INTEGER, "400", 0, 1 << 30, AT(config_training, min_steps),
+     .unit = "steps of the optimizer", .help = "At least so many, by further passes where windows are few"},
+    {CONFIG_TRAINING, "max_windows", CONFIG_INTEGER, "4096", 1, 1e7, AT(config_training, max_windows),
+     .unit = "windows", .help = "Windows of one training, over all streams"},
+    {CONFIG_TRAINING, "learning_rate", CONFIG_NUMBER, "0.003", 1e-9, 1, AT(config_training, learning_rate),
+     .help = "Of the optimizer, Adam"},
+    {CONFIG_TRAINING, "clip_norm", CONFIG_NUMBER, "1", 0, 1e6, AT(config_training, clip_norm),
+     .help = "The largest norm of a gradient; 0: any"},
+    {CONFIG_TRAINING, "loss", CONFIG_CHOICE, "mse", .choices = losses, AT(config_training, loss),
+     .help = "What training makes small: squares, absolute values, or Huber's between the two"},
+    {CONFIG_TRAINING, "validation", CONFIG_SHARE, "20%", 0.01, 0.9, AT(config_training, validation),
+     .help = "The newest share of each stream's steps, unseen by training, that judges the result"},
+    {CONFIG_TRAINING, "margin", CONFIG_SHARE, "1%", 0, 0.9, AT(config_training, margin),
+     .help = "By how much a new version must beat the serving one and the baseline"},
+    {CONFIG_TRAINING, "first_after", CONFIG_INTEGER, "256", 1, 1 << 30, AT(config_training, first_after),
+     .unit = "steps", .help = "Steps of a stream before a model without weights is first trained"},
 };
 
 const struct config_key *config_table_keys(enum config_section section, int *ret_n) {
-	int first = 0, end;
-	while (table[first].section != section)
-		first++;
-	for (end = first; end < LENGTH(table) && table[end].section == section; end++)
-		;
-	*ret_n = end - first;
-	return &table[first];
+    int first = 0, end;
+    while (table[first].section != section)
+        first++;
+    for (end = first; end < LENGTH(table) && table[end].section == section; end++)
+        ;
+    *ret_n = end - first;
+    return &table[first];
 }
 
 int config_table_index(enum config_section section, const char *key) {
-	int n;
-	const struct config_key *keys = config_table_keys(section, &n);
-	int i = 0;
-	while (i < n && strcmp(keys[i].key, key))
-		i++;
-	assert(i < n);
-	return i;
+    int n;
+    const struct config_key *keys = config_table_keys(section, &n);
+    int i = 0;
+    while (i < n && strcmp(keys[i].key, key))
+        i++;
+    assert(i < n);
+    return i;
 }
 
 size_t config_table_size(enum config_section section) {
-	static const size_t sizes[CONFIG_SECTIONS] = {
-		[CONFIG_TOP] = sizeof(struct config),         [CONFIG_BUS] = sizeof(struct config_bus),
-		[CONFIG_STREAM] = sizeof(struct config_class), [CONFIG_MODEL] = sizeof(struct config_model),
-		[CONFIG_LAYER] = sizeof(struct layer_spec),   [CONFIG_TRAINING] = sizeof(struct config_training),
-	};
-	return sizes[section];
+    static const size_t sizes[CONFIG_SECTIONS] = {
+        [CONFIG_TOP] = sizeof(struct config),          [CONFIG_BUS] = sizeof(struct config_bus),
+        [CONFIG_STREAM] = sizeof(struct config_class), [CONFIG_MODEL] = sizeof(struct config_model),
+        [CONFIG_LAYER] = sizeof(struct layer_spec),    [CONFIG_TRAINING] = sizeof(struct config_training),
+    };
+    return sizes[section];
 }
 
 const char *config_table_print(char out[CONFIG_PRINTED], const struct config_key *key, double value) {
-	if (key->type == CONFIG_DURATION)
-		units_print_duration(out, CONFIG_PRINTED, (int64_t)value);
-	else if (key->type == CONFIG_BYTES)
-		units_print_bytes(out, CONFIG_PRINTED, (int64_t)value);
-	else if (key->type == CONFIG_SHARE)
-		snprintf(out, CONFIG_PRINTED, "%g%%", value * 100);
-	else if (key->type == CONFIG_NUMBER)
-		snprintf(out, CONFIG_PRINTED, "%.10g", value);
-	else
-		snprintf(out, CONFIG_PRINTED, "%.0f", value);
-	return out;
+    if (key->type == CONFIG_DURATION)
+        units_print_duration(out, CONFIG_PRINTED, (int64_t)value);
+    else if (key->type == CONFIG_BYTES)
+        units_print_bytes(out, CONFIG_PRINTED, (int64_t)value);
+    else if (key->type == CONFIG_SHARE)
+        snprintf(out, CONFIG_PRINTED, "%g%%", value * 100);
+    else if (key->type == CONFIG_NUMBER)
+        snprintf(out, CONFIG_PRINTED, "%.10g", value);
+    else
+        snprintf(out, CONFIG_PRINTED, "%.0f", value);
+    return out;
 }

@@ -10,45 +10,45 @@
 #include <stdint.h>
 
 enum config_section {
-	CONFIG_TOP,      /* struct config */
-	CONFIG_BUS,      /* struct config_bus */
-	CONFIG_STREAM,   /* struct config_class */
-	CONFIG_MODEL,    /* struct config_model */
-	CONFIG_LAYER,    /* struct layer_spec */
-	CONFIG_TRAINING, /* struct config_training */
-	CONFIG_SECTIONS,
+    CONFIG_TOP,      /* struct config */
+    CONFIG_BUS,      /* struct config_bus */
+    CONFIG_STREAM,   /* struct config_class */
+    CONFIG_MODEL,    /* struct config_model */
+    CONFIG_LAYER,    /* struct layer_spec */
+    CONFIG_TRAINING, /* struct config_training */
+    CONFIG_SECTIONS,
 };
 
 enum config_type {
-	CONFIG_TEXT,     /* char *, allocated */
-	CONFIG_TEXTS,    /* char **, allocated, and int at count_offset */
-	CONFIG_INTEGER,  /* int, int64_t or uint64_t, by size */
-	CONFIG_NUMBER,   /* double */
-	CONFIG_SHARE,    /* double */
-	CONFIG_DURATION, /* int64_t, ns */
-	CONFIG_BYTES,    /* int64_t */
-	CONFIG_BOOLEAN,  /* bool */
-	CONFIG_CHOICE,   /* an enum: the index into choices */
-	CONFIG_MAPPING,  /* the struct of the section `holds`, in place */
-	CONFIG_LIST,     /* an allocated array of the structs of `holds`, and int at count_offset */
+    CONFIG_TEXT,     /* char *, allocated */
+    CONFIG_TEXTS,    /* char **, allocated, and int at count_offset */
+    CONFIG_INTEGER,  /* int, int64_t or uint64_t, by size */
+    CONFIG_NUMBER,   /* double */
+    CONFIG_SHARE,    /* double */
+    CONFIG_DURATION, /* int64_t, ns */
+    CONFIG_BYTES,    /* int64_t */
+    CONFIG_BOOLEAN,  /* bool */
+    CONFIG_CHOICE,   /* an enum: the index into choices */
+    CONFIG_MAPPING,  /* the struct of the section `holds`, in place */
+    CONFIG_LIST,     /* an allocated array of the structs of `holds`, and int at count_offset */
 };
 
 struct config_key {
-	enum config_section section;
-	const char *key;
-	enum config_type type;
-	const char *value;    /* the default, as a file would say it; NULL for none: the struct's field stays zero.
+    enum config_section section;
+    const char *key;
+    enum config_type type;
+    const char *value;          /* the default, as a file would say it; NULL for none: the struct's field stays zero.
 	                       * Of a LIST, "KEY: VALUE" of its one entry; of TEXTS, only [] */
-	double min, max;      /* both allowed; of a text its bytes, of a list its entries */
-	size_t offset, size;  /* of the field in the section's struct; size 0: the key is not stored by itself */
-	size_t count_offset;  /* of the int that counts a list's entries */
-	const char *const *choices; /* ended by NULL */
-	enum config_section holds;
-	const char *unit;     /* what an integer or a number counts, for people; NULL for nothing */
-	const char *example;  /* what the example says, NULL for the default; with a '#' first it is commented out, with
+    double min, max;            /* both allowed; of a text its bytes, of a list its entries */
+    size_t offset, size;        /* of the field in the section's struct; size 0: the key is not stored by itself */
+    size_t count_offset;        /* of the int that counts a list's entries */
+    const char *const *choices; /* ended by NULL */
+    enum config_section holds;
+    const char *unit;    /* what an integer or a number counts, for people; NULL for nothing */
+    const char *example; /* what the example says, NULL for the default; with a '#' first it is commented out, with
 	                       * "#-" as an entry of its own */
-	const char *help;     /* for the example, without a full stop */
-	int required;
+    const char *help;    /* for the example, without a full stop */
+    int required;
 };
 
 /* The keys of a section, in the order of the example. */

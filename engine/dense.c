@@ -7,93 +7,91 @@
 #include "engine/product.h"
 
 static int dense_build(struct layer *layer, const struct tensor *in, struct tensor *out, struct error *err) {
-	if (layer->n_in != 1)
-		return error_set(err, "takes one input, and got %d", layer->n_in);
-	enum activation activation = layer->spec.activation;
-	if (activation != ACTIVATION_LINEAR && activation != ACTIVATION_TANH && activation != ACTIVATION_SIGMOID &&
-	    activation != ACTIVATION_RELU)
-		return error_set(err, "activation %d is unknown", (int)activation);
+    if (layer->n_in != 1)
+        return error_set(err, "takes one input, and got %d", layer->n_in);
+    enum activation activation = layer->spec.activation;
+    if (activation != ACTIVATION_LINEAR && activation != ACTIVATION_TANH && activation != ACTIVATION_SIGMOID &&
+        activation != ACTIVATION_RELU)
+        return error_set(err, "activation %d is unknown", (int)activation);
 
-	layer->n_out = 1;
-	layer->n_params = ((size_t)in[0].width + 1) * (size_t)layer->spec.units;
-	layer->n_state = 0;
-	out[0].width = layer->spec.units;
-	out[0].steps = in[0].steps;
-	out[0].masked_by = in[0].masked_by;
-	return 0;
+    layer->n_out = 1;
+    layer->n_params = ((size_t)in[0].width + 1) * (size_t)layer->spec.units;
+    layer->n_state = 0;
+    out[0].width = layer->spec.units;
+    out[0].steps = in[0].steps;
+    out[0].masked_by = in[0].masked_by;
+    return 0;
 }
 
 static const float *bias_of(const struct layer *layer, const struct port *x, const float *params) {
-	return params + (size_t)x->width * (size_t)layer->spec.units;
+    return params + (size_t)x->width * (size_t)layer->spec.units;
 }
 
 static void dense_init_weights(const struct layer *layer, struct rng *rng, float *params) {
-	int units = layer->spec.units, n_in = (int)(layer->n_params / (size_t)units) - 1;
-	init_glorot_uniform(rng, n_in, units, params);
-	memset(params + (size_t)n_in * (size_t)units, 0, (size_t)units * sizeof *params);
+    int units = layer->spec.units, n_in = (int)(layer->n_params / (size_t)units) - 1;
+    init_glorot_uniform(rng, n_in, units, params);
+    memset(params + (size_t)n_in * (size_t)units, 0, (size_t)units * sizeof *params);
 }
 
 static void dense_forward(const struct layer *layer, const struct layer_run *run) {
-	const struct port *x = &run->in[0], *y = &run->out[0];
-	int n = x->steps * run->rows, units = layer->spec.units;
+    const struct port *x = &run->in[0], *y = &run->out[0];
+    int n = x->steps * run->rows, units = layer->spec.units;
 
-	run->kernels->dense(n, x->width, units, run->params, bias_of(layer, x, run->params), x->data, y->data);
-	run->kernels->activate(layer->spec.activation, (size_t)n * (size_t)units, y->data);
+    run->kernels->dense(n, x->width, units, run->params, bias_of(layer, x, run->params), x->data, y->data);
+    run->kernels->activate(layer->spec.activation, (size_t)n * (size_t)units, y->data);
 }
 
 static void dense_tape_forward(const struct layer *layer, const struct layer_run *run) {
-	const struct port *x = &run->in[0], *y = &run->out[0];
-	int n = x->steps * run->rows, units = layer->spec.units;
+    const struct port *x = &run->in[0], *y = &run->out[0];
+    int n = x->steps * run->rows, units = layer->spec.units;
 
-	rows_fill(n, units, bias_of(layer, x, run->params), y->data);
-	product(n, units, x->width, x->data, run->params, 1, y->data);
-	run->kernels->activate(layer->spec.activation, (size_t)n * (size_t)units, y->data);
+    rows_fill(n, units, bias_of(layer, x, run->params), y->data);
+    product(n, units, x->width, x->data, run->params, 1, y->data);
+    run->kernels->activate(layer->spec.activation, (size_t)n * (size_t)units, y->data);
 }
 
 /* The gradient before activation. */
 static size_t dense_tape_size(const struct layer *layer, int rows, int steps) {
-	return (size_t)rows * (size_t)steps * (size_t)layer->spec.units;
+    return (size_t)rows * (size_t)steps * (size_t)layer->spec.units;
 }
 
 /* dz[i] = dy[i] times the activation's slope, by what came out of it. */
 static void activation_backward(enum activation activation, size_t n, const float *y, const float *dy, float *dz) {
-	switch (activation) {
-	case ACTIVATION_LINEAR:
-		memcpy(dz, dy, n * sizeof *dz);
-		break;
-	case ACTIVATION_TANH:
-		for (size_t i = 0; i < n; i++)
-			dz[i] = dy[i] * (1 - y[i] * y[i]);
-		break;
-	case ACTIVATION_SIGMOID:
-		for (size_t i = 0; i < n; i++)
-			dz[i] = dy[i] * y[i] * (1 - y[i]);
-		break;
-	case ACTIVATION_RELU:
-		for (size_t i = 0; i < n; i++)
-			dz[i] = y[i] > 0 ? dy[i] : 0;
-		break;
-	}
+    switch (activation) {
+    case ACTIVATION_LINEAR: memcpy(dz, dy, n * sizeof *dz); break;
+    case ACTIVATION_TANH:
+        for (size_t i = 0; i < n; i++)
+            dz[i] = dy[i] * (1 - y[i] * y[i]);
+        break;
+    case ACTIVATION_SIGMOID:
+        for (size_t i = 0; i < n; i++)
+            dz[i] = dy[i] * y[i] * (1 - y[i]);
+        break;
+    case ACTIVATION_RELU:
+        for (size_t i = 0; i < n; i++)
+            dz[i] = y[i] > 0 ? dy[i] : 0;
+        break;
+    }
 }
 
 static void dense_backward(const struct layer *layer, const struct layer_run *run) {
-	const struct port *x = &run->in[0], *y = &run->out[0];
-	int n = x->steps * run->rows, units = layer->spec.units;
-	float *dz = run->work;
+    const struct port *x = &run->in[0], *y = &run->out[0];
+    int n = x->steps * run->rows, units = layer->spec.units;
+    float *dz = run->work;
 
-	activation_backward(layer->spec.activation, (size_t)n * (size_t)units, y->data, y->grad, dz);
-	product_of_transposed(x->width, units, n, x->data, dz, run->grads);
-	rows_add(n, units, dz, run->grads + (size_t)x->width * (size_t)units);
-	if (x->grad)
-		product_with_transposed(n, x->width, units, dz, run->params, 1, x->grad);
+    activation_backward(layer->spec.activation, (size_t)n * (size_t)units, y->data, y->grad, dz);
+    product_of_transposed(x->width, units, n, x->data, dz, run->grads);
+    rows_add(n, units, dz, run->grads + (size_t)x->width * (size_t)units);
+    if (x->grad)
+        product_with_transposed(n, x->width, units, dz, run->params, 1, x->grad);
 }
 
 const struct layer_ops layer_dense = {
-	.name = "dense",
-	.build = dense_build,
-	.init_weights = dense_init_weights,
-	.tape_size = dense_tape_size,
-	.forward = dense_forward,
-	.tape_forward = dense_tape_forward,
-	.backward = dense_backward,
+    .name = "dense",
+    .build = dense_build,
+    .init_weights = dense_init_weights,
+    .tape_size = dense_tape_size,
+    .forward = dense_forward,
+    .tape_forward = dense_tape_forward,
+    .backward = dense_backward,
 };

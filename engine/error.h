@@ -9,7 +9,7 @@
 #define ENGINE_ERROR_H
 
 struct error {
-	char text[512]; /* NUL-terminated, cut where too long; no closing full stop or newline */
+    char text[512]; /* NUL-terminated, cut where too long; no closing full stop or newline */
 };
 
 /* Formats err->text as printf does. Returns -1, so that it can close a function: return error_set(...). */

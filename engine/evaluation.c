@@ -5,131 +5,131 @@
 #include <string.h>
 
 int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, int steps) {
-	size_t places = (size_t)rows * (size_t)steps;
-	size_t outputs = places * (size_t)model->horizon * (size_t)model->n_targets;
-	*chunk = (struct chunk){.rows = rows, .steps = steps};
-	chunk->x = malloc(places * (size_t)model->n_inputs * sizeof *chunk->x);
-	chunk->answer = malloc(outputs * sizeof *chunk->answer);
-	chunk->weight = malloc(outputs * sizeof *chunk->weight);
-	chunk->gradient = malloc(outputs * sizeof *chunk->gradient);
-	if (chunk->x != NULL && chunk->answer != NULL && chunk->weight != NULL && chunk->gradient != NULL)
-		return 0;
-	chunk_fini(chunk);
-	return -1;
+    size_t places = (size_t)rows * (size_t)steps;
+    size_t outputs = places * (size_t)model->horizon * (size_t)model->n_targets;
+    *chunk = (struct chunk){.rows = rows, .steps = steps};
+    chunk->x = malloc(places * (size_t)model->n_inputs * sizeof *chunk->x);
+    chunk->answer = malloc(outputs * sizeof *chunk->answer);
+    chunk->weight = malloc(outputs * sizeof *chunk->weight);
+    chunk->gradient = malloc(outputs * sizeof *chunk->gradient);
+    if (chunk->x != NULL && chunk->answer != NULL && chunk->weight != NULL && chunk->gradient != NULL)
+        return 0;
+    chunk_fini(chunk);
+    return -1;
 }
 
 void chunk_fini(struct chunk *chunk) {
-	free(chunk->x);
-	free(chunk->answer);
-	free(chunk->weight);
-	free(chunk->gradient);
-	*chunk = (struct chunk){0};
+    free(chunk->x);
+    free(chunk->answer);
+    free(chunk->weight);
+    free(chunk->gradient);
+    *chunk = (struct chunk){0};
 }
 
 /* The answers at one origin: for a residual network the differences to the last value. Those before the first value
  * weigh nothing, as the baselines have no forecast there. Returns the weights' sum. */
 static double fill_origin(const struct config_model *model, const struct window *window, int origin, float *answer,
                           float *weight) {
-	size_t n_targets = (size_t)model->n_targets;
-	const float *base = window->base + (size_t)origin * n_targets;
-	double sum = 0;
-	for (int h = 1; h <= model->horizon; h++) {
-		const float *z = window->z + (size_t)(origin + h) * n_targets;
-		for (size_t j = 0; j < n_targets; j++) {
-			*answer = model->residual ? z[j] - base[j] : z[j];
-			*weight = isnan(*answer) || isnan(base[j]) ? 0.0f : 1.0f;
-			sum += (double)*weight;
-			answer++;
-			weight++;
-		}
-	}
-	return sum;
+    size_t n_targets = (size_t)model->n_targets;
+    const float *base = window->base + (size_t)origin * n_targets;
+    double sum = 0;
+    for (int h = 1; h <= model->horizon; h++) {
+        const float *z = window->z + (size_t)(origin + h) * n_targets;
+        for (size_t j = 0; j < n_targets; j++) {
+            *answer = model->residual ? z[j] - base[j] : z[j];
+            *weight = isnan(*answer) || isnan(base[j]) ? 0.0f : 1.0f;
+            sum += (double)*weight;
+            answer++;
+            weight++;
+        }
+    }
+    return sum;
 }
 
 static bool is_origin(const struct config_model *model, const struct window *window, int at) {
-	return at >= window->score_from && at + model->horizon < window->n;
+    return at >= window->score_from && at + model->horizon < window->n;
 }
 
-double chunk_fill(struct chunk *chunk, const struct config_model *model, const struct window *const *windows, int rows,
-                  int from, int steps) {
-	size_t n_inputs = (size_t)model->n_inputs, n_outputs = (size_t)(model->horizon * model->n_targets);
-	double sum = 0;
-	for (int s = 0; s < steps; s++)
-		for (int r = 0; r < rows; r++) {
-			const struct window *window = windows[r];
-			size_t place = (size_t)s * (size_t)rows + (size_t)r;
-			int at = from + s;
-			if (at < window->n)
-				memcpy(chunk->x + place * n_inputs, window->x + (size_t)at * n_inputs, n_inputs * sizeof *chunk->x);
-			else
-				memset(chunk->x + place * n_inputs, 0, n_inputs * sizeof *chunk->x);
-			float *answer = chunk->answer + place * n_outputs, *weight = chunk->weight + place * n_outputs;
-			if (is_origin(model, window, at)) {
-				sum += fill_origin(model, window, at, answer, weight);
-			} else {
-				memset(answer, 0, n_outputs * sizeof *answer);
-				memset(weight, 0, n_outputs * sizeof *weight);
-			}
-		}
-	return sum;
+double chunk_fill(struct chunk *chunk, const struct config_model *model, const struct window *const *windows,
+                  int rows, int from, int steps) {
+    size_t n_inputs = (size_t)model->n_inputs, n_outputs = (size_t)(model->horizon * model->n_targets);
+    double sum = 0;
+    for (int s = 0; s < steps; s++)
+        for (int r = 0; r < rows; r++) {
+            const struct window *window = windows[r];
+            size_t place = (size_t)s * (size_t)rows + (size_t)r;
+            int at = from + s;
+            if (at < window->n)
+                memcpy(chunk->x + place * n_inputs, window->x + (size_t)at * n_inputs, n_inputs * sizeof *chunk->x);
+            else
+                memset(chunk->x + place * n_inputs, 0, n_inputs * sizeof *chunk->x);
+            float *answer = chunk->answer + place * n_outputs, *weight = chunk->weight + place * n_outputs;
+            if (is_origin(model, window, at)) {
+                sum += fill_origin(model, window, at, answer, weight);
+            } else {
+                memset(answer, 0, n_outputs * sizeof *answer);
+                memset(weight, 0, n_outputs * sizeof *weight);
+            }
+        }
+    return sum;
 }
 
 static int longest(const struct window *const *windows, int n) {
-	int most = 0;
-	for (int i = 0; i < n; i++)
-		most = windows[i]->n > most ? windows[i]->n : most;
-	return most;
+    int most = 0;
+    for (int i = 0; i < n; i++)
+        most = windows[i]->n > most ? windows[i]->n : most;
+    return most;
 }
 
 double evaluation_network(const struct config_model *model, const struct kernels *kernels, struct chunk *chunk,
                           struct tape *tape, float *state, const struct network *network,
                           const struct window *const *windows, int n) {
-	if (network == NULL)
-		return NAN;
-	size_t n_outputs = (size_t)(model->horizon * model->n_targets);
-	double loss = 0, weight = 0;
-	for (int first = 0; first < n; first += chunk->rows) {
-		int rows = n - first < chunk->rows ? n - first : chunk->rows;
-		int steps = longest(windows + first, rows);
-		memset(state, 0, (size_t)rows * network_state_size(network) * sizeof *state);
-		for (int from = 0; from < steps; from += chunk->steps) {
-			int some = steps - from < chunk->steps ? steps - from : chunk->steps;
-			weight += chunk_fill(chunk, model, windows + first, rows, from, some);
-			const float *x = chunk->x, *y;
-			tape_forward(tape, network, kernels, rows, some, &x, NULL, state, &y);
-			size_t places = (size_t)rows * (size_t)some;
-			loss += loss_sum(model->training.loss, places * n_outputs, y, chunk->answer, chunk->weight, 1, NULL);
-		}
-	}
-	return weight > 0 ? loss / weight : NAN;
+    if (network == NULL)
+        return NAN;
+    size_t n_outputs = (size_t)(model->horizon * model->n_targets);
+    double loss = 0, weight = 0;
+    for (int first = 0; first < n; first += chunk->rows) {
+        int rows = n - first < chunk->rows ? n - first : chunk->rows;
+        int steps = longest(windows + first, rows);
+        memset(state, 0, (size_t)rows * network_state_size(network) * sizeof *state);
+        for (int from = 0; from < steps; from += chunk->steps) {
+            int some = steps - from < chunk->steps ? steps - from : chunk->steps;
+            weight += chunk_fill(chunk, model, windows + first, rows, from, some);
+            const float *x = chunk->x, *y;
+            tape_forward(tape, network, kernels, rows, some, &x, NULL, state, &y);
+            size_t places = (size_t)rows * (size_t)some;
+            loss += loss_sum(model->training.loss, places * n_outputs, y, chunk->answer, chunk->weight, 1, NULL);
+        }
+    }
+    return weight > 0 ? loss / weight : NAN;
 }
 
 /* What the seasonal baseline says at an origin; the last value where no season is known, as when it serves. */
 static float seasonal(const struct config_model *model, const struct window *window, int origin, int h, int j) {
-	int seasons = (h + model->period - 1) / model->period;
-	int at = origin + h - seasons * model->period;
-	float z = at >= 0 ? window->z[(size_t)at * (size_t)model->n_targets + (size_t)j] : NAN;
-	return isnan(z) ? window->base[(size_t)origin * (size_t)model->n_targets + (size_t)j] : z;
+    int seasons = (h + model->period - 1) / model->period;
+    int at = origin + h - seasons * model->period;
+    float z = at >= 0 ? window->z[(size_t)at * (size_t)model->n_targets + (size_t)j] : NAN;
+    return isnan(z) ? window->base[(size_t)origin * (size_t)model->n_targets + (size_t)j] : z;
 }
 
 void evaluation_baselines(const struct config_model *model, const struct window *const *windows, int n,
                           struct promotion_losses *losses) {
-	size_t n_targets = (size_t)model->n_targets;
-	double last = 0, season = 0, weight = 0;
-	for (int i = 0; i < n; i++)
-		for (int origin = windows[i]->score_from; is_origin(model, windows[i], origin); origin++)
-			for (int h = 1; h <= model->horizon; h++)
-				for (size_t j = 0; j < n_targets; j++) {
-					float answer = windows[i]->z[(size_t)(origin + h) * n_targets + j];
-					float base = windows[i]->base[(size_t)origin * n_targets + j];
-					float one = isnan(answer) || isnan(base) ? 0.0f : 1.0f;
-					weight += (double)one;
-					last += loss_sum(model->training.loss, 1, &base, &answer, &one, 1, NULL);
-					if (model->period == 0)
-						continue;
-					float said = seasonal(model, windows[i], origin, h, (int)j);
-					season += loss_sum(model->training.loss, 1, &said, &answer, &one, 1, NULL);
-				}
-	losses->last_value = weight > 0 ? last / weight : NAN;
-	losses->seasonal = weight > 0 && model->period > 0 ? season / weight : NAN;
+    size_t n_targets = (size_t)model->n_targets;
+    double last = 0, season = 0, weight = 0;
+    for (int i = 0; i < n; i++)
+        for (int origin = windows[i]->score_from; is_origin(model, windows[i], origin); origin++)
+            for (int h = 1; h <= model->horizon; h++)
+                for (size_t j = 0; j < n_targets; j++) {
+                    float answer = windows[i]->z[(size_t)(origin + h) * n_targets + j];
+                    float base = windows[i]->base[(size_t)origin * n_targets + j];
+                    float one = isnan(answer) || isnan(base) ? 0.0f : 1.0f;
+                    weight += (double)one;
+                    last += loss_sum(model->training.loss, 1, &base, &answer, &one, 1, NULL);
+                    if (model->period == 0)
+                        continue;
+                    float said = seasonal(model, windows[i], origin, h, (int)j);
+                    season += loss_sum(model->training.loss, 1, &said, &answer, &one, 1, NULL);
+                }
+    losses->last_value = weight > 0 ? last / weight : NAN;
+    losses->seasonal = weight > 0 && model->period > 0 ? season / weight : NAN;
 }

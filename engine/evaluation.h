@@ -8,11 +8,11 @@
 
 /* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. Workspace. */
 struct chunk {
-	int rows, steps;  /* that fit */
-	float *x;         /* [steps x rows x n_inputs] */
-	float *answer;    /* [steps x rows x horizon x n_targets]: what the network should put out */
-	float *weight;    /* the same shape; 0 where there is no origin or no answer */
-	float *gradient;  /* the same shape */
+    int rows, steps; /* that fit */
+    float *x;        /* [steps x rows x n_inputs] */
+    float *answer;   /* [steps x rows x horizon x n_targets]: what the network should put out */
+    float *weight;   /* the same shape; 0 where there is no origin or no answer */
+    float *gradient; /* the same shape */
 };
 
 int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, int steps);
@@ -20,8 +20,8 @@ void chunk_fini(struct chunk *chunk);
 
 /* Fills the chunk with steps from..from + steps - 1 of the windows; rows whose window has ended are zero and weigh
  * nothing. Returns the sum of the weights. */
-double chunk_fill(struct chunk *chunk, const struct config_model *model, const struct window *const *windows, int rows,
-                  int from, int steps);
+double chunk_fill(struct chunk *chunk, const struct config_model *model, const struct window *const *windows,
+                  int rows, int from, int steps);
 
 /* Mean losses of a network (NULL: NaN) over all origins of the windows; state and tape are scratch for `rows` rows. */
 double evaluation_network(const struct config_model *model, const struct kernels *kernels, struct chunk *chunk,

@@ -33,20 +33,20 @@ struct forecaster;
 
 /* A slot's latest forecast; it and its arrays are the forecaster's and live until the slot's next step. */
 struct forecast {
-	int slot;
-	uint64_t step;
-	int64_t t;               /* ns; of the step */
-	uint64_t version;        /* that served; 0: none */
-	uint64_t primed;         /* steps in the state behind it, since zero */
-	bool from_network;       /* else from the baseline */
-	bool warming;            /* the state has seen fewer steps than burn_in */
-	enum baseline baseline;  /* the model's */
-	uint8_t step_flags;      /* STEP_* of the step */
-	const int64_t *times;    /* [horizon] target times, or NULL while the interval is not known */
-	const double *values;    /* [n_targets] observed at the step; NaN: missing */
-	const double *mean;      /* [horizon x n_targets]; NaN where nothing is known */
-	const struct score *scores; /* [n_scores] */
-	int n_scores;
+    int slot;
+    uint64_t step;
+    int64_t t;                  /* ns; of the step */
+    uint64_t version;           /* that served; 0: none */
+    uint64_t primed;            /* steps in the state behind it, since zero */
+    bool from_network;          /* else from the baseline */
+    bool warming;               /* the state has seen fewer steps than burn_in */
+    enum baseline baseline;     /* the model's */
+    uint8_t step_flags;         /* STEP_* of the step */
+    const int64_t *times;       /* [horizon] target times, or NULL while the interval is not known */
+    const double *values;       /* [n_targets] observed at the step; NaN: missing */
+    const double *mean;         /* [horizon x n_targets]; NaN where nothing is known */
+    const struct score *scores; /* [n_scores] */
+    int n_scores;
 };
 
 /* A batch of model->batch_size slots, all free, without a version: it forecasts by the baseline until one

@@ -8,97 +8,97 @@
 enum { WORD_BITS = 64 };
 
 static size_t mask_words(int n_features) {
-	return ((size_t)n_features + WORD_BITS - 1) / WORD_BITS;
+    return ((size_t)n_features + WORD_BITS - 1) / WORD_BITS;
 }
 
 struct history *history_new(int n_features, int kept, int pending) {
-	assert(n_features > 0 && kept > 0 && pending > 0);
-	struct history *history = calloc(1, sizeof *history);
-	if (history == NULL)
-		return NULL;
-	size_t capacity = (size_t)kept + (size_t)pending;
-	history->n_features = n_features;
-	history->kept = kept;
-	history->pending = pending;
-	history->capacity = (int)capacity;
-	history->t = calloc(capacity, sizeof *history->t);
-	history->values = calloc(capacity * (size_t)n_features, sizeof *history->values);
-	history->missing = calloc(capacity * mask_words(n_features), sizeof *history->missing);
-	history->flags = calloc(capacity, sizeof *history->flags);
-	if (history->t == NULL || history->values == NULL || history->missing == NULL || history->flags == NULL) {
-		history_free(history);
-		return NULL;
-	}
-	return history;
+    assert(n_features > 0 && kept > 0 && pending > 0);
+    struct history *history = calloc(1, sizeof *history);
+    if (history == NULL)
+        return NULL;
+    size_t capacity = (size_t)kept + (size_t)pending;
+    history->n_features = n_features;
+    history->kept = kept;
+    history->pending = pending;
+    history->capacity = (int)capacity;
+    history->t = calloc(capacity, sizeof *history->t);
+    history->values = calloc(capacity * (size_t)n_features, sizeof *history->values);
+    history->missing = calloc(capacity * mask_words(n_features), sizeof *history->missing);
+    history->flags = calloc(capacity, sizeof *history->flags);
+    if (history->t == NULL || history->values == NULL || history->missing == NULL || history->flags == NULL) {
+        history_free(history);
+        return NULL;
+    }
+    return history;
 }
 
 void history_free(struct history *history) {
-	if (history == NULL)
-		return;
-	free(history->t);
-	free(history->values);
-	free(history->missing);
-	free(history->flags);
-	free(history);
+    if (history == NULL)
+        return;
+    free(history->t);
+    free(history->values);
+    free(history->missing);
+    free(history->flags);
+    free(history);
 }
 
 static size_t place(const struct history *history, uint64_t step) {
-	assert(step >= history_oldest(history) && step <= history->n);
-	return (size_t)(step % (uint64_t)history->capacity);
+    assert(step >= history_oldest(history) && step <= history->n);
+    return (size_t)(step % (uint64_t)history->capacity);
 }
 
 void history_append(struct history *history, int64_t t, const double *values, bool gap) {
-	const double *before = history->n > 0 ? history_values(history, history->n) : NULL;
-	history->n++;
-	size_t at = (size_t)(history->n % (uint64_t)history->capacity);
-	size_t words = mask_words(history->n_features);
-	double *row = history->values + at * (size_t)history->n_features;
-	uint64_t *mask = history->missing + at * words;
-	uint8_t flags = gap ? STEP_GAP : 0;
+    const double *before = history->n > 0 ? history_values(history, history->n) : NULL;
+    history->n++;
+    size_t at = (size_t)(history->n % (uint64_t)history->capacity);
+    size_t words = mask_words(history->n_features);
+    double *row = history->values + at * (size_t)history->n_features;
+    uint64_t *mask = history->missing + at * words;
+    uint8_t flags = gap ? STEP_GAP : 0;
 
-	memset(mask, 0, words * sizeof *mask);
-	for (int f = 0; f < history->n_features; f++) {
-		row[f] = values[f];
-		if (!isnan(values[f]))
-			continue;
-		row[f] = before != NULL ? before[f] : NAN;
-		mask[f / WORD_BITS] |= UINT64_C(1) << (f % WORD_BITS);
-		flags |= STEP_IMPUTED;
-	}
-	if (history->reset > 0 && history->n == history->reset + 1)
-		flags |= STEP_RESET;
-	history->t[at] = t;
-	history->flags[at] = flags;
+    memset(mask, 0, words * sizeof *mask);
+    for (int f = 0; f < history->n_features; f++) {
+        row[f] = values[f];
+        if (!isnan(values[f]))
+            continue;
+        row[f] = before != NULL ? before[f] : NAN;
+        mask[f / WORD_BITS] |= UINT64_C(1) << (f % WORD_BITS);
+        flags |= STEP_IMPUTED;
+    }
+    if (history->reset > 0 && history->n == history->reset + 1)
+        flags |= STEP_RESET;
+    history->t[at] = t;
+    history->flags[at] = flags;
 }
 
 void history_reset(struct history *history) {
-	history->reset = history->n;
+    history->reset = history->n;
 }
 
 uint64_t history_oldest(const struct history *history) {
-	uint64_t capacity = (uint64_t)history->capacity;
-	return history->n > capacity ? history->n - capacity + 1 : 1;
+    uint64_t capacity = (uint64_t)history->capacity;
+    return history->n > capacity ? history->n - capacity + 1 : 1;
 }
 
 int64_t history_time(const struct history *history, uint64_t step) {
-	return history->t[place(history, step)];
+    return history->t[place(history, step)];
 }
 
 const double *history_values(const struct history *history, uint64_t step) {
-	return history->values + place(history, step) * (size_t)history->n_features;
+    return history->values + place(history, step) * (size_t)history->n_features;
 }
 
 uint8_t history_flags(const struct history *history, uint64_t step) {
-	return history->flags[place(history, step)];
+    return history->flags[place(history, step)];
 }
 
 bool history_missing(const struct history *history, uint64_t step, int feature) {
-	const uint64_t *mask = history->missing + place(history, step) * mask_words(history->n_features);
-	return (mask[feature / WORD_BITS] >> (feature % WORD_BITS) & 1) != 0;
+    const uint64_t *mask = history->missing + place(history, step) * mask_words(history->n_features);
+    return (mask[feature / WORD_BITS] >> (feature % WORD_BITS) & 1) != 0;
 }
 
 double history_observed(const struct history *history, uint64_t step, int feature) {
-	if (step < history_oldest(history) || step > history->n || history_missing(history, step, feature))
-		return NAN;
-	return history_values(history, step)[feature];
+    if (step < history_oldest(history) || step > history->n || history_missing(history, step, feature))
+        return NAN;
+    return history_values(history, step)[feature];
 }

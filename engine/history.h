@@ -14,22 +14,22 @@
 
 /* Flags of a step. */
 enum {
-	STEP_GAP = 1,     /* empty intervals or lost ticks lie before it */
-	STEP_IMPUTED = 2, /* at least one value was missing and is the one before */
-	STEP_RESET = 4,   /* the first step after a reset */
+    STEP_GAP = 1,     /* empty intervals or lost ticks lie before it */
+    STEP_IMPUTED = 2, /* at least one value was missing and is the one before */
+    STEP_RESET = 4,   /* the first step after a reset */
 };
 
 struct history {
-	int n_features;
-	int kept;         /* steps that are kept once seen */
-	int pending;      /* steps that may wait to be seen: the owner appends no more */
-	int capacity;     /* kept + pending */
-	uint64_t n;       /* the newest step's number; 0: none yet */
-	uint64_t reset;   /* the latest step before the last reset; 0: never reset */
-	int64_t *t;       /* [capacity] ns */
-	double *values;   /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
-	uint64_t *missing; /* [capacity x words]: bit f is set where feature f was missing */
-	uint8_t *flags;   /* [capacity] */
+    int n_features;
+    int kept;          /* steps that are kept once seen */
+    int pending;       /* steps that may wait to be seen: the owner appends no more */
+    int capacity;      /* kept + pending */
+    uint64_t n;        /* the newest step's number; 0: none yet */
+    uint64_t reset;    /* the latest step before the last reset; 0: never reset */
+    int64_t *t;        /* [capacity] ns */
+    double *values;    /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
+    uint64_t *missing; /* [capacity x words]: bit f is set where feature f was missing */
+    uint8_t *flags;    /* [capacity] */
 };
 
 /* NULL when memory is short. */

@@ -4,70 +4,70 @@
 #include <string.h>
 
 struct lane *lane_new(int slots, int n_features, struct version *version) {
-	struct lane *lane = calloc(1, sizeof *lane);
-	if (lane == NULL)
-		return NULL;
-	lane->n_features = n_features;
-	lane->state_size = version != NULL ? network_state_size(version_network(version)) : 0;
-	size_t n = (size_t)slots;
-	lane->state = calloc(n * lane->state_size + 1, sizeof *lane->state); /* + 1: never an empty request */
-	lane->scalers = calloc(n * (size_t)n_features, sizeof *lane->scalers);
-	lane->seen = calloc(n, sizeof *lane->seen);
-	lane->zero = calloc(n, sizeof *lane->zero);
-	if (lane->state == NULL || lane->scalers == NULL || lane->seen == NULL || lane->zero == NULL) {
-		lane_free(lane);
-		return NULL;
-	}
-	if (version != NULL)
-		lane->version = version_acquire(version);
-	return lane;
+    struct lane *lane = calloc(1, sizeof *lane);
+    if (lane == NULL)
+        return NULL;
+    lane->n_features = n_features;
+    lane->state_size = version != NULL ? network_state_size(version_network(version)) : 0;
+    size_t n = (size_t)slots;
+    lane->state = calloc(n * lane->state_size + 1, sizeof *lane->state); /* + 1: never an empty request */
+    lane->scalers = calloc(n * (size_t)n_features, sizeof *lane->scalers);
+    lane->seen = calloc(n, sizeof *lane->seen);
+    lane->zero = calloc(n, sizeof *lane->zero);
+    if (lane->state == NULL || lane->scalers == NULL || lane->seen == NULL || lane->zero == NULL) {
+        lane_free(lane);
+        return NULL;
+    }
+    if (version != NULL)
+        lane->version = version_acquire(version);
+    return lane;
 }
 
 void lane_free(struct lane *lane) {
-	if (lane == NULL)
-		return;
-	version_release(lane->version);
-	free(lane->state);
-	free(lane->scalers);
-	free(lane->seen);
-	free(lane->zero);
-	free(lane);
+    if (lane == NULL)
+        return;
+    version_release(lane->version);
+    free(lane->state);
+    free(lane->scalers);
+    free(lane->seen);
+    free(lane->zero);
+    free(lane);
 }
 
 float *lane_state(const struct lane *lane, int slot) {
-	return lane->state + (size_t)slot * lane->state_size;
+    return lane->state + (size_t)slot * lane->state_size;
 }
 
 struct scaler *lane_scalers(const struct lane *lane, int slot) {
-	return lane->scalers + (size_t)slot * (size_t)lane->n_features;
+    return lane->scalers + (size_t)slot * (size_t)lane->n_features;
 }
 
 void lane_zero(struct lane *lane, int slot, uint64_t step) {
-	memset(lane_state(lane, slot), 0, lane->state_size * sizeof *lane->state);
-	lane->seen[slot] = step;
-	lane->zero[slot] = step;
+    memset(lane_state(lane, slot), 0, lane->state_size * sizeof *lane->state);
+    lane->seen[slot] = step;
+    lane->zero[slot] = step;
 }
 
 void lane_clear(struct lane *lane, int slot) {
-	lane_zero(lane, slot, 0);
-	memset(lane_scalers(lane, slot), 0, (size_t)lane->n_features * sizeof *lane->scalers);
+    lane_zero(lane, slot, 0);
+    memset(lane_scalers(lane, slot), 0, (size_t)lane->n_features * sizeof *lane->scalers);
 }
 
 void lane_update_scalers(struct lane *lane, int slot, const struct history *history, uint64_t step) {
-	const double *values = history_values(history, step);
-	struct scaler *scalers = lane_scalers(lane, slot);
-	bool imputed = (history_flags(history, step) & STEP_IMPUTED) != 0;
-	for (int f = 0; f < lane->n_features; f++)
-		if (!imputed || !history_missing(history, step, f))
-			scaler_update(&scalers[f], values[f]);
+    const double *values = history_values(history, step);
+    struct scaler *scalers = lane_scalers(lane, slot);
+    bool imputed = (history_flags(history, step) & STEP_IMPUTED) != 0;
+    for (int f = 0; f < lane->n_features; f++)
+        if (!imputed || !history_missing(history, step, f))
+            scaler_update(&scalers[f], values[f]);
 }
 
 void lane_gather(const struct lane *lane, int slot, const struct history *history, uint64_t step,
                  const struct config_model *model, float *x) {
-	const double *values = history_values(history, step);
-	const struct scaler *scalers = lane_scalers(lane, slot);
-	for (int i = 0; i < model->n_inputs; i++) {
-		int f = model->inputs[i];
-		x[i] = scaler_scale(model->scaler, &scalers[f], values[f]);
-	}
+    const double *values = history_values(history, step);
+    const struct scaler *scalers = lane_scalers(lane, slot);
+    for (int i = 0; i < model->n_inputs; i++) {
+        int f = model->inputs[i];
+        x[i] = scaler_scale(model->scaler, &scalers[f], values[f]);
+    }
 }

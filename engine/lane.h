@@ -11,13 +11,13 @@
 #include "engine/version.h"
 
 struct lane {
-	struct version *version; /* NULL: no network yet */
-	int n_features;
-	size_t state_size;       /* floats per slot; 0 without a version */
-	float *state;            /* [slots x state_size] */
-	struct scaler *scalers;  /* [slots x n_features] */
-	uint64_t *seen;          /* [slots] the latest step that the slot has taken in */
-	uint64_t *zero;          /* [slots] the step at which its state was zero: seen - zero steps are in it */
+    struct version *version; /* NULL: no network yet */
+    int n_features;
+    size_t state_size;      /* floats per slot; 0 without a version */
+    float *state;           /* [slots x state_size] */
+    struct scaler *scalers; /* [slots x n_features] */
+    uint64_t *seen;         /* [slots] the latest step that the slot has taken in */
+    uint64_t *zero;         /* [slots] the step at which its state was zero: seen - zero steps are in it */
 };
 
 /* Acquires the version (NULL is fine). NULL when memory is short. */

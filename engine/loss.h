@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 enum loss {
-	LOSS_MSE,
-	LOSS_MAE,
-	LOSS_HUBER, /* delta 1: half the square up to 1, linear beyond; the loss of Keras' Huber */
+    LOSS_MSE,
+    LOSS_MAE,
+    LOSS_HUBER, /* delta 1: half the square up to 1, linear beyond; the loss of Keras' Huber */
 };
 
 /* Returns sum_i weight[i] loss(y[i] - answer[i]); where weight[i] is 0 the answer is not read and may be

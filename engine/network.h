@@ -20,14 +20,14 @@
 #include <stdint.h>
 
 enum layer_kind {
-	LAYER_DENSE,
-	LAYER_LSTM,
+    LAYER_DENSE,
+    LAYER_LSTM,
 };
 
 struct layer_spec {
-	enum layer_kind kind;
-	int units;
-	enum activation activation; /* of a dense layer; an LSTM has Keras' own */
+    enum layer_kind kind;
+    int units;
+    enum activation activation; /* of a dense layer; an LSTM has Keras' own */
 };
 
 struct network;
@@ -42,8 +42,8 @@ void network_free(struct network *network);
  * the forget gate's, which is one. The same seed gives the same bits. */
 void network_init_weights(struct network *network, uint64_t seed);
 
-int network_n_inputs(const struct network *network);    /* width of input 0 */
-int network_n_outputs(const struct network *network);   /* width of output 0 */
+int network_n_inputs(const struct network *network);      /* width of input 0 */
+int network_n_outputs(const struct network *network);     /* width of output 0 */
 size_t network_state_size(const struct network *network); /* floats per row */
 
 /* The parameters, layer after layer, in Keras' order (kernel, recurrent kernel, bias) and layout. */

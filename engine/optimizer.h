@@ -7,10 +7,10 @@
 #include <stddef.h>
 
 struct optimizer_spec {
-	double learning_rate; /* per step, > 0 */
-	double beta_1, beta_2;
-	double epsilon;
-	double clip_norm; /* largest global L2 norm of a gradient; 0 for none */
+    double learning_rate; /* per step, > 0 */
+    double beta_1, beta_2;
+    double epsilon;
+    double clip_norm; /* largest global L2 norm of a gradient; 0 for none */
 };
 
 struct optimizer;

@@ -3,16 +3,16 @@
 #define ENGINE_PROMOTION_H
 
 enum promotion {
-	PROMOTION_PROMOTE,
-	PROMOTION_NO_WINDOWS,   /* too few steps to train or to judge by */
-	PROMOTION_NOT_FINITE,   /* the challenger's loss is not a number */
-	PROMOTION_BASELINE,     /* not better than the best baseline */
-	PROMOTION_CHAMPION,     /* not better than the champion */
+    PROMOTION_PROMOTE,
+    PROMOTION_NO_WINDOWS, /* too few steps to train or to judge by */
+    PROMOTION_NOT_FINITE, /* the challenger's loss is not a number */
+    PROMOTION_BASELINE,   /* not better than the best baseline */
+    PROMOTION_CHAMPION,   /* not better than the champion */
 };
 
 /* Mean losses over the same forecasts; NaN: there is none. */
 struct promotion_losses {
-	double challenger, champion, last_value, seasonal;
+    double challenger, champion, last_value, seasonal;
 };
 
 /* The best of the baselines' losses. */

@@ -8,14 +8,14 @@
 #include <stdint.h>
 
 struct retraining {
-	bool busy;           /* a job of this model is under way */
-	bool asked;          /* a command waits */
-	bool serves;         /* a trained version serves */
-	bool tried;          /* there was a job before */
-	uint64_t steps;      /* the most closed steps of any stream of the class */
-	uint64_t tried_steps; /* the same when the latest job began */
-	int64_t now;         /* latest tick time of the class, ns */
-	int64_t tried_at;    /* the same when the latest job began */
+    bool busy;            /* a job of this model is under way */
+    bool asked;           /* a command waits */
+    bool serves;          /* a trained version serves */
+    bool tried;           /* there was a job before */
+    uint64_t steps;       /* the most closed steps of any stream of the class */
+    uint64_t tried_steps; /* the same when the latest job began */
+    int64_t now;          /* latest tick time of the class, ns */
+    int64_t tried_at;     /* the same when the latest job began */
 };
 
 /*

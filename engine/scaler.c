@@ -8,36 +8,36 @@
 static const double largest = 1e150;
 
 void scaler_update(struct scaler *scaler, double x) {
-	if (!(fabs(x) <= largest))
-		return;
-	uint64_t n = ++scaler->n;
-	double share = 1.0 / (double)(n < SCALER_MEMORY ? n : SCALER_MEMORY);
-	double off = x - scaler->mean;
-	scaler->mean += share * off;
-	/* Welford's update as an exponential one: the two agree while share is 1/n. */
-	scaler->variance += share * (off * (x - scaler->mean) - scaler->variance);
+    if (!(fabs(x) <= largest))
+        return;
+    uint64_t n = ++scaler->n;
+    double share = 1.0 / (double)(n < SCALER_MEMORY ? n : SCALER_MEMORY);
+    double off = x - scaler->mean;
+    scaler->mean += share * off;
+    /* Welford's update as an exponential one: the two agree while share is 1/n. */
+    scaler->variance += share * (off * (x - scaler->mean) - scaler->variance);
 }
 
 double scaler_unit(enum scaler_kind kind, const struct scaler *scaler) {
-	if (kind == SCALER_NONE)
-		return 1.0;
-	double deviation = sqrt(scaler->variance);
-	/* Rounding leaves a constant series a deviation of some ulps of its mean: that is no unit to divide by. */
-	bool constant = !(deviation > 1e-9 * fabs(scaler->mean)) || !isfinite(deviation);
-	return constant ? 1.0 : deviation;
+    if (kind == SCALER_NONE)
+        return 1.0;
+    double deviation = sqrt(scaler->variance);
+    /* Rounding leaves a constant series a deviation of some ulps of its mean: that is no unit to divide by. */
+    bool constant = !(deviation > 1e-9 * fabs(scaler->mean)) || !isfinite(deviation);
+    return constant ? 1.0 : deviation;
 }
 
 float scaler_scale(enum scaler_kind kind, const struct scaler *scaler, double x) {
-	if (isnan(x))
-		return 0.0f;
-	if (kind == SCALER_NONE)
-		return (float)x;
-	double z = (x - scaler->mean) / scaler_unit(kind, scaler);
-	return (float)fmax(-SCALER_CLIP, fmin(SCALER_CLIP, z));
+    if (isnan(x))
+        return 0.0f;
+    if (kind == SCALER_NONE)
+        return (float)x;
+    double z = (x - scaler->mean) / scaler_unit(kind, scaler);
+    return (float)fmax(-SCALER_CLIP, fmin(SCALER_CLIP, z));
 }
 
 double scaler_unscale(enum scaler_kind kind, const struct scaler *scaler, double z) {
-	if (kind == SCALER_NONE)
-		return z;
-	return scaler->mean + scaler_unit(kind, scaler) * z;
+    if (kind == SCALER_NONE)
+        return z;
+    return scaler->mean + scaler_unit(kind, scaler) * z;
 }

@@ -12,17 +12,17 @@
 #include <stdint.h>
 
 enum scaler_kind {
-	SCALER_STANDARD, /* (x - mean) / standard deviation, within SCALER_CLIP either way */
-	SCALER_NONE,     /* x */
+    SCALER_STANDARD, /* (x - mean) / standard deviation, within SCALER_CLIP either way */
+    SCALER_NONE,     /* x */
 };
 
 enum { SCALER_MEMORY = 10000, SCALER_CLIP = 10 };
 
 /* Of one feature. Zeros are a feature of which nothing has been seen. */
 struct scaler {
-	double mean;
-	double variance; /* of the population */
-	uint64_t n;      /* values seen, missing ones not counted */
+    double mean;
+    double variance; /* of the population */
+    uint64_t n;      /* values seen, missing ones not counted */
 };
 
 void scaler_update(struct scaler *scaler, double x);

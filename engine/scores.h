@@ -17,11 +17,11 @@
 enum { SCORES_MEMORY = 1000, SCORES_MAX = 16 };
 
 struct score {
-	int h;               /* steps ahead */
-	uint64_t n;          /* answers */
-	double mae;          /* of what was published */
-	double mae_last_value;
-	double mae_seasonal; /* of the last value where no season is known; NaN where there is no period */
+    int h;      /* steps ahead */
+    uint64_t n; /* answers */
+    double mae; /* of what was published */
+    double mae_last_value;
+    double mae_seasonal; /* of the last value where no season is known; NaN where there is no period */
 };
 
 /* Of all slots of a batch. */
@@ -31,8 +31,8 @@ struct scores;
 struct scores *scores_new(int slots, int horizon, int n_targets);
 void scores_free(struct scores *scores);
 
-int scores_count(const struct scores *scores);                            /* scored steps ahead */
-const struct score *scores_of(const struct scores *scores, int slot);     /* [scores_count] */
+int scores_count(const struct scores *scores);                        /* scored steps ahead */
+const struct score *scores_of(const struct scores *scores, int slot); /* [scores_count] */
 
 /* Forgets the errors and the forecasts that still wait for their answers. */
 void scores_restart(struct scores *scores, int slot);

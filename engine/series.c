@@ -5,54 +5,50 @@
 #include <string.h>
 
 struct series *series_new(const struct time_policy_spec *time, int n_features, int kept, int pending) {
-	struct series *series = calloc(1, sizeof *series);
-	if (series == NULL)
-		return NULL;
-	series->time_spec = *time;
-	series->history = history_new(n_features, kept, pending);
-	series->open = calloc((size_t)n_features, sizeof *series->open);
-	if (series->history == NULL || series->open == NULL) {
-		series_free(series);
-		return NULL;
-	}
-	for (int f = 0; f < n_features; f++)
-		series->open[f] = NAN;
-	return series;
+    struct series *series = calloc(1, sizeof *series);
+    if (series == NULL)
+        return NULL;
+    series->time_spec = *time;
+    series->history = history_new(n_features, kept, pending);
+    series->open = calloc((size_t)n_features, sizeof *series->open);
+    if (series->history == NULL || series->open == NULL) {
+        series_free(series);
+        return NULL;
+    }
+    for (int f = 0; f < n_features; f++)
+        series->open[f] = NAN;
+    return series;
 }
 
 void series_free(struct series *series) {
-	if (series == NULL)
-		return;
-	history_free(series->history);
-	free(series->open);
-	free(series);
+    if (series == NULL)
+        return;
+    history_free(series->history);
+    free(series->open);
+    free(series);
 }
 
 /* The last known values of the open interval. */
 static void join(struct series *series, const double *values) {
-	for (int f = 0; f < series->history->n_features; f++)
-		if (!isnan(values[f]))
-			series->open[f] = values[f];
+    for (int f = 0; f < series->history->n_features; f++)
+        if (!isnan(values[f]))
+            series->open[f] = values[f];
 }
 
 int series_take(struct series *series, int64_t t, const double *values, enum time_verdict *ret_verdict) {
-	int64_t closed_t = 0;
-	bool gap = false;
-	*ret_verdict = time_policy_take(&series->time, &series->time_spec, t, &closed_t, &gap);
-	switch (*ret_verdict) {
-	case TIME_LATE:
-	case TIME_REPEATED:
-		return -1;
-	case TIME_JOINS:
-		join(series, values);
-		return 0;
-	case TIME_CLOSES:
-		history_append(series->history, closed_t, series->open, gap);
-		memcpy(series->open, values, (size_t)series->history->n_features * sizeof *values);
-		return 1;
-	case TIME_STEP:
-		break;
-	}
-	history_append(series->history, closed_t, values, gap);
-	return 1;
+    int64_t closed_t = 0;
+    bool gap = false;
+    *ret_verdict = time_policy_take(&series->time, &series->time_spec, t, &closed_t, &gap);
+    switch (*ret_verdict) {
+    case TIME_LATE:
+    case TIME_REPEATED: return -1;
+    case TIME_JOINS: join(series, values); return 0;
+    case TIME_CLOSES:
+        history_append(series->history, closed_t, series->open, gap);
+        memcpy(series->open, values, (size_t)series->history->n_features * sizeof *values);
+        return 1;
+    case TIME_STEP: break;
+    }
+    history_append(series->history, closed_t, values, gap);
+    return 1;
 }

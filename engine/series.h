@@ -9,10 +9,10 @@
 #include "engine/time_policy.h"
 
 struct series {
-	struct time_policy_spec time_spec;
-	struct time_policy time;
-	struct history *history;
-	double *open; /* [n_features] the values of the open interval; NaN: missing so far */
+    struct time_policy_spec time_spec;
+    struct time_policy time;
+    struct history *history;
+    double *open; /* [n_features] the values of the open interval; NaN: missing so far */
 };
 
 /* NULL when memory is short. */

@@ -7,147 +7,150 @@
 #include <string.h>
 
 struct tape {
-	int max_rows, max_steps;
-	int rows, steps;       /* of the latest tape_forward; 0 once tape_backward has used it up */
-	int masked;            /* whether that one had a mask */
-	const struct kernels *kernels; /* of that one */
-	float **data, **grad;  /* of each tensor; an input has no grad */
-	float **kept;          /* of each layer: what it keeps from forward to backward */
-	float **state;         /* [max_rows], into the caller's, during tape_forward */
-	uint8_t *mask;         /* [max_steps x max_rows], a copy */
-	float *floats;         /* where all of them lie */
+    int max_rows, max_steps;
+    int rows, steps;               /* of the latest tape_forward; 0 once tape_backward has used it up */
+    int masked;                    /* whether that one had a mask */
+    const struct kernels *kernels; /* of that one */
+    float **data, **grad;          /* of each tensor; an input has no grad */
+    float **kept;                  /* of each layer: what it keeps from forward to backward */
+    float **state;                 /* [max_rows], into the caller's, during tape_forward */
+    uint8_t *mask;                 /* [max_steps x max_rows], a copy */
+    float *floats;                 /* where all of them lie */
 };
 
 static size_t floats_needed(const struct network *network, int rows, int steps) {
-	size_t n = 0;
-	for (int i = 0; i < network->n_tensors; i++)
-		n += tensor_size(&network->tensors[i], rows, steps) * (network->tensors[i].input >= 0 ? 1 : 2);
-	for (int i = 0; i < network->n_layers; i++)
-		n += layer_tape_size(network, &network->layers[i], rows, steps);
-	return n;
+    size_t n = 0;
+    for (int i = 0; i < network->n_tensors; i++)
+        n += tensor_size(&network->tensors[i], rows, steps) * (network->tensors[i].input >= 0 ? 1 : 2);
+    for (int i = 0; i < network->n_layers; i++)
+        n += layer_tape_size(network, &network->layers[i], rows, steps);
+    return n;
 }
 
 static void place(struct tape *tape, const struct network *network, int rows, int steps) {
-	float *at = tape->floats;
-	for (int i = 0; i < network->n_tensors; i++) {
-		const struct tensor *tensor = &network->tensors[i];
-		tape->data[i] = at;
-		at += tensor_size(tensor, rows, steps);
-		if (tensor->input >= 0)
-			continue;
-		tape->grad[i] = at;
-		at += tensor_size(tensor, rows, steps);
-	}
-	for (int i = 0; i < network->n_layers; i++) {
-		tape->kept[i] = at;
-		at += layer_tape_size(network, &network->layers[i], rows, steps);
-	}
+    float *at = tape->floats;
+    for (int i = 0; i < network->n_tensors; i++) {
+        const struct tensor *tensor = &network->tensors[i];
+        tape->data[i] = at;
+        at += tensor_size(tensor, rows, steps);
+        if (tensor->input >= 0)
+            continue;
+        tape->grad[i] = at;
+        at += tensor_size(tensor, rows, steps);
+    }
+    for (int i = 0; i < network->n_layers; i++) {
+        tape->kept[i] = at;
+        at += layer_tape_size(network, &network->layers[i], rows, steps);
+    }
 }
 
 struct tape *tape_new(const struct network *network, int max_rows, int max_steps) {
-	assert(max_rows > 0 && max_steps > 0 && max_steps <= INT_MAX / max_rows);
-	struct tape *tape = calloc(1, sizeof *tape);
-	if (!tape)
-		return NULL;
-	/* Products of this size gain nothing from more threads, which spin while they wait; and how a sum is
+    assert(max_rows > 0 && max_steps > 0 && max_steps <= INT_MAX / max_rows);
+    struct tape *tape = calloc(1, sizeof *tape);
+    if (!tape)
+        return NULL;
+    /* Products of this size gain nothing from more threads, which spin while they wait; and how a sum is
 	 * divided among threads shows in its last bits. */
-	openblas_set_num_threads(1);
-	tape->max_rows = max_rows;
-	tape->max_steps = max_steps;
-	tape->data = calloc((size_t)network->n_tensors, sizeof *tape->data);
-	tape->grad = calloc((size_t)network->n_tensors, sizeof *tape->grad);
-	tape->kept = calloc((size_t)network->n_layers, sizeof *tape->kept);
-	tape->state = calloc((size_t)max_rows, sizeof *tape->state);
-	tape->mask = calloc((size_t)max_rows * (size_t)max_steps, sizeof *tape->mask);
-	tape->floats = calloc(floats_needed(network, max_rows, max_steps), sizeof *tape->floats);
-	if (!tape->data || !tape->grad || !tape->kept || !tape->state || !tape->mask || !tape->floats) {
-		tape_free(tape);
-		return NULL;
-	}
-	place(tape, network, max_rows, max_steps);
-	return tape;
+    openblas_set_num_threads(1);
+    tape->max_rows = max_rows;
+    tape->max_steps = max_steps;
+    tape->data = calloc((size_t)network->n_tensors, sizeof *tape->data);
+    tape->grad = calloc((size_t)network->n_tensors, sizeof *tape->grad);
+    tape->kept = calloc((size_t)network->n_layers, sizeof *tape->kept);
+    tape->state = calloc((size_t)max_rows, sizeof *tape->state);
+    tape->mask = calloc((size_t)max_rows * (size_t)max_steps, sizeof *tape->mask);
+    tape->floats = calloc(floats_needed(network, max_rows, max_steps), sizeof *tape->floats);
+    if (!tape->data || !tape->grad || !tape->kept || !tape->state || !tape->mask || !tape->floats) {
+        tape_free(tape);
+        return NULL;
+    }
+    place(tape, network, max_rows, max_steps);
+    return tape;
 }
 
 void tape_free(struct tape *tape) {
-	if (!tape)
-		return;
-	free(tape->data);
-	free(tape->grad);
-	free(tape->kept);
-	free(tape->state);
-	free(tape->mask);
-	free(tape->floats);
-	free(tape);
+    if (!tape)
+        return;
+    free(tape->data);
+    free(tape->grad);
+    free(tape->kept);
+    free(tape->state);
+    free(tape->mask);
+    free(tape->floats);
+    free(tape);
 }
 
 /* An input, with zeros where it is masked: what stands there may be NaN, and 0 * NaN would be one in
  * the gradient. */
 static void copy_input(const struct tape *tape, const struct tensor *tensor, const float *x, float *data) {
-	size_t n = (size_t)tape->rows * (size_t)tensor_steps(tensor, tape->steps), width = (size_t)tensor->width;
-	memcpy(data, x, n * width * sizeof *data);
-	for (size_t i = 0; tape->masked && i < n; i++)
-		if (!tape->mask[i])
-			memset(data + i * width, 0, width * sizeof *data);
+    size_t n = (size_t)tape->rows * (size_t)tensor_steps(tensor, tape->steps), width = (size_t)tensor->width;
+    memcpy(data, x, n * width * sizeof *data);
+    for (size_t i = 0; tape->masked && i < n; i++)
+        if (!tape->mask[i])
+            memset(data + i * width, 0, width * sizeof *data);
 }
 
 static struct port port_of(const struct tape *tape, const struct network *network, int id) {
-	const struct tensor *tensor = &network->tensors[id];
-	return (struct port){
-		.width = tensor->width,
-		.steps = tensor_steps(tensor, tape->steps),
-		.data = tape->data[id],
-		.mask = tensor->masked_by >= 0 && tape->masked ? tape->mask : NULL,
-		.grad = tape->grad[id],
-	};
+    const struct tensor *tensor = &network->tensors[id];
+    return (struct port){
+        .width = tensor->width,
+        .steps = tensor_steps(tensor, tape->steps),
+        .data = tape->data[id],
+        .mask = tensor->masked_by >= 0 && tape->masked ? tape->mask : NULL,
+        .grad = tape->grad[id],
+    };
 }
 
 static struct layer_run run_of(const struct tape *tape, const struct network *network, int index) {
-	const struct layer *layer = &network->layers[index];
-	struct layer_run run = {.kernels = tape->kernels, .rows = tape->rows, .state = tape->state,
-	                        .params = network->params + layer->params_at, .work = tape->kept[index]};
-	for (int p = 0; p < layer->n_in; p++)
-		run.in[p] = port_of(tape, network, layer->in[p]);
-	for (int p = 0; p < layer->n_out; p++)
-		run.out[p] = port_of(tape, network, layer->out[p]);
-	return run;
+    const struct layer *layer = &network->layers[index];
+    struct layer_run run = {.kernels = tape->kernels,
+                            .rows = tape->rows,
+                            .state = tape->state,
+                            .params = network->params + layer->params_at,
+                            .work = tape->kept[index]};
+    for (int p = 0; p < layer->n_in; p++)
+        run.in[p] = port_of(tape, network, layer->in[p]);
+    for (int p = 0; p < layer->n_out; p++)
+        run.out[p] = port_of(tape, network, layer->out[p]);
+    return run;
 }
 
 void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, int rows,
                   int steps, const float *const *x, const uint8_t *mask, float *state, const float **y) {
-	assert(rows > 0 && rows <= tape->max_rows && steps > 0 && steps <= tape->max_steps);
-	tape->rows = rows;
-	tape->steps = steps;
-	tape->kernels = kernels;
-	tape->masked = mask != NULL;
-	if (mask)
-		memcpy(tape->mask, mask, (size_t)rows * (size_t)steps * sizeof *mask);
-	for (size_t r = 0; r < (size_t)rows; r++)
-		tape->state[r] = state + r * network->state_size;
-	for (int i = 0; i < network->n_inputs; i++)
-		copy_input(tape, &network->tensors[network->inputs[i]], x[i], tape->data[network->inputs[i]]);
+    assert(rows > 0 && rows <= tape->max_rows && steps > 0 && steps <= tape->max_steps);
+    tape->rows = rows;
+    tape->steps = steps;
+    tape->kernels = kernels;
+    tape->masked = mask != NULL;
+    if (mask)
+        memcpy(tape->mask, mask, (size_t)rows * (size_t)steps * sizeof *mask);
+    for (size_t r = 0; r < (size_t)rows; r++)
+        tape->state[r] = state + r * network->state_size;
+    for (int i = 0; i < network->n_inputs; i++)
+        copy_input(tape, &network->tensors[network->inputs[i]], x[i], tape->data[network->inputs[i]]);
 
-	for (int i = 0; i < network->n_layers; i++) {
-		struct layer_run run = run_of(tape, network, i);
-		network->layers[i].ops->tape_forward(&network->layers[i], &run);
-	}
-	for (int o = 0; o < network->n_outputs; o++)
-		y[o] = tape->data[network->outputs[o]];
+    for (int i = 0; i < network->n_layers; i++) {
+        struct layer_run run = run_of(tape, network, i);
+        network->layers[i].ops->tape_forward(&network->layers[i], &run);
+    }
+    for (int o = 0; o < network->n_outputs; o++)
+        y[o] = tape->data[network->outputs[o]];
 }
 
 void tape_backward(struct tape *tape, const struct network *network, const float *const *dy, float *grads) {
-	assert(tape->rows > 0 && "one tape_backward for each tape_forward");
-	for (int i = 0; i < network->n_tensors; i++) {
-		const struct tensor *tensor = &network->tensors[i];
-		size_t size = tensor_size(tensor, tape->rows, tape->steps) * sizeof(float);
-		if (tensor->output >= 0)
-			memcpy(tape->grad[i], dy[tensor->output], size);
-		else if (tape->grad[i])
-			memset(tape->grad[i], 0, size);
-	}
-	for (int i = network->n_layers - 1; i >= 0; i--) {
-		struct layer_run run = run_of(tape, network, i);
-		run.grads = grads + network->layers[i].params_at;
-		network->layers[i].ops->backward(&network->layers[i], &run);
-	}
-	tape->rows = 0;
+    assert(tape->rows > 0 && "one tape_backward for each tape_forward");
+    for (int i = 0; i < network->n_tensors; i++) {
+        const struct tensor *tensor = &network->tensors[i];
+        size_t size = tensor_size(tensor, tape->rows, tape->steps) * sizeof(float);
+        if (tensor->output >= 0)
+            memcpy(tape->grad[i], dy[tensor->output], size);
+        else if (tape->grad[i])
+            memset(tape->grad[i], 0, size);
+    }
+    for (int i = network->n_layers - 1; i >= 0; i--) {
+        struct layer_run run = run_of(tape, network, i);
+        run.grads = grads + network->layers[i].params_at;
+        network->layers[i].ops->backward(&network->layers[i], &run);
+    }
+    tape->rows = 0;
 }

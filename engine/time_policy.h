@@ -13,23 +13,23 @@
 #include <stdint.h>
 
 struct time_policy_spec {
-	int64_t every; /* ns; 0 for irregular */
+    int64_t every; /* ns; 0 for irregular */
 };
 
 /* Of one stream. Zero-initialise. */
 struct time_policy {
-	bool started;
-	int64_t latest;   /* time of the latest tick taken */
-	int64_t open;     /* start of the interval that is open (every) */
-	bool gap;         /* the open interval comes after empty ones */
+    bool started;
+    int64_t latest; /* time of the latest tick taken */
+    int64_t open;   /* start of the interval that is open (every) */
+    bool gap;       /* the open interval comes after empty ones */
 };
 
 enum time_verdict {
-	TIME_LATE,     /* before the latest tick: not taken */
-	TIME_REPEATED, /* at the time of the latest tick: not taken */
-	TIME_JOINS,    /* taken; its values replace those of the open interval */
-	TIME_CLOSES,   /* taken; what was open before it is now a step, and its values open the next */
-	TIME_STEP,     /* taken; it is a step by itself */
+    TIME_LATE,     /* before the latest tick: not taken */
+    TIME_REPEATED, /* at the time of the latest tick: not taken */
+    TIME_JOINS,    /* taken; its values replace those of the open interval */
+    TIME_CLOSES,   /* taken; what was open before it is now a step, and its values open the next */
+    TIME_STEP,     /* taken; it is a step by itself */
 };
 
 /* Judges a tick at t and updates the policy unless the tick is refused. With TIME_CLOSES, *ret_t and *ret_gap tell of

@@ -13,181 +13,181 @@
 static const double last_rate = 0.1;
 
 struct job {
-	const struct config_model *model;
-	const struct kernels *kernels;
-	const struct training_watch *watch;
-	struct network *network;
-	struct optimizer *optimizer;
-	struct tape *tape;
-	struct chunk chunk;
-	float *state, *grads;
-	const struct window **training, **validation; /* the windows of all sets */
-	int n_training, n_validation;
-	int epochs;
-	int steps, steps_in_all; /* of the optimiser */
-	double loss, weight;     /* of this epoch */
+    const struct config_model *model;
+    const struct kernels *kernels;
+    const struct training_watch *watch;
+    struct network *network;
+    struct optimizer *optimizer;
+    struct tape *tape;
+    struct chunk chunk;
+    float *state, *grads;
+    const struct window **training, **validation; /* the windows of all sets */
+    int n_training, n_validation;
+    int epochs;
+    int steps, steps_in_all; /* of the optimiser */
+    double loss, weight;     /* of this epoch */
 };
 
 static int collect(struct job *job, struct windows *const *sets, int n_sets) {
-	size_t all = 1;
-	for (int s = 0; s < n_sets; s++)
-		all += (size_t)windows_count(sets[s]);
-	job->training = calloc(all, sizeof *job->training);
-	job->validation = calloc(all, sizeof *job->validation);
-	if (job->training == NULL || job->validation == NULL)
-		return -1;
-	for (int s = 0; s < n_sets; s++)
-		for (int i = 0; i < windows_count(sets[s]); i++) {
-			const struct window *window = windows_at(sets[s], i);
-			if (window->validation)
-				job->validation[job->n_validation++] = window;
-			else
-				job->training[job->n_training++] = window;
-		}
-	return 0;
+    size_t all = 1;
+    for (int s = 0; s < n_sets; s++)
+        all += (size_t)windows_count(sets[s]);
+    job->training = calloc(all, sizeof *job->training);
+    job->validation = calloc(all, sizeof *job->validation);
+    if (job->training == NULL || job->validation == NULL)
+        return -1;
+    for (int s = 0; s < n_sets; s++)
+        for (int i = 0; i < windows_count(sets[s]); i++) {
+            const struct window *window = windows_at(sets[s], i);
+            if (window->validation)
+                job->validation[job->n_validation++] = window;
+            else
+                job->training[job->n_training++] = window;
+        }
+    return 0;
 }
 
 static int prepare(struct job *job, const struct network *champion, struct error *err) {
-	const struct config_training *training = &job->model->training;
-	job->network = champion != NULL ? network_clone(champion) : forecaster_network(job->model, err);
-	if (job->network == NULL)
-		return -1;
-	if (champion == NULL)
-		network_init_weights(job->network, job->model->seed);
-	size_t n_params = network_n_params(job->network);
-	const struct optimizer_spec spec = {.learning_rate = training->learning_rate,
-	                                    .beta_1 = 0.9,
-	                                    .beta_2 = 0.999,
-	                                    .epsilon = 1e-7,
-	                                    .clip_norm = training->clip_norm};
-	job->optimizer = optimizer_new(&spec, n_params);
-	job->tape = tape_new(job->network, training->batch, training->unroll);
-	job->state = calloc((size_t)training->batch * network_state_size(job->network) + 1, sizeof *job->state);
-	job->grads = calloc(n_params, sizeof *job->grads);
-	if (job->optimizer == NULL || job->tape == NULL || job->state == NULL || job->grads == NULL)
-		return -1;
-	return chunk_init(&job->chunk, job->model, training->batch, training->unroll);
+    const struct config_training *training = &job->model->training;
+    job->network = champion != NULL ? network_clone(champion) : forecaster_network(job->model, err);
+    if (job->network == NULL)
+        return -1;
+    if (champion == NULL)
+        network_init_weights(job->network, job->model->seed);
+    size_t n_params = network_n_params(job->network);
+    const struct optimizer_spec spec = {.learning_rate = training->learning_rate,
+                                        .beta_1 = 0.9,
+                                        .beta_2 = 0.999,
+                                        .epsilon = 1e-7,
+                                        .clip_norm = training->clip_norm};
+    job->optimizer = optimizer_new(&spec, n_params);
+    job->tape = tape_new(job->network, training->batch, training->unroll);
+    job->state = calloc((size_t)training->batch * network_state_size(job->network) + 1, sizeof *job->state);
+    job->grads = calloc(n_params, sizeof *job->grads);
+    if (job->optimizer == NULL || job->tape == NULL || job->state == NULL || job->grads == NULL)
+        return -1;
+    return chunk_init(&job->chunk, job->model, training->batch, training->unroll);
 }
 
 static void fini(struct job *job) {
-	network_free(job->network);
-	optimizer_free(job->optimizer);
-	tape_free(job->tape);
-	chunk_fini(&job->chunk);
-	free(job->state);
-	free(job->grads);
-	free(job->training);
-	free(job->validation);
+    network_free(job->network);
+    optimizer_free(job->optimizer);
+    tape_free(job->tape);
+    chunk_fini(&job->chunk);
+    free(job->state);
+    free(job->grads);
+    free(job->training);
+    free(job->validation);
 }
 
 /* One chunk: forward, loss, backward, a step of the optimiser. */
 static void train_chunk(struct job *job, const struct window *const *windows, int rows, int from, int steps) {
-	struct chunk *chunk = &job->chunk;
-	double weight = chunk_fill(chunk, job->model, windows, rows, from, steps);
-	const float *x = chunk->x, *y;
-	tape_forward(job->tape, job->network, job->kernels, rows, steps, &x, NULL, job->state, &y);
-	job->steps++;
-	if (weight == 0)
-		return;
-	size_t n = (size_t)rows * (size_t)steps * (size_t)(job->model->horizon * job->model->n_targets);
-	job->loss += loss_sum(job->model->training.loss, n, y, chunk->answer, chunk->weight, (float)(1 / weight),
-	                      chunk->gradient);
-	job->weight += weight;
-	memset(job->grads, 0, network_n_params(job->network) * sizeof *job->grads);
-	const float *dy = chunk->gradient;
-	tape_backward(job->tape, job->network, &dy, job->grads);
-	double done = (double)job->steps / (double)job->steps_in_all;
-	optimizer_set_rate(job->optimizer, job->model->training.learning_rate * (1 - (1 - last_rate) * fmin(done, 1)));
-	optimizer_step(job->optimizer, network_params(job->network), job->grads);
+    struct chunk *chunk = &job->chunk;
+    double weight = chunk_fill(chunk, job->model, windows, rows, from, steps);
+    const float *x = chunk->x, *y;
+    tape_forward(job->tape, job->network, job->kernels, rows, steps, &x, NULL, job->state, &y);
+    job->steps++;
+    if (weight == 0)
+        return;
+    size_t n = (size_t)rows * (size_t)steps * (size_t)(job->model->horizon * job->model->n_targets);
+    job->loss +=
+        loss_sum(job->model->training.loss, n, y, chunk->answer, chunk->weight, (float)(1 / weight), chunk->gradient);
+    job->weight += weight;
+    memset(job->grads, 0, network_n_params(job->network) * sizeof *job->grads);
+    const float *dy = chunk->gradient;
+    tape_backward(job->tape, job->network, &dy, job->grads);
+    double done = (double)job->steps / (double)job->steps_in_all;
+    optimizer_set_rate(job->optimizer, job->model->training.learning_rate * (1 - (1 - last_rate) * fmin(done, 1)));
+    optimizer_step(job->optimizer, network_params(job->network), job->grads);
 }
 
 static int longest_window(const struct window *const *windows, int n) {
-	int most = 0;
-	for (int i = 0; i < n; i++)
-		most = windows[i]->n > most ? windows[i]->n : most;
-	return most;
+    int most = 0;
+    for (int i = 0; i < n; i++)
+        most = windows[i]->n > most ? windows[i]->n : most;
+    return most;
 }
 
 /* Returns false when the job was told to stop. */
 static bool train_batch(struct job *job, const struct window *const *windows, int rows) {
-	const struct training_watch *watch = job->watch;
-	/* The last `horizon` steps are answers only. */
-	int steps = longest_window(windows, rows) - job->model->horizon, unroll = job->model->training.unroll;
-	memset(job->state, 0, (size_t)rows * network_state_size(job->network) * sizeof *job->state);
-	for (int from = 0; from < steps; from += unroll) {
-		if (watch->stop != NULL && watch->stop(watch->context))
-			return false;
-		train_chunk(job, windows, rows, from, steps - from < unroll ? steps - from : unroll);
-	}
-	return true;
+    const struct training_watch *watch = job->watch;
+    /* The last `horizon` steps are answers only. */
+    int steps = longest_window(windows, rows) - job->model->horizon, unroll = job->model->training.unroll;
+    memset(job->state, 0, (size_t)rows * network_state_size(job->network) * sizeof *job->state);
+    for (int from = 0; from < steps; from += unroll) {
+        if (watch->stop != NULL && watch->stop(watch->context))
+            return false;
+        train_chunk(job, windows, rows, from, steps - from < unroll ? steps - from : unroll);
+    }
+    return true;
 }
 
 static void shuffle(const struct window **windows, int n, struct rng *rng) {
-	for (int i = n - 1; i > 0; i--) {
-		int j = (int)rng_below(rng, (uint64_t)i + 1);
-		const struct window *kept = windows[i];
-		windows[i] = windows[j];
-		windows[j] = kept;
-	}
+    for (int i = n - 1; i > 0; i--) {
+        int j = (int)rng_below(rng, (uint64_t)i + 1);
+        const struct window *kept = windows[i];
+        windows[i] = windows[j];
+        windows[j] = kept;
+    }
 }
 
 static bool train(struct job *job) {
-	const struct config_training *training = &job->model->training;
-	const struct training_watch *watch = job->watch;
-	struct rng rng = {job->model->seed};
-	int batches = (job->n_training + training->batch - 1) / training->batch;
-	int chunks = (training->window + training->unroll - 1) / training->unroll;
-	int each = batches * chunks, enough = (training->min_steps + each - 1) / each;
-	job->epochs = training->epochs > enough ? training->epochs : enough;
-	job->steps_in_all = job->epochs * each;
-	for (int epoch = 0; epoch < job->epochs; epoch++) {
-		job->loss = job->weight = 0;
-		shuffle(job->training, job->n_training, &rng);
-		for (int first = 0; first < job->n_training; first += training->batch) {
-			int rows = job->n_training - first < training->batch ? job->n_training - first : training->batch;
-			if (!train_batch(job, job->training + first, rows))
-				return false;
-		}
-		const struct training_progress progress = {
-		    .epoch = epoch + 1, .epochs = job->epochs, .loss = job->loss / job->weight};
-		if (watch->progress != NULL)
-			watch->progress(watch->context, &progress);
-	}
-	return true;
+    const struct config_training *training = &job->model->training;
+    const struct training_watch *watch = job->watch;
+    struct rng rng = {job->model->seed};
+    int batches = (job->n_training + training->batch - 1) / training->batch;
+    int chunks = (training->window + training->unroll - 1) / training->unroll;
+    int each = batches * chunks, enough = (training->min_steps + each - 1) / each;
+    job->epochs = training->epochs > enough ? training->epochs : enough;
+    job->steps_in_all = job->epochs * each;
+    for (int epoch = 0; epoch < job->epochs; epoch++) {
+        job->loss = job->weight = 0;
+        shuffle(job->training, job->n_training, &rng);
+        for (int first = 0; first < job->n_training; first += training->batch) {
+            int rows = job->n_training - first < training->batch ? job->n_training - first : training->batch;
+            if (!train_batch(job, job->training + first, rows))
+                return false;
+        }
+        const struct training_progress progress = {
+            .epoch = epoch + 1, .epochs = job->epochs, .loss = job->loss / job->weight};
+        if (watch->progress != NULL)
+            watch->progress(watch->context, &progress);
+    }
+    return true;
 }
 
 static void judge(struct job *job, const struct network *champion, struct promotion_losses *losses) {
-	evaluation_baselines(job->model, job->validation, job->n_validation, losses);
-	losses->challenger = evaluation_network(job->model, job->kernels, &job->chunk, job->tape, job->state, job->network,
-	                                        job->validation, job->n_validation);
-	losses->champion = evaluation_network(job->model, job->kernels, &job->chunk, job->tape, job->state, champion,
-	                                      job->validation, job->n_validation);
+    evaluation_baselines(job->model, job->validation, job->n_validation, losses);
+    losses->challenger = evaluation_network(job->model, job->kernels, &job->chunk, job->tape, job->state,
+                                            job->network, job->validation, job->n_validation);
+    losses->champion = evaluation_network(job->model, job->kernels, &job->chunk, job->tape, job->state, champion,
+                                          job->validation, job->n_validation);
 }
 
-int training_run(const struct config_model *model, const struct kernels *kernels, struct windows *const *sets, int n_sets,
-                 const struct network *champion, const struct training_watch *watch, struct training_outcome *ret_outcome,
-                 struct error *err) {
-	static const struct training_watch nobody = {0};
-	struct job job = {.model = model, .kernels = kernels, .watch = watch != NULL ? watch : &nobody};
-	struct training_outcome outcome = {.losses = {NAN, NAN, NAN, NAN}, .training_loss = NAN};
-	error_set(err, "model %s: out of memory for training", model->name);
-	if (collect(&job, sets, n_sets) != 0 || prepare(&job, champion, err) != 0) {
-		fini(&job);
-		return -1;
-	}
-	outcome.n_training = job.n_training;
-	outcome.n_validation = job.n_validation;
-	if (job.n_training > 0 && job.n_validation > 0) {
-		outcome.stopped = !train(&job);
-		if (!outcome.stopped) {
-			judge(&job, champion, &outcome.losses);
-			outcome.training_loss = job.loss / job.weight;
-			outcome.challenger = job.network;
-			job.network = NULL;
-		}
-	}
-	outcome.steps = job.steps;
-	fini(&job);
-	*ret_outcome = outcome;
-	return 0;
+int training_run(const struct config_model *model, const struct kernels *kernels, struct windows *const *sets,
+                 int n_sets, const struct network *champion, const struct training_watch *watch,
+                 struct training_outcome *ret_outcome, struct error *err) {
+    static const struct training_watch nobody = {0};
+    struct job job = {.model = model, .kernels = kernels, .watch = watch != NULL ? watch : &nobody};
+    struct training_outcome outcome = {.losses = {NAN, NAN, NAN, NAN}, .training_loss = NAN};
+    error_set(err, "model %s: out of memory for training", model->name);
+    if (collect(&job, sets, n_sets) != 0 || prepare(&job, champion, err) != 0) {
+        fini(&job);
+        return -1;
+    }
+    outcome.n_training = job.n_training;
+    outcome.n_validation = job.n_validation;
+    if (job.n_training > 0 && job.n_validation > 0) {
+        outcome.stopped = !train(&job);
+        if (!outcome.stopped) {
+            judge(&job, champion, &outcome.losses);
+            outcome.training_loss = job.loss / job.weight;
+            outcome.challenger = job.network;
+            job.network = NULL;
+        }
+    }
+    outcome.steps = job.steps;
+    fini(&job);
+    *ret_outcome = outcome;
+    return 0;
 }

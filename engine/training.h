@@ -15,30 +15,30 @@
 #include <stdbool.h>
 
 struct training_progress {
-	int epoch, epochs;
-	double loss; /* mean over the epoch so far, scaled */
+    int epoch, epochs;
+    double loss; /* mean over the epoch so far, scaled */
 };
 
 /* What the job is told and asked between two optimiser steps, on the job's own thread. */
 struct training_watch {
-	bool (*stop)(void *context);                                        /* NULL: never */
-	void (*progress)(void *context, const struct training_progress *progress); /* NULL: nobody asks */
-	void *context;
+    bool (*stop)(void *context);                                               /* NULL: never */
+    void (*progress)(void *context, const struct training_progress *progress); /* NULL: nobody asks */
+    void *context;
 };
 
 struct training_outcome {
-	struct network *challenger; /* the caller's to free; NULL where the job was stopped or had no windows */
-	struct promotion_losses losses;
-	double training_loss; /* mean over the last epoch */
-	int n_training, n_validation; /* windows */
-	int steps;            /* of the optimiser */
-	bool stopped;
+    struct network *challenger; /* the caller's to free; NULL where the job was stopped or had no windows */
+    struct promotion_losses losses;
+    double training_loss;         /* mean over the last epoch */
+    int n_training, n_validation; /* windows */
+    int steps;                    /* of the optimiser */
+    bool stopped;
 };
 
 /* Trains on sets[n_sets] (of one model), starting from the champion's weights, or from initial ones where it is NULL.
  * Returns 0, also where there are no windows to train on (the losses are NaN then); -1 when memory is short. */
-int training_run(const struct config_model *model, const struct kernels *kernels, struct windows *const *sets, int n_sets,
-                 const struct network *champion, const struct training_watch *watch, struct training_outcome *ret_outcome,
-                 struct error *err);
+int training_run(const struct config_model *model, const struct kernels *kernels, struct windows *const *sets,
+                 int n_sets, const struct network *champion, const struct training_watch *watch,
+                 struct training_outcome *ret_outcome, struct error *err);
 
 #endif

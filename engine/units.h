@@ -20,9 +20,9 @@
 #define UNITS_BOOLEAN  "true or false"
 
 int units_parse_integer(const char *text, int64_t *ret_integer);
-int units_parse_number(const char *text, double *ret_number);     /* finite */
-int units_parse_share(const char *text, double *ret_share);       /* "20%" is 0.2 */
-int units_parse_duration(const char *text, int64_t *ret_ns);      /* 0 needs no unit */
+int units_parse_number(const char *text, double *ret_number); /* finite */
+int units_parse_share(const char *text, double *ret_share);   /* "20%" is 0.2 */
+int units_parse_duration(const char *text, int64_t *ret_ns);  /* 0 needs no unit */
 int units_parse_bytes(const char *text, int64_t *ret_bytes);
 int units_parse_boolean(const char *text, bool *ret_boolean);
 

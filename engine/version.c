@@ -4,38 +4,38 @@
 #include <stdlib.h>
 
 struct version {
-	atomic_uint references;
-	uint64_t number;
-	struct network *network;
+    atomic_uint references;
+    uint64_t number;
+    struct network *network;
 };
 
 struct version *version_new(uint64_t number, struct network *network) {
-	struct version *version = malloc(sizeof *version);
-	if (version == NULL)
-		return NULL;
-	atomic_init(&version->references, 1);
-	version->number = number;
-	version->network = network;
-	return version;
+    struct version *version = malloc(sizeof *version);
+    if (version == NULL)
+        return NULL;
+    atomic_init(&version->references, 1);
+    version->number = number;
+    version->network = network;
+    return version;
 }
 
 struct version *version_acquire(struct version *version) {
-	atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
-	return version;
+    atomic_fetch_add_explicit(&version->references, 1, memory_order_relaxed);
+    return version;
 }
 
 void version_release(struct version *version) {
-	/* The last one to let go must see all that the others did with it. */
-	if (version == NULL || atomic_fetch_sub_explicit(&version->references, 1, memory_order_acq_rel) != 1)
-		return;
-	network_free(version->network);
-	free(version);
+    /* The last one to let go must see all that the others did with it. */
+    if (version == NULL || atomic_fetch_sub_explicit(&version->references, 1, memory_order_acq_rel) != 1)
+        return;
+    network_free(version->network);
+    free(version);
 }
 
 uint64_t version_number(const struct version *version) {
-	return version->number;
+    return version->number;
 }
 
 const struct network *version_network(const struct version *version) {
-	return version->network;
+    return version->network;
 }

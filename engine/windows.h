@@ -20,12 +20,12 @@
 /* One run of consecutive steps. Forecasts are made (and scored) at origins score_from .. n - horizon - 1, counted
  * from 0; the steps before warm the state. */
 struct window {
-	int n;            /* steps */
-	int score_from;
-	bool validation;
-	float *x;         /* [n x n_inputs] scaled inputs */
-	float *z;         /* [n x n_targets] scaled targets, not clipped; NaN: missing, or beyond a float */
-	float *base;      /* [n x n_targets] as z, with the last value for a missing one; NaN while there was none */
+    int n; /* steps */
+    int score_from;
+    bool validation;
+    float *x;    /* [n x n_inputs] scaled inputs */
+    float *z;    /* [n x n_targets] scaled targets, not clipped; NaN: missing, or beyond a float */
+    float *base; /* [n x n_targets] as z, with the last value for a missing one; NaN while there was none */
 };
 
 /* A bounded set of windows of one model. */
@@ -42,11 +42,11 @@ double windows_keep(const struct config_model *model, int max, int64_t streams, 
 /* The windows of one stream, as a cursor over them: copied one at a time, so that between two
  * advances only a bounded number is. seen: the latest step that the model has taken in. */
 struct windows_cursor {
-	uint64_t stream;     /* hash of the stream's name */
-	uint64_t oldest, seen;
-	uint64_t split;      /* the latest step that training may know */
-	uint64_t end;        /* last step of the next training window */
-	bool validation_done;
+    uint64_t stream; /* hash of the stream's name */
+    uint64_t oldest, seen;
+    uint64_t split; /* the latest step that training may know */
+    uint64_t end;   /* last step of the next training window */
+    bool validation_done;
 };
 
 /* Begins with a stream of the given name. Returns false when it has too few steps for any window. */

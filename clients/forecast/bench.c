@@ -11,171 +11,171 @@
 #include <string.h>
 
 static struct {
-	const char *rate, *ticks, *forecasts;
-	long streams, features, bundle, units, workers;
-	double seconds;
-	bool json;
+    const char *rate, *ticks, *forecasts;
+    long streams, features, bundle, units, workers;
+    double seconds;
+    bool json;
 } options = {.streams = 10000, .features = 8, .units = 32, .seconds = 10};
 
 static const struct option_row rows_of_options[] = {
-	{"ticks-per-second", 'r', OPTION_TEXT, "N|max",
+    {"ticks-per-second", 'r', OPTION_TEXT, "N|max",
      "measure only at this rate, or only as fast as it goes (default: as fast\nas it goes, then at 10000)",
      &options.rate, 0, 0},
-	{"streams", 0, OPTION_INTEGER, "N", "streams that take turns (default 10000)", &options.streams, 1, 1e7},
-	{"features", 0, OPTION_INTEGER, "N", "values of a tick (default 8)", &options.features, 1, 1024},
-	{"bundle", 'b', OPTION_INTEGER, "N", "ticks of a message (default: 256 as fast as it goes, else 1)",
+    {"streams", 0, OPTION_INTEGER, "N", "streams that take turns (default 10000)", &options.streams, 1, 1e7},
+    {"features", 0, OPTION_INTEGER, "N", "values of a tick (default 8)", &options.features, 1, 1024},
+    {"bundle", 'b', OPTION_INTEGER, "N", "ticks of a message (default: 256 as fast as it goes, else 1)",
      &options.bundle, 1, 1000},
-	{"seconds", 0, OPTION_NUMBER, "S", "how long each measurement sends (default 10)", &options.seconds, 0.1, 1e6},
-	{"units", 0, OPTION_INTEGER, "N", "of the LSTM of the daemon that is started (default 32)", &options.units, 1,
+    {"seconds", 0, OPTION_NUMBER, "S", "how long each measurement sends (default 10)", &options.seconds, 0.1, 1e6},
+    {"units", 0, OPTION_INTEGER, "N", "of the LSTM of the daemon that is started (default 32)", &options.units, 1,
      4096},
-	{"workers", 0, OPTION_INTEGER, "N", "of the daemon that is started (default 0: one per processor)",
+    {"workers", 0, OPTION_INTEGER, "N", "of the daemon that is started (default 0: one per processor)",
      &options.workers, 0, 1024},
-	{"json", 'j', OPTION_FLAG, NULL, "print one JSON object per measurement", &options.json, 0, 0},
-	{"ticks", 't', OPTION_TEXT, "ENDPOINT",
+    {"json", 'j', OPTION_FLAG, NULL, "print one JSON object per measurement", &options.json, 0, 0},
+    {"ticks", 't', OPTION_TEXT, "ENDPOINT",
      "a daemon that runs already takes ticks here; it needs a class for bench/*\nwith the same number of features and a model named bench",
      &options.ticks, 0, 0},
-	{"forecasts", 0, OPTION_TEXT, "ENDPOINT", "and publishes here", &options.forecasts, 0, 0},
-	{0},
+    {"forecasts", 0, OPTION_TEXT, "ENDPOINT", "and publishes here", &options.forecasts, 0, 0},
+    {0},
 };
 
 const struct option_command bench_command = {
-	.name = "forecast bench",
-	.usage = "[OPTIONS]",
-	.summary = "measures ticks and forecasts a second, and latency.",
-	.rows = rows_of_options,
-	.notes =
-		"Without --ticks and --forecasts it starts the forecastd beside it, on free ports of the loopback, with an\n"
-		"untrained LSTM and a horizon of 1, and stops it at the end. Beside the daemon stands a bare ZeroMQ echo,\n"
-		"measured in the same run: messages of the same sizes, with nothing done to them. Latency is from a tick\n"
-		"sent to its forecast received.\n",
-	.examples = "  forecast bench\n"
-				"  forecast bench --ticks-per-second 50000 --streams 1000 --seconds 30\n"
-				"  forecast bench --ticks-per-second max --bundle 1000 --json\n",
+    .name = "forecast bench",
+    .usage = "[OPTIONS]",
+    .summary = "measures ticks and forecasts a second, and latency.",
+    .rows = rows_of_options,
+    .notes =
+        "Without --ticks and --forecasts it starts the forecastd beside it, on free ports of the loopback, with an\n"
+        "untrained LSTM and a horizon of 1, and stops it at the end. Beside the daemon stands a bare ZeroMQ echo,\n"
+        "measured in the same run: messages of the same sizes, with nothing done to them. Latency is from a tick\n"
+        "sent to its forecast received.\n",
+    .examples = "  forecast bench\n"
+                "  forecast bench --ticks-per-second 50000 --streams 1000 --seconds 30\n"
+                "  forecast bench --ticks-per-second max --bundle 1000 --json\n",
 };
 
 enum { MAX_ROWS = 2 };
 
 /* One measurement, of the daemon and of the echo. */
 struct row {
-	double rate; /* 0: as fast as it goes */
-	long bundle;
-	struct bench_result daemon, echo;
+    double rate; /* 0: as fast as it goes */
+    long bundle;
+    struct bench_result daemon, echo;
 };
 
 static int measure(const struct bench_daemon *daemon, struct row *row) {
-	struct bench_target target;
-	struct bench_sizes sizes = {0};
-	int code;
+    struct bench_target target;
+    struct bench_sizes sizes = {0};
+    int code;
 
-	if (bench_open_daemon(daemon, options.streams, options.features, row->bundle, &target, &sizes))
-		return -1;
-	code = bench_measure(&target, row->rate, options.seconds, &row->daemon);
-	target.close(target.self);
-	if (code || bench_open_echo(&sizes, row->bundle, &target))
-		return -1;
-	code = bench_measure(&target, row->rate, options.seconds, &row->echo);
-	target.close(target.self);
-	return code;
+    if (bench_open_daemon(daemon, options.streams, options.features, row->bundle, &target, &sizes))
+        return -1;
+    code = bench_measure(&target, row->rate, options.seconds, &row->daemon);
+    target.close(target.self);
+    if (code || bench_open_echo(&sizes, row->bundle, &target))
+        return -1;
+    code = bench_measure(&target, row->rate, options.seconds, &row->echo);
+    target.close(target.self);
+    return code;
 }
 
 static void print_json(const struct row *row, const char *what, const struct bench_result *result) {
-	printf("{\"bench\":\"forecast\",\"what\":\"%s\",\"rate\":", what);
-	if (row->rate > 0)
-		printf("%.0f", row->rate);
-	else
-		printf("\"max\"");
-	printf(",\"streams\":%ld,\"features\":%ld,\"units\":%ld,\"bundle\":%ld,\"sent\":%llu,\"received\":%llu,"
-	       "\"seconds\":%.3f,\"ticks_per_second\":%.0f,\"forecasts_per_second\":%.0f",
-	       options.streams, options.features, options.units, row->bundle, (unsigned long long)result->sent,
-	       (unsigned long long)result->received, result->seconds, result->ticks_per_second,
-	       result->forecasts_per_second);
-	if (!isnan(result->p50))
-		printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"worst_us\":%.1f", result->p50, result->p99,
-		       result->p999, result->worst);
-	puts("}");
-	fflush(stdout);
+    printf("{\"bench\":\"forecast\",\"what\":\"%s\",\"rate\":", what);
+    if (row->rate > 0)
+        printf("%.0f", row->rate);
+    else
+        printf("\"max\"");
+    printf(",\"streams\":%ld,\"features\":%ld,\"units\":%ld,\"bundle\":%ld,\"sent\":%llu,\"received\":%llu,"
+           "\"seconds\":%.3f,\"ticks_per_second\":%.0f,\"forecasts_per_second\":%.0f",
+           options.streams, options.features, options.units, row->bundle, (unsigned long long)result->sent,
+           (unsigned long long)result->received, result->seconds, result->ticks_per_second,
+           result->forecasts_per_second);
+    if (!isnan(result->p50))
+        printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"worst_us\":%.1f", result->p50, result->p99,
+               result->p999, result->worst);
+    puts("}");
+    fflush(stdout);
 }
 
 static void print_line(const char *name, double daemon, double echo, int digits) {
-	printf("  %-28s%14.*f%14.*f\n", name, digits, daemon, digits, echo);
+    printf("  %-28s%14.*f%14.*f\n", name, digits, daemon, digits, echo);
 }
 
 static void print_table(const struct row *row) {
-	if (row->rate > 0)
-		printf("at %.0f ticks a second", row->rate);
-	else
-		printf("as fast as it goes");
-	printf(", %ld tick%s a message\n", row->bundle, row->bundle == 1 ? "" : "s");
-	printf("  %-28s%14s%14s\n", "", "forecastd", "bare ZeroMQ");
-	print_line("ticks in, a second", row->daemon.ticks_per_second, row->echo.ticks_per_second, 0);
-	print_line("forecasts out, a second", row->daemon.forecasts_per_second, row->echo.forecasts_per_second, 0);
-	if (row->daemon.received < row->daemon.sent || row->echo.received < row->echo.sent)
-		print_line("forecasts lost", (double)(row->daemon.sent - row->daemon.received),
-		           (double)(row->echo.sent - row->echo.received), 0);
-	if (!isnan(row->daemon.p50)) {
-		print_line("latency, p50, us", row->daemon.p50, row->echo.p50, 1);
-		print_line("latency, p99, us", row->daemon.p99, row->echo.p99, 1);
-		print_line("latency, p99.9, us", row->daemon.p999, row->echo.p999, 1);
-		print_line("latency, worst, us", row->daemon.worst, row->echo.worst, 1);
-	}
-	putchar('\n');
-	fflush(stdout);
+    if (row->rate > 0)
+        printf("at %.0f ticks a second", row->rate);
+    else
+        printf("as fast as it goes");
+    printf(", %ld tick%s a message\n", row->bundle, row->bundle == 1 ? "" : "s");
+    printf("  %-28s%14s%14s\n", "", "forecastd", "bare ZeroMQ");
+    print_line("ticks in, a second", row->daemon.ticks_per_second, row->echo.ticks_per_second, 0);
+    print_line("forecasts out, a second", row->daemon.forecasts_per_second, row->echo.forecasts_per_second, 0);
+    if (row->daemon.received < row->daemon.sent || row->echo.received < row->echo.sent)
+        print_line("forecasts lost", (double)(row->daemon.sent - row->daemon.received),
+                   (double)(row->echo.sent - row->echo.received), 0);
+    if (!isnan(row->daemon.p50)) {
+        print_line("latency, p50, us", row->daemon.p50, row->echo.p50, 1);
+        print_line("latency, p99, us", row->daemon.p99, row->echo.p99, 1);
+        print_line("latency, p99.9, us", row->daemon.p999, row->echo.p999, 1);
+        print_line("latency, worst, us", row->daemon.worst, row->echo.worst, 1);
+    }
+    putchar('\n');
+    fflush(stdout);
 }
 
 /* The measurements that the options ask for. Returns how many, or -1. */
 static int plan(struct row rows[MAX_ROWS]) {
-	char *end;
-	double rate;
+    char *end;
+    double rate;
 
-	rows[0] = (struct row){.rate = 0, .bundle = options.bundle ? options.bundle : 256};
-	rows[1] = (struct row){.rate = 10000, .bundle = options.bundle ? options.bundle : 1};
-	if (!options.rate)
-		return 2;
-	if (strcmp(options.rate, "max") == 0)
-		return 1;
-	rate = strtod(options.rate, &end);
-	if (*options.rate == '\0' || *end || !(rate >= 1 && rate <= 1e8))
-		return -1;
-	rows[0] = (struct row){.rate = rate, .bundle = options.bundle ? options.bundle : 1};
-	return 1;
+    rows[0] = (struct row){.rate = 0, .bundle = options.bundle ? options.bundle : 256};
+    rows[1] = (struct row){.rate = 10000, .bundle = options.bundle ? options.bundle : 1};
+    if (!options.rate)
+        return 2;
+    if (strcmp(options.rate, "max") == 0)
+        return 1;
+    rate = strtod(options.rate, &end);
+    if (*options.rate == '\0' || *end || !(rate >= 1 && rate <= 1e8))
+        return -1;
+    rows[0] = (struct row){.rate = rate, .bundle = options.bundle ? options.bundle : 1};
+    return 1;
 }
 
 int command_bench(int argc, char **argv) {
-	struct bench_daemon daemon = {0};
-	struct row rows[MAX_ROWS];
-	int first, code = options_begin(&bench_command, argc, argv, &first), n;
+    struct bench_daemon daemon = {0};
+    struct row rows[MAX_ROWS];
+    int first, code = options_begin(&bench_command, argc, argv, &first), n;
 
-	if (code >= 0)
-		return code;
-	if (first < argc)
-		return options_wrong(&bench_command, "\"%s\" is too much", argv[first]);
-	n = plan(rows);
-	if (n < 0)
-		return options_wrong(&bench_command, "--ticks-per-second takes a number from 1 to 1e8 or max, not \"%s\"",
-		                     options.rate);
-	if (!options.ticks != !options.forecasts)
-		return options_wrong(&bench_command, "--ticks and --forecasts go together");
-	run_catch_signals();
-	if (options.ticks) {
-		snprintf(daemon.ticks, sizeof daemon.ticks, "%s", options.ticks);
-		snprintf(daemon.forecasts, sizeof daemon.forecasts, "%s", options.forecasts);
-	} else if (bench_daemon_start(&daemon, options.streams, options.features, options.units, options.workers)) {
-		return 1;
-	}
-	if (!options.json)
-		printf("%ld streams of %ld features, LSTM(%ld), horizon 1, %g s each\n\n", options.streams, options.features,
-		       options.units, options.seconds);
-	fflush(stdout);
-	code = 0;
-	for (int i = 0; i < n && code == 0; i++) {
-		code = measure(&daemon, &rows[i]) ? 1 : 0;
-		if (code == 0 && options.json) {
-			print_json(&rows[i], "forecastd", &rows[i].daemon);
-			print_json(&rows[i], "zeromq", &rows[i].echo);
-		} else if (code == 0) {
-			print_table(&rows[i]);
-		}
-	}
-	bench_daemon_stop(&daemon);
-	return code;
+    if (code >= 0)
+        return code;
+    if (first < argc)
+        return options_wrong(&bench_command, "\"%s\" is too much", argv[first]);
+    n = plan(rows);
+    if (n < 0)
+        return options_wrong(&bench_command, "--ticks-per-second takes a number from 1 to 1e8 or max, not \"%s\"",
+                             options.rate);
+    if (!options.ticks != !options.forecasts)
+        return options_wrong(&bench_command, "--ticks and --forecasts go together");
+    run_catch_signals();
+    if (options.ticks) {
+        snprintf(daemon.ticks, sizeof daemon.ticks, "%s", options.ticks);
+        snprintf(daemon.forecasts, sizeof daemon.forecasts, "%s", options.forecasts);
+    } else if (bench_daemon_start(&daemon, options.streams, options.features, options.units, options.workers)) {
+        return 1;
+    }
+    if (!options.json)
+        printf("%ld streams of %ld features, LSTM(%ld), horizon 1, %g s each\n\n", options.streams, options.features,
+               options.units, options.seconds);
+    fflush(stdout);
+    code = 0;
+    for (int i = 0; i < n && code == 0; i++) {
+        code = measure(&daemon, &rows[i]) ? 1 : 0;
+        if (code == 0 && options.json) {
+            print_json(&rows[i], "forecastd", &rows[i].daemon);
+            print_json(&rows[i], "zeromq", &rows[i].echo);
+        } else if (code == 0) {
+            print_table(&rows[i]);
+        }
+    }
+    bench_daemon_stop(&daemon);
+    return code;
 }

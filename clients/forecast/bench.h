@@ -12,9 +12,9 @@ extern const struct option_command bench_command;
 /* ---- a daemon with a configuration for measuring ------------------------------------------ */
 
 struct bench_daemon {
-	pid_t pid; /* 0: it runs already, and is not ours */
-	char directory[64];
-	char ticks[80], forecasts[80], control[80];
+    pid_t pid; /* 0: it runs already, and is not ours */
+    char directory[64];
+    char ticks[80], forecasts[80], control[80];
 };
 
 /* Writes a configuration into a temporary directory, starts the forecastd that lies beside this program (or
@@ -28,22 +28,22 @@ void bench_daemon_stop(struct bench_daemon *daemon);
 
 /* Something that answers ticks with forecasts. One thread sends, another receives. */
 struct bench_target {
-	const char *name;
-	void *self;
-	/* Sends tick k with the time t, or adds it to a bundle that goes out when it is full. Waits while the
+    const char *name;
+    void *self;
+    /* Sends tick k with the time t, or adds it to a bundle that goes out when it is full. Waits while the
 	 * queue is full. Returns 0 or -1. */
-	int (*send)(void *self, uint64_t k, int64_t t);
-	int (*flush)(void *self);
-	/* Waits at most timeout_ms for a message. Returns how many forecasts it has, with the time of the tick of
+    int (*send)(void *self, uint64_t k, int64_t t);
+    int (*flush)(void *self);
+    /* Waits at most timeout_ms for a message. Returns how many forecasts it has, with the time of the tick of
 	 * the first; 0 when none came, -1 on failure. */
-	int (*receive)(void *self, int timeout_ms, int64_t *ret_t);
-	void (*close)(void *self);
+    int (*receive)(void *self, int timeout_ms, int64_t *ret_t);
+    void (*close)(void *self);
 };
 
 struct bench_sizes {        /* bytes */
-	size_t name, tick;      /* the frames of a tick */
-	size_t bundled_tick;    /* of a tick within a bundle */
-	size_t topic, forecast; /* the frames of a forecast */
+    size_t name, tick;      /* the frames of a tick */
+    size_t bundled_tick;    /* of a tick within a bundle */
+    size_t topic, forecast; /* the frames of a forecast */
 };
 
 /* The daemon, through libforecast. bundle 1: single messages both ways, else bundles both ways. Each stream has
@@ -58,10 +58,10 @@ int bench_open_echo(const struct bench_sizes *sizes, long bundle, struct bench_t
 /* ---- measuring ---------------------------------------------------------------------------- */
 
 struct bench_result {
-	uint64_t sent, received;
-	double seconds; /* from the first tick to the last forecast */
-	double ticks_per_second, forecasts_per_second;
-	double p50, p99, p999, worst; /* us; NaN without latencies */
+    uint64_t sent, received;
+    double seconds; /* from the first tick to the last forecast */
+    double ticks_per_second, forecasts_per_second;
+    double p50, p99, p999, worst; /* us; NaN without latencies */
 };
 
 /* Sends for so many seconds, at rate ticks a second (0: as fast as it goes), and takes what comes back.

@@ -8,15 +8,15 @@
 #include <stddef.h>
 
 struct class_answer {
-	enum {
-		CLASS_UNKNOWN, /* nobody answered: nothing is known */
-		CLASS_NONE,    /* no class matches; text says which there are */
-		CLASS_FOUND,
-	} result;
-	char *name;
-	char **features; /* [n_features] */
-	int n_features;
-	char text[512];
+    enum {
+        CLASS_UNKNOWN, /* nobody answered: nothing is known */
+        CLASS_NONE,    /* no class matches; text says which there are */
+        CLASS_FOUND,
+    } result;
+    char *name;
+    char **features; /* [n_features] */
+    int n_features;
+    char text[512];
 };
 
 /* Asks the daemon at endpoint (NULL: the default) for the class of a stream. Waits at most timeout_ms. */

@@ -10,28 +10,28 @@
 #include <stdio.h>
 
 struct csv_field {
-	const char *text; /* NUL-terminated; a NUL in the file is an error */
-	size_t n;
-	int line, column; /* where it begins, from 1; columns in bytes */
-	bool quoted;
+    const char *text; /* NUL-terminated; a NUL in the file is an error */
+    size_t n;
+    int line, column; /* where it begins, from 1; columns in bytes */
+    bool quoted;
 };
 
 struct csv {
-	FILE *file;       /* not owned */
-	const char *name; /* of the file, for sentences; not owned */
-	char delimiter;
-	int line, column; /* of the next byte, from 1 */
-	size_t bytes;     /* read so far */
-	char *buffer;     /* the text of the row, grown and kept */
-	size_t used, size;
-	struct csv_field *fields; /* [n_fields] of the row, in buffer; valid until the next row */
-	int n_fields, n_size;
-	char error[512]; /* "data.csv:3:7: ..." after csv_next failed */
+    FILE *file;       /* not owned */
+    const char *name; /* of the file, for sentences; not owned */
+    char delimiter;
+    int line, column; /* of the next byte, from 1 */
+    size_t bytes;     /* read so far */
+    char *buffer;     /* the text of the row, grown and kept */
+    size_t used, size;
+    struct csv_field *fields; /* [n_fields] of the row, in buffer; valid until the next row */
+    int n_fields, n_size;
+    char error[512]; /* "data.csv:3:7: ..." after csv_next failed */
 };
 
 enum {
-	CSV_MAX_ROW = 1 << 24, /* bytes; what is longer has an open quote rather than that much to say */
-	CSV_MAX_FIELDS = 1 << 16,
+    CSV_MAX_ROW = 1 << 24, /* bytes; what is longer has an open quote rather than that much to say */
+    CSV_MAX_FIELDS = 1 << 16,
 };
 
 void csv_init(struct csv *csv, FILE *file, const char *name, char delimiter);

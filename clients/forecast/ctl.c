@@ -12,104 +12,104 @@
 #include <string.h>
 
 static struct {
-	bool json;
-	const char *control, *prefix;
-	double timeout;
-	long limit;
+    bool json;
+    const char *control, *prefix;
+    double timeout;
+    long limit;
 } options = {.timeout = 5};
 
 static const struct option_row rows_of_options[] = {
-	{"json", 'j', OPTION_FLAG, NULL, "print the daemon's reply as it is", &options.json, 0, 0},
-	{"prefix", 'p', OPTION_TEXT, "TEXT", "of streams: only those whose names begin so", &options.prefix, 0, 0},
-	{"limit", 'n', OPTION_INTEGER, "N", "of streams: at most so many", &options.limit, 1, 1e12},
-	{"timeout", 'w', OPTION_NUMBER, "SECONDS", "how long to wait for an answer (default 5)", &options.timeout, 0.001,
+    {"json", 'j', OPTION_FLAG, NULL, "print the daemon's reply as it is", &options.json, 0, 0},
+    {"prefix", 'p', OPTION_TEXT, "TEXT", "of streams: only those whose names begin so", &options.prefix, 0, 0},
+    {"limit", 'n', OPTION_INTEGER, "N", "of streams: at most so many", &options.limit, 1, 1e12},
+    {"timeout", 'w', OPTION_NUMBER, "SECONDS", "how long to wait for an answer (default 5)", &options.timeout, 0.001,
      1e6},
-	{"control", 0, OPTION_TEXT, "ENDPOINT", "where the daemon answers (default " FORECAST_DEFAULT_CONTROL ")",
+    {"control", 0, OPTION_TEXT, "ENDPOINT", "where the daemon answers (default " FORECAST_DEFAULT_CONTROL ")",
      &options.control, 0, 0},
-	{0},
+    {0},
 };
 
 static const struct option_command ctl = {
-	.name = "forecast ctl",
-	.usage = "status|streams|models [OPTIONS]\n"
-			 "forecast ctl retrain MODEL\n"
-			 "forecast ctl reset|end STREAM\n"
-			 "forecast ctl stop",
-	.summary = "asks and commands the daemon.",
-	.rows = rows_of_options,
-	.notes = "status, streams and models print what the daemon knows of itself, its streams and its models.\n"
-			 "retrain trains a model now; reset sets a stream's states to zero; end forgets a stream; stop ends the\n"
-			 "daemon when it has finished what it took.\n",
-	.examples = "  forecast ctl status\n"
-				"  forecast ctl streams --prefix plant/\n"
-				"  forecast ctl retrain boilers\n"
-				"  forecast ctl models --json | jq .models[].reason\n",
+    .name = "forecast ctl",
+    .usage = "status|streams|models [OPTIONS]\n"
+             "forecast ctl retrain MODEL\n"
+             "forecast ctl reset|end STREAM\n"
+             "forecast ctl stop",
+    .summary = "asks and commands the daemon.",
+    .rows = rows_of_options,
+    .notes = "status, streams and models print what the daemon knows of itself, its streams and its models.\n"
+             "retrain trains a model now; reset sets a stream's states to zero; end forgets a stream; stop ends the\n"
+             "daemon when it has finished what it took.\n",
+    .examples = "  forecast ctl status\n"
+                "  forecast ctl streams --prefix plant/\n"
+                "  forecast ctl retrain boilers\n"
+                "  forecast ctl models --json | jq .models[].reason\n",
 };
 
 /* ---- how values look ---------------------------------------------------------------------- */
 
 /* One value as a cell. size >= 32. */
 static const char *format_value(const char *key, const json_t *value, char *buffer, size_t size) {
-	/* Integers that are ns since 1970 and no counts: of this century. */
-	if (json_is_integer(value) && json_integer_value(value) > 946684800 * RUN_NS &&
-	    (strcmp(key, "trained") == 0 || strcmp(key, "promoted") == 0 || strcmp(key, "time") == 0 ||
-	     strcmp(key, "t") == 0))
-		return run_format_time(json_integer_value(value), buffer, size);
-	if (json_is_integer(value))
-		snprintf(buffer, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-	else if (json_is_real(value))
-		snprintf(buffer, size, "%.5g", json_real_value(value));
-	else if (json_is_string(value))
-		return json_string_value(value);
-	else
-		snprintf(buffer, size, "%s", json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "-");
-	return buffer;
+    /* Integers that are ns since 1970 and no counts: of this century. */
+    if (json_is_integer(value) && json_integer_value(value) > 946684800 * RUN_NS &&
+        (strcmp(key, "trained") == 0 || strcmp(key, "promoted") == 0 || strcmp(key, "time") == 0 ||
+         strcmp(key, "t") == 0))
+        return run_format_time(json_integer_value(value), buffer, size);
+    if (json_is_integer(value))
+        snprintf(buffer, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(buffer, size, "%.5g", json_real_value(value));
+    else if (json_is_string(value))
+        return json_string_value(value);
+    else
+        snprintf(buffer, size, "%s", json_is_true(value) ? "yes" : json_is_false(value) ? "no" : "-");
+    return buffer;
 }
 
 /* "a, b" of an array; buffer gets what fits. */
 static void format_list(const json_t *array, char *buffer, size_t size) {
-	size_t used = 0;
+    size_t used = 0;
 
-	buffer[0] = '\0';
-	for (size_t i = 0; i < json_array_size(array) && used < size; i++) {
-		char number[32];
-		const char *text = format_value("", json_array_get(array, i), number, sizeof number);
+    buffer[0] = '\0';
+    for (size_t i = 0; i < json_array_size(array) && used < size; i++) {
+        char number[32];
+        const char *text = format_value("", json_array_get(array, i), number, sizeof number);
 
-		used += (size_t)snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", text);
-	}
+        used += (size_t)snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", text);
+    }
 }
 
 static void add_cell(struct table *table, const char *key, const json_t *value) {
-	char buffer[256];
+    char buffer[256];
 
-	if (json_is_array(value)) {
-		format_list(value, buffer, sizeof buffer);
-		table_cell(table, buffer);
-	} else {
-		table_cell(table, value ? format_value(key, value, buffer, sizeof buffer) : "-");
-	}
+    if (json_is_array(value)) {
+        format_list(value, buffer, sizeof buffer);
+        table_cell(table, buffer);
+    } else {
+        table_cell(table, value ? format_value(key, value, buffer, sizeof buffer) : "-");
+    }
 }
 
 /* A map as dotted names with their values; maps in arrays have numbers for names. */
 static void add_status(struct table *table, const char *prefix, const char *key, const json_t *value) {
-	char name[256], number[24];
-	const char *inner;
-	json_t *each;
-	size_t i;
+    char name[256], number[24];
+    const char *inner;
+    json_t *each;
+    size_t i;
 
-	snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", key);
-	if (json_is_object(value)) {
-		json_object_foreach((json_t *)value, inner, each) if (*name || strcmp(inner, "ok") != 0)
-			add_status(table, name, inner, each);
-	} else if (json_is_object(json_array_get(value, 0))) {
-		json_array_foreach((json_t *)value, i, each) {
-			snprintf(number, sizeof number, "%zu", i);
-			add_status(table, name, number, each);
-		}
-	} else {
-		table_cell(table, name);
-		add_cell(table, key, value);
-	}
+    snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", key);
+    if (json_is_object(value)) {
+        json_object_foreach((json_t *)value, inner, each) if (*name || strcmp(inner, "ok") != 0)
+            add_status(table, name, inner, each);
+    } else if (json_is_object(json_array_get(value, 0))) {
+        json_array_foreach((json_t *)value, i, each) {
+            snprintf(number, sizeof number, "%zu", i);
+            add_status(table, name, number, each);
+        }
+    } else {
+        table_cell(table, name);
+        add_cell(table, key, value);
+    }
 }
 
 /* ---- tables of what the daemon has -------------------------------------------------------- */
@@ -117,53 +117,53 @@ static void add_status(struct table *table, const char *prefix, const char *key,
 /* The keys of all objects of an array: those of order first, then others as they come, and last "reason",
  * which is a sentence. What is itself a map has no room in a table; --json has it. */
 static int collect_keys(const json_t *array, const char *const *order, const char **keys) {
-	int n = 0;
-	size_t i;
-	json_t *object, *value;
-	const char *key;
-	bool reason = false;
+    int n = 0;
+    size_t i;
+    json_t *object, *value;
+    const char *key;
+    bool reason = false;
 
-	for (; *order; order++)
-		json_array_foreach((json_t *)array, i, object) if (json_object_get(object, *order)) {
-			keys[n++] = *order;
-			break;
-		}
-	json_array_foreach((json_t *)array, i, object) json_object_foreach(object, key, value) {
-		bool known = strcmp(key, "reason") == 0 || json_is_object(value);
+    for (; *order; order++)
+        json_array_foreach((json_t *)array, i, object) if (json_object_get(object, *order)) {
+            keys[n++] = *order;
+            break;
+        }
+    json_array_foreach((json_t *)array, i, object) json_object_foreach(object, key, value) {
+        bool known = strcmp(key, "reason") == 0 || json_is_object(value);
 
-		reason |= strcmp(key, "reason") == 0;
-		for (int k = 0; k < n && !known; k++)
-			known = strcmp(keys[k], key) == 0;
-		if (!known && n < TABLE_MAX_COLUMNS - 1)
-			keys[n++] = key;
-	}
-	if (reason)
-		keys[n++] = "reason";
-	return n;
+        reason |= strcmp(key, "reason") == 0;
+        for (int k = 0; k < n && !known; k++)
+            known = strcmp(keys[k], key) == 0;
+        if (!known && n < TABLE_MAX_COLUMNS - 1)
+            keys[n++] = key;
+    }
+    if (reason)
+        keys[n++] = "reason";
+    return n;
 }
 
 static void print_objects(const json_t *array, const char *const *order) {
-	const char *keys[TABLE_MAX_COLUMNS];
-	struct table table = {.n_columns = collect_keys(array, order, keys)};
-	size_t i;
-	json_t *object;
+    const char *keys[TABLE_MAX_COLUMNS];
+    struct table table = {.n_columns = collect_keys(array, order, keys)};
+    size_t i;
+    json_t *object;
 
-	if (table.n_columns == 0)
-		return;
-	for (int k = 0; k < table.n_columns; k++) {
-		char head[64];
-		size_t c;
+    if (table.n_columns == 0)
+        return;
+    for (int k = 0; k < table.n_columns; k++) {
+        char head[64];
+        size_t c;
 
-		for (c = 0; keys[k][c] && c < sizeof head - 1; c++)
-			head[c] = (char)(keys[k][c] >= 'a' && keys[k][c] <= 'z' ? keys[k][c] - 'a' + 'A' : keys[k][c]);
-		head[c] = '\0';
-		table_cell(&table, head);
-		table.right[k] = json_is_number(json_object_get(json_array_get(array, 0), keys[k]));
-	}
-	json_array_foreach((json_t *)array, i, object) for (int k = 0; k < table.n_columns; k++)
-		add_cell(&table, keys[k], json_object_get(object, keys[k]));
-	table_print(&table, stdout);
-	table_fini(&table);
+        for (c = 0; keys[k][c] && c < sizeof head - 1; c++)
+            head[c] = (char)(keys[k][c] >= 'a' && keys[k][c] <= 'z' ? keys[k][c] - 'a' + 'A' : keys[k][c]);
+        head[c] = '\0';
+        table_cell(&table, head);
+        table.right[k] = json_is_number(json_object_get(json_array_get(array, 0), keys[k]));
+    }
+    json_array_foreach((json_t *)array, i, object) for (int k = 0; k < table.n_columns; k++)
+        add_cell(&table, keys[k], json_object_get(object, keys[k]));
+    table_print(&table, stdout);
+    table_fini(&table);
 }
 
 /* ---- asking ------------------------------------------------------------------------------- */
@@ -171,136 +171,136 @@ static void print_objects(const json_t *array, const char *const *order) {
 /* Sends a request (whose reference it takes). Returns the reply, or NULL after the sentence on stderr; the
  * text of an error reply goes to stdout for --json. */
 static json_t *ask(struct forecast_control *control, json_t *request) {
-	char *text = json_dumps(request, JSON_COMPACT);
-	const char *reply = NULL;
-	int code = text ? forecast_control_request(control, text, (int)(options.timeout * 1000), &reply)
-	                : FORECAST_ERROR_ARGUMENT;
+    char *text = json_dumps(request, JSON_COMPACT);
+    const char *reply = NULL;
+    int code = text ? forecast_control_request(control, text, (int)(options.timeout * 1000), &reply)
+                    : FORECAST_ERROR_ARGUMENT;
 
-	json_decref(request);
-	if (code == FORECAST_ERROR_REFUSED && options.json)
-		puts(reply);
-	if (!text)
-		fprintf(stderr, "%s: this name is not UTF-8\n", ctl.name);
-	else if (code == FORECAST_ERROR_TIMEOUT)
-		fprintf(stderr, "%s: no daemon answers at %s within %g s; is forecastd running?\n", ctl.name,
-		        options.control ? options.control : FORECAST_DEFAULT_CONTROL, options.timeout);
-	else if (code)
-		fprintf(stderr, "%s: %s\n", ctl.name, forecast_error_text());
-	free(text);
-	return code ? NULL : json_loads(reply, 0, NULL);
+    json_decref(request);
+    if (code == FORECAST_ERROR_REFUSED && options.json)
+        puts(reply);
+    if (!text)
+        fprintf(stderr, "%s: this name is not UTF-8\n", ctl.name);
+    else if (code == FORECAST_ERROR_TIMEOUT)
+        fprintf(stderr, "%s: no daemon answers at %s within %g s; is forecastd running?\n", ctl.name,
+                options.control ? options.control : FORECAST_DEFAULT_CONTROL, options.timeout);
+    else if (code)
+        fprintf(stderr, "%s: %s\n", ctl.name, forecast_error_text());
+    free(text);
+    return code ? NULL : json_loads(reply, 0, NULL);
 }
 
 /* What is left of --limit, in a page that every daemon gives. */
 static json_int_t page_limit(size_t had) {
-	json_int_t left = options.limit - (json_int_t)had;
+    json_int_t left = options.limit - (json_int_t)had;
 
-	return left < 1000 ? left : 1000;
+    return left < 1000 ? left : 1000;
 }
 
 /* Streams come in pages; they are printed as one. */
 static json_t *ask_streams(struct forecast_control *control) {
-	json_t *all = json_array(), *reply = NULL;
-	const char *after = NULL; /* in all, which outlives the replies */
-	bool more = true;
+    json_t *all = json_array(), *reply = NULL;
+    const char *after = NULL; /* in all, which outlives the replies */
+    bool more = true;
 
-	while (more && !run_stopped()) {
-		json_t *request = json_pack("{s:s}", "cmd", "streams");
+    while (more && !run_stopped()) {
+        json_t *request = json_pack("{s:s}", "cmd", "streams");
 
-		json_decref(reply);
-		if (options.prefix)
-			json_object_set_new(request, "prefix", json_string(options.prefix));
-		if (after)
-			json_object_set_new(request, "after", json_string(after));
-		if (options.limit)
-			json_object_set_new(request, "limit", json_integer(page_limit(json_array_size(all))));
-		reply = ask(control, request);
-		if (!reply) {
-			json_decref(all);
-			return NULL;
-		}
-		size_t before = json_array_size(all);
-		json_array_extend(all, json_object_get(reply, "streams"));
-		size_t n = json_array_size(all);
-		after = n ? json_string_value(json_object_get(json_array_get(all, n - 1), "stream")) : NULL;
-		/* A page without a name to go on from ends it, whatever the daemon says. */
-		more = json_is_true(json_object_get(reply, "more")) && n > before && after &&
-		       !(options.limit && n >= (size_t)options.limit);
-	}
-	json_object_set_new(reply, "streams", all);
-	return reply;
+        json_decref(reply);
+        if (options.prefix)
+            json_object_set_new(request, "prefix", json_string(options.prefix));
+        if (after)
+            json_object_set_new(request, "after", json_string(after));
+        if (options.limit)
+            json_object_set_new(request, "limit", json_integer(page_limit(json_array_size(all))));
+        reply = ask(control, request);
+        if (!reply) {
+            json_decref(all);
+            return NULL;
+        }
+        size_t before = json_array_size(all);
+        json_array_extend(all, json_object_get(reply, "streams"));
+        size_t n = json_array_size(all);
+        after = n ? json_string_value(json_object_get(json_array_get(all, n - 1), "stream")) : NULL;
+        /* A page without a name to go on from ends it, whatever the daemon says. */
+        more = json_is_true(json_object_get(reply, "more")) && n > before && after &&
+               !(options.limit && n >= (size_t)options.limit);
+    }
+    json_object_set_new(reply, "streams", all);
+    return reply;
 }
 
 static void print_reply(const char *cmd, const json_t *reply) {
-	static const char *const stream_keys[] = {"stream", "class", "generation", "worker", NULL};
-	static const char *const model_keys[] = {
-		"model",   "class", "version", "source",        "training",      "epoch",   "epochs",   "streams",
-		"batches", "steps", "loss",    "baseline_loss", "champion_loss", "trained", "promoted", NULL};
-	struct table table = {.n_columns = 2};
+    static const char *const stream_keys[] = {"stream", "class", "generation", "worker", NULL};
+    static const char *const model_keys[] = {
+        "model",   "class", "version", "source",        "training",      "epoch",   "epochs",   "streams",
+        "batches", "steps", "loss",    "baseline_loss", "champion_loss", "trained", "promoted", NULL};
+    struct table table = {.n_columns = 2};
 
-	if (strcmp(cmd, "streams") == 0) {
-		print_objects(json_object_get(reply, "streams"), stream_keys);
-		printf("%zu streams\n", json_array_size(json_object_get(reply, "streams")));
-	} else if (strcmp(cmd, "models") == 0) {
-		print_objects(json_object_get(reply, "models"), model_keys);
-	} else if (json_object_size(reply) <= 1) {
-		puts("done");
-	} else {
-		add_status(&table, "", "", reply);
-		table_print(&table, stdout);
-		table_fini(&table);
-	}
+    if (strcmp(cmd, "streams") == 0) {
+        print_objects(json_object_get(reply, "streams"), stream_keys);
+        printf("%zu streams\n", json_array_size(json_object_get(reply, "streams")));
+    } else if (strcmp(cmd, "models") == 0) {
+        print_objects(json_object_get(reply, "models"), model_keys);
+    } else if (json_object_size(reply) <= 1) {
+        puts("done");
+    } else {
+        add_status(&table, "", "", reply);
+        table_print(&table, stdout);
+        table_fini(&table);
+    }
 }
 
 static const struct {
-	const char *name, *key; /* of the operand in the request; NULL: none */
+    const char *name, *key; /* of the operand in the request; NULL: none */
 } commands[] = {
-	{"status", NULL}, {"streams", NULL},    {"models", NULL},    {"hello", NULL},
-	{"stop", NULL},   {"retrain", "model"}, {"reset", "stream"}, {"end", "stream"},
+    {"status", NULL}, {"streams", NULL},    {"models", NULL},    {"hello", NULL},
+    {"stop", NULL},   {"retrain", "model"}, {"reset", "stream"}, {"end", "stream"},
 };
 
 int command_ctl(int argc, char **argv) {
-	struct forecast_control *control;
-	int first, code = options_begin(&ctl, argc, argv, &first), which = -1,
-			   n_commands = sizeof commands / sizeof commands[0];
+    struct forecast_control *control;
+    int first, code = options_begin(&ctl, argc, argv, &first), which = -1,
+               n_commands = sizeof commands / sizeof commands[0];
 
-	if (code >= 0)
-		return code;
-	if (first == argc)
-		return options_wrong(&ctl, "what to ask is missing: status, streams, models, retrain, reset, end or stop");
-	for (int i = 0; i < n_commands; i++)
-		if (strcmp(argv[first], commands[i].name) == 0)
-			which = i;
-	if (which < 0)
-		return options_wrong(&ctl, "there is no \"%s\": status, streams, models, retrain, reset, end or stop",
-		                     argv[first]);
-	const char *name = commands[which].name, *key = commands[which].key;
-	if (argc - first - 1 < (key ? 1 : 0))
-		return options_wrong(&ctl, "%s needs the name of a %s", name, key);
-	if (argc - first - 1 > (key ? 1 : 0))
-		return options_wrong(&ctl, "\"%s\" is too much", argv[first + (key ? 2 : 1)]);
-	if (forecast_control_open(options.control, &control)) {
-		fprintf(stderr, "%s: %s\n", ctl.name, forecast_error_text());
-		return 1;
-	}
-	json_t *request = json_pack("{s:s}", "cmd", name), *reply;
-	if (key)
-		json_object_set_new(request, key, json_string(argv[first + 1]));
-	if (strcmp(name, "hello") == 0)
-		json_object_set_new(request, "protocol", json_integer(1));
-	if (strcmp(name, "streams") == 0) {
-		json_decref(request);
-		reply = ask_streams(control);
-	} else {
-		reply = ask(control, request);
-	}
-	if (reply && options.json) {
-		json_dumpf(reply, stdout, JSON_COMPACT);
-		putchar('\n');
-	} else if (reply) {
-		print_reply(name, reply);
-	}
-	code = reply ? 0 : 1;
-	json_decref(reply);
-	forecast_control_close(&control);
-	return code;
+    if (code >= 0)
+        return code;
+    if (first == argc)
+        return options_wrong(&ctl, "what to ask is missing: status, streams, models, retrain, reset, end or stop");
+    for (int i = 0; i < n_commands; i++)
+        if (strcmp(argv[first], commands[i].name) == 0)
+            which = i;
+    if (which < 0)
+        return options_wrong(&ctl, "there is no \"%s\": status, streams, models, retrain, reset, end or stop",
+                             argv[first]);
+    const char *name = commands[which].name, *key = commands[which].key;
+    if (argc - first - 1 < (key ? 1 : 0))
+        return options_wrong(&ctl, "%s needs the name of a %s", name, key);
+    if (argc - first - 1 > (key ? 1 : 0))
+        return options_wrong(&ctl, "\"%s\" is too much", argv[first + (key ? 2 : 1)]);
+    if (forecast_control_open(options.control, &control)) {
+        fprintf(stderr, "%s: %s\n", ctl.name, forecast_error_text());
+        return 1;
+    }
+    json_t *request = json_pack("{s:s}", "cmd", name), *reply;
+    if (key)
+        json_object_set_new(request, key, json_string(argv[first + 1]));
+    if (strcmp(name, "hello") == 0)
+        json_object_set_new(request, "protocol", json_integer(1));
+    if (strcmp(name, "streams") == 0) {
+        json_decref(request);
+        reply = ask_streams(control);
+    } else {
+        reply = ask(control, request);
+    }
+    if (reply && options.json) {
+        json_dumpf(reply, stdout, JSON_COMPACT);
+        putchar('\n');
+    } else if (reply) {
+        print_reply(name, reply);
+    }
+    code = reply ? 0 : 1;
+    json_decref(reply);
+    forecast_control_close(&control);
+    return code;
 }

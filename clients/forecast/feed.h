@@ -10,11 +10,11 @@ extern const struct option_command feed_command;
 
 /* Sends ticks as they are or in bundles, waiting while the daemon pushes back. */
 struct feed_sender {
-	struct forecast_feed *feed;
-	long bundle;              /* ticks of a bundle; 0: each for itself */
-	long waiting;             /* ticks in the bundle */
-	const char *const *names; /* of the features: sent by name; NULL: in order */
-	uint64_t sent;
+    struct forecast_feed *feed;
+    long bundle;              /* ticks of a bundle; 0: each for itself */
+    long waiting;             /* ticks in the bundle */
+    const char *const *names; /* of the features: sent by name; NULL: in order */
+    uint64_t sent;
 };
 /* Return 0, or a code after the sentence on stderr; FORECAST_ERROR_INTERRUPTED without one, when stopped. */
 int feed_sender_tick(struct feed_sender *sender, const char *stream, int64_t t, const double *values, int n_values);

@@ -6,59 +6,59 @@
 #include <stdio.h>
 
 struct tick {
-	struct feed_sender *sender;
-	const char *stream;
-	int64_t t;
-	const double *values;
-	int n_values;
+    struct feed_sender *sender;
+    const char *stream;
+    int64_t t;
+    const double *values;
+    int n_values;
 };
 
 static int send_tick(void *argument, int timeout_ms) {
-	const struct tick *tick = argument;
-	struct forecast_feed *feed = tick->sender->feed;
+    const struct tick *tick = argument;
+    struct forecast_feed *feed = tick->sender->feed;
 
-	if (tick->sender->names)
-		return forecast_feed_send_named(feed, tick->stream, tick->t, tick->sender->names, tick->values,
-		                                tick->n_values, timeout_ms);
-	return forecast_feed_send(feed, tick->stream, tick->t, tick->values, tick->n_values, timeout_ms);
+    if (tick->sender->names)
+        return forecast_feed_send_named(feed, tick->stream, tick->t, tick->sender->names, tick->values,
+                                        tick->n_values, timeout_ms);
+    return forecast_feed_send(feed, tick->stream, tick->t, tick->values, tick->n_values, timeout_ms);
 }
 
 static int send_bundle(void *argument, int timeout_ms) {
-	return forecast_feed_flush(argument, timeout_ms);
+    return forecast_feed_flush(argument, timeout_ms);
 }
 
 int feed_sender_flush(struct feed_sender *sender) {
-	int code = sender->waiting ? run_send(feed_command.name, send_bundle, sender->feed) : 0;
+    int code = sender->waiting ? run_send(feed_command.name, send_bundle, sender->feed) : 0;
 
-	if (code == 0) {
-		sender->sent += (uint64_t)sender->waiting;
-		sender->waiting = 0;
-	}
-	return code;
+    if (code == 0) {
+        sender->sent += (uint64_t)sender->waiting;
+        sender->waiting = 0;
+    }
+    return code;
 }
 
 int feed_sender_tick(struct feed_sender *sender, const char *stream, int64_t t, const double *values, int n_values) {
-	struct tick tick = {sender, stream, t, values, n_values};
-	int code;
+    struct tick tick = {sender, stream, t, values, n_values};
+    int code;
 
-	if (!sender->bundle) {
-		code = run_send(feed_command.name, send_tick, &tick);
-		if (code == 0)
-			sender->sent++;
-		return code;
-	}
-	code = forecast_feed_add(sender->feed, stream, t, values, n_values);
-	if (code < 0 && sender->waiting) { /* perhaps only because the bundle is full of bytes */
-		int flushed = feed_sender_flush(sender);
+    if (!sender->bundle) {
+        code = run_send(feed_command.name, send_tick, &tick);
+        if (code == 0)
+            sender->sent++;
+        return code;
+    }
+    code = forecast_feed_add(sender->feed, stream, t, values, n_values);
+    if (code < 0 && sender->waiting) { /* perhaps only because the bundle is full of bytes */
+        int flushed = feed_sender_flush(sender);
 
-		if (flushed)
-			return flushed;
-		code = forecast_feed_add(sender->feed, stream, t, values, n_values);
-	}
-	if (code < 0) {
-		fprintf(stderr, "%s: %s\n", feed_command.name, forecast_error_text());
-		return code;
-	}
-	sender->waiting = code;
-	return sender->waiting >= sender->bundle ? feed_sender_flush(sender) : 0;
+        if (flushed)
+            return flushed;
+        code = forecast_feed_add(sender->feed, stream, t, values, n_values);
+    }
+    if (code < 0) {
+        fprintf(stderr, "%s: %s\n", feed_command.name, forecast_error_text());
+        return code;
+    }
+    sender->waiting = code;
+    return sender->waiting >= sender->bundle ? feed_sender_flush(sender) : 0;
 }

@@ -21,16 +21,16 @@ enum host_kind { HOST_CPU, HOST_DISK, HOST_NET };
 
 /* The counters of one device at one time. */
 struct host_device {
-	char name[HOST_MAX_NAME];
-	uint64_t counters[HOST_MAX_COUNTERS];
-	/* CPU: user, system, iowait, all (jiffies). Disk: bytes read, bytes written, ms busy. Net: bytes
+    char name[HOST_MAX_NAME];
+    uint64_t counters[HOST_MAX_COUNTERS];
+    /* CPU: user, system, iowait, all (jiffies). Disk: bytes read, bytes written, ms busy. Net: bytes
 	 * received, bytes transmitted. */
 };
 
 /* One kind's devices, as a sample saw them. Zero-initialise; grows and is reused. */
 struct host_devices {
-	struct host_device *at;
-	size_t n, size;
+    struct host_device *at;
+    size_t n, size;
 };
 void host_devices_fini(struct host_devices *devices);
 

@@ -5,48 +5,48 @@
 #include <string.h>
 
 static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *summary;
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
 } commands[] = {
-	{"feed", command_feed, "send ticks: rows of a CSV file, or this machine's metrics"},
-	{"watch", command_watch, "see forecasts: a line each, or a live table"},
-	{"ctl", command_ctl, "ask and command the daemon: status, streams, models, retrain, reset, end, stop"},
-	{"bench", command_bench, "measure ticks and forecasts a second, and latency"},
+    {"feed", command_feed, "send ticks: rows of a CSV file, or this machine's metrics"},
+    {"watch", command_watch, "see forecasts: a line each, or a live table"},
+    {"ctl", command_ctl, "ask and command the daemon: status, streams, models, retrain, reset, end, stop"},
+    {"bench", command_bench, "measure ticks and forecasts a second, and latency"},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *out) {
-	fprintf(out, "forecast: the command of forecastd, a daemon that forecasts live streams\n\n"
-	             "Usage: forecast COMMAND [OPTIONS]\n\nCommands:\n");
-	for (int i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-8s%s\n", commands[i].name, commands[i].summary);
-	fprintf(out, "\nforecast COMMAND --help tells more. forecast --version prints the version.\n\n"
-	             "Examples:\n"
-	             "  forecast feed --csv plant.csv --stream plant/boiler-7\n"
-	             "  forecast watch --stream plant/boiler-7\n"
-	             "  forecast ctl models\n");
+    fprintf(out, "forecast: the command of forecastd, a daemon that forecasts live streams\n\n"
+                 "Usage: forecast COMMAND [OPTIONS]\n\nCommands:\n");
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-8s%s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\nforecast COMMAND --help tells more. forecast --version prints the version.\n\n"
+                 "Examples:\n"
+                 "  forecast feed --csv plant.csv --stream plant/boiler-7\n"
+                 "  forecast watch --stream plant/boiler-7\n"
+                 "  forecast ctl models\n");
 }
 
 int main(int argc, char **argv) {
-	setlocale(LC_CTYPE, ""); /* the terminal's characters; numbers stay with their points */
-	if (argc < 2) {
-		print_help(stderr);
-		return 2;
-	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-		print_help(stdout);
-		return 0;
-	}
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
-		printf("forecast %s\n", FORECASTD_VERSION);
-		return 0;
-	}
-	for (int i = 0; i < N_COMMANDS; i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	fprintf(stderr, "forecast: there is no %s \"%s\"; see forecast --help\n",
-	        argv[1][0] == '-' ? "option" : "command", argv[1]);
-	return 2;
+    setlocale(LC_CTYPE, ""); /* the terminal's characters; numbers stay with their points */
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        printf("forecast %s\n", FORECASTD_VERSION);
+        return 0;
+    }
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "forecast: there is no %s \"%s\"; see forecast --help\n",
+            argv[1][0] == '-' ? "option" : "command", argv[1]);
+    return 2;
 }

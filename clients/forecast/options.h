@@ -9,29 +9,29 @@
 #include <stdio.h>
 
 enum option_kind {
-	OPTION_FLAG,    /* bool *: set to true */
-	OPTION_TEXT,    /* const char **: points into argv */
-	OPTION_INTEGER, /* long * */
-	OPTION_NUMBER,  /* double * */
+    OPTION_FLAG,    /* bool *: set to true */
+    OPTION_TEXT,    /* const char **: points into argv */
+    OPTION_INTEGER, /* long * */
+    OPTION_NUMBER,  /* double * */
 };
 
 struct option_row {
-	const char *name; /* without dashes; NULL ends the table */
-	char letter;      /* or 0 */
-	enum option_kind kind;
-	const char *metavar; /* NULL for flags */
-	const char *help;    /* one line, or several divided by newlines */
-	void *into;
-	double min, max; /* of numbers, inclusive */
+    const char *name; /* without dashes; NULL ends the table */
+    char letter;      /* or 0 */
+    enum option_kind kind;
+    const char *metavar; /* NULL for flags */
+    const char *help;    /* one line, or several divided by newlines */
+    void *into;
+    double min, max; /* of numbers, inclusive */
 };
 
 struct option_command {
-	const char *name;  /* "forecast feed" */
-	const char *usage; /* what follows the name, a line per form */
-	const char *summary;
-	const struct option_row *rows; /* --help and -h are always known besides */
-	const char *notes;             /* after the options; NULL for none */
-	const char *examples;
+    const char *name;  /* "forecast feed" */
+    const char *usage; /* what follows the name, a line per form */
+    const char *summary;
+    const struct option_row *rows; /* --help and -h are always known besides */
+    const char *notes;             /* after the options; NULL for none */
+    const char *examples;
 };
 
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_WRONG };
@@ -49,6 +49,6 @@ int options_begin(const struct option_command *command, int argc, char **argv, i
 
 /* Says "NAME: sentence" on stderr, and where help is. Returns 2, the exit code of wrong use. */
 int options_wrong(const struct option_command *command, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -12,32 +12,32 @@
 #include <stdint.h>
 
 struct rows_options {
-	const char *path; /* "-": standard input */
-	char delimiter;
-	const char *stream;        /* NULL: from the file's name */
-	const char *stream_column; /* NULL: one stream */
-	const char *time_column;   /* NULL: the first that holds times */
-	const char *time_format;   /* NULL: found from the first row */
+    const char *path; /* "-": standard input */
+    char delimiter;
+    const char *stream;        /* NULL: from the file's name */
+    const char *stream_column; /* NULL: one stream */
+    const char *time_column;   /* NULL: the first that holds times */
+    const char *time_format;   /* NULL: found from the first row */
 };
 
 struct rows {
-	struct csv csv;
-	FILE *file;
-	int64_t size;  /* bytes of the file, 0 where that is not known */
-	char **header; /* [n_header] */
-	int n_header;
-	int time_column, stream_column; /* indices into header; -1: none */
-	struct time_format time_format;
-	int *columns; /* [n_values] indices into header */
-	char **names; /* [n_values] of the features */
-	int n_values;
-	bool pending; /* the first row was read to learn from, and not given yet */
+    struct csv csv;
+    FILE *file;
+    int64_t size;  /* bytes of the file, 0 where that is not known */
+    char **header; /* [n_header] */
+    int n_header;
+    int time_column, stream_column; /* indices into header; -1: none */
+    struct time_format time_format;
+    int *columns; /* [n_values] indices into header */
+    char **names; /* [n_values] of the features */
+    int n_values;
+    bool pending; /* the first row was read to learn from, and not given yet */
 
-	/* The current row, valid until the next. */
-	char *stream; /* the one stream's name, or the cell */
-	int64_t t;
-	double *values; /* [n_values] */
-	char error[1024];
+    /* The current row, valid until the next. */
+    char *stream; /* the one stream's name, or the cell */
+    int64_t t;
+    double *values; /* [n_values] */
+    char error[1024];
 };
 
 /* Opens the file, reads header and first row, and finds time and stream. Returns 0, or -1 with the sentence
@@ -58,11 +58,11 @@ int rows_next(struct rows *rows);
 
 /* Rows kept in memory, for those who read them more than once. */
 struct row_store {
-	int64_t *t;
-	double *values; /* [n x n_values] */
-	char **streams; /* [n], or NULL where there is one stream */
-	size_t n, size;
-	int n_values;
+    int64_t *t;
+    double *values; /* [n x n_values] */
+    char **streams; /* [n], or NULL where there is one stream */
+    size_t n, size;
+    int n_values;
 };
 /* Reads what is left of rows. Returns 0 or -1. */
 int row_store_load(struct row_store *store, struct rows *rows);

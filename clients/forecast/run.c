@@ -12,151 +12,151 @@
 static volatile sig_atomic_t stopped;
 
 static void on_signal(int number) {
-	(void)number;
-	stopped = 1;
+    (void)number;
+    stopped = 1;
 }
 
 void run_catch_signals(void) {
-	/* Without SA_RESTART waits end; with SA_RESETHAND a command that hangs can still be killed by hand. */
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    /* Without SA_RESTART waits end; with SA_RESETHAND a command that hangs can still be killed by hand. */
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
 bool run_stopped(void) {
-	return stopped;
+    return stopped;
 }
 
 static int64_t read_clock(clockid_t clock) {
-	struct timespec now;
+    struct timespec now;
 
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * RUN_NS + now.tv_nsec;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * RUN_NS + now.tv_nsec;
 }
 
 int64_t run_monotonic(void) {
-	return read_clock(CLOCK_MONOTONIC);
+    return read_clock(CLOCK_MONOTONIC);
 }
 
 int64_t run_wall(void) {
-	return read_clock(CLOCK_REALTIME);
+    return read_clock(CLOCK_REALTIME);
 }
 
 bool run_sleep_until(int64_t deadline) {
-	struct timespec until = {.tv_sec = deadline / RUN_NS, .tv_nsec = deadline % RUN_NS};
+    struct timespec until = {.tv_sec = deadline / RUN_NS, .tv_nsec = deadline % RUN_NS};
 
-	while (!stopped && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-		;
-	return !stopped;
+    while (!stopped && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+        ;
+    return !stopped;
 }
 
 int run_open_feed(const char *command, const char *endpoint, double seconds, struct forecast_feed **ret_feed) {
-	struct forecast_feed *feed;
-	int code = forecast_feed_open(endpoint, 0, &feed);
+    struct forecast_feed *feed;
+    int code = forecast_feed_open(endpoint, 0, &feed);
 
-	if (code) {
-		fprintf(stderr, "%s: %s\n", command, forecast_error_text());
-		return 1;
-	}
-	code = forecast_feed_wait(feed, (int)(seconds * 1000));
-	if (code == FORECAST_ERROR_TIMEOUT)
-		fprintf(stderr, "%s: no daemon takes ticks at %s; is forecastd running?\n", command,
-		        endpoint ? endpoint : FORECAST_DEFAULT_TICKS);
-	else if (code && !stopped)
-		fprintf(stderr, "%s: %s\n", command, forecast_error_text());
-	if (code) {
-		forecast_feed_close(&feed, 0);
-		return 1;
-	}
-	*ret_feed = feed;
-	return 0;
+    if (code) {
+        fprintf(stderr, "%s: %s\n", command, forecast_error_text());
+        return 1;
+    }
+    code = forecast_feed_wait(feed, (int)(seconds * 1000));
+    if (code == FORECAST_ERROR_TIMEOUT)
+        fprintf(stderr, "%s: no daemon takes ticks at %s; is forecastd running?\n", command,
+                endpoint ? endpoint : FORECAST_DEFAULT_TICKS);
+    else if (code && !stopped)
+        fprintf(stderr, "%s: %s\n", command, forecast_error_text());
+    if (code) {
+        forecast_feed_close(&feed, 0);
+        return 1;
+    }
+    *ret_feed = feed;
+    return 0;
 }
 
 int run_close_feed(const char *command, struct forecast_feed **feed) {
-	/* Stopped by hand, nobody wants to wait for a daemon that does not read. */
-	int code = forecast_feed_close(feed, stopped ? 1000 : 30000);
+    /* Stopped by hand, nobody wants to wait for a daemon that does not read. */
+    int code = forecast_feed_close(feed, stopped ? 1000 : 30000);
 
-	if (code) {
-		fprintf(stderr, "%s: %s\n", command, forecast_error_text());
-		return 1;
-	}
-	return 0;
+    if (code) {
+        fprintf(stderr, "%s: %s\n", command, forecast_error_text());
+        return 1;
+    }
+    return 0;
 }
 
 int run_send(const char *command, int (*send)(void *argument, int timeout_ms), void *argument) {
-	for (bool told = false;;) {
-		int code = send(argument, 5000);
+    for (bool told = false;;) {
+        int code = send(argument, 5000);
 
-		if (code >= 0)
-			return 0;
-		if (stopped)
-			return FORECAST_ERROR_INTERRUPTED;
-		if (code == FORECAST_ERROR_TIMEOUT) {
-			if (!told)
-				fprintf(stderr, "%s: the daemon is behind or gone; waiting until it takes ticks again\n", command);
-			told = true;
-		} else if (code != FORECAST_ERROR_INTERRUPTED) {
-			fprintf(stderr, "%s: %s\n", command, forecast_error_text());
-			return code;
-		}
-	}
+        if (code >= 0)
+            return 0;
+        if (stopped)
+            return FORECAST_ERROR_INTERRUPTED;
+        if (code == FORECAST_ERROR_TIMEOUT) {
+            if (!told)
+                fprintf(stderr, "%s: the daemon is behind or gone; waiting until it takes ticks again\n", command);
+            told = true;
+        } else if (code != FORECAST_ERROR_INTERRUPTED) {
+            fprintf(stderr, "%s: %s\n", command, forecast_error_text());
+            return code;
+        }
+    }
 }
 
 void progress_start(struct progress *progress, const char *unit) {
-	*progress = (struct progress){.on = isatty(STDERR_FILENO), .start = run_monotonic(), .unit = unit};
+    *progress = (struct progress){.on = isatty(STDERR_FILENO), .start = run_monotonic(), .unit = unit};
 }
 
 void progress_show(struct progress *progress, double share, uint64_t n) {
-	enum { WIDTH = 30 };
-	int64_t now;
+    enum { WIDTH = 30 };
+    int64_t now;
 
-	if (!progress->on || (now = run_monotonic()) - progress->shown < RUN_NS / 5)
-		return;
-	progress->shown = now;
-	double seconds = (double)(now - progress->start) / (double)RUN_NS;
-	if (share >= 0) {
-		int full = (int)(fmin(share, 1) * WIDTH);
+    if (!progress->on || (now = run_monotonic()) - progress->shown < RUN_NS / 5)
+        return;
+    progress->shown = now;
+    double seconds = (double)(now - progress->start) / (double)RUN_NS;
+    if (share >= 0) {
+        int full = (int)(fmin(share, 1) * WIDTH);
 
-		fprintf(stderr, "\r[%.*s%*s] %3.0f %%", full, "##############################", WIDTH - full, "",
-		        fmin(share, 1) * 100);
-		if (share > 0.01)
-			fprintf(stderr, ", %.0f s left", seconds / share - seconds);
-	} else {
-		fputs("\r", stderr);
-	}
-	fprintf(stderr, "  %llu %s, %.0f/s\033[K", (unsigned long long)n, progress->unit,
-	        seconds > 0 ? (double)n / seconds : 0.0);
+        fprintf(stderr, "\r[%.*s%*s] %3.0f %%", full, "##############################", WIDTH - full, "",
+                fmin(share, 1) * 100);
+        if (share > 0.01)
+            fprintf(stderr, ", %.0f s left", seconds / share - seconds);
+    } else {
+        fputs("\r", stderr);
+    }
+    fprintf(stderr, "  %llu %s, %.0f/s\033[K", (unsigned long long)n, progress->unit,
+            seconds > 0 ? (double)n / seconds : 0.0);
 }
 
 void progress_end(struct progress *progress) {
-	if (progress->on && progress->shown)
-		fputs("\r\033[K", stderr);
-	progress->on = false;
+    if (progress->on && progress->shown)
+        fputs("\r\033[K", stderr);
+    progress->on = false;
 }
 
 const char *run_format_time(int64_t t, char *buffer, size_t size) {
-	int64_t fraction = ((t % RUN_NS) + RUN_NS) % RUN_NS;
-	time_t seconds = (time_t)((t - fraction) / RUN_NS);
-	struct tm parts;
+    int64_t fraction = ((t % RUN_NS) + RUN_NS) % RUN_NS;
+    time_t seconds = (time_t)((t - fraction) / RUN_NS);
+    struct tm parts;
 
-	gmtime_r(&seconds, &parts);
-	size_t n = strftime(buffer, size, "%Y-%m-%d %H:%M:%S", &parts);
-	if (fraction)
-		snprintf(buffer + n, size - n, ".%03d", (int)(fraction / 1000000));
-	return buffer;
+    gmtime_r(&seconds, &parts);
+    size_t n = strftime(buffer, size, "%Y-%m-%d %H:%M:%S", &parts);
+    if (fraction)
+        snprintf(buffer + n, size - n, ".%03d", (int)(fraction / 1000000));
+    return buffer;
 }
 
 const char *run_format_number(double value, char *buffer, size_t size) {
-	double magnitude = fabs(value);
+    double magnitude = fabs(value);
 
-	if (isnan(value))
-		snprintf(buffer, size, "-");
-	else if (value == 0)
-		snprintf(buffer, size, "0");
-	else if (magnitude >= 1e-3 && magnitude < 1e5)
-		snprintf(buffer, size, "%.*f", magnitude >= 1e4 ? 0 : magnitude >= 100 ? 1 : magnitude >= 1 ? 2 : 4, value);
-	else
-		snprintf(buffer, size, "%.1e", value);
-	return buffer;
+    if (isnan(value))
+        snprintf(buffer, size, "-");
+    else if (value == 0)
+        snprintf(buffer, size, "0");
+    else if (magnitude >= 1e-3 && magnitude < 1e5)
+        snprintf(buffer, size, "%.*f", magnitude >= 1e4 ? 0 : magnitude >= 100 ? 1 : magnitude >= 1 ? 2 : 4, value);
+    else
+        snprintf(buffer, size, "%.1e", value);
+    return buffer;
 }

@@ -35,9 +35,9 @@ int run_send(const char *command, int (*send)(void *argument, int timeout_ms), v
 
 /* A line on stderr that is written over, while stderr is a terminal. total 0: not known. */
 struct progress {
-	bool on;
-	int64_t start, shown; /* ns, monotonic */
-	const char *unit;
+    bool on;
+    int64_t start, shown; /* ns, monotonic */
+    const char *unit;
 };
 void progress_start(struct progress *progress, const char *unit);
 void progress_show(struct progress *progress, double share,

@@ -9,10 +9,10 @@
 enum { TABLE_MAX_COLUMNS = 32 };
 
 struct table {
-	int n_columns;
-	bool right[TABLE_MAX_COLUMNS]; /* alignment */
-	char **cells;                  /* [n], row-major; the first row is the head */
-	size_t n, size;
+    int n_columns;
+    bool right[TABLE_MAX_COLUMNS]; /* alignment */
+    char **cells;                  /* [n], row-major; the first row is the head */
+    size_t n, size;
 };
 
 /* Zero-initialise; the first n_columns cells are the head. Memory that is short ends the program: a table

@@ -10,17 +10,17 @@
 #include <stdint.h>
 
 struct time_format {
-	enum {
-		TIME_NONE,
-		TIME_EPOCH, /* seconds, may have a fraction */
-		TIME_EPOCH_MS,
-		TIME_EPOCH_US,
-		TIME_EPOCH_NS,
-		TIME_ISO, /* 2016-07-01, 2016-07-01 00:00, 2016-07-01T00:00:00.5Z, 2016/07/01 00:00:00+02:00 */
-		TIME_US,  /* 07/01/2016, 07/01/2016 00:00:00 */
-		TIME_STRPTIME,
-	} kind;
-	const char *pattern; /* of strptime(3); not owned */
+    enum {
+        TIME_NONE,
+        TIME_EPOCH, /* seconds, may have a fraction */
+        TIME_EPOCH_MS,
+        TIME_EPOCH_US,
+        TIME_EPOCH_NS,
+        TIME_ISO, /* 2016-07-01, 2016-07-01 00:00, 2016-07-01T00:00:00.5Z, 2016/07/01 00:00:00+02:00 */
+        TIME_US,  /* 07/01/2016, 07/01/2016 00:00:00 */
+        TIME_STRPTIME,
+    } kind;
+    const char *pattern; /* of strptime(3); not owned */
 };
 
 /* What --time-format means: epoch, epoch-ms, epoch-us, ns (or epoch-ns), iso, us, or a pattern of strptime

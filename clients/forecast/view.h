@@ -32,31 +32,31 @@ int view_resample(const double *values, int n, int width, double *ret_values);
 /* ---- the table ---------------------------------------------------------------------------- */
 
 enum {
-	VIEW_RECENT = 256,     /* values kept of each row */
-	VIEW_PATH = 256,       /* steps ahead kept; of longer horizons, means of as many buckets */
-	VIEW_MAX_ROWS = 20000, /* more streams are counted, not kept */
+    VIEW_RECENT = 256,     /* values kept of each row */
+    VIEW_PATH = 256,       /* steps ahead kept; of longer horizons, means of as many buckets */
+    VIEW_MAX_ROWS = 20000, /* more streams are counted, not kept */
 };
 
 struct view_row {
-	char *stream, *model, *target;
-	double recent[VIEW_RECENT]; /* in order, the newest last */
-	int n_recent;
-	double path[VIEW_PATH];
-	int n_path, horizon;
-	double ratio; /* running error by that of the last value; NaN: not known */
-	uint64_t version, epoch, step;
-	uint32_t generation;
-	unsigned flags;
-	enum forecast_source source;
-	enum forecast_baseline baseline;
+    char *stream, *model, *target;
+    double recent[VIEW_RECENT]; /* in order, the newest last */
+    int n_recent;
+    double path[VIEW_PATH];
+    int n_path, horizon;
+    double ratio; /* running error by that of the last value; NaN: not known */
+    uint64_t version, epoch, step;
+    uint32_t generation;
+    unsigned flags;
+    enum forecast_source source;
+    enum forecast_baseline baseline;
 };
 
 struct view_table {
-	const char *target;     /* NULL: each stream's first */
-	struct view_row **rows; /* [n] sorted by stream, then model */
-	size_t n, size;
-	uint64_t forecasts; /* taken */
-	uint64_t left_out;  /* forecasts of streams beyond VIEW_MAX_ROWS, or that memory was short for */
+    const char *target;     /* NULL: each stream's first */
+    struct view_row **rows; /* [n] sorted by stream, then model */
+    size_t n, size;
+    uint64_t forecasts; /* taken */
+    uint64_t left_out;  /* forecasts of streams beyond VIEW_MAX_ROWS, or that memory was short for */
 };
 
 /* Takes a forecast in: a new row, or the next values of its row. One that was seen before changes nothing. */

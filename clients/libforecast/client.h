@@ -18,9 +18,9 @@ int forecast_client_fail_zmq(const char *what, const char *endpoint);
 /* One ZeroMQ context with one socket: handles need no common owner, and closing one waits for its own
  * messages alone. */
 struct forecast_client {
-	char *endpoint;
-	void *context, *socket;
-	int timeout_ms; /* as last set on the socket */
+    char *endpoint;
+    void *context, *socket;
+    int timeout_ms; /* as last set on the socket */
 };
 
 /* A socket of the type that has not connected yet, so that options can be set. */

@@ -41,15 +41,15 @@ extern "C" {
 #define FORECAST_DEFAULT_CONTROL   "tcp://127.0.0.1:7703"
 
 enum {
-	FORECAST_OK = 0,
-	FORECAST_ERROR_ARGUMENT = -1, /* a bug of the caller: a name, a count, an endpoint that cannot be */
-	FORECAST_ERROR_MEMORY = -2,
-	FORECAST_ERROR_TIMEOUT = -3,     /* the time is up; nothing was sent or received */
-	FORECAST_ERROR_INTERRUPTED = -4, /* a signal; nothing was sent or received, calling again is fine */
-	FORECAST_ERROR_NETWORK = -5,     /* ZeroMQ or the system refused */
-	FORECAST_ERROR_MESSAGE = -6,     /* the other side sent what is not the protocol; the handle goes on */
-	FORECAST_ERROR_PROTOCOL = -7,    /* the daemon speaks another version of the protocol */
-	FORECAST_ERROR_REFUSED = -8      /* the daemon answered that it will not; its sentence is the error text */
+    FORECAST_OK = 0,
+    FORECAST_ERROR_ARGUMENT = -1, /* a bug of the caller: a name, a count, an endpoint that cannot be */
+    FORECAST_ERROR_MEMORY = -2,
+    FORECAST_ERROR_TIMEOUT = -3,     /* the time is up; nothing was sent or received */
+    FORECAST_ERROR_INTERRUPTED = -4, /* a signal; nothing was sent or received, calling again is fine */
+    FORECAST_ERROR_NETWORK = -5,     /* ZeroMQ or the system refused */
+    FORECAST_ERROR_MESSAGE = -6,     /* the other side sent what is not the protocol; the handle goes on */
+    FORECAST_ERROR_PROTOCOL = -7,    /* the daemon speaks another version of the protocol */
+    FORECAST_ERROR_REFUSED = -8      /* the daemon answered that it will not; its sentence is the error text */
 };
 
 /* The version of the library that runs, "0.1.0". */
@@ -105,51 +105,51 @@ enum forecast_source { FORECAST_SOURCE_NETWORK = 0, FORECAST_SOURCE_BASELINE = 1
 enum forecast_baseline { FORECAST_BASELINE_LAST_VALUE = 0, FORECAST_BASELINE_SEASONAL = 1 };
 
 enum {
-	FORECAST_FLAG_GAP = 1,     /* ticks are missing before this step */
-	FORECAST_FLAG_MISSING = 2, /* a feature of this step was missing; its last value stood in */
-	FORECAST_FLAG_WARMING = 4, /* the state has seen fewer steps than the model's burn_in */
-	FORECAST_FLAG_LAST = 8     /* sent again because somebody subscribed */
+    FORECAST_FLAG_GAP = 1,     /* ticks are missing before this step */
+    FORECAST_FLAG_MISSING = 2, /* a feature of this step was missing; its last value stood in */
+    FORECAST_FLAG_WARMING = 4, /* the state has seen fewer steps than the model's burn_in */
+    FORECAST_FLAG_LAST = 8     /* sent again because somebody subscribed */
 };
 
 /* Running errors of this stream's forecasts h steps ahead whose answers have arrived: mean absolute
  * errors over targets in units of each target's standard deviation. NaN: not known. */
 struct forecast_score {
-	int h;
-	uint64_t n; /* answers */
-	double mae, mae_last_value, mae_seasonal;
+    int h;
+    uint64_t n; /* answers */
+    double mae, mae_last_value, mae_seasonal;
 };
 
 struct forecast {
-	const char *stream, *model;
-	uint64_t version;         /* of the model; 0 before the first trained one */
-	uint64_t epoch;           /* grows with each start of the daemon */
-	uint32_t generation;      /* grows when an ended stream begins again */
-	uint32_t position_source; /* position: (source, number) of the tick that this is the forecast after */
-	uint64_t position;
-	uint64_t step;   /* the count of the stream's closed ticks; deduplicate by generation and step */
-	uint64_t primed; /* steps that the state behind this forecast has seen */
-	int64_t t;       /* of the tick */
-	int horizon, n_targets, n_scores;
-	const int64_t *times;                /* [horizon] of the forecasts, or NULL while the interval is not known */
-	const char *const *targets;          /* [n_targets] names */
-	const double *values;                /* [n_targets] the targets at t; NaN: missing */
-	const double *mean;                  /* [horizon x n_targets], row-major */
-	const struct forecast_score *scores; /* [n_scores] */
-	unsigned flags;                      /* FORECAST_FLAG_... */
-	enum forecast_source source;         /* what made it */
-	enum forecast_baseline baseline;     /* which baseline serves, or would serve */
-	int64_t received, sent;              /* tick taken by the daemon, forecast handed out */
+    const char *stream, *model;
+    uint64_t version;         /* of the model; 0 before the first trained one */
+    uint64_t epoch;           /* grows with each start of the daemon */
+    uint32_t generation;      /* grows when an ended stream begins again */
+    uint32_t position_source; /* position: (source, number) of the tick that this is the forecast after */
+    uint64_t position;
+    uint64_t step;   /* the count of the stream's closed ticks; deduplicate by generation and step */
+    uint64_t primed; /* steps that the state behind this forecast has seen */
+    int64_t t;       /* of the tick */
+    int horizon, n_targets, n_scores;
+    const int64_t *times;                /* [horizon] of the forecasts, or NULL while the interval is not known */
+    const char *const *targets;          /* [n_targets] names */
+    const double *values;                /* [n_targets] the targets at t; NaN: missing */
+    const double *mean;                  /* [horizon x n_targets], row-major */
+    const struct forecast_score *scores; /* [n_scores] */
+    unsigned flags;                      /* FORECAST_FLAG_... */
+    enum forecast_source source;         /* what made it */
+    enum forecast_baseline baseline;     /* which baseline serves, or would serve */
+    int64_t received, sent;              /* tick taken by the daemon, forecast handed out */
 };
 
 struct forecast_event {
-	const char *kind; /* "started", "refused", "promoted", ... */
-	const char *json; /* the whole event */
+    const char *kind; /* "started", "refused", "promoted", ... */
+    const char *json; /* the whole event */
 };
 
 /* Exactly one of the pointers is set. Both structures belong to the subscription. */
 struct forecast_message {
-	const struct forecast *forecast;
-	const struct forecast_event *event;
+    const struct forecast *forecast;
+    const struct forecast_event *event;
 };
 
 struct forecast_subscription;

@@ -22,381 +22,381 @@ _Static_assert((int)FORECAST_SOURCE_NETWORK == (int)WIRE_SOURCE_NETWORK &&
 /* What was asked for: ZeroMQ filters by the beginning of a topic, which is too coarse for a stream of
  * every model and for a model whose name begins another's. */
 struct rule {
-	enum { RULE_FORECASTS, RULE_BUNDLES, RULE_EVENTS } kind;
-	char *model, *stream; /* NULL: every one */
-	bool prefix;          /* stream is the beginning of names */
-	struct rule *next;
+    enum { RULE_FORECASTS, RULE_BUNDLES, RULE_EVENTS } kind;
+    char *model, *stream; /* NULL: every one */
+    bool prefix;          /* stream is the beginning of names */
+    struct rule *next;
 };
 
 struct forecast_subscription {
-	struct forecast_client client;
-	struct rule *rules;
-	zmq_msg_t topic, payload; /* the message that is being read */
-	const char *at, *end;     /* of a bundle: what has not been read */
-	uint32_t left;            /* elements of a bundle that have not been read */
-	struct wire_text last;    /* the element that was given last; empty before any */
-	struct wire_arena arena;
-	struct forecast forecast;
-	struct forecast_event event;
-	char *strings; /* copies, with NUL, of what forecast and event point to; grown and kept */
-	size_t strings_size;
-	char *json; /* of last, or of the event */
+    struct forecast_client client;
+    struct rule *rules;
+    zmq_msg_t topic, payload; /* the message that is being read */
+    const char *at, *end;     /* of a bundle: what has not been read */
+    uint32_t left;            /* elements of a bundle that have not been read */
+    struct wire_text last;    /* the element that was given last; empty before any */
+    struct wire_arena arena;
+    struct forecast forecast;
+    struct forecast_event event;
+    char *strings; /* copies, with NUL, of what forecast and event point to; grown and kept */
+    size_t strings_size;
+    char *json; /* of last, or of the event */
 };
 
 int forecast_subscription_open(const char *endpoint, int high_water_mark,
                                struct forecast_subscription **ret_subscription) {
-	struct forecast_subscription *sub = calloc(1, sizeof *sub);
-	int code;
+    struct forecast_subscription *sub = calloc(1, sizeof *sub);
+    int code;
 
-	if (!sub)
-		return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a subscription");
-	zmq_msg_init(&sub->topic);
-	zmq_msg_init(&sub->payload);
-	code = forecast_client_init(&sub->client, ZMQ_SUB, endpoint ? endpoint : FORECAST_DEFAULT_FORECASTS,
-	                            high_water_mark);
-	if (!code)
-		code = forecast_client_connect(&sub->client);
-	if (code) {
-		forecast_subscription_close(&sub);
-		return code;
-	}
-	*ret_subscription = sub;
-	return FORECAST_OK;
+    if (!sub)
+        return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a subscription");
+    zmq_msg_init(&sub->topic);
+    zmq_msg_init(&sub->payload);
+    code = forecast_client_init(&sub->client, ZMQ_SUB, endpoint ? endpoint : FORECAST_DEFAULT_FORECASTS,
+                                high_water_mark);
+    if (!code)
+        code = forecast_client_connect(&sub->client);
+    if (code) {
+        forecast_subscription_close(&sub);
+        return code;
+    }
+    *ret_subscription = sub;
+    return FORECAST_OK;
 }
 
 static void free_rule(struct rule *rule) {
-	if (!rule)
-		return;
-	free(rule->model);
-	free(rule->stream);
-	free(rule);
+    if (!rule)
+        return;
+    free(rule->model);
+    free(rule->stream);
+    free(rule);
 }
 
 void forecast_subscription_close(struct forecast_subscription **subscription) {
-	struct forecast_subscription *sub = *subscription;
+    struct forecast_subscription *sub = *subscription;
 
-	if (!sub)
-		return;
-	*subscription = NULL;
-	zmq_msg_close(&sub->topic);
-	zmq_msg_close(&sub->payload);
-	forecast_client_fini(&sub->client, 0);
-	while (sub->rules) {
-		struct rule *rule = sub->rules;
+    if (!sub)
+        return;
+    *subscription = NULL;
+    zmq_msg_close(&sub->topic);
+    zmq_msg_close(&sub->payload);
+    forecast_client_fini(&sub->client, 0);
+    while (sub->rules) {
+        struct rule *rule = sub->rules;
 
-		sub->rules = rule->next;
-		free_rule(rule);
-	}
-	wire_arena_fini(&sub->arena);
-	free(sub->strings);
-	free(sub->json);
-	free(sub);
+        sub->rules = rule->next;
+        free_rule(rule);
+    }
+    wire_arena_fini(&sub->arena);
+    free(sub->strings);
+    free(sub->json);
+    free(sub);
 }
 
 /* ---- what is wanted ----------------------------------------------------------------------- */
 
 /* Takes a rule in and tells ZeroMQ the beginning of its topics. */
 static int add_rule(struct forecast_subscription *sub, struct rule rule, const char *topic, size_t n) {
-	struct rule *kept = malloc(sizeof *kept);
+    struct rule *kept = malloc(sizeof *kept);
 
-	if (!kept)
-		return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a subscription");
-	*kept = rule;
-	kept->model = rule.model ? strdup(rule.model) : NULL;
-	kept->stream = rule.stream ? strdup(rule.stream) : NULL;
-	if ((rule.model && !kept->model) || (rule.stream && !kept->stream)) {
-		free_rule(kept);
-		return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a subscription");
-	}
-	if (zmq_setsockopt(sub->client.socket, ZMQ_SUBSCRIBE, topic, n)) {
-		free_rule(kept);
-		return forecast_client_fail_zmq("subscribing at", sub->client.endpoint);
-	}
-	if (kept->prefix)
-		kept->stream[strlen(kept->stream) - 1] = '\0';
-	kept->next = sub->rules;
-	sub->rules = kept;
-	return FORECAST_OK;
+    if (!kept)
+        return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a subscription");
+    *kept = rule;
+    kept->model = rule.model ? strdup(rule.model) : NULL;
+    kept->stream = rule.stream ? strdup(rule.stream) : NULL;
+    if ((rule.model && !kept->model) || (rule.stream && !kept->stream)) {
+        free_rule(kept);
+        return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a subscription");
+    }
+    if (zmq_setsockopt(sub->client.socket, ZMQ_SUBSCRIBE, topic, n)) {
+        free_rule(kept);
+        return forecast_client_fail_zmq("subscribing at", sub->client.endpoint);
+    }
+    if (kept->prefix)
+        kept->stream[strlen(kept->stream) - 1] = '\0';
+    kept->next = sub->rules;
+    sub->rules = kept;
+    return FORECAST_OK;
 }
 
 static int check_names(const char *model, const char *stream) {
-	if (model && (!forecast_client_name_valid(model) || strchr(model, '/')))
-		return forecast_client_fail(FORECAST_ERROR_ARGUMENT, "\"%s\" cannot be the name of a model", model);
-	if (stream && !forecast_client_name_valid(stream))
-		return forecast_client_fail(FORECAST_ERROR_ARGUMENT, "\"%s\" cannot be the name of a stream", stream);
-	return FORECAST_OK;
+    if (model && (!forecast_client_name_valid(model) || strchr(model, '/')))
+        return forecast_client_fail(FORECAST_ERROR_ARGUMENT, "\"%s\" cannot be the name of a model", model);
+    if (stream && !forecast_client_name_valid(stream))
+        return forecast_client_fail(FORECAST_ERROR_ARGUMENT, "\"%s\" cannot be the name of a stream", stream);
+    return FORECAST_OK;
 }
 
 int forecast_subscription_forecasts(struct forecast_subscription *subscription, const char *model,
                                     const char *stream) {
-	char topic[2 * WIRE_MAX_NAME + 16];
-	struct rule rule = {.kind = RULE_FORECASTS, .model = (char *)model, .stream = (char *)stream};
-	int code = check_names(model, stream), n;
+    char topic[2 * WIRE_MAX_NAME + 16];
+    struct rule rule = {.kind = RULE_FORECASTS, .model = (char *)model, .stream = (char *)stream};
+    int code = check_names(model, stream), n;
 
-	if (code)
-		return code;
-	rule.prefix = stream && stream[strlen(stream) - 1] == '*';
-	if (!model)
-		n = snprintf(topic, sizeof topic, "forecast/");
-	else if (!stream)
-		n = snprintf(topic, sizeof topic, "forecast/%s/", model);
-	else if (rule.prefix)
-		n = snprintf(topic, sizeof topic, "forecast/%s/%.*s", model, (int)strlen(stream) - 1, stream);
-	else
-		n = snprintf(topic, sizeof topic, "forecast/%s/%s", model, stream) + 1; /* with the NUL that closes names */
-	return add_rule(subscription, rule, topic, (size_t)n);
+    if (code)
+        return code;
+    rule.prefix = stream && stream[strlen(stream) - 1] == '*';
+    if (!model)
+        n = snprintf(topic, sizeof topic, "forecast/");
+    else if (!stream)
+        n = snprintf(topic, sizeof topic, "forecast/%s/", model);
+    else if (rule.prefix)
+        n = snprintf(topic, sizeof topic, "forecast/%s/%.*s", model, (int)strlen(stream) - 1, stream);
+    else
+        n = snprintf(topic, sizeof topic, "forecast/%s/%s", model, stream) + 1; /* with the NUL that closes names */
+    return add_rule(subscription, rule, topic, (size_t)n);
 }
 
 int forecast_subscription_bundles(struct forecast_subscription *subscription, const char *model) {
-	char topic[WIRE_MAX_NAME + 16];
-	int code = check_names(model, NULL);
+    char topic[WIRE_MAX_NAME + 16];
+    int code = check_names(model, NULL);
 
-	if (code)
-		return code;
-	int n = snprintf(topic, sizeof topic, "bundle/%s", model ? model : "") + (model ? 1 : 0); /* with the NUL */
-	return add_rule(subscription, (struct rule){.kind = RULE_BUNDLES, .model = (char *)model}, topic, (size_t)n);
+    if (code)
+        return code;
+    int n = snprintf(topic, sizeof topic, "bundle/%s", model ? model : "") + (model ? 1 : 0); /* with the NUL */
+    return add_rule(subscription, (struct rule){.kind = RULE_BUNDLES, .model = (char *)model}, topic, (size_t)n);
 }
 
 int forecast_subscription_events(struct forecast_subscription *subscription, const char *kind) {
-	char topic[WIRE_MAX_NAME + 16];
-	int code = check_names(kind, NULL);
+    char topic[WIRE_MAX_NAME + 16];
+    int code = check_names(kind, NULL);
 
-	if (code)
-		return code;
-	int n = snprintf(topic, sizeof topic, "event/%s", kind ? kind : "");
-	return add_rule(subscription, (struct rule){.kind = RULE_EVENTS, .model = (char *)kind}, topic, (size_t)n);
+    if (code)
+        return code;
+    int n = snprintf(topic, sizeof topic, "event/%s", kind ? kind : "");
+    return add_rule(subscription, (struct rule){.kind = RULE_EVENTS, .model = (char *)kind}, topic, (size_t)n);
 }
 
 /* Cuts the part of a topic up to the next '/' or the end; a NUL at the end of a topic is none of it. */
 static struct wire_text next_part(struct wire_text *topic) {
-	const char *slash = memchr(topic->at, '/', topic->n);
-	struct wire_text part = {topic->at, slash ? (size_t)(slash - topic->at) : topic->n};
-	size_t taken = part.n + (slash ? 1 : 0);
+    const char *slash = memchr(topic->at, '/', topic->n);
+    struct wire_text part = {topic->at, slash ? (size_t)(slash - topic->at) : topic->n};
+    size_t taken = part.n + (slash ? 1 : 0);
 
-	topic->at += taken;
-	topic->n -= taken;
-	return part;
+    topic->at += taken;
+    topic->n -= taken;
+    return part;
 }
 
 static bool same(struct wire_text text, const char *name) {
-	return !name || (strlen(name) == text.n && memcmp(text.at, name, text.n) == 0);
+    return !name || (strlen(name) == text.n && memcmp(text.at, name, text.n) == 0);
 }
 
 /* The kind of message that a topic announces, and whether a rule wants it; -1 for no topic of ours. */
 static int classify(const struct forecast_subscription *sub, struct wire_text topic, bool *ret_wanted,
                     struct wire_text *ret_name) {
-	if (topic.n && topic.at[topic.n - 1] == '\0')
-		topic.n--;
+    if (topic.n && topic.at[topic.n - 1] == '\0')
+        topic.n--;
 
-	struct wire_text head = next_part(&topic), name = next_part(&topic);
-	int kind = same(head, "forecast") ? RULE_FORECASTS
-	           : same(head, "bundle") ? RULE_BUNDLES
-	           : same(head, "event")  ? RULE_EVENTS
-	                                  : -1;
+    struct wire_text head = next_part(&topic), name = next_part(&topic);
+    int kind = same(head, "forecast") ? RULE_FORECASTS
+               : same(head, "bundle") ? RULE_BUNDLES
+               : same(head, "event")  ? RULE_EVENTS
+                                      : -1;
 
-	*ret_wanted = false;
-	*ret_name = name;
-	for (const struct rule *rule = sub->rules; rule && !*ret_wanted; rule = rule->next) {
-		if ((int)rule->kind != kind || !same(name, rule->model))
-			continue;
-		if (rule->prefix)
-			*ret_wanted = topic.n >= strlen(rule->stream) && !memcmp(topic.at, rule->stream, strlen(rule->stream));
-		else
-			*ret_wanted = kind != RULE_FORECASTS || same(topic, rule->stream);
-	}
-	return kind;
+    *ret_wanted = false;
+    *ret_name = name;
+    for (const struct rule *rule = sub->rules; rule && !*ret_wanted; rule = rule->next) {
+        if ((int)rule->kind != kind || !same(name, rule->model))
+            continue;
+        if (rule->prefix)
+            *ret_wanted = topic.n >= strlen(rule->stream) && !memcmp(topic.at, rule->stream, strlen(rule->stream));
+        else
+            *ret_wanted = kind != RULE_FORECASTS || same(topic, rule->stream);
+    }
+    return kind;
 }
 
 /* ---- what comes --------------------------------------------------------------------------- */
 
 static int receive(struct forecast_subscription *sub, int timeout_ms) {
-	int code = forecast_client_timeout(&sub->client, ZMQ_RCVTIMEO, timeout_ms);
+    int code = forecast_client_timeout(&sub->client, ZMQ_RCVTIMEO, timeout_ms);
 
-	if (code)
-		return code;
-	if (zmq_msg_recv(&sub->topic, sub->client.socket, 0) < 0)
-		return forecast_client_fail_zmq("receiving from", sub->client.endpoint);
-	int frames = 1;
-	for (zmq_msg_t *last = &sub->topic; zmq_msg_more(last); frames++) {
-		last = &sub->payload;
-		/* The frames of a message come together: this neither waits nor ends early but for a signal. */
-		while (zmq_msg_recv(&sub->payload, sub->client.socket, 0) < 0)
-			if (errno != EINTR)
-				return forecast_client_fail_zmq("receiving from", sub->client.endpoint);
-	}
-	if (frames != 2)
-		return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent a message of %d frames instead of 2",
-		                            sub->client.endpoint, frames);
-	return FORECAST_OK;
+    if (code)
+        return code;
+    if (zmq_msg_recv(&sub->topic, sub->client.socket, 0) < 0)
+        return forecast_client_fail_zmq("receiving from", sub->client.endpoint);
+    int frames = 1;
+    for (zmq_msg_t *last = &sub->topic; zmq_msg_more(last); frames++) {
+        last = &sub->payload;
+        /* The frames of a message come together: this neither waits nor ends early but for a signal. */
+        while (zmq_msg_recv(&sub->payload, sub->client.socket, 0) < 0)
+            if (errno != EINTR)
+                return forecast_client_fail_zmq("receiving from", sub->client.endpoint);
+    }
+    if (frames != 2)
+        return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent a message of %d frames instead of 2",
+                                    sub->client.endpoint, frames);
+    return FORECAST_OK;
 }
 
 static int reserve_strings(struct forecast_subscription *sub, size_t n) {
-	if (n <= sub->strings_size)
-		return FORECAST_OK;
-	char *grown = realloc(sub->strings, 2 * n);
-	if (!grown)
-		return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a forecast");
-	sub->strings = grown;
-	sub->strings_size = 2 * n;
-	return FORECAST_OK;
+    if (n <= sub->strings_size)
+        return FORECAST_OK;
+    char *grown = realloc(sub->strings, 2 * n);
+    if (!grown)
+        return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a forecast");
+    sub->strings = grown;
+    sub->strings_size = 2 * n;
+    return FORECAST_OK;
 }
 
 static const char *copy_text(char **at, struct wire_text text) {
-	char *copy = *at;
+    char *copy = *at;
 
-	memcpy(copy, text.at, text.n);
-	copy[text.n] = '\0';
-	*at += text.n + 1;
-	return copy;
+    memcpy(copy, text.at, text.n);
+    copy[text.n] = '\0';
+    *at += text.n + 1;
+    return copy;
 }
 
 /* The forecast of the wire as the one of the library: names with NUL, scores by value. */
 static int take_forecast(struct forecast_subscription *sub, const struct wire_forecast *wire) {
-	size_t n_targets = (size_t)wire->n_targets, n_scores = (size_t)wire->n_scores;
-	size_t need =
-		n_targets * sizeof(char *) + n_scores * sizeof(struct forecast_score) + wire->stream.n + wire->model.n + 2;
+    size_t n_targets = (size_t)wire->n_targets, n_scores = (size_t)wire->n_scores;
+    size_t need =
+        n_targets * sizeof(char *) + n_scores * sizeof(struct forecast_score) + wire->stream.n + wire->model.n + 2;
 
-	for (size_t i = 0; i < n_targets; i++)
-		need += wire->targets[i].n + 1;
-	int code = reserve_strings(sub, need);
-	if (code)
-		return code;
+    for (size_t i = 0; i < n_targets; i++)
+        need += wire->targets[i].n + 1;
+    int code = reserve_strings(sub, need);
+    if (code)
+        return code;
 
-	struct forecast_score *scores = (struct forecast_score *)(void *)sub->strings;
-	const char **targets = (const char **)(void *)(scores + n_scores);
-	char *at = (char *)(targets + n_targets);
-	for (size_t i = 0; i < n_scores; i++)
-		scores[i] = (struct forecast_score){wire->scores[i].h, wire->scores[i].n, wire->scores[i].mae,
-		                                    wire->scores[i].mae_last_value, wire->scores[i].mae_seasonal};
-	for (size_t i = 0; i < n_targets; i++)
-		targets[i] = copy_text(&at, wire->targets[i]);
-	sub->forecast = (struct forecast){
-		.stream = copy_text(&at, wire->stream),
-		.model = copy_text(&at, wire->model),
-		.version = wire->version,
-		.epoch = wire->epoch,
-		.generation = wire->generation,
-		.position_source = wire->source_id,
-		.position = wire->number,
-		.step = wire->step,
-		.primed = wire->primed,
-		.t = wire->t,
-		.horizon = wire->horizon,
-		.n_targets = wire->n_targets,
-		.n_scores = wire->n_scores,
-		.times = wire->times,
-		.targets = targets,
-		.values = wire->values,
-		.mean = wire->mean,
-		.scores = scores,
-		.flags = wire->flags,
-		.source = (enum forecast_source)wire->source,
-		.baseline = (enum forecast_baseline)wire->baseline,
-		.received = wire->received,
-		.sent = wire->sent,
-	};
-	return FORECAST_OK;
+    struct forecast_score *scores = (struct forecast_score *)(void *)sub->strings;
+    const char **targets = (const char **)(void *)(scores + n_scores);
+    char *at = (char *)(targets + n_targets);
+    for (size_t i = 0; i < n_scores; i++)
+        scores[i] = (struct forecast_score){wire->scores[i].h, wire->scores[i].n, wire->scores[i].mae,
+                                            wire->scores[i].mae_last_value, wire->scores[i].mae_seasonal};
+    for (size_t i = 0; i < n_targets; i++)
+        targets[i] = copy_text(&at, wire->targets[i]);
+    sub->forecast = (struct forecast){
+        .stream = copy_text(&at, wire->stream),
+        .model = copy_text(&at, wire->model),
+        .version = wire->version,
+        .epoch = wire->epoch,
+        .generation = wire->generation,
+        .position_source = wire->source_id,
+        .position = wire->number,
+        .step = wire->step,
+        .primed = wire->primed,
+        .t = wire->t,
+        .horizon = wire->horizon,
+        .n_targets = wire->n_targets,
+        .n_scores = wire->n_scores,
+        .times = wire->times,
+        .targets = targets,
+        .values = wire->values,
+        .mean = wire->mean,
+        .scores = scores,
+        .flags = wire->flags,
+        .source = (enum forecast_source)wire->source,
+        .baseline = (enum forecast_baseline)wire->baseline,
+        .received = wire->received,
+        .sent = wire->sent,
+    };
+    return FORECAST_OK;
 }
 
 /* Reads the next element at sub->at. */
 static int next_forecast(struct forecast_subscription *sub, struct forecast_message *ret_message) {
-	struct wire_forecast wire;
-	size_t n = wire_forecast_decode(sub->at, (size_t)(sub->end - sub->at), &sub->arena, &wire);
+    struct wire_forecast wire;
+    size_t n = wire_forecast_decode(sub->at, (size_t)(sub->end - sub->at), &sub->arena, &wire);
 
-	if (n == 0) {
-		sub->left = 0;
-		return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent what is no forecast", sub->client.endpoint);
-	}
-	sub->last = (struct wire_text){sub->at, n};
-	sub->at += n;
-	sub->left--;
-	int code = take_forecast(sub, &wire);
-	if (code == FORECAST_OK)
-		*ret_message = (struct forecast_message){.forecast = &sub->forecast};
-	return code;
+    if (n == 0) {
+        sub->left = 0;
+        return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent what is no forecast", sub->client.endpoint);
+    }
+    sub->last = (struct wire_text){sub->at, n};
+    sub->at += n;
+    sub->left--;
+    int code = take_forecast(sub, &wire);
+    if (code == FORECAST_OK)
+        *ret_message = (struct forecast_message){.forecast = &sub->forecast};
+    return code;
 }
 
 static int take_event(struct forecast_subscription *sub, struct wire_text kind,
                       struct forecast_message *ret_message) {
-	bool is_json;
-	json_t *event = wire_message_decode(sub->at, (size_t)(sub->end - sub->at), &is_json);
-	char *text = event ? json_dumps(event, JSON_COMPACT) : NULL, *at;
+    bool is_json;
+    json_t *event = wire_message_decode(sub->at, (size_t)(sub->end - sub->at), &is_json);
+    char *text = event ? json_dumps(event, JSON_COMPACT) : NULL, *at;
 
-	json_decref(event);
-	if (!text)
-		return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent what is no event", sub->client.endpoint);
-	sub->json = text;
-	int code = reserve_strings(sub, kind.n + 1);
-	if (code)
-		return code;
-	at = sub->strings;
-	sub->event = (struct forecast_event){.kind = copy_text(&at, kind), .json = text};
-	*ret_message = (struct forecast_message){.event = &sub->event};
-	return FORECAST_OK;
+    json_decref(event);
+    if (!text)
+        return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent what is no event", sub->client.endpoint);
+    sub->json = text;
+    int code = reserve_strings(sub, kind.n + 1);
+    if (code)
+        return code;
+    at = sub->strings;
+    sub->event = (struct forecast_event){.kind = copy_text(&at, kind), .json = text};
+    *ret_message = (struct forecast_message){.event = &sub->event};
+    return FORECAST_OK;
 }
 
 /* Opens the message that was received. Returns 1 when nobody wants it. */
 static int open_message(struct forecast_subscription *sub, struct forecast_message *ret_message) {
-	struct wire_text name, topic = {zmq_msg_data(&sub->topic), zmq_msg_size(&sub->topic)};
-	bool wanted;
-	int kind = classify(sub, topic, &wanted, &name);
+    struct wire_text name, topic = {zmq_msg_data(&sub->topic), zmq_msg_size(&sub->topic)};
+    bool wanted;
+    int kind = classify(sub, topic, &wanted, &name);
 
-	if (kind < 0)
-		return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent a topic that is none", sub->client.endpoint);
-	if (!wanted)
-		return 1;
-	sub->at = zmq_msg_data(&sub->payload);
-	sub->end = sub->at + zmq_msg_size(&sub->payload);
-	if (kind == RULE_EVENTS)
-		return take_event(sub, name, ret_message);
-	sub->left = 1;
-	if (kind == RULE_BUNDLES) {
-		size_t n = wire_array_open(sub->at, (size_t)(sub->end - sub->at), &sub->left);
+    if (kind < 0)
+        return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent a topic that is none", sub->client.endpoint);
+    if (!wanted)
+        return 1;
+    sub->at = zmq_msg_data(&sub->payload);
+    sub->end = sub->at + zmq_msg_size(&sub->payload);
+    if (kind == RULE_EVENTS)
+        return take_event(sub, name, ret_message);
+    sub->left = 1;
+    if (kind == RULE_BUNDLES) {
+        size_t n = wire_array_open(sub->at, (size_t)(sub->end - sub->at), &sub->left);
 
-		if (n == 0) {
-			sub->left = 0;
-			return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent a bundle that is no array",
-			                            sub->client.endpoint);
-		}
-		sub->at += n;
-		if (sub->left == 0)
-			return 1;
-	}
-	return next_forecast(sub, ret_message);
+        if (n == 0) {
+            sub->left = 0;
+            return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent a bundle that is no array",
+                                        sub->client.endpoint);
+        }
+        sub->at += n;
+        if (sub->left == 0)
+            return 1;
+    }
+    return next_forecast(sub, ret_message);
 }
 
 int forecast_subscription_next(struct forecast_subscription *subscription, int timeout_ms,
                                struct forecast_message *ret_message) {
-	struct forecast_subscription *sub = subscription;
-	int64_t start = timeout_ms > 0 ? forecast_client_now() : 0;
-	int code, left = timeout_ms;
+    struct forecast_subscription *sub = subscription;
+    int64_t start = timeout_ms > 0 ? forecast_client_now() : 0;
+    int code, left = timeout_ms;
 
-	free(sub->json);
-	sub->json = NULL;
-	sub->last = (struct wire_text){0};
-	if (sub->left)
-		return next_forecast(sub, ret_message);
-	do {
-		code = receive(sub, left);
-		if (code)
-			return code;
-		code = open_message(sub, ret_message);
-		if (timeout_ms > 0)
-			left = forecast_client_left(start, timeout_ms);
-	} while (code == 1);
-	return code;
+    free(sub->json);
+    sub->json = NULL;
+    sub->last = (struct wire_text){0};
+    if (sub->left)
+        return next_forecast(sub, ret_message);
+    do {
+        code = receive(sub, left);
+        if (code)
+            return code;
+        code = open_message(sub, ret_message);
+        if (timeout_ms > 0)
+            left = forecast_client_left(start, timeout_ms);
+    } while (code == 1);
+    return code;
 }
 
 int forecast_subscription_json(struct forecast_subscription *subscription, const char **ret_json) {
-	struct forecast_subscription *sub = subscription;
-	size_t n;
+    struct forecast_subscription *sub = subscription;
+    size_t n;
 
-	if (!sub->json && !sub->last.at)
-		return forecast_client_fail(FORECAST_ERROR_ARGUMENT, "no forecast or event came before");
-	if (!sub->json)
-		sub->json = wire_to_json(sub->last.at, sub->last.n, &n);
-	if (!sub->json)
-		return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a forecast in JSON");
-	*ret_json = sub->json;
-	return FORECAST_OK;
+    if (!sub->json && !sub->last.at)
+        return forecast_client_fail(FORECAST_ERROR_ARGUMENT, "no forecast or event came before");
+    if (!sub->json)
+        sub->json = wire_to_json(sub->last.at, sub->last.n, &n);
+    if (!sub->json)
+        return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a forecast in JSON");
+    *ret_json = sub->json;
+    return FORECAST_OK;
 }

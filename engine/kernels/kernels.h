@@ -16,35 +16,35 @@
 #include <stddef.h>
 
 enum activation {
-	ACTIVATION_LINEAR,
-	ACTIVATION_TANH,
-	ACTIVATION_SIGMOID,
-	ACTIVATION_RELU,
+    ACTIVATION_LINEAR,
+    ACTIVATION_TANH,
+    ACTIVATION_SIGMOID,
+    ACTIVATION_RELU,
 };
 
 enum {
-	KERNELS_ROWS = 4, /* rows that share one pass over the weights */
+    KERNELS_ROWS = 4, /* rows that share one pass over the weights */
 };
 
 struct kernels {
-	const char *level; /* "reference" or "reference+fma"; for people */
+    const char *level; /* "reference" or "reference+fma"; for people */
 
-	/* y[r][j] = bias[j] + sum_k x[r][k] w[k][j].
+    /* y[r][j] = bias[j] + sum_k x[r][k] w[k][j].
 	 * x [rows x n_in], w [n_in x n_out] (Keras' kernel), bias [n_out], y [rows x n_out]; row-major. */
-	void (*dense)(int rows, int n_in, int n_out, const float *w, const float *bias, const float *x, float *y);
+    void (*dense)(int rows, int n_in, int n_out, const float *w, const float *bias, const float *x, float *y);
 
-	/* One step of Keras' LSTM (gates in the order i, f, c, o; sigmoid; tanh), the states in place:
+    /* One step of Keras' LSTM (gates in the order i, f, c, o; sigmoid; tanh), the states in place:
 	 *     i = sigmoid(x Wi + h Ui + bi)      f = sigmoid(x Wf + h Uf + bf)
 	 *     g = tanh(x Wc + h Uc + bc)         o = sigmoid(x Wo + h Uo + bo)
 	 *     c' = f c + i g                     h' = o tanh(c')
 	 * x [rows x n_in], w [n_in x 4 hidden], u [hidden x 4 hidden], bias [4 hidden];
 	 * state[r] points to h [hidden] then c [hidden] of row r; y [rows x hidden] gets h'.
 	 * gates [KERNELS_ROWS x 4 hidden] is scratch. Source: Keras' LSTMCell, implementation 2. */
-	void (*lstm)(int rows, int n_in, int hidden, const float *w, const float *u, const float *bias, const float *x,
-	             float *const *state, float *y, float *gates);
+    void (*lstm)(int rows, int n_in, int hidden, const float *w, const float *u, const float *bias, const float *x,
+                 float *const *state, float *y, float *gates);
 
-	/* x[i] = activation(x[i]), in place. */
-	void (*activate)(enum activation activation, size_t n, float *x);
+    /* x[i] = activation(x[i]), in place. */
+    void (*activate)(enum activation activation, size_t n, float *x);
 };
 
 /* The fastest level that this CPU has. The table is constant and lives for ever. */

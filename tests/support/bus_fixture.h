@@ -26,9 +26,11 @@ struct config *rig_config(const char *bus, const char *rest);
 
 /* A class "c" (of names that begin with c/, features a and b) and a model "m" for it with a small LSTM: seeded weights that serve. */
 #define RIG_CLASS "streams:\n  - class: c\n    pattern: 'c/*'\n    features: [a, b]\n    history: 32\n"
-#define RIG_TRAINING "    training: {window: 16, burn_in: 2, unroll: 8, first_after: 24, epochs: 2, max_windows: 16}\n"
+#define RIG_TRAINING \
+    "    training: {window: 16, burn_in: 2, unroll: 8, first_after: 24, epochs: 2, max_windows: 16}\n"
 #define RIG_MODEL_OF(name, class) \
-	"  - name: " name "\n    class: " class "\n    horizon: 3\n    batch_size: 2\n    layers:\n      - lstm: 4\n" RIG_TRAINING
+    "  - name: " name \
+    "\n    class: " class "\n    horizon: 3\n    batch_size: 2\n    layers:\n      - lstm: 4\n" RIG_TRAINING
 #define RIG_MODEL "models:\n" RIG_MODEL_OF("m", "c") "    train: false\n"
 
 /* A worker that has rings and counters, and no thread: whoever holds it plays the worker. */
@@ -38,32 +40,32 @@ void idle_worker_free(struct worker *worker);
 enum { RIG_MAX_WORKERS = 4 };
 
 struct rig_setup {
-	const char *bus, *rest; /* of the configuration */
-	bool idle;              /* workers without threads */
-	size_t idle_bytes;      /* of their input rings */
-	bool learns;            /* has a trainer, learning and control */
+    const char *bus, *rest; /* of the configuration */
+    bool idle;              /* workers without threads */
+    size_t idle_bytes;      /* of their input rings */
+    bool learns;            /* has a trainer, learning and control */
 };
 
 struct rig {
-	struct config *config;
-	bool idle;
-	void *zmq;
-	struct doorbell bell;
-	struct interest interest;
-	struct worker *workers[RIG_MAX_WORKERS];
-	struct streams *streams;
-	struct placement *placement;
-	struct publisher *publisher;
-	struct ingest *ingest;
-	struct trainer *trainer;
-	struct learning *learning;
-	struct control *control;
-	uint64_t disconnects;
-	int stops;              /* asked for by the command */
+    struct config *config;
+    bool idle;
+    void *zmq;
+    struct doorbell bell;
+    struct interest interest;
+    struct worker *workers[RIG_MAX_WORKERS];
+    struct streams *streams;
+    struct placement *placement;
+    struct publisher *publisher;
+    struct ingest *ingest;
+    struct trainer *trainer;
+    struct learning *learning;
+    struct control *control;
+    uint64_t disconnects;
+    int stops; /* asked for by the command */
 
-	/* What came out of the workers. */
-	int stopped, ended, refused, forecasts, bundles, collected;
-	enum reason latest_refused;
+    /* What came out of the workers. */
+    int stopped, ended, refused, forecasts, bundles, collected;
+    enum reason latest_refused;
 };
 
 void rig_open(struct rig *rig, const struct rig_setup *setup);

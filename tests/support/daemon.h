@@ -18,24 +18,24 @@
 enum { DAEMON_SOCKETS = 24 };
 
 struct daemon {
-	pid_t pid;                   /* 0: does not run */
-	char directory[96];
-	char config[128], log[128];  /* files */
-	char ticks[160], forecasts[160], forecasts_json[160], control[160]; /* endpoints */
-	void *zmq;
-	void *sockets[DAEMON_SOCKETS]; /* opened by daemon_connect */
-	int n_sockets;
-	void *asking;                /* DEALER to control */
-	int64_t asked;               /* requests so far: their ids */
-	struct daemon *next;         /* of all that there are */
+    pid_t pid; /* 0: does not run */
+    char directory[96];
+    char config[128], log[128];                                         /* files */
+    char ticks[160], forecasts[160], forecasts_json[160], control[160]; /* endpoints */
+    void *zmq;
+    void *sockets[DAEMON_SOCKETS]; /* opened by daemon_connect */
+    int n_sockets;
+    void *asking;        /* DEALER to control */
+    int64_t asked;       /* requests so far: their ids */
+    struct daemon *next; /* of all that there are */
 };
 
 struct daemon_setup {
-	int workers;                 /* 0: 2 */
-	bool tcp;                    /* free ports of the loopback instead of sockets in the directory */
-	bool json;                   /* with forecasts_json */
-	const char *bus;             /* further lines below `bus:`, each with two blanks before it; or NULL */
-	const char *rest;            /* the text of `streams:` and `models:` */
+    int workers;      /* 0: 2 */
+    bool tcp;         /* free ports of the loopback instead of sockets in the directory */
+    bool json;        /* with forecasts_json */
+    const char *bus;  /* further lines below `bus:`, each with two blanks before it; or NULL */
+    const char *rest; /* the text of `streams:` and `models:` */
 };
 
 /* ---- the program ---------------------------------------------------------------------------- */

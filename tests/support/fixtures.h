@@ -12,10 +12,10 @@ enum { FIXTURE_FEATURES = 8, FIXTURE_LAYERS = 4, FIXTURE_PERIOD = 6, FIXTURE_PEN
 
 /* A class and a model of it; not to be copied, as the model points into it. */
 struct fixture {
-	struct config_class class;
-	struct config_model model;
-	int inputs[FIXTURE_FEATURES], targets[FIXTURE_FEATURES];
-	struct layer_spec layers[FIXTURE_LAYERS];
+    struct config_class class;
+    struct config_model model;
+    int inputs[FIXTURE_FEATURES], targets[FIXTURE_FEATURES];
+    struct layer_spec layers[FIXTURE_LAYERS];
 };
 
 /* All features are inputs, the first and the last are targets; horizon 3, a season, LSTM(7) and a dense layer,

@@ -16,35 +16,35 @@
 /* A forecast without what may differ between two runs: epoch, position, generation, received, sent, the flag
  * "last". The arrays follow it: times, values, mean, scores. */
 struct heard_forecast {
-	uint64_t step, version, primed;
-	int64_t t;
-	uint32_t flags;
-	int32_t source, baseline, has_times;
-	int32_t horizon, n_targets, n_scores;
-	int32_t generation; /* of the stream; compared only where a test does */
-	double numbers[];   /* values [n_targets], mean [horizon x n_targets]; then scores and times, see heard.c */
+    uint64_t step, version, primed;
+    int64_t t;
+    uint32_t flags;
+    int32_t source, baseline, has_times;
+    int32_t horizon, n_targets, n_scores;
+    int32_t generation; /* of the stream; compared only where a test does */
+    double numbers[];   /* values [n_targets], mean [horizon x n_targets]; then scores and times, see heard.c */
 };
 
 struct heard_stream {
-	UT_hash_handle hh;
-	char key[520];      /* model/stream */
-	uint32_t generation;
-	uint64_t epoch;
-	size_t n;           /* forecasts */
-	size_t each;        /* bytes of one */
-	char *data;         /* [n x each] */
-	size_t room;
-	struct heard_stream *repeated; /* those flagged "last", without that flag; or NULL */
+    UT_hash_handle hh;
+    char key[520]; /* model/stream */
+    uint32_t generation;
+    uint64_t epoch;
+    size_t n;    /* forecasts */
+    size_t each; /* bytes of one */
+    char *data;  /* [n x each] */
+    size_t room;
+    struct heard_stream *repeated; /* those flagged "last", without that flag; or NULL */
 };
 
 struct heard {
-	void *socket;
-	bool any_gaps;      /* a subscriber that comes late, or is slow, sees steps missing */
-	struct heard_stream *streams;
-	size_t forecasts, repeats, bundles;
-	json_t *events;     /* array */
-	int64_t received_after_taken; /* forecasts whose times of arrival and leaving are in order; all must be */
-	struct wire_arena arena;
+    void *socket;
+    bool any_gaps; /* a subscriber that comes late, or is slow, sees steps missing */
+    struct heard_stream *streams;
+    size_t forecasts, repeats, bundles;
+    json_t *events;               /* array */
+    int64_t received_after_taken; /* forecasts whose times of arrival and leaving are in order; all must be */
+    struct wire_arena arena;
 };
 
 /* Subscribes and waits until the daemon knows of it: `subscriptions` in all with this one. prefix may hold NULs. */

@@ -9,12 +9,12 @@ enum { SAVED_HORIZON = 8, SAVED_TARGETS = 2, SAVED_SCORES = 5 };
 
 /* A copy of a forecast, all but its slot, to be compared byte by byte: what is not used is zero. */
 struct saved {
-	uint64_t step, version, primed;
-	int64_t t, times[SAVED_HORIZON]; /* zeros where they are not known */
-	double values[SAVED_TARGETS], mean[SAVED_HORIZON * SAVED_TARGETS];
-	uint64_t n[SAVED_SCORES];
-	double scores[SAVED_SCORES][3];
-	uint32_t from_network, warming, times_known, baseline, step_flags, n_scores;
+    uint64_t step, version, primed;
+    int64_t t, times[SAVED_HORIZON]; /* zeros where they are not known */
+    double values[SAVED_TARGETS], mean[SAVED_HORIZON * SAVED_TARGETS];
+    uint64_t n[SAVED_SCORES];
+    double scores[SAVED_SCORES][3];
+    uint32_t from_network, warming, times_known, baseline, step_flags, n_scores;
 };
 
 /* Saves the slot's latest forecast. */
@@ -28,20 +28,20 @@ void advance_one(struct forecaster *forecaster, int slot, const struct config_mo
 
 /* The same arithmetic as a slot's, one row at a time, written down once more; steps are the history's. */
 struct replay {
-	const struct config_model *model;
-	const struct kernels *kernels;
-	const struct network *network;
-	const struct history *history;
-	struct scaler scalers[FIXTURE_FEATURES];
-	float *state, *work, *y;
+    const struct config_model *model;
+    const struct kernels *kernels;
+    const struct network *network;
+    const struct history *history;
+    struct scaler scalers[FIXTURE_FEATURES];
+    float *state, *work, *y;
 };
 
 void replay_init(struct replay *replay, const struct config_model *model, const struct kernels *kernels,
                  const struct version *version, const struct history *history);
 void replay_fini(struct replay *replay);
 
-void replay_zero(struct replay *replay);                    /* the state; scalers stay */
-void replay_see(struct replay *replay, uint64_t step);      /* scalers take the step in */
+void replay_zero(struct replay *replay);               /* the state; scalers stay */
+void replay_see(struct replay *replay, uint64_t step); /* scalers take the step in */
 /* The state takes the step in; mean [horizon x n_targets] is the forecast made there. */
 void replay_step(struct replay *replay, uint64_t step, double *mean);
 

@@ -13,10 +13,10 @@ enum { CLASS_C, CLASS_E };
 enum { MODEL_M, MODEL_X, MODEL_O };
 
 struct worker_scene {
-	struct rig rig;
-	struct worker *worker;
-	struct wire_arena arena;
-	uint64_t number; /* of ticks sent */
+    struct rig rig;
+    struct worker *worker;
+    struct wire_arena arena;
+    uint64_t number; /* of ticks sent */
 };
 
 void worker_scene_open(struct worker_scene *scene, const char *bus);

@@ -17,600 +17,588 @@
 /* ---- loading texts ---------------------------------------------------------------------------- */
 
 struct file {
-	char path[256];
+    char path[256];
 };
 
 static void file_write(struct file *file, const void *text, size_t size) {
-	const char *folder = getenv("TMPDIR");
-	snprintf(file->path, sizeof file->path, "%s/config-XXXXXX", folder ? folder : "/tmp");
-	int fd = mkstemp(file->path);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, size), (ssize_t)size);
-	close(fd);
+    const char *folder = getenv("TMPDIR");
+    snprintf(file->path, sizeof file->path, "%s/config-XXXXXX", folder ? folder : "/tmp");
+    int fd = mkstemp(file->path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, size), (ssize_t)size);
+    close(fd);
 }
 
 static int load_bytes(const void *text, size_t size, struct config **ret_config, struct error *err) {
-	struct file file;
-	file_write(&file, text, size);
-	int status = config_load(file.path, ret_config, err);
-	unlink(file.path);
-	if (status) { /* the sentence without the file's name, which it begins with */
-		size_t length = strlen(file.path);
-		assert_memory_equal(err->text, file.path, length);
-		memmove(err->text, err->text + length, strlen(err->text + length) + 1);
-	}
-	return status;
+    struct file file;
+    file_write(&file, text, size);
+    int status = config_load(file.path, ret_config, err);
+    unlink(file.path);
+    if (status) { /* the sentence without the file's name, which it begins with */
+        size_t length = strlen(file.path);
+        assert_memory_equal(err->text, file.path, length);
+        memmove(err->text, err->text + length, strlen(err->text + length) + 1);
+    }
+    return status;
 }
 
 static struct config *load(const char *text) {
-	struct config *config = NULL;
-	struct error err;
-	if (load_bytes(text, strlen(text), &config, &err))
-		fail_msg("%s\n%s", text, err.text);
-	return config;
+    struct config *config = NULL;
+    struct error err;
+    if (load_bytes(text, strlen(text), &config, &err))
+        fail_msg("%s\n%s", text, err.text);
+    return config;
 }
 
 static void expect_error(const void *text, size_t size, const char *sentence) {
-	struct config *untouched = (struct config *)&untouched, *config = untouched;
-	struct error err;
-	assert_int_equal(load_bytes(text, size, &config, &err), -1);
-	assert_ptr_equal(config, untouched);
-	assert_string_equal(err.text, sentence);
+    struct config *untouched = (struct config *)&untouched, *config = untouched;
+    struct error err;
+    assert_int_equal(load_bytes(text, size, &config, &err), -1);
+    assert_ptr_equal(config, untouched);
+    assert_string_equal(err.text, sentence);
 }
 
 /* A configuration with only what is required, in lines 1 to 7; what a test adds to the model begins in line 8. */
-#define STREAMS "streams:\n  - class: host\n    pattern: 'host/*'\n    features: [a, b, c]\n"
-#define MODELS "models:\n  - name: m\n    class: host\n"
-#define LEAST STREAMS MODELS
+#define STREAMS  "streams:\n  - class: host\n    pattern: 'host/*'\n    features: [a, b, c]\n"
+#define MODELS   "models:\n  - name: m\n    class: host\n"
+#define LEAST    STREAMS MODELS
 #define TRAINING "    training:\n      "
 
 /* ---- what is wrong ---------------------------------------------------------------------------- */
 
 struct bad {
-	const char *text, *sentence;
+    const char *text, *sentence;
 };
 
 static const struct bad bad_yaml[] = {
-	{ "", ": the file is empty" },
-	{ "# nothing\n\n", ": the file is empty" },
-	{ "workers", ": must be a mapping of keys, not a single value" },
-	{ "- a\n", ": must be a mapping of keys, not a list" },
-	{ "a: 1\nb: [1, 2\nc: 3\n",
-	  ":3: not YAML: did not find expected ',' or ']', while parsing a flow sequence from line 2" },
-	{ "a: \"x\n",
-	  ":2: not YAML: found unexpected end of stream, while scanning a quoted scalar from line 1" },
-	{ "a:\n\t- b\n",
-	  ":2: not YAML: found character that cannot start any token, while scanning for the next token "
-	  "from line 2" },
-	{ "workers: 1\nbus: \001\n", ":2: not a text file: control characters are not allowed" },
-	{ "workers: 1\n\nbus: \377\n", ":3: not a text file: invalid leading UTF-8 octet" },
-	{ LEAST "---\nworkers: 1\n", ":8: a second YAML document begins here; one is read" },
-	{ "bus: &a {ticks: ''}\nstreams: *a\n", ":2: the alias *a: aliases are not supported" },
-	{ "bus: {ticks: *nothing}\n", ":1: the alias *nothing: aliases are not supported" },
-	{ "workers: 1\nbus:\n  ticks: \"a\\0b\"\n", ":3: a value with a NUL character" },
-	{ "a: [[[[[[[[[[[[[[[[[[[[[[[[\n", ":1: nested deeper than 16 levels" },
-	{ "? [a, b]\n: 1\n" LEAST, ": has a key that is not plain text" },
-	{ STREAMS "models:\n  - {? {a: b} : 1}\n", ":6: models[0]: has a key that is not plain text" },
+    {"", ": the file is empty"},
+    {"# nothing\n\n", ": the file is empty"},
+    {"workers", ": must be a mapping of keys, not a single value"},
+    {"- a\n", ": must be a mapping of keys, not a list"},
+    {"a: 1\nb: [1, 2\nc: 3\n",
+     ":3: not YAML: did not find expected ',' or ']', while parsing a flow sequence from line 2"},
+    {"a: \"x\n", ":2: not YAML: found unexpected end of stream, while scanning a quoted scalar from line 1"},
+    {"a:\n\t- b\n", ":2: not YAML: found character that cannot start any token, while scanning for the next token "
+                    "from line 2"},
+    {"workers: 1\nbus: \001\n", ":2: not a text file: control characters are not allowed"},
+    {"workers: 1\n\nbus: \377\n", ":3: not a text file: invalid leading UTF-8 octet"},
+    {LEAST "---\nworkers: 1\n", ":8: a second YAML document begins here; one is read"},
+    {"bus: &a {ticks: ''}\nstreams: *a\n", ":2: the alias *a: aliases are not supported"},
+    {"bus: {ticks: *nothing}\n", ":1: the alias *nothing: aliases are not supported"},
+    {"workers: 1\nbus:\n  ticks: \"a\\0b\"\n", ":3: a value with a NUL character"},
+    {"a: [[[[[[[[[[[[[[[[[[[[[[[[\n", ":1: nested deeper than 16 levels"},
+    {"? [a, b]\n: 1\n" LEAST, ": has a key that is not plain text"},
+    {STREAMS "models:\n  - {? {a: b} : 1}\n", ":6: models[0]: has a key that is not plain text"},
 };
 
 static const struct bad bad_keys[] = {
-	{ LEAST "worker: 2\n", ":8: worker: not a key; here are workers, bus, streams, models" },
-	{ LEAST "bus:\n  tick: x\n",
-	  ":9: bus.tick: not a key; here are ticks, subscribe, forecasts, forecasts_json, control, "
-	  "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, events_per_second, "
-	  "repeats_per_second" },
-	{ LEAST "    training:\n      window: 10\n      windows: 10\n",
-	  ":10: models[0].training.windows: not a key; here are window, burn_in, unroll, batch, epochs, "
-	  "min_steps, max_windows, learning_rate, clip_norm, loss, validation, margin, first_after" },
-	{ LEAST "    layers:\n      - gru: 32\n",
-	  ":9: models[0].layers[0].gru: not a key; here are lstm, dense, activation" },
-	{ LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, bus, streams, models" },
-	{ LEAST "\"\": 2\n", ": \"\": not a key; here are workers, bus, streams, models" },
-	{ LEAST "streams.x: 2\n", ":8: streams.x: not a key; here are workers, bus, streams, models" },
-	{ LEAST "\"a[-1].b]\": 2\n", ":8: a[-1].b]: not a key; here are workers, bus, streams, models" },
-	{ LEAST "\"streams[-1].01234567890123456789012345678901234567890123456789\": 2\n",
-	  ":1: streams[-1].012345678901234567890123456789012345678901234567: not a key; here are workers, bus, "
-	  "streams, models" },
-	{ "workers: 2\n" LEAST "workers: 3\n", ":9: workers: given a second time" },
-	{ STREAMS "    history: 10\n    history: 10\n" MODELS, ":6: streams[0].history: given a second time" },
-	{ "workers: 1\n", ": streams: missing; it has no default" },
-	{ MODELS, ": streams: missing; it has no default" },
-	{ STREAMS, ": models: missing; it has no default" },
-	{ "streams: []\n" MODELS, ":1: streams: has 0 entries, needs at least 1" },
-	{ STREAMS "models: []\n", ":5: models: has 0 entries, needs at least 1" },
-	{ "streams:\n" MODELS, ":1: streams: must be a list, not a single value" },
-	{ "streams:\n  - {}\n" MODELS, ":2: streams[0].class: missing; it has no default" },
-	{ "streams:\n  - host\n" MODELS, ":2: streams[0]: must be a mapping of keys, not a single value" },
-	{ "streams:\n  class: host\n" MODELS, ":1: streams: must be a list, not a mapping of keys" },
-	{ "streams:\n  - class: a\n    pattern: x\n" MODELS,
-	  ":2: streams[0].features: missing; it has no default" },
-	{ "streams:\n  - class: a\n    features: [x]\n" MODELS,
-	  ":2: streams[0].pattern: missing; it has no default" },
-	{ "streams:\n  - pattern: a\n    features: [x]\n" MODELS,
-	  ":2: streams[0].class: missing; it has no default" },
-	{ "streams:\n  - class: a\n    pattern: x\n    features: []\n" MODELS,
-	  ":4: streams[0].features: has 0 entries, needs at least 1" },
-	{ "streams:\n  - class: a\n    pattern: x\n    features: x\n" MODELS,
-	  ":4: streams[0].features: must be a list, not a single value" },
-	{ "streams:\n  - class: a\n    pattern: x\n    features:\n      - x\n      - [y]\n" MODELS,
-	  ":6: streams[0].features[1]: must be a single value, not a list" },
-	{ STREAMS "models:\n  - name: m\n", ":6: models[0].class: missing; it has no default" },
-	{ STREAMS "models:\n  - class: host\n", ":6: models[0].name: missing; it has no default" },
-	{ LEAST "bus: none\n", ":8: bus: must be a mapping of keys, not a single value" },
-	{ LEAST "    horizon: [1]\n", ":8: models[0].horizon: must be a single value, not a list" },
-	{ LEAST "    training: [1]\n", ":8: models[0].training: must be a mapping of keys, not a list" },
-	{ LEAST "    inputs: []\n", ":8: models[0].inputs: has 0 entries, needs at least 1" },
-	{ LEAST "    layers: 3\n", ":8: models[0].layers: must be a list, not a single value" },
+    {LEAST "worker: 2\n", ":8: worker: not a key; here are workers, bus, streams, models"},
+    {LEAST "bus:\n  tick: x\n",
+     ":9: bus.tick: not a key; here are ticks, subscribe, forecasts, forecasts_json, control, "
+     "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, events_per_second, "
+     "repeats_per_second"},
+    {LEAST "    training:\n      window: 10\n      windows: 10\n",
+     ":10: models[0].training.windows: not a key; here are window, burn_in, unroll, batch, epochs, "
+     "min_steps, max_windows, learning_rate, clip_norm, loss, validation, margin, first_after"},
+    {LEAST "    layers:\n      - gru: 32\n",
+     ":9: models[0].layers[0].gru: not a key; here are lstm, dense, activation"},
+    {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, bus, streams, models"},
+    {LEAST "\"\": 2\n", ": \"\": not a key; here are workers, bus, streams, models"},
+    {LEAST "streams.x: 2\n", ":8: streams.x: not a key; here are workers, bus, streams, models"},
+    {LEAST "\"a[-1].b]\": 2\n", ":8: a[-1].b]: not a key; here are workers, bus, streams, models"},
+    {LEAST "\"streams[-1].01234567890123456789012345678901234567890123456789\": 2\n",
+     ":1: streams[-1].012345678901234567890123456789012345678901234567: not a key; here are workers, bus, "
+     "streams, models"},
+    {"workers: 2\n" LEAST "workers: 3\n", ":9: workers: given a second time"},
+    {STREAMS "    history: 10\n    history: 10\n" MODELS, ":6: streams[0].history: given a second time"},
+    {"workers: 1\n", ": streams: missing; it has no default"},
+    {MODELS, ": streams: missing; it has no default"},
+    {STREAMS, ": models: missing; it has no default"},
+    {"streams: []\n" MODELS, ":1: streams: has 0 entries, needs at least 1"},
+    {STREAMS "models: []\n", ":5: models: has 0 entries, needs at least 1"},
+    {"streams:\n" MODELS, ":1: streams: must be a list, not a single value"},
+    {"streams:\n  - {}\n" MODELS, ":2: streams[0].class: missing; it has no default"},
+    {"streams:\n  - host\n" MODELS, ":2: streams[0]: must be a mapping of keys, not a single value"},
+    {"streams:\n  class: host\n" MODELS, ":1: streams: must be a list, not a mapping of keys"},
+    {"streams:\n  - class: a\n    pattern: x\n" MODELS, ":2: streams[0].features: missing; it has no default"},
+    {"streams:\n  - class: a\n    features: [x]\n" MODELS, ":2: streams[0].pattern: missing; it has no default"},
+    {"streams:\n  - pattern: a\n    features: [x]\n" MODELS, ":2: streams[0].class: missing; it has no default"},
+    {"streams:\n  - class: a\n    pattern: x\n    features: []\n" MODELS,
+     ":4: streams[0].features: has 0 entries, needs at least 1"},
+    {"streams:\n  - class: a\n    pattern: x\n    features: x\n" MODELS,
+     ":4: streams[0].features: must be a list, not a single value"},
+    {"streams:\n  - class: a\n    pattern: x\n    features:\n      - x\n      - [y]\n" MODELS,
+     ":6: streams[0].features[1]: must be a single value, not a list"},
+    {STREAMS "models:\n  - name: m\n", ":6: models[0].class: missing; it has no default"},
+    {STREAMS "models:\n  - class: host\n", ":6: models[0].name: missing; it has no default"},
+    {LEAST "bus: none\n", ":8: bus: must be a mapping of keys, not a single value"},
+    {LEAST "    horizon: [1]\n", ":8: models[0].horizon: must be a single value, not a list"},
+    {LEAST "    training: [1]\n", ":8: models[0].training: must be a mapping of keys, not a list"},
+    {LEAST "    inputs: []\n", ":8: models[0].inputs: has 0 entries, needs at least 1"},
+    {LEAST "    layers: 3\n", ":8: models[0].layers: must be a list, not a single value"},
 };
 
 static const struct bad bad_values[] = {
-	{ "workers: -1\n" LEAST, ":1: workers: \"-1\" is not within 0 to 1024" },
-	{ "workers: two\n" LEAST, ":1: workers: \"two\" is not an integer" },
-	{ "workers:\n" LEAST, ":1: workers: \"\" is not an integer" },
-	{ "workers: 99999999999999999999\n" LEAST, ":1: workers: \"99999999999999999999\" is not an integer" },
-	{ "workers: 1.5\n" LEAST, ":1: workers: \"1.5\" is not an integer" },
-	{ LEAST "    retrain_every: 5 parsecs\n",
-	  ":8: models[0].retrain_every: \"5 parsecs\" is not a duration (a number and ns, us, ms, s, m, h "
-	  "or d)" },
-	{ LEAST "    retrain_every: 60\n",
-	  ":8: models[0].retrain_every: \"60\" is not a duration (a number and ns, us, ms, s, m, h or d)" },
-	{ LEAST "    retrain_every: 1000d\n",
-	  ":8: models[0].retrain_every: \"1000d\" is not within 0 to 365d" },
-	{ LEAST "    horizon: 0\n", ":8: models[0].horizon: \"0\" is not within 1 to 4096" },
-	{ LEAST "    horizon: 5000\n", ":8: models[0].horizon: \"5000\" is not within 1 to 4096" },
-	{ LEAST "    batch_size: 0\n", ":8: models[0].batch_size: \"0\" is not within 1 to 65536" },
-	{ LEAST "    seed: 9007199254740993\n",
-	  ":8: models[0].seed: \"9007199254740993\" is not within 0 to 9007199254740991" },
-	{ LEAST "    train: yes\n", ":8: models[0].train: \"yes\" is not true or false" },
-	{ LEAST "    train: xääääääääääääääääääääääääääääääääääääääää\n", /* the cut falls within a character */
-	  ":8: models[0].train: \"xääääääääääääääääääääääääääääääää...\" is not true or false" },
-	{ LEAST "    scaler: minmax\n", ":8: models[0].scaler: \"minmax\" is not standard or none" },
-	{ LEAST TRAINING "loss: rmse\n", ":9: models[0].training.loss: \"rmse\" is not mse, mae or huber" },
-	{ LEAST TRAINING "validation: 95%\n",
-	  ":9: models[0].training.validation: \"95%\" is not within 1% to 90%" },
-	{ LEAST TRAINING "validation: a fifth\n",
-	  ":9: models[0].training.validation: \"a fifth\" is not a share (20% or 0.2)" },
-	{ LEAST TRAINING "learning_rate: 0\n",
-	  ":9: models[0].training.learning_rate: \"0\" is not within 1e-09 to 1" },
-	{ LEAST TRAINING "learning_rate: fast\n",
-	  ":9: models[0].training.learning_rate: \"fast\" is not a number" },
-	{ LEAST TRAINING "first_after: 0\n",
-	  ":9: models[0].training.first_after: \"0\" is not within 1 to 1073741824" },
-	{ LEAST "    layers:\n      - lstm: 32\n      - lstm: 0\n",
-	  ":10: models[0].layers[1].lstm: \"0\" is not within 1 to 4096" },
-	{ LEAST "    layers:\n      - dense: 3\n        activation: softmax\n",
-	  ":10: models[0].layers[0].activation: \"softmax\" is not linear, tanh, sigmoid or relu" },
-	{ LEAST "bus:\n  max_message: 16MB\n",
-	  ":9: bus.max_message: \"16MB\" is not a size (bytes, or a number and KiB, MiB, GiB or TiB)" },
-	{ LEAST "bus:\n  max_message: 2GiB\n", ":9: bus.max_message: \"2GiB\" is not within 1KiB to 1GiB" },
-	{ LEAST "bus:\n  tick_ring: 1KiB\n", ":9: bus.tick_ring: \"1KiB\" is not within 64KiB to 16GiB" },
-	{ LEAST "bus:\n  send_hwm: 0\n", ":9: bus.send_hwm: \"0\" is not within 1 to 10000000" },
-	{ LEAST "bus:\n  control: ''\n", ":9: bus.control: must not be empty" },
-	{ LEAST "bus:\n  forecasts:\n", ":9: bus.forecasts: must not be empty" },
-	{ LEAST "bus:\n  ticks: |\n    tcp://127.0.0.1:1\n    and more, a long text of two lines that does not end\n",
-	  ":9: bus.ticks: \"tcp://127.0.0.1:1?and more, a long text of two lines that does not...\" is not "
-	  "an endpoint to bind (tcp://HOST:PORT or ipc://PATH)" },
-	{ STREAMS "    every: 1s\n    aggregate: mean\n" MODELS,
-	  ":6: streams[0].aggregate: \"mean\" is not last" },
-	{ STREAMS "    time: every\n" MODELS, ":5: streams[0].time: \"every\" is not irregular" },
-	{ STREAMS "    every: 0\n" MODELS, ":5: streams[0].every: \"0\" is not within 1us to 365d" },
-	{ STREAMS "    history: 1\n" MODELS, ":5: streams[0].history: \"1\" is not within 2 to 16777216" },
-	{ "streams:\n  - class: a\n    pattern: ''\n    features: [x]\n" MODELS,
-	  ":3: streams[0].pattern: must not be empty" },
-	{ "streams:\n  - class: a\n    pattern: x\n    features:\n      - x\n      - ''\n" MODELS,
-	  ":6: streams[0].features[1]: must not be empty" },
-	{ STREAMS "models:\n  - name: ''\n    class: host\n", ":6: models[0].name: must not be empty" },
+    {"workers: -1\n" LEAST, ":1: workers: \"-1\" is not within 0 to 1024"},
+    {"workers: two\n" LEAST, ":1: workers: \"two\" is not an integer"},
+    {"workers:\n" LEAST, ":1: workers: \"\" is not an integer"},
+    {"workers: 99999999999999999999\n" LEAST, ":1: workers: \"99999999999999999999\" is not an integer"},
+    {"workers: 1.5\n" LEAST, ":1: workers: \"1.5\" is not an integer"},
+    {LEAST "    retrain_every: 5 parsecs\n",
+     ":8: models[0].retrain_every: \"5 parsecs\" is not a duration (a number and ns, us, ms, s, m, h "
+     "or d)"},
+    {LEAST "    retrain_every: 60\n",
+     ":8: models[0].retrain_every: \"60\" is not a duration (a number and ns, us, ms, s, m, h or d)"},
+    {LEAST "    retrain_every: 1000d\n", ":8: models[0].retrain_every: \"1000d\" is not within 0 to 365d"},
+    {LEAST "    horizon: 0\n", ":8: models[0].horizon: \"0\" is not within 1 to 4096"},
+    {LEAST "    horizon: 5000\n", ":8: models[0].horizon: \"5000\" is not within 1 to 4096"},
+    {LEAST "    batch_size: 0\n", ":8: models[0].batch_size: \"0\" is not within 1 to 65536"},
+    {LEAST "    seed: 9007199254740993\n",
+     ":8: models[0].seed: \"9007199254740993\" is not within 0 to 9007199254740991"},
+    {LEAST "    train: yes\n", ":8: models[0].train: \"yes\" is not true or false"},
+    {LEAST "    train: xääääääääääääääääääääääääääääääääääääääää\n", /* the cut falls within a character */
+     ":8: models[0].train: \"xääääääääääääääääääääääääääääääää...\" is not true or false"},
+    {LEAST "    scaler: minmax\n", ":8: models[0].scaler: \"minmax\" is not standard or none"},
+    {LEAST TRAINING "loss: rmse\n", ":9: models[0].training.loss: \"rmse\" is not mse, mae or huber"},
+    {LEAST TRAINING "validation: 95%\n", ":9: models[0].training.validation: \"95%\" is not within 1% to 90%"},
+    {LEAST TRAINING "validation: a fifth\n",
+     ":9: models[0].training.validation: \"a fifth\" is not a share (20% or 0.2)"},
+    {LEAST TRAINING "learning_rate: 0\n", ":9: models[0].training.learning_rate: \"0\" is not within 1e-09 to 1"},
+    {LEAST TRAINING "learning_rate: fast\n", ":9: models[0].training.learning_rate: \"fast\" is not a number"},
+    {LEAST TRAINING "first_after: 0\n", ":9: models[0].training.first_after: \"0\" is not within 1 to 1073741824"},
+    {LEAST "    layers:\n      - lstm: 32\n      - lstm: 0\n",
+     ":10: models[0].layers[1].lstm: \"0\" is not within 1 to 4096"},
+    {LEAST "    layers:\n      - dense: 3\n        activation: softmax\n",
+     ":10: models[0].layers[0].activation: \"softmax\" is not linear, tanh, sigmoid or relu"},
+    {LEAST "bus:\n  max_message: 16MB\n",
+     ":9: bus.max_message: \"16MB\" is not a size (bytes, or a number and KiB, MiB, GiB or TiB)"},
+    {LEAST "bus:\n  max_message: 2GiB\n", ":9: bus.max_message: \"2GiB\" is not within 1KiB to 1GiB"},
+    {LEAST "bus:\n  tick_ring: 1KiB\n", ":9: bus.tick_ring: \"1KiB\" is not within 64KiB to 16GiB"},
+    {LEAST "bus:\n  send_hwm: 0\n", ":9: bus.send_hwm: \"0\" is not within 1 to 10000000"},
+    {LEAST "bus:\n  control: ''\n", ":9: bus.control: must not be empty"},
+    {LEAST "bus:\n  forecasts:\n", ":9: bus.forecasts: must not be empty"},
+    {LEAST "bus:\n  ticks: |\n    tcp://127.0.0.1:1\n    and more, a long text of two lines that does not end\n",
+     ":9: bus.ticks: \"tcp://127.0.0.1:1?and more, a long text of two lines that does not...\" is not "
+     "an endpoint to bind (tcp://HOST:PORT or ipc://PATH)"},
+    {STREAMS "    every: 1s\n    aggregate: mean\n" MODELS, ":6: streams[0].aggregate: \"mean\" is not last"},
+    {STREAMS "    time: every\n" MODELS, ":5: streams[0].time: \"every\" is not irregular"},
+    {STREAMS "    every: 0\n" MODELS, ":5: streams[0].every: \"0\" is not within 1us to 365d"},
+    {STREAMS "    history: 1\n" MODELS, ":5: streams[0].history: \"1\" is not within 2 to 16777216"},
+    {"streams:\n  - class: a\n    pattern: ''\n    features: [x]\n" MODELS,
+     ":3: streams[0].pattern: must not be empty"},
+    {"streams:\n  - class: a\n    pattern: x\n    features:\n      - x\n      - ''\n" MODELS,
+     ":6: streams[0].features[1]: must not be empty"},
+    {STREAMS "models:\n  - name: ''\n    class: host\n", ":6: models[0].name: must not be empty"},
 };
 
 static const struct bad bad_together[] = {
-	{ "bus:\n  ticks: ''\n" LEAST, ":2: bus.ticks: no way in for ticks; give this or bus.subscribe" },
-	{ "bus:\n  ticks: udp://127.0.0.1:1\n" LEAST,
-	  ":2: bus.ticks: \"udp://127.0.0.1:1\" is not an endpoint to bind (tcp://HOST:PORT or ipc://PATH)" },
-	{ "bus:\n  ticks: inproc://ticks\n" LEAST,
-	  ":2: bus.ticks: \"inproc://ticks\" is not an endpoint to bind (tcp://HOST:PORT or ipc://PATH)" },
-	{ "bus:\n  ticks: tcp://127.0.0.1\n" LEAST,
-	  ":2: bus.ticks: \"tcp://127.0.0.1\" is not an endpoint to bind (tcp://HOST:PORT or ipc://PATH)" },
-	{ "bus:\n  ticks: tcp://127.0.0.1:70000\n" LEAST,
-	  ":2: bus.ticks: \"tcp://127.0.0.1:70000\" is not an endpoint to bind (tcp://HOST:PORT or "
-	  "ipc://PATH)" },
-	{ "bus:\n  control: ipc://\n" LEAST,
-	  ":2: bus.control: \"ipc://\" is not an endpoint to bind (tcp://HOST:PORT or ipc://PATH)" },
-	{ "bus:\n  subscribe:\n    - tcp://a:1\n    - tcp://*:2\n" LEAST,
-	  ":4: bus.subscribe[1]: \"tcp://*:2\" is not an endpoint to connect to (tcp://HOST:PORT or "
-	  "ipc://PATH)" },
-	{ "bus:\n  subscribe: ['tcp://a:*']\n" LEAST,
-	  ":2: bus.subscribe[0]: \"tcp://a:*\" is not an endpoint to connect to (tcp://HOST:PORT or "
-	  "ipc://PATH)" },
-	{ "bus:\n  control: tcp://127.0.0.1:7701\n" LEAST, ":2: bus.control: the same endpoint as bus.ticks" },
-	{ STREAMS "  - class: host\n    pattern: x\n    features: [a]\n" MODELS,
-	  ":5: streams[1].class: a second class \"host\"" },
-	{ STREAMS "  - class: other\n    pattern: host/*\n    features: [a]\n" MODELS,
-	  ":6: streams[1].pattern: the same as streams[0].pattern, which has all these streams" },
-	{ STREAMS "  - class: other\n    pattern: x\n    features: [a]\n" MODELS,
-	  ":5: streams[1].class: no model forecasts class \"other\"" },
-	{ "streams:\n  - class: host\n    pattern: x\n    features: [a, b, a]\n" MODELS,
-	  ":4: streams[0].features[2]: a second feature \"a\"" },
-	{ STREAMS "    time: irregular\n    every: 1s\n" MODELS,
-	  ":6: streams[0].every: contradicts `time: irregular`; for fixed intervals leave time out" },
-	{ LEAST "  - name: m\n    class: host\n", ":8: models[1].name: a second model \"m\"" },
-	{ STREAMS "models:\n  - name: a/b\n    class: host\n",
-	  ":6: models[0].name: \"a/b\" has a /, which parts a topic" },
-	{ STREAMS "models:\n  - name: m\n    class: hosts\n",
-	  ":7: models[0].class: there is no class \"hosts\" in streams" },
-	{ LEAST "    inputs: [a, d]\n", ":8: models[0].inputs[1]: the class has no feature \"d\"" },
-	{ LEAST "    targets:\n      - c\n      - a\n      - c\n",
-	  ":11: models[0].targets[2]: \"c\" is named a second time" },
-	{ LEAST "    horizon: 1024\n",
-	  ":8: models[0].horizon: 1024 is not less than 1024, the history of its class" },
-	{ LEAST "    period: 2000\n",
-	  ":8: models[0].period: 2000 is more than 1012, the history of its class less the horizon" },
-	{ STREAMS "    history: 100\n" MODELS,
-	  ":7: models[0].training.window: 128 is more than 100, the history of its class" },
-	{ LEAST TRAINING "window: 1025\n",
-	  ":9: models[0].training.window: 1025 is more than 1024, the history of its class" },
-	{ LEAST TRAINING "burn_in: 128\n",
-	  ":9: models[0].training.burn_in: 128 is not less than 128, the window" },
-	{ LEAST TRAINING "unroll: 129\n", ":9: models[0].training.unroll: 129 is more than 128, the window" },
-	{ LEAST "    layers:\n      - lstm: 32\n        dense: 16\n",
-	  ":9: models[0].layers[0]: lstm and dense in one layer; begin the second with a - of its own" },
-	{ LEAST "    layers:\n      - activation: relu\n",
-	  ":9: models[0].layers[0]: a layer without a kind; give lstm or dense" },
-	{ LEAST "    layers:\n      - lstm: 32\n        activation: tanh\n",
-	  ":10: models[0].layers[0].activation: an LSTM has Keras' own; only a dense layer takes one" },
-	{ LEAST "    horizon: 1000\nbus:\n  forecast_ring: 40KiB\n",
-	  ":10: bus.forecast_ring: \"40KiB\" is not within 64KiB to 16GiB" },
-	{ "streams:\n  - class: host\n    pattern: x\n    features: [a, b, c, d, e]\n" MODELS
-	  "    horizon: 1000\nbus:\n  forecast_ring: 64KiB\n",
-	  ":8: models[0].horizon: a forecast of 1000 steps of 5 targets does not fit bus.forecast_ring" },
+    {"bus:\n  ticks: ''\n" LEAST, ":2: bus.ticks: no way in for ticks; give this or bus.subscribe"},
+    {"bus:\n  ticks: udp://127.0.0.1:1\n" LEAST,
+     ":2: bus.ticks: \"udp://127.0.0.1:1\" is not an endpoint to bind (tcp://HOST:PORT or ipc://PATH)"},
+    {"bus:\n  ticks: inproc://ticks\n" LEAST,
+     ":2: bus.ticks: \"inproc://ticks\" is not an endpoint to bind (tcp://HOST:PORT or ipc://PATH)"},
+    {"bus:\n  ticks: tcp://127.0.0.1\n" LEAST,
+     ":2: bus.ticks: \"tcp://127.0.0.1\" is not an endpoint to bind (tcp://HOST:PORT or ipc://PATH)"},
+    {"bus:\n  ticks: tcp://127.0.0.1:70000\n" LEAST,
+     ":2: bus.ticks: \"tcp://127.0.0.1:70000\" is not an endpoint to bind (tcp://HOST:PORT or "
+     "ipc://PATH)"},
+    {"bus:\n  control: ipc://\n" LEAST,
+     ":2: bus.control: \"ipc://\" is not an endpoint to bind (tcp://HOST:PORT or ipc://PATH)"},
+    {"bus:\n  subscribe:\n    - tcp://a:1\n    - tcp://*:2\n" LEAST,
+     ":4: bus.subscribe[1]: \"tcp://*:2\" is not an endpoint to connect to (tcp://HOST:PORT or "
+     "ipc://PATH)"},
+    {"bus:\n  subscribe: ['tcp://a:*']\n" LEAST,
+     ":2: bus.subscribe[0]: \"tcp://a:*\" is not an endpoint to connect to (tcp://HOST:PORT or "
+     "ipc://PATH)"},
+    {"bus:\n  control: tcp://127.0.0.1:7701\n" LEAST, ":2: bus.control: the same endpoint as bus.ticks"},
+    {STREAMS "  - class: host\n    pattern: x\n    features: [a]\n" MODELS,
+     ":5: streams[1].class: a second class \"host\""},
+    {STREAMS "  - class: other\n    pattern: host/*\n    features: [a]\n" MODELS,
+     ":6: streams[1].pattern: the same as streams[0].pattern, which has all these streams"},
+    {STREAMS "  - class: other\n    pattern: x\n    features: [a]\n" MODELS,
+     ":5: streams[1].class: no model forecasts class \"other\""},
+    {"streams:\n  - class: host\n    pattern: x\n    features: [a, b, a]\n" MODELS,
+     ":4: streams[0].features[2]: a second feature \"a\""},
+    {STREAMS "    time: irregular\n    every: 1s\n" MODELS,
+     ":6: streams[0].every: contradicts `time: irregular`; for fixed intervals leave time out"},
+    {LEAST "  - name: m\n    class: host\n", ":8: models[1].name: a second model \"m\""},
+    {STREAMS "models:\n  - name: a/b\n    class: host\n", ":6: models[0].name: \"a/b\" has a /, which parts a topic"},
+    {STREAMS "models:\n  - name: m\n    class: hosts\n",
+     ":7: models[0].class: there is no class \"hosts\" in streams"},
+    {LEAST "    inputs: [a, d]\n", ":8: models[0].inputs[1]: the class has no feature \"d\""},
+    {LEAST "    targets:\n      - c\n      - a\n      - c\n",
+     ":11: models[0].targets[2]: \"c\" is named a second time"},
+    {LEAST "    horizon: 1024\n", ":8: models[0].horizon: 1024 is not less than 1024, the history of its class"},
+    {LEAST "    period: 2000\n",
+     ":8: models[0].period: 2000 is more than 1012, the history of its class less the horizon"},
+    {STREAMS "    history: 100\n" MODELS,
+     ":7: models[0].training.window: 128 is more than 100, the history of its class"},
+    {LEAST TRAINING "window: 1025\n",
+     ":9: models[0].training.window: 1025 is more than 1024, the history of its class"},
+    {LEAST TRAINING "burn_in: 128\n", ":9: models[0].training.burn_in: 128 is not less than 128, the window"},
+    {LEAST TRAINING "unroll: 129\n", ":9: models[0].training.unroll: 129 is more than 128, the window"},
+    {LEAST "    layers:\n      - lstm: 32\n        dense: 16\n",
+     ":9: models[0].layers[0]: lstm and dense in one layer; begin the second with a - of its own"},
+    {LEAST "    layers:\n      - activation: relu\n",
+     ":9: models[0].layers[0]: a layer without a kind; give lstm or dense"},
+    {LEAST "    layers:\n      - lstm: 32\n        activation: tanh\n",
+     ":10: models[0].layers[0].activation: an LSTM has Keras' own; only a dense layer takes one"},
+    {LEAST "    horizon: 1000\nbus:\n  forecast_ring: 40KiB\n",
+     ":10: bus.forecast_ring: \"40KiB\" is not within 64KiB to 16GiB"},
+    {"streams:\n  - class: host\n    pattern: x\n    features: [a, b, c, d, e]\n" MODELS
+     "    horizon: 1000\nbus:\n  forecast_ring: 64KiB\n",
+     ":8: models[0].horizon: a forecast of 1000 steps of 5 targets does not fit bus.forecast_ring"},
 };
 
 static void expect_all(const struct bad *bad, size_t n) {
-	for (size_t i = 0; i < n; i++)
-		expect_error(bad[i].text, strlen(bad[i].text), bad[i].sentence);
+    for (size_t i = 0; i < n; i++)
+        expect_error(bad[i].text, strlen(bad[i].text), bad[i].sentence);
 }
 
 static void refuses_what_is_not_yaml(void **state) {
-	(void)state;
-	expect_all(bad_yaml, LENGTH(bad_yaml));
+    (void)state;
+    expect_all(bad_yaml, LENGTH(bad_yaml));
 }
 
 static void refuses_wrong_keys(void **state) {
-	(void)state;
-	expect_all(bad_keys, LENGTH(bad_keys));
+    (void)state;
+    expect_all(bad_keys, LENGTH(bad_keys));
 }
 
 static void refuses_wrong_values(void **state) {
-	(void)state;
-	expect_all(bad_values, LENGTH(bad_values));
+    (void)state;
+    expect_all(bad_values, LENGTH(bad_values));
 }
 
 static void refuses_what_does_not_fit_together(void **state) {
-	(void)state;
-	expect_all(bad_together, LENGTH(bad_together));
+    (void)state;
+    expect_all(bad_together, LENGTH(bad_together));
 }
 
 /* ---- files ------------------------------------------------------------------------------------ */
 
 static void expect_file_error(const char *path, const char *sentence) {
-	struct config *config;
-	struct error err;
-	assert_int_equal(config_load(path, &config, &err), -1);
-	assert_string_equal(err.text, sentence);
+    struct config *config;
+    struct error err;
+    assert_int_equal(config_load(path, &config, &err), -1);
+    assert_string_equal(err.text, sentence);
 }
 
 static void refuses_files_that_cannot_be_read(void **state) {
-	(void)state;
-	expect_file_error("conf/no.yaml", "conf/no.yaml: cannot be opened: No such file or directory");
-	expect_file_error("conf", "conf: cannot be read: Is a directory");
-	if (geteuid() == 0)
-		return; /* root reads every file */
-	struct file file;
-	char sentence[512];
-	file_write(&file, LEAST, strlen(LEAST));
-	chmod(file.path, 0);
-	snprintf(sentence, sizeof sentence, "%s: cannot be opened: Permission denied", file.path);
-	expect_file_error(file.path, sentence);
-	unlink(file.path);
+    (void)state;
+    expect_file_error("conf/no.yaml", "conf/no.yaml: cannot be opened: No such file or directory");
+    expect_file_error("conf", "conf: cannot be read: Is a directory");
+    if (geteuid() == 0)
+        return; /* root reads every file */
+    struct file file;
+    char sentence[512];
+    file_write(&file, LEAST, strlen(LEAST));
+    chmod(file.path, 0);
+    snprintf(sentence, sizeof sentence, "%s: cannot be opened: Permission denied", file.path);
+    expect_file_error(file.path, sentence);
+    unlink(file.path);
 }
 
 enum { MIB = 1 << 20 };
 
 static void refuses_large_files(void **state) {
-	(void)state;
-	char *text = malloc(MIB + 1);
-	assert_non_null(text);
-	memset(text, '#', MIB + 1);
-	expect_error(text, MIB + 1, ": larger than 1 MiB, which no configuration is");
-	expect_error(text, MIB, ": the file is empty");
-	memset(text, '[', MIB); /* in one look, not in libyaml's hours */
-	expect_error(text, MIB, ":1: nested deeper than 16 levels");
-	for (int i = 0; i < MIB; i++)
-		text[i] = "- "[i % 2];
-	expect_error(text, MIB, ":1: nested deeper than 16 levels");
-	for (int i = 0; i < MIB; i++)
-		text[i] = (char)((unsigned)i * 2654435761u >> 13);
-	expect_error(text, MIB, ":1: not a text file: control characters are not allowed");
-	int used = sprintf(text, LEAST "bus:\n  subscribe: [");
-	memset(text + used, 'a', MIB - (size_t)used);
-	for (int i = used; i < MIB; i += 2)
-		text[i] = ',';
-	text[used] = 'a';
-	text[MIB - 1] = ']';
-	expect_error(text, MIB, ":9: bus.subscribe: has more than 1000 entries");
-	free(text);
+    (void)state;
+    char *text = malloc(MIB + 1);
+    assert_non_null(text);
+    memset(text, '#', MIB + 1);
+    expect_error(text, MIB + 1, ": larger than 1 MiB, which no configuration is");
+    expect_error(text, MIB, ": the file is empty");
+    memset(text, '[', MIB); /* in one look, not in libyaml's hours */
+    expect_error(text, MIB, ":1: nested deeper than 16 levels");
+    for (int i = 0; i < MIB; i++)
+        text[i] = "- "[i % 2];
+    expect_error(text, MIB, ":1: nested deeper than 16 levels");
+    for (int i = 0; i < MIB; i++)
+        text[i] = (char)((unsigned)i * 2654435761u >> 13);
+    expect_error(text, MIB, ":1: not a text file: control characters are not allowed");
+    int used = sprintf(text, LEAST "bus:\n  subscribe: [");
+    memset(text + used, 'a', MIB - (size_t)used);
+    for (int i = used; i < MIB; i += 2)
+        text[i] = ',';
+    text[used] = 'a';
+    text[MIB - 1] = ']';
+    expect_error(text, MIB, ":9: bus.subscribe: has more than 1000 entries");
+    free(text);
 }
 
 static void bounds_names(void **state) {
-	(void)state;
-	char text[1024], name[CONFIG_MAX_NAME + 2], unknown[512];
-	memset(name, 'x', sizeof name - 1);
-	name[sizeof name - 1] = 0;
-	snprintf(text, sizeof text, STREAMS "models:\n  - name: %s\n    class: host\n", name);
-	expect_error(text, strlen(text), ":6: models[0].name: longer than 255 bytes");
-	name[sizeof name - 2] = 0;
-	snprintf(text, sizeof text, STREAMS "models:\n  - name: %s\n    class: host\n", name);
-	config_free(load(text));
-	/* A long key is cut; the sentence still ends. */
-	snprintf(text, sizeof text, LEAST "%s: 1\n", name);
-	snprintf(unknown, sizeof unknown, ": %.60s: not a key; here are workers, bus, streams, models", name);
-	expect_error(text, strlen(text), unknown);
+    (void)state;
+    char text[1024], name[CONFIG_MAX_NAME + 2], unknown[512];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    snprintf(text, sizeof text, STREAMS "models:\n  - name: %s\n    class: host\n", name);
+    expect_error(text, strlen(text), ":6: models[0].name: longer than 255 bytes");
+    name[sizeof name - 2] = 0;
+    snprintf(text, sizeof text, STREAMS "models:\n  - name: %s\n    class: host\n", name);
+    config_free(load(text));
+    /* A long key is cut; the sentence still ends. */
+    snprintf(text, sizeof text, LEAST "%s: 1\n", name);
+    snprintf(unknown, sizeof unknown, ": %.60s: not a key; here are workers, bus, streams, models", name);
+    expect_error(text, strlen(text), unknown);
 }
 
 /* Half a file, or one with a byte changed, is a configuration or one sentence: with the sanitizers, a small fuzz. */
 static void survives_damage(void **state) {
-	(void)state;
-	char *text;
-	size_t size;
-	FILE *memory = open_memstream(&text, &size);
-	assert_non_null(memory);
-	config_print_example(memory);
-	fclose(memory);
-	for (size_t i = 0; i < size; i += 13) {
-		struct config *config = NULL;
-		struct error err;
-		char kept = text[i];
-		text[i] = "[{\n-&\"!|:\xc3"[i % 10];
-		if (load_bytes(text, i % 2 ? size : i, &config, &err))
-			assert_null(strchr(err.text, '\n'));
-		config_free(config);
-		text[i] = kept;
-	}
-	free(text);
+    (void)state;
+    char *text;
+    size_t size;
+    FILE *memory = open_memstream(&text, &size);
+    assert_non_null(memory);
+    config_print_example(memory);
+    fclose(memory);
+    for (size_t i = 0; i < size; i += 13) {
+        struct config *config = NULL;
+        struct error err;
+        char kept = text[i];
+        text[i] = "[{\n-&\"!|:\xc3"[i % 10];
+        if (load_bytes(text, i % 2 ? size : i, &config, &err))
+            assert_null(strchr(err.text, '\n'));
+        config_free(config);
+        text[i] = kept;
+    }
+    free(text);
 }
 
 /* ---- what is right ---------------------------------------------------------------------------- */
 
 static void has_defaults(void **state) {
-	(void)state;
-	struct config *config = load(LEAST);
-	assert_int_equal(config->workers, sysconf(_SC_NPROCESSORS_ONLN));
-	const struct config_bus *bus = &config->bus;
-	assert_string_equal(bus->ticks, "tcp://127.0.0.1:7701");
-	assert_int_equal(bus->n_subscribe, 0);
-	assert_string_equal(bus->forecasts, "tcp://127.0.0.1:7702");
-	assert_string_equal(bus->forecasts_json, "");
-	assert_string_equal(bus->control, "tcp://127.0.0.1:7703");
-	assert_int_equal(bus->max_message, 16 << 20);
-	assert_int_equal(bus->receive_hwm, 1000);
-	assert_int_equal(bus->send_hwm, 100000);
-	assert_int_equal(bus->tick_ring, 4 << 20);
-	assert_int_equal(bus->forecast_ring, 16 << 20);
-	assert_true(bus->events_per_second == 10 && bus->repeats_per_second == 10000);
-	assert_int_equal(config->n_classes, 1);
-	const struct config_class *class = &config->classes[0];
-	assert_string_equal(class->name, "host");
-	assert_string_equal(class->pattern, "host/*");
-	assert_int_equal(class->n_features, 3);
-	assert_string_equal(class->features[2], "c");
-	assert_int_equal(class->time.every, 0);
-	assert_int_equal(class->max_streams, 100000);
-	assert_int_equal(class->history, 1024);
-	assert_int_equal(class->pending, 64);
-	assert_int_equal(config->n_models, 1);
-	const struct config_model *model = &config->models[0];
-	assert_string_equal(model->name, "m");
-	assert_int_equal(model->class, 0);
-	assert_int_equal(model->n_inputs, 3);
-	assert_int_equal(model->n_targets, 3);
-	for (int i = 0; i < 3; i++)
-		assert_true(model->inputs[i] == i && model->targets[i] == i);
-	assert_int_equal(model->horizon, 12);
-	assert_int_equal(model->period, 0);
-	assert_int_equal(model->n_layers, 1);
-	assert_int_equal(model->layers[0].kind, LAYER_LSTM);
-	assert_int_equal(model->layers[0].units, 32);
-	assert_int_equal(model->batch_size, 64);
-	assert_int_equal(model->scaler, SCALER_STANDARD);
-	assert_true(model->residual && model->train);
-	assert_int_equal(model->seed, 1);
-	assert_int_equal(model->retrain_every, 3600000000000);
-	const struct config_training *training = &model->training;
-	assert_int_equal(training->window, 128);
-	assert_int_equal(training->burn_in, 16);
-	assert_int_equal(training->unroll, 32);
-	assert_int_equal(training->batch, 32);
-	assert_int_equal(training->epochs, 30);
-	assert_int_equal(training->min_steps, 400);
-	assert_int_equal(training->max_windows, 4096);
-	assert_true(training->learning_rate == 0.003 && training->clip_norm == 1);
-	assert_int_equal(training->loss, LOSS_MSE);
-	assert_true(training->validation == 0.2 && training->margin == 0.01);
-	assert_int_equal(training->first_after, 256);
-	config_free(config);
+    (void)state;
+    struct config *config = load(LEAST);
+    assert_int_equal(config->workers, sysconf(_SC_NPROCESSORS_ONLN));
+    const struct config_bus *bus = &config->bus;
+    assert_string_equal(bus->ticks, "tcp://127.0.0.1:7701");
+    assert_int_equal(bus->n_subscribe, 0);
+    assert_string_equal(bus->forecasts, "tcp://127.0.0.1:7702");
+    assert_string_equal(bus->forecasts_json, "");
+    assert_string_equal(bus->control, "tcp://127.0.0.1:7703");
+    assert_int_equal(bus->max_message, 16 << 20);
+    assert_int_equal(bus->receive_hwm, 1000);
+    assert_int_equal(bus->send_hwm, 100000);
+    assert_int_equal(bus->tick_ring, 4 << 20);
+    assert_int_equal(bus->forecast_ring, 16 << 20);
+    assert_true(bus->events_per_second == 10 && bus->repeats_per_second == 10000);
+    assert_int_equal(config->n_classes, 1);
+    const struct config_class *class = &config->classes[0];
+    assert_string_equal(class->name, "host");
+    assert_string_equal(class->pattern, "host/*");
+    assert_int_equal(class->n_features, 3);
+    assert_string_equal(class->features[2], "c");
+    assert_int_equal(class->time.every, 0);
+    assert_int_equal(class->max_streams, 100000);
+    assert_int_equal(class->history, 1024);
+    assert_int_equal(class->pending, 64);
+    assert_int_equal(config->n_models, 1);
+    const struct config_model *model = &config->models[0];
+    assert_string_equal(model->name, "m");
+    assert_int_equal(model->class, 0);
+    assert_int_equal(model->n_inputs, 3);
+    assert_int_equal(model->n_targets, 3);
+    for (int i = 0; i < 3; i++)
+        assert_true(model->inputs[i] == i && model->targets[i] == i);
+    assert_int_equal(model->horizon, 12);
+    assert_int_equal(model->period, 0);
+    assert_int_equal(model->n_layers, 1);
+    assert_int_equal(model->layers[0].kind, LAYER_LSTM);
+    assert_int_equal(model->layers[0].units, 32);
+    assert_int_equal(model->batch_size, 64);
+    assert_int_equal(model->scaler, SCALER_STANDARD);
+    assert_true(model->residual && model->train);
+    assert_int_equal(model->seed, 1);
+    assert_int_equal(model->retrain_every, 3600000000000);
+    const struct config_training *training = &model->training;
+    assert_int_equal(training->window, 128);
+    assert_int_equal(training->burn_in, 16);
+    assert_int_equal(training->unroll, 32);
+    assert_int_equal(training->batch, 32);
+    assert_int_equal(training->epochs, 30);
+    assert_int_equal(training->min_steps, 400);
+    assert_int_equal(training->max_windows, 4096);
+    assert_true(training->learning_rate == 0.003 && training->clip_norm == 1);
+    assert_int_equal(training->loss, LOSS_MSE);
+    assert_true(training->validation == 0.2 && training->margin == 0.01);
+    assert_int_equal(training->first_after, 256);
+    config_free(config);
 }
 
 static const char full[] =
-        "workers: 3\n"
-        "bus: {ticks: '', subscribe: ['tcp://a:1', 'ipc:///run/b'], forecasts: 'tcp://*:2', forecasts_json: 'tcp://*:3',\n"
-        "      control: 'tcp://*:*', max_message: 1MiB, receive_hwm: 4, send_hwm: 5, tick_ring: 65536,\n"
-        "      forecast_ring: 1GiB, events_per_second: 0.5, repeats_per_second: 0}\n"
-        "models:\n"
-        "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
-        "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}], residual: false, train: false,\n"
-        "     seed: 9007199254740991, retrain_every: 0,\n"
-        "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
-        "                learning_rate: 1e-4, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
-        "  - {name: two, class: first, layers: [], training: }\n"
-        "  - {name: three, class: first, training: {loss: mae}, layers: [{dense: 1, activation: relu}]}\n"
-        "streams:\n"
-        "  - {class: first, pattern: '*', features: [x], time: irregular}\n"
-        "  - {class: second, pattern: 's?', features: [x, y, z], every: 1.5s, aggregate: last, max_streams: 17,\n"
-        "     history: 18, pending: 19}\n";
+    "workers: 3\n"
+    "bus: {ticks: '', subscribe: ['tcp://a:1', 'ipc:///run/b'], forecasts: 'tcp://*:2', forecasts_json: 'tcp://*:3',\n"
+    "      control: 'tcp://*:*', max_message: 1MiB, receive_hwm: 4, send_hwm: 5, tick_ring: 65536,\n"
+    "      forecast_ring: 1GiB, events_per_second: 0.5, repeats_per_second: 0}\n"
+    "models:\n"
+    "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
+    "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}], residual: false, train: false,\n"
+    "     seed: 9007199254740991, retrain_every: 0,\n"
+    "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
+    "                learning_rate: 1e-4, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
+    "  - {name: two, class: first, layers: [], training: }\n"
+    "  - {name: three, class: first, training: {loss: mae}, layers: [{dense: 1, activation: relu}]}\n"
+    "streams:\n"
+    "  - {class: first, pattern: '*', features: [x], time: irregular}\n"
+    "  - {class: second, pattern: 's?', features: [x, y, z], every: 1.5s, aggregate: last, max_streams: 17,\n"
+    "     history: 18, pending: 19}\n";
 
 static void check_full_bus(const struct config_bus *bus) {
-	assert_string_equal(bus->ticks, "");
-	assert_int_equal(bus->n_subscribe, 2);
-	assert_string_equal(bus->subscribe[1], "ipc:///run/b");
-	assert_string_equal(bus->forecasts, "tcp://*:2");
-	assert_string_equal(bus->forecasts_json, "tcp://*:3");
-	assert_string_equal(bus->control, "tcp://*:*");
-	assert_int_equal(bus->max_message, MIB);
-	assert_int_equal(bus->receive_hwm, 4);
-	assert_int_equal(bus->send_hwm, 5);
-	assert_int_equal(bus->tick_ring, 65536);
-	assert_int_equal(bus->forecast_ring, 1 << 30);
-	assert_true(bus->events_per_second == 0.5 && bus->repeats_per_second == 0);
+    assert_string_equal(bus->ticks, "");
+    assert_int_equal(bus->n_subscribe, 2);
+    assert_string_equal(bus->subscribe[1], "ipc:///run/b");
+    assert_string_equal(bus->forecasts, "tcp://*:2");
+    assert_string_equal(bus->forecasts_json, "tcp://*:3");
+    assert_string_equal(bus->control, "tcp://*:*");
+    assert_int_equal(bus->max_message, MIB);
+    assert_int_equal(bus->receive_hwm, 4);
+    assert_int_equal(bus->send_hwm, 5);
+    assert_int_equal(bus->tick_ring, 65536);
+    assert_int_equal(bus->forecast_ring, 1 << 30);
+    assert_true(bus->events_per_second == 0.5 && bus->repeats_per_second == 0);
 }
 
 static void check_full_model(const struct config_model *model) {
-	assert_string_equal(model->name, "one");
-	assert_int_equal(model->class, 1);
-	assert_int_equal(model->n_inputs, 2);
-	assert_true(model->inputs[0] == 2 && model->inputs[1] == 0);
-	assert_int_equal(model->n_targets, 1);
-	assert_int_equal(model->targets[0], 1);
-	assert_int_equal(model->horizon, 6);
-	assert_int_equal(model->period, 7);
-	assert_int_equal(model->batch_size, 8);
-	assert_int_equal(model->scaler, SCALER_NONE);
-	assert_int_equal(model->n_layers, 3);
-	const struct layer_spec layers[] = {
-		{ LAYER_DENSE, 9, ACTIVATION_SIGMOID }, { LAYER_LSTM, 10, ACTIVATION_LINEAR },
-		{ LAYER_DENSE, 11, ACTIVATION_LINEAR },
-	};
-	assert_memory_equal(model->layers, layers, sizeof layers);
-	assert_false(model->residual || model->train);
-	assert_int_equal(model->seed, 9007199254740991);
-	assert_int_equal(model->retrain_every, 0);
-	const struct config_training *training = &model->training;
-	assert_true(training->window == 12 && training->burn_in == 1 && training->unroll == 12);
-	assert_true(training->batch == 13 && training->epochs == 14 && training->min_steps == 17 && training->max_windows == 15);
-	assert_true(training->learning_rate == 1e-4 && training->clip_norm == 0);
-	assert_int_equal(training->loss, LOSS_HUBER);
-	assert_true(training->validation == 0.25 && training->margin == 0);
-	assert_int_equal(training->first_after, 16);
+    assert_string_equal(model->name, "one");
+    assert_int_equal(model->class, 1);
+    assert_int_equal(model->n_inputs, 2);
+    assert_true(model->inputs[0] == 2 && model->inputs[1] == 0);
+    assert_int_equal(model->n_targets, 1);
+    assert_int_equal(model->targets[0], 1);
+    assert_int_equal(model->horizon, 6);
+    assert_int_equal(model->period, 7);
+    assert_int_equal(model->batch_size, 8);
+    assert_int_equal(model->scaler, SCALER_NONE);
+    assert_int_equal(model->n_layers, 3);
+    const struct layer_spec layers[] = {
+        {LAYER_DENSE, 9, ACTIVATION_SIGMOID},
+        {LAYER_LSTM, 10, ACTIVATION_LINEAR},
+        {LAYER_DENSE, 11, ACTIVATION_LINEAR},
+    };
+    assert_memory_equal(model->layers, layers, sizeof layers);
+    assert_false(model->residual || model->train);
+    assert_int_equal(model->seed, 9007199254740991);
+    assert_int_equal(model->retrain_every, 0);
+    const struct config_training *training = &model->training;
+    assert_true(training->window == 12 && training->burn_in == 1 && training->unroll == 12);
+    assert_true(training->batch == 13 && training->epochs == 14 && training->min_steps == 17 &&
+                training->max_windows == 15);
+    assert_true(training->learning_rate == 1e-4 && training->clip_norm == 0);
+    assert_int_equal(training->loss, LOSS_HUBER);
+    assert_true(training->validation == 0.25 && training->margin == 0);
+    assert_int_equal(training->first_after, 16);
 }
 
 static void takes_every_key(void **state) {
-	(void)state;
-	struct config *config = load(full);
-	assert_int_equal(config->workers, 3);
-	check_full_bus(&config->bus);
-	assert_int_equal(config->n_classes, 2);
-	const struct config_class *class = &config->classes[1];
-	assert_string_equal(class->pattern, "s?");
-	assert_int_equal(class->time.every, 1500000000);
-	assert_int_equal(class->max_streams, 17);
-	assert_int_equal(class->history, 18);
-	assert_int_equal(class->pending, 19);
-	assert_int_equal(config->n_models, 3);
-	check_full_model(&config->models[0]);
-	assert_int_equal(config->models[1].n_layers, 0);
-	assert_int_equal(config->models[1].training.window, 128);
-	assert_int_equal(config->models[2].class, 0);
-	assert_int_equal(config->models[2].training.loss, LOSS_MAE);
-	assert_int_equal(config->models[2].layers[0].activation, ACTIVATION_RELU);
-	config_free(config);
+    (void)state;
+    struct config *config = load(full);
+    assert_int_equal(config->workers, 3);
+    check_full_bus(&config->bus);
+    assert_int_equal(config->n_classes, 2);
+    const struct config_class *class = &config->classes[1];
+    assert_string_equal(class->pattern, "s?");
+    assert_int_equal(class->time.every, 1500000000);
+    assert_int_equal(class->max_streams, 17);
+    assert_int_equal(class->history, 18);
+    assert_int_equal(class->pending, 19);
+    assert_int_equal(config->n_models, 3);
+    check_full_model(&config->models[0]);
+    assert_int_equal(config->models[1].n_layers, 0);
+    assert_int_equal(config->models[1].training.window, 128);
+    assert_int_equal(config->models[2].class, 0);
+    assert_int_equal(config->models[2].training.loss, LOSS_MAE);
+    assert_int_equal(config->models[2].layers[0].activation, ACTIVATION_RELU);
+    config_free(config);
 }
 
 static void takes_what_just_fits(void **state) {
-	(void)state;
-	static const char *const texts[] = {
-		LEAST "    horizon: 1023\nbus:\n  forecast_ring: 64KiB\n",
-		LEAST "    period: 1012\n" TRAINING "window: 1024\n      burn_in: 1023\n      unroll: 1024\n",
-		LEAST "bus:\nworkers: 1024\n",
-		"%YAML 1.1\n---\n" LEAST "...\n",
-		"\xef\xbb\xbf" LEAST,
-	};
-	for (size_t i = 0; i < LENGTH(texts); i++)
-		config_free(load(texts[i]));
-	config_free(NULL);
+    (void)state;
+    static const char *const texts[] = {
+        LEAST "    horizon: 1023\nbus:\n  forecast_ring: 64KiB\n",
+        LEAST "    period: 1012\n" TRAINING "window: 1024\n      burn_in: 1023\n      unroll: 1024\n",
+        LEAST "bus:\nworkers: 1024\n",
+        "%YAML 1.1\n---\n" LEAST "...\n",
+        "\xef\xbb\xbf" LEAST,
+    };
+    for (size_t i = 0; i < LENGTH(texts); i++)
+        config_free(load(texts[i]));
+    config_free(NULL);
 }
 
 static void example_is_the_committed_file(void **state) {
-	(void)state;
-	char *printed;
-	size_t size;
-	FILE *memory = open_memstream(&printed, &size);
-	assert_non_null(memory);
-	config_print_example(memory);
-	fclose(memory);
-	FILE *file = fopen("conf/forecastd.yaml", "r");
-	assert_non_null(file);
-	char *committed = calloc(1, size + 2);
-	assert_non_null(committed);
-	assert_int_equal(fread(committed, 1, size + 1, file), size);
-	fclose(file);
-	assert_string_equal(committed, printed);
-	free(committed);
-	free(printed);
+    (void)state;
+    char *printed;
+    size_t size;
+    FILE *memory = open_memstream(&printed, &size);
+    assert_non_null(memory);
+    config_print_example(memory);
+    fclose(memory);
+    FILE *file = fopen("conf/forecastd.yaml", "r");
+    assert_non_null(file);
+    char *committed = calloc(1, size + 2);
+    assert_non_null(committed);
+    assert_int_equal(fread(committed, 1, size + 1, file), size);
+    fclose(file);
+    assert_string_equal(committed, printed);
+    free(committed);
+    free(printed);
 }
 
 /* The example says the defaults: it loads as what says least does. */
 static void example_loads(void **state) {
-	(void)state;
-	struct config *config;
-	struct error err;
-	if (config_load("conf/forecastd.yaml", &config, &err))
-		fail_msg("%s", err.text);
-	struct config *least = load(LEAST);
-	assert_int_equal(config->workers, least->workers);
-	assert_int_equal(config->bus.forecast_ring, least->bus.forecast_ring);
-	assert_memory_equal(&config->models[0].training, &least->models[0].training, sizeof(struct config_training));
-	assert_int_equal(config->models[0].n_layers, 1);
-	assert_memory_equal(config->models[0].layers, least->models[0].layers, sizeof(struct layer_spec));
-	config_free(least);
-	config_free(config);
+    (void)state;
+    struct config *config;
+    struct error err;
+    if (config_load("conf/forecastd.yaml", &config, &err))
+        fail_msg("%s", err.text);
+    struct config *least = load(LEAST);
+    assert_int_equal(config->workers, least->workers);
+    assert_int_equal(config->bus.forecast_ring, least->bus.forecast_ring);
+    assert_memory_equal(&config->models[0].training, &least->models[0].training, sizeof(struct config_training));
+    assert_int_equal(config->models[0].n_layers, 1);
+    assert_memory_equal(config->models[0].layers, least->models[0].layers, sizeof(struct layer_spec));
+    config_free(least);
+    config_free(config);
 }
 
 static void demo_loads(void **state) {
-	(void)state;
-	static const char *const names[] = { "host", "cpu", "disk", "net" };
-	struct config *config;
-	struct error err;
-	if (config_load("conf/demo.yaml", &config, &err))
-		fail_msg("%s", err.text);
-	assert_int_equal(config->workers, 2);
-	assert_int_equal(config->n_classes, LENGTH(names));
-	assert_int_equal(config->n_models, LENGTH(names));
-	for (size_t i = 0; i < LENGTH(names); i++) {
-		const struct config_model *model = &config->models[i];
-		assert_string_equal(config->classes[i].name, names[i]);
-		assert_string_equal(model->name, names[i]);
-		assert_int_equal(model->class, i);
-		assert_int_equal(model->horizon, 25);
-		assert_true(model->training.first_after <= 60 * 5);
-		assert_true(model->training.window + model->horizon <= model->training.first_after);
-	}
-	config_free(config);
+    (void)state;
+    static const char *const names[] = {"host", "cpu", "disk", "net"};
+    struct config *config;
+    struct error err;
+    if (config_load("conf/demo.yaml", &config, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(config->workers, 2);
+    assert_int_equal(config->n_classes, LENGTH(names));
+    assert_int_equal(config->n_models, LENGTH(names));
+    for (size_t i = 0; i < LENGTH(names); i++) {
+        const struct config_model *model = &config->models[i];
+        assert_string_equal(config->classes[i].name, names[i]);
+        assert_string_equal(model->name, names[i]);
+        assert_int_equal(model->class, i);
+        assert_int_equal(model->horizon, 25);
+        assert_true(model->training.first_after <= 60 * 5);
+        assert_true(model->training.window + model->horizon <= model->training.first_after);
+    }
+    config_free(config);
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refuses_what_is_not_yaml),
-		cmocka_unit_test(refuses_wrong_keys),
-		cmocka_unit_test(refuses_wrong_values),
-		cmocka_unit_test(refuses_what_does_not_fit_together),
-		cmocka_unit_test(refuses_files_that_cannot_be_read),
-		cmocka_unit_test(refuses_large_files),
-		cmocka_unit_test(bounds_names),
-		cmocka_unit_test(survives_damage),
-		cmocka_unit_test(has_defaults),
-		cmocka_unit_test(takes_every_key),
-		cmocka_unit_test(takes_what_just_fits),
-		cmocka_unit_test(example_is_the_committed_file),
-		cmocka_unit_test(example_loads),
-		cmocka_unit_test(demo_loads),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refuses_what_is_not_yaml),
+        cmocka_unit_test(refuses_wrong_keys),
+        cmocka_unit_test(refuses_wrong_values),
+        cmocka_unit_test(refuses_what_does_not_fit_together),
+        cmocka_unit_test(refuses_files_that_cannot_be_read),
+        cmocka_unit_test(refuses_large_files),
+        cmocka_unit_test(bounds_names),
+        cmocka_unit_test(survives_damage),
+        cmocka_unit_test(has_defaults),
+        cmocka_unit_test(takes_every_key),
+        cmocka_unit_test(takes_what_just_fits),
+        cmocka_unit_test(example_is_the_committed_file),
+        cmocka_unit_test(example_loads),
+        cmocka_unit_test(demo_loads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

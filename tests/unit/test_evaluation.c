@@ -14,8 +14,8 @@
 #include <string.h>
 
 static void assert_near(double a, double b, double tolerance) {
-	if (!(fabs(a - b) <= tolerance * fmax(1, fabs(b))))
-		fail_msg("%.12g is not %.12g", a, b);
+    if (!(fabs(a - b) <= tolerance * fmax(1, fabs(b))))
+        fail_msg("%.12g is not %.12g", a, b);
 }
 
 /* ---- windows by hand ------------------------------------------------------------------------ */
@@ -23,252 +23,252 @@ static void assert_near(double a, double b, double tolerance) {
 /* Of random values; missing ones with some probability, the first ones always. base is as its comment says. */
 static struct window window_random(const struct config_model *model, struct rng *rng, int n, int score_from,
                                    int never_before) {
-	size_t n_inputs = (size_t)model->n_inputs, n_targets = (size_t)model->n_targets;
-	struct window window = {.n = n, .score_from = score_from, .validation = true};
-	window.x = malloc((size_t)n * n_inputs * sizeof *window.x);
-	window.z = malloc((size_t)n * n_targets * sizeof *window.z);
-	window.base = malloc((size_t)n * n_targets * sizeof *window.base);
-	for (size_t i = 0; i < (size_t)n * n_inputs; i++)
-		window.x[i] = (float)rng_normal(rng);
-	for (size_t i = 0; i < (size_t)n * n_targets; i++) {
-		bool missing = i < (size_t)never_before * n_targets || rng_below(rng, 5) == 0;
-		window.z[i] = missing ? NAN : (float)rng_normal(rng);
-		window.base[i] = !missing ? window.z[i] : i >= n_targets ? window.base[i - n_targets] : NAN;
-	}
-	return window;
+    size_t n_inputs = (size_t)model->n_inputs, n_targets = (size_t)model->n_targets;
+    struct window window = {.n = n, .score_from = score_from, .validation = true};
+    window.x = malloc((size_t)n * n_inputs * sizeof *window.x);
+    window.z = malloc((size_t)n * n_targets * sizeof *window.z);
+    window.base = malloc((size_t)n * n_targets * sizeof *window.base);
+    for (size_t i = 0; i < (size_t)n * n_inputs; i++)
+        window.x[i] = (float)rng_normal(rng);
+    for (size_t i = 0; i < (size_t)n * n_targets; i++) {
+        bool missing = i < (size_t)never_before * n_targets || rng_below(rng, 5) == 0;
+        window.z[i] = missing ? NAN : (float)rng_normal(rng);
+        window.base[i] = !missing ? window.z[i] : i >= n_targets ? window.base[i - n_targets] : NAN;
+    }
+    return window;
 }
 
 static void window_fini(struct window *window) {
-	free(window->x);
-	free(window->z);
-	free(window->base);
+    free(window->x);
+    free(window->z);
+    free(window->base);
 }
 
 enum { WINDOWS = 7 };
 
 struct set {
-	struct window window[WINDOWS];
-	const struct window *windows[WINDOWS];
+    struct window window[WINDOWS];
+    const struct window *windows[WINDOWS];
 };
 
 static void set_init(struct set *set, const struct config_model *model) {
-	const int lengths[WINDOWS] = {20, 33, 9, 50, 20, 14, 4}; /* the last has no origin */
-	struct rng rng = {4};
-	for (int i = 0; i < WINDOWS; i++) {
-		set->window[i] = window_random(model, &rng, lengths[i], i == 2 ? 0 : 3, i == 1 ? 12 : 0);
-		set->windows[i] = &set->window[i];
-	}
+    const int lengths[WINDOWS] = {20, 33, 9, 50, 20, 14, 4}; /* the last has no origin */
+    struct rng rng = {4};
+    for (int i = 0; i < WINDOWS; i++) {
+        set->window[i] = window_random(model, &rng, lengths[i], i == 2 ? 0 : 3, i == 1 ? 12 : 0);
+        set->windows[i] = &set->window[i];
+    }
 }
 
 static void set_fini(struct set *set) {
-	for (int i = 0; i < WINDOWS; i++)
-		window_fini(&set->window[i]);
+    for (int i = 0; i < WINDOWS; i++)
+        window_fini(&set->window[i]);
 }
 
-static double evaluate(const struct config_model *model, const struct network *network, const struct set *set, int rows,
-                       int steps) {
-	struct chunk chunk;
-	assert_int_equal(chunk_init(&chunk, model, rows, steps), 0);
-	struct tape *tape = tape_new(network, rows, steps);
-	float *state = malloc((size_t)rows * network_state_size(network) * sizeof *state + 1);
-	double loss = evaluation_network(model, kernels_choose(), &chunk, tape, state, network, set->windows, WINDOWS);
-	chunk_fini(&chunk);
-	tape_free(tape);
-	free(state);
-	return loss;
+static double evaluate(const struct config_model *model, const struct network *network, const struct set *set,
+                       int rows, int steps) {
+    struct chunk chunk;
+    assert_int_equal(chunk_init(&chunk, model, rows, steps), 0);
+    struct tape *tape = tape_new(network, rows, steps);
+    float *state = malloc((size_t)rows * network_state_size(network) * sizeof *state + 1);
+    double loss = evaluation_network(model, kernels_choose(), &chunk, tape, state, network, set->windows, WINDOWS);
+    chunk_fini(&chunk);
+    tape_free(tape);
+    free(state);
+    return loss;
 }
 
 static struct network *network_of(const struct config_model *model, uint64_t seed) {
-	struct error err;
-	struct network *network = forecaster_network(model, &err);
-	if (seed > 0)
-		network_init_weights(network, seed);
-	return network;
+    struct error err;
+    struct network *network = forecaster_network(model, &err);
+    if (seed > 0)
+        network_init_weights(network, seed);
+    return network;
 }
 
 /* ---- tests ---------------------------------------------------------------------------------- */
 
 /* A residual network without weights says the last value: its loss is that baseline's, over the same forecasts. */
 static void a_network_that_says_the_last_value(void **state) {
-	(void)state;
-	for (enum loss loss = LOSS_MSE; loss <= LOSS_HUBER; loss++) {
-		struct fixture fixture;
-		fixture_init(&fixture, 3);
-		fixture.model.training.loss = loss;
-		struct set set;
-		set_init(&set, &fixture.model);
-		struct network *zero = network_of(&fixture.model, 0);
-		struct promotion_losses losses;
-		evaluation_baselines(&fixture.model, set.windows, WINDOWS, &losses);
-		assert_true(losses.last_value > 0.1);
-		assert_near(evaluate(&fixture.model, zero, &set, 4, 8), losses.last_value, 1e-6);
-		network_free(zero);
-		set_fini(&set);
-	}
+    (void)state;
+    for (enum loss loss = LOSS_MSE; loss <= LOSS_HUBER; loss++) {
+        struct fixture fixture;
+        fixture_init(&fixture, 3);
+        fixture.model.training.loss = loss;
+        struct set set;
+        set_init(&set, &fixture.model);
+        struct network *zero = network_of(&fixture.model, 0);
+        struct promotion_losses losses;
+        evaluation_baselines(&fixture.model, set.windows, WINDOWS, &losses);
+        assert_true(losses.last_value > 0.1);
+        assert_near(evaluate(&fixture.model, zero, &set, 4, 8), losses.last_value, 1e-6);
+        network_free(zero);
+        set_fini(&set);
+    }
 }
 
 /* One that says zero: the mean over the forecasts by which the baselines are judged, and no others. */
 static void the_same_forecasts_are_judged(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, 3);
-	const struct config_model *model = &fixture.model;
-	fixture.model.residual = false;
-	struct set set;
-	set_init(&set, model);
-	double sum = 0;
-	int n = 0;
-	for (int w = 0; w < WINDOWS; w++)
-		for (int origin = set.window[w].score_from; origin + model->horizon < set.window[w].n; origin++)
-			for (int h = 1; h <= model->horizon; h++)
-				for (int j = 0; j < 2; j++) {
-					double z = (double)set.window[w].z[(origin + h) * 2 + j];
-					if (isnan(z) || isnan(set.window[w].base[origin * 2 + j]))
-						continue;
-					sum += z * z;
-					n++;
-				}
-	struct network *zero = network_of(model, 0);
-	assert_near(evaluate(model, zero, &set, 4, 8), sum / n, 1e-6);
-	network_free(zero);
-	set_fini(&set);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 3);
+    const struct config_model *model = &fixture.model;
+    fixture.model.residual = false;
+    struct set set;
+    set_init(&set, model);
+    double sum = 0;
+    int n = 0;
+    for (int w = 0; w < WINDOWS; w++)
+        for (int origin = set.window[w].score_from; origin + model->horizon < set.window[w].n; origin++)
+            for (int h = 1; h <= model->horizon; h++)
+                for (int j = 0; j < 2; j++) {
+                    double z = (double)set.window[w].z[(origin + h) * 2 + j];
+                    if (isnan(z) || isnan(set.window[w].base[origin * 2 + j]))
+                        continue;
+                    sum += z * z;
+                    n++;
+                }
+    struct network *zero = network_of(model, 0);
+    assert_near(evaluate(model, zero, &set, 4, 8), sum / n, 1e-6);
+    network_free(zero);
+    set_fini(&set);
 }
 
 /* However windows are put together: rows that have ended, and borders of chunks, count nothing. */
 static void grouping_changes_nothing(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, 3);
-	struct set set;
-	set_init(&set, &fixture.model);
-	struct network *network = network_of(&fixture.model, 5);
-	double expected = evaluate(&fixture.model, network, &set, 1, 64);
-	const int groups[][2] = {{1, 1}, {2, 7}, {3, 64}, {7, 10}, {16, 50}, {16, 1}};
-	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
-		assert_near(evaluate(&fixture.model, network, &set, groups[i][0], groups[i][1]), expected, 1e-5);
-	network_free(network);
-	set_fini(&set);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 3);
+    struct set set;
+    set_init(&set, &fixture.model);
+    struct network *network = network_of(&fixture.model, 5);
+    double expected = evaluate(&fixture.model, network, &set, 1, 64);
+    const int groups[][2] = {{1, 1}, {2, 7}, {3, 64}, {7, 10}, {16, 50}, {16, 1}};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        assert_near(evaluate(&fixture.model, network, &set, groups[i][0], groups[i][1]), expected, 1e-5);
+    network_free(network);
+    set_fini(&set);
 }
 
 /* What is judged is what would be served: the same windows through network_forward, from a zero state. */
 static void it_is_what_serves(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, 3);
-	const struct config_model *model = &fixture.model;
-	struct set set;
-	set_init(&set, model);
-	struct network *network = network_of(model, 5);
-	double sum = 0;
-	int n = 0;
-	for (int w = 0; w < WINDOWS; w++) {
-		const struct window *window = &set.window[w];
-		float *row = calloc(network_state_size(network), sizeof *row), y[6], *out = y;
-		float *work = malloc(network_work_size(network, 1, 1) * sizeof *work);
-		for (int at = 0; at < window->n; at++) {
-			const float *x = window->x + 3 * at;
-			network_forward(network, kernels_choose(), 1, 1, &x, NULL, &row, &out, work);
-			for (int h = 1; at >= window->score_from && at + 3 < window->n && h <= 3; h++)
-				for (int j = 0; j < 2; j++) {
-					double z = (double)window->z[(at + h) * 2 + j], base = (double)window->base[at * 2 + j];
-					double error = base + (double)y[(h - 1) * 2 + j] - z;
-					if (isnan(error))
-						continue;
-					sum += error * error;
-					n++;
-				}
-		}
-		free(row);
-		free(work);
-	}
-	assert_near(evaluate(model, network, &set, 3, 8), sum / n, 1e-5);
-	network_free(network);
-	set_fini(&set);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 3);
+    const struct config_model *model = &fixture.model;
+    struct set set;
+    set_init(&set, model);
+    struct network *network = network_of(model, 5);
+    double sum = 0;
+    int n = 0;
+    for (int w = 0; w < WINDOWS; w++) {
+        const struct window *window = &set.window[w];
+        float *row = calloc(network_state_size(network), sizeof *row), y[6], *out = y;
+        float *work = malloc(network_work_size(network, 1, 1) * sizeof *work);
+        for (int at = 0; at < window->n; at++) {
+            const float *x = window->x + 3 * at;
+            network_forward(network, kernels_choose(), 1, 1, &x, NULL, &row, &out, work);
+            for (int h = 1; at >= window->score_from && at + 3 < window->n && h <= 3; h++)
+                for (int j = 0; j < 2; j++) {
+                    double z = (double)window->z[(at + h) * 2 + j], base = (double)window->base[at * 2 + j];
+                    double error = base + (double)y[(h - 1) * 2 + j] - z;
+                    if (isnan(error))
+                        continue;
+                    sum += error * error;
+                    n++;
+                }
+        }
+        free(row);
+        free(work);
+    }
+    assert_near(evaluate(model, network, &set, 3, 8), sum / n, 1e-5);
+    network_free(network);
+    set_fini(&set);
 }
 
 /* Steps 1 2 3 | 1 2 9 ..., horizon 2, a season of 3, scored at the fourth and fifth step:
  *     origin 4 (1): answers 2, 9; last value 1, 1: 1, 64; seasonal 2, 3: 0, 36
  *     origin 5 (2): answers 9, missing; last value: 49; seasonal 3: 36 */
 static void baselines_by_hand(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, 1);
-	fixture.model.horizon = 2;
-	fixture.model.period = 3;
-	float values[] = {1, 2, 3, 1, 2, 9, NAN}, base[] = {1, 2, 3, 1, 2, 9, 9};
-	const struct window window = {.n = 7, .score_from = 3, .x = base, .z = values, .base = base};
-	struct promotion_losses losses;
-	evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
-	assert_near(losses.last_value, (1 + 64 + 49) / 3.0, 1e-12);
-	assert_near(losses.seasonal, (0 + 36 + 36) / 3.0, 1e-12);
-	fixture.model.period = 0;
-	evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
-	assert_near(losses.last_value, (1 + 64 + 49) / 3.0, 1e-12);
-	assert_true(isnan(losses.seasonal));
-	/* Seasons shorter than the horizon: what was known at the origin, and nothing later. */
-	fixture.model.period = 1;
-	evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
-	assert_near(losses.seasonal, (1 + 64 + 49) / 3.0, 1e-12);
-	/* Without a season in the window, or where it is missing: the last value. */
-	fixture.model.period = 6;
-	evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
-	assert_near(losses.seasonal, (1 + 64 + 49) / 3.0, 1e-12);
-	fixture.model.period = 3;
-	values[2] = NAN;
-	base[2] = 2;
-	evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
-	assert_near(losses.seasonal, (0 + 64 + 49) / 3.0, 1e-12);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 1);
+    fixture.model.horizon = 2;
+    fixture.model.period = 3;
+    float values[] = {1, 2, 3, 1, 2, 9, NAN}, base[] = {1, 2, 3, 1, 2, 9, 9};
+    const struct window window = {.n = 7, .score_from = 3, .x = base, .z = values, .base = base};
+    struct promotion_losses losses;
+    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    assert_near(losses.last_value, (1 + 64 + 49) / 3.0, 1e-12);
+    assert_near(losses.seasonal, (0 + 36 + 36) / 3.0, 1e-12);
+    fixture.model.period = 0;
+    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    assert_near(losses.last_value, (1 + 64 + 49) / 3.0, 1e-12);
+    assert_true(isnan(losses.seasonal));
+    /* Seasons shorter than the horizon: what was known at the origin, and nothing later. */
+    fixture.model.period = 1;
+    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    assert_near(losses.seasonal, (1 + 64 + 49) / 3.0, 1e-12);
+    /* Without a season in the window, or where it is missing: the last value. */
+    fixture.model.period = 6;
+    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    assert_near(losses.seasonal, (1 + 64 + 49) / 3.0, 1e-12);
+    fixture.model.period = 3;
+    values[2] = NAN;
+    base[2] = 2;
+    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    assert_near(losses.seasonal, (0 + 64 + 49) / 3.0, 1e-12);
 }
 
 static void nothing_to_judge_by(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, 1);
-	float missing[] = {NAN, NAN, NAN, NAN, NAN, NAN}, x[6] = {0};
-	const struct window all_missing = {.n = 6, .score_from = 0, .x = x, .z = missing, .base = missing};
-	const struct window too_short = {.n = 3, .score_from = 0, .x = x, .z = x, .base = x};
-	const struct window *const windows[] = {&all_missing, &too_short};
-	struct network *network = network_of(&fixture.model, 1);
-	struct chunk chunk;
-	chunk_init(&chunk, &fixture.model, 2, 4);
-	struct tape *tape = tape_new(network, 2, 4);
-	float *scratch = calloc(2 * network_state_size(network), sizeof *scratch);
-	for (int n = 0; n <= 2; n++) {
-		struct promotion_losses losses = {0, 0, 0, 0};
-		evaluation_baselines(&fixture.model, windows, n, &losses);
-		assert_true(isnan(losses.last_value) && isnan(losses.seasonal));
-		assert_true(isnan(
-		    evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, network, windows, n)));
-	}
-	assert_true(isnan(evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, NULL, windows, 2)));
-	chunk_fini(&chunk);
-	tape_free(tape);
-	free(scratch);
-	network_free(network);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 1);
+    float missing[] = {NAN, NAN, NAN, NAN, NAN, NAN}, x[6] = {0};
+    const struct window all_missing = {.n = 6, .score_from = 0, .x = x, .z = missing, .base = missing};
+    const struct window too_short = {.n = 3, .score_from = 0, .x = x, .z = x, .base = x};
+    const struct window *const windows[] = {&all_missing, &too_short};
+    struct network *network = network_of(&fixture.model, 1);
+    struct chunk chunk;
+    chunk_init(&chunk, &fixture.model, 2, 4);
+    struct tape *tape = tape_new(network, 2, 4);
+    float *scratch = calloc(2 * network_state_size(network), sizeof *scratch);
+    for (int n = 0; n <= 2; n++) {
+        struct promotion_losses losses = {0, 0, 0, 0};
+        evaluation_baselines(&fixture.model, windows, n, &losses);
+        assert_true(isnan(losses.last_value) && isnan(losses.seasonal));
+        assert_true(
+            isnan(evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, network, windows, n)));
+    }
+    assert_true(isnan(evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, NULL, windows, 2)));
+    chunk_fini(&chunk);
+    tape_free(tape);
+    free(scratch);
+    network_free(network);
 }
 
 static void a_network_that_is_not_finite(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, 3);
-	struct set set;
-	set_init(&set, &fixture.model);
-	struct network *network = network_of(&fixture.model, 5);
-	network_params(network)[network_n_params(network) - 1] = NAN; /* a bias of the head */
-	assert_true(!isfinite(evaluate(&fixture.model, network, &set, 4, 8)));
-	network_free(network);
-	set_fini(&set);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 3);
+    struct set set;
+    set_init(&set, &fixture.model);
+    struct network *network = network_of(&fixture.model, 5);
+    network_params(network)[network_n_params(network) - 1] = NAN; /* a bias of the head */
+    assert_true(!isfinite(evaluate(&fixture.model, network, &set, 4, 8)));
+    network_free(network);
+    set_fini(&set);
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_network_that_says_the_last_value),
-		cmocka_unit_test(the_same_forecasts_are_judged),
-		cmocka_unit_test(grouping_changes_nothing),
-		cmocka_unit_test(it_is_what_serves),
-		cmocka_unit_test(baselines_by_hand),
-		cmocka_unit_test(nothing_to_judge_by),
-		cmocka_unit_test(a_network_that_is_not_finite),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_network_that_says_the_last_value),
+        cmocka_unit_test(the_same_forecasts_are_judged),
+        cmocka_unit_test(grouping_changes_nothing),
+        cmocka_unit_test(it_is_what_serves),
+        cmocka_unit_test(baselines_by_hand),
+        cmocka_unit_test(nothing_to_judge_by),
+        cmocka_unit_test(a_network_that_is_not_finite),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,101 +12,101 @@
 #include <string.h>
 
 static bool same(double a, double b) {
-	return a == b || (isnan(a) && isnan(b));
+    return a == b || (isnan(a) && isnan(b));
 }
 
 static void append(struct history *history, double a, double b) {
-	const double values[] = {a, b};
-	history_append(history, (int64_t)history->n * 10, values, false);
+    const double values[] = {a, b};
+    history_append(history, (int64_t)history->n * 10, values, false);
 }
 
 static void an_empty_one(void **state) {
-	(void)state;
-	struct history *history = history_new(2, 4, FIXTURE_PENDING);
-	assert_int_equal(history->n, 0);
-	assert_int_equal(history->reset, 0);
-	assert_true(history_oldest(history) > history->n);
-	assert_true(isnan(history_observed(history, 0, 0)) && isnan(history_observed(history, 1, 0)));
-	history_free(history);
-	history_free(NULL);
+    (void)state;
+    struct history *history = history_new(2, 4, FIXTURE_PENDING);
+    assert_int_equal(history->n, 0);
+    assert_int_equal(history->reset, 0);
+    assert_true(history_oldest(history) > history->n);
+    assert_true(isnan(history_observed(history, 0, 0)) && isnan(history_observed(history, 1, 0)));
+    history_free(history);
+    history_free(NULL);
 }
 
 static void missing_values_are_the_ones_before(void **state) {
-	(void)state;
-	struct history *history = history_new(2, 8, FIXTURE_PENDING);
-	append(history, NAN, 1);
-	append(history, NAN, NAN);
-	append(history, 5, NAN);
-	append(history, 6, 7);
-	append(history, NAN, 0);
-	const double values[][2] = {{NAN, 1}, {NAN, 1}, {5, 1}, {6, 7}, {6, 0}};
-	const double observed[][2] = {{NAN, 1}, {NAN, NAN}, {5, NAN}, {6, 7}, {NAN, 0}};
-	const int imputed[] = {1, 1, 1, 0, 1};
-	for (uint64_t step = 1; step <= 5; step++) {
-		for (int f = 0; f < 2; f++) {
-			assert_true(same(history_values(history, step)[f], values[step - 1][f]));
-			assert_true(same(history_observed(history, step, f), observed[step - 1][f]));
-			assert_int_equal(history_missing(history, step, f), isnan(observed[step - 1][f]) != 0);
-		}
-		assert_int_equal(history_flags(history, step), imputed[step - 1] ? STEP_IMPUTED : 0);
-		assert_int_equal(history_time(history, step), (int64_t)(step - 1) * 10);
-	}
-	history_free(history);
+    (void)state;
+    struct history *history = history_new(2, 8, FIXTURE_PENDING);
+    append(history, NAN, 1);
+    append(history, NAN, NAN);
+    append(history, 5, NAN);
+    append(history, 6, 7);
+    append(history, NAN, 0);
+    const double values[][2] = {{NAN, 1}, {NAN, 1}, {5, 1}, {6, 7}, {6, 0}};
+    const double observed[][2] = {{NAN, 1}, {NAN, NAN}, {5, NAN}, {6, 7}, {NAN, 0}};
+    const int imputed[] = {1, 1, 1, 0, 1};
+    for (uint64_t step = 1; step <= 5; step++) {
+        for (int f = 0; f < 2; f++) {
+            assert_true(same(history_values(history, step)[f], values[step - 1][f]));
+            assert_true(same(history_observed(history, step, f), observed[step - 1][f]));
+            assert_int_equal(history_missing(history, step, f), isnan(observed[step - 1][f]) != 0);
+        }
+        assert_int_equal(history_flags(history, step), imputed[step - 1] ? STEP_IMPUTED : 0);
+        assert_int_equal(history_time(history, step), (int64_t)(step - 1) * 10);
+    }
+    history_free(history);
 }
 
 static void gaps_and_resets_are_flagged(void **state) {
-	(void)state;
-	const double one = 1;
-	struct history *history = history_new(1, 8, FIXTURE_PENDING);
-	history_reset(history); /* before the first step there is nothing to forget */
-	history_append(history, 1, &one, false);
-	history_append(history, 2, &one, true);
-	history_reset(history);
-	history_reset(history);
-	assert_int_equal(history->reset, 2);
-	history_append(history, 3, &one, true);
-	history_append(history, 4, &one, false);
-	const uint8_t flags[] = {0, STEP_GAP, STEP_GAP | STEP_RESET, 0};
-	for (uint64_t step = 1; step <= 4; step++)
-		assert_int_equal(history_flags(history, step), flags[step - 1]);
-	history_free(history);
+    (void)state;
+    const double one = 1;
+    struct history *history = history_new(1, 8, FIXTURE_PENDING);
+    history_reset(history); /* before the first step there is nothing to forget */
+    history_append(history, 1, &one, false);
+    history_append(history, 2, &one, true);
+    history_reset(history);
+    history_reset(history);
+    assert_int_equal(history->reset, 2);
+    history_append(history, 3, &one, true);
+    history_append(history, 4, &one, false);
+    const uint8_t flags[] = {0, STEP_GAP, STEP_GAP | STEP_RESET, 0};
+    for (uint64_t step = 1; step <= 4; step++)
+        assert_int_equal(history_flags(history, step), flags[step - 1]);
+    history_free(history);
 }
 
 /* Against plain arrays that keep everything; more features than a word of the mask has bits. */
 static void the_ring_holds_the_latest(void **state) {
-	(void)state;
-	enum { FEATURES = 131, KEPT = 3, STEPS = 4 * (KEPT + FIXTURE_PENDING) };
-	static double observed[STEPS + 1][FEATURES], values[STEPS + 1][FEATURES];
-	struct rng rng = {3};
-	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
-	assert_int_equal(history->capacity, KEPT + FIXTURE_PENDING);
-	for (uint64_t step = 1; step <= STEPS; step++) {
-		for (int f = 0; f < FEATURES; f++) {
-			observed[step][f] = rng_below(&rng, 3) == 0 ? NAN : rng_normal(&rng);
-			values[step][f] = !isnan(observed[step][f]) ? observed[step][f] : step > 1 ? values[step - 1][f] : NAN;
-		}
-		history_append(history, (int64_t)step * 7, observed[step], false);
-		uint64_t oldest = step > KEPT + FIXTURE_PENDING ? step - KEPT - FIXTURE_PENDING + 1 : 1;
-		assert_int_equal(history_oldest(history), oldest);
-		for (uint64_t at = oldest; at <= step; at++) {
-			assert_int_equal(history_time(history, at), (int64_t)at * 7);
-			for (int f = 0; f < FEATURES; f++)
-				if (!same(history_observed(history, at, f), observed[at][f]) ||
-				    !same(history_values(history, at)[f], values[at][f]))
-					fail_msg("step %d, feature %d", (int)at, f);
-		}
-		assert_true(isnan(history_observed(history, oldest - 1, 0)));
-		assert_true(isnan(history_observed(history, step + 1, 0)));
-	}
-	history_free(history);
+    (void)state;
+    enum { FEATURES = 131, KEPT = 3, STEPS = 4 * (KEPT + FIXTURE_PENDING) };
+    static double observed[STEPS + 1][FEATURES], values[STEPS + 1][FEATURES];
+    struct rng rng = {3};
+    struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+    assert_int_equal(history->capacity, KEPT + FIXTURE_PENDING);
+    for (uint64_t step = 1; step <= STEPS; step++) {
+        for (int f = 0; f < FEATURES; f++) {
+            observed[step][f] = rng_below(&rng, 3) == 0 ? NAN : rng_normal(&rng);
+            values[step][f] = !isnan(observed[step][f]) ? observed[step][f] : step > 1 ? values[step - 1][f] : NAN;
+        }
+        history_append(history, (int64_t)step * 7, observed[step], false);
+        uint64_t oldest = step > KEPT + FIXTURE_PENDING ? step - KEPT - FIXTURE_PENDING + 1 : 1;
+        assert_int_equal(history_oldest(history), oldest);
+        for (uint64_t at = oldest; at <= step; at++) {
+            assert_int_equal(history_time(history, at), (int64_t)at * 7);
+            for (int f = 0; f < FEATURES; f++)
+                if (!same(history_observed(history, at, f), observed[at][f]) ||
+                    !same(history_values(history, at)[f], values[at][f]))
+                    fail_msg("step %d, feature %d", (int)at, f);
+        }
+        assert_true(isnan(history_observed(history, oldest - 1, 0)));
+        assert_true(isnan(history_observed(history, step + 1, 0)));
+    }
+    history_free(history);
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_empty_one),
-		cmocka_unit_test(missing_values_are_the_ones_before),
-		cmocka_unit_test(gaps_and_resets_are_flagged),
-		cmocka_unit_test(the_ring_holds_the_latest),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_one),
+        cmocka_unit_test(missing_values_are_the_ones_before),
+        cmocka_unit_test(gaps_and_resets_are_flagged),
+        cmocka_unit_test(the_ring_holds_the_latest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

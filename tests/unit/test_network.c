@@ -10,396 +10,399 @@
 #include <stdio.h>
 
 enum {
-	ROWS = 70, /* more than a layer hands to the kernel at once */
-	STEPS = 6,
-	N_IN = 3,
-	GUARD = 16,
+    ROWS = 70, /* more than a layer hands to the kernel at once */
+    STEPS = 6,
+    N_IN = 3,
+    GUARD = 16,
 };
 
 static const uint64_t WEIGHTS_HASH = 0x9e50971b541e6ac2, FORECASTS_HASH = 0x1bb1f53b173c18f4;
 
 static const struct layer_spec stack[] = {
-	{.kind = LAYER_DENSE, .units = 5, .activation = ACTIVATION_RELU},
-	{.kind = LAYER_LSTM, .units = 7},
-	{.kind = LAYER_LSTM, .units = 9},
-	{.kind = LAYER_DENSE, .units = 2, .activation = ACTIVATION_TANH},
+    {.kind = LAYER_DENSE, .units = 5, .activation = ACTIVATION_RELU},
+    {.kind = LAYER_LSTM, .units = 7},
+    {.kind = LAYER_LSTM, .units = 9},
+    {.kind = LAYER_DENSE, .units = 2, .activation = ACTIVATION_TANH},
 };
 
 static struct network *stack_new(uint64_t seed) {
-	struct error err;
-	struct network *network = network_new(N_IN, stack, 4, &err);
-	assert_non_null(network);
-	network_init_weights(network, seed);
-	return network;
+    struct error err;
+    struct network *network = network_new(N_IN, stack, 4, &err);
+    assert_non_null(network);
+    network_init_weights(network, seed);
+    return network;
 }
 
 /* ---- one sequence, run in pieces ---------------------------------------------------------------- */
 
 struct sequence {
-	float *x;      /* [STEPS x ROWS x N_IN] */
-	uint8_t *mask; /* [STEPS x ROWS], or NULL */
+    float *x;      /* [STEPS x ROWS x N_IN] */
+    uint8_t *mask; /* [STEPS x ROWS], or NULL */
 };
 
 static struct sequence sequence_new(uint64_t seed, int masked) {
-	struct rng rng = {.state = seed};
-	struct sequence s = {.x = floats_random(&rng, STEPS * ROWS * N_IN, 2)};
-	if (masked) {
-		s.mask = calloc(STEPS * ROWS, 1);
-		assert_non_null(s.mask);
-		for (size_t i = 0; i < STEPS * ROWS; i++)
-			s.mask[i] = (uint8_t)(rng_below(&rng, 3) ? 1 + rng_below(&rng, 200) : 0);
-	}
-	return s;
+    struct rng rng = {.state = seed};
+    struct sequence s = {.x = floats_random(&rng, STEPS * ROWS * N_IN, 2)};
+    if (masked) {
+        s.mask = calloc(STEPS * ROWS, 1);
+        assert_non_null(s.mask);
+        for (size_t i = 0; i < STEPS * ROWS; i++)
+            s.mask[i] = (uint8_t)(rng_below(&rng, 3) ? 1 + rng_below(&rng, 200) : 0);
+    }
+    return s;
 }
 
 static void sequence_free(struct sequence *s) {
-	free(s->x);
-	free(s->mask);
+    free(s->x);
+    free(s->mask);
 }
 
 struct results {
-	size_t state_size;
-	float *state; /* [ROWS x state_size] */
-	float *y;     /* [STEPS x ROWS x n_out] */
+    size_t state_size;
+    float *state; /* [ROWS x state_size] */
+    float *y;     /* [STEPS x ROWS x n_out] */
 };
 
 static struct results results_new(const struct network *network) {
-	struct results r = {.state_size = network_state_size(network)};
-	r.state = floats_new(ROWS * r.state_size);
-	r.y = floats_new(STEPS * ROWS * (size_t)network_n_outputs(network));
-	return r;
+    struct results r = {.state_size = network_state_size(network)};
+    r.state = floats_new(ROWS * r.state_size);
+    r.y = floats_new(STEPS * ROWS * (size_t)network_n_outputs(network));
+    return r;
 }
 
 static void results_free(struct results *r) {
-	free(r->state);
-	free(r->y);
+    free(r->state);
+    free(r->y);
 }
 
 /* Steps [t, t + steps) of rows [row, row + rows) in one call, on copies of exactly their size. */
 static void run_piece(const struct network *network, const struct kernels *kernels, const struct sequence *s, int t,
                       int steps, int row, int rows, struct results *results) {
-	size_t n_out = (size_t)network_n_outputs(network), n_work = network_work_size(network, rows, steps);
-	size_t n_in = (size_t)network_n_inputs(network), n = (size_t)steps * (size_t)rows;
-	float *x = floats_new(n * n_in), *y = floats_new(n * n_out), *work = floats_new(n_work), *state[ROWS];
-	uint8_t *mask = s->mask ? malloc(n) : NULL;
+    size_t n_out = (size_t)network_n_outputs(network), n_work = network_work_size(network, rows, steps);
+    size_t n_in = (size_t)network_n_inputs(network), n = (size_t)steps * (size_t)rows;
+    float *x = floats_new(n * n_in), *y = floats_new(n * n_out), *work = floats_new(n_work), *state[ROWS];
+    uint8_t *mask = s->mask ? malloc(n) : NULL;
 
-	for (size_t i = 0; i < n; i++) {
-		size_t at = ((size_t)t + i / (size_t)rows) * ROWS + (size_t)row + i % (size_t)rows;
-		memcpy(x + i * n_in, s->x + at * n_in, n_in * sizeof *x);
-		if (mask)
-			mask[i] = s->mask[at];
-	}
-	for (int r = 0; r < rows; r++)
-		state[r] = results->state + (size_t)(row + r) * results->state_size;
-	network_forward(network, kernels, rows, steps, (const float *const[]){x}, mask, state, (float *const[]){y}, work);
-	for (size_t i = 0; i < n; i++) {
-		size_t at = ((size_t)t + i / (size_t)rows) * ROWS + (size_t)row + i % (size_t)rows;
-		memcpy(results->y + at * n_out, y + i * n_out, n_out * sizeof *y);
-	}
-	free(x);
-	free(y);
-	free(work);
-	free(mask);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = ((size_t)t + i / (size_t)rows) * ROWS + (size_t)row + i % (size_t)rows;
+        memcpy(x + i * n_in, s->x + at * n_in, n_in * sizeof *x);
+        if (mask)
+            mask[i] = s->mask[at];
+    }
+    for (int r = 0; r < rows; r++)
+        state[r] = results->state + (size_t)(row + r) * results->state_size;
+    network_forward(network, kernels, rows, steps, (const float *const[]){x}, mask, state, (float *const[]){y}, work);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = ((size_t)t + i / (size_t)rows) * ROWS + (size_t)row + i % (size_t)rows;
+        memcpy(results->y + at * n_out, y + i * n_out, n_out * sizeof *y);
+    }
+    free(x);
+    free(y);
+    free(work);
+    free(mask);
 }
 
 static struct results run_whole(const struct network *network, const struct kernels *kernels,
                                 const struct sequence *s) {
-	struct results results = results_new(network);
-	run_piece(network, kernels, s, 0, STEPS, 0, ROWS, &results);
-	return results;
+    struct results results = results_new(network);
+    run_piece(network, kernels, s, 0, STEPS, 0, ROWS, &results);
+    return results;
 }
 
 static struct results run_in_pieces(const struct network *network, const struct kernels *kernels,
                                     const struct sequence *s, uint64_t seed) {
-	struct rng rng = {.state = seed};
-	struct results results = results_new(network);
-	for (int t = 0, steps; t < STEPS; t += steps) {
-		steps = 1 + (int)rng_below(&rng, (uint64_t)(STEPS - t));
-		for (int row = 0, rows; row < ROWS; row += rows) {
-			rows = 1 + (int)rng_below(&rng, (uint64_t)(ROWS - row));
-			run_piece(network, kernels, s, t, steps, row, rows, &results);
-		}
-	}
-	return results;
+    struct rng rng = {.state = seed};
+    struct results results = results_new(network);
+    for (int t = 0, steps; t < STEPS; t += steps) {
+        steps = 1 + (int)rng_below(&rng, (uint64_t)(STEPS - t));
+        for (int row = 0, rows; row < ROWS; row += rows) {
+            rows = 1 + (int)rng_below(&rng, (uint64_t)(ROWS - row));
+            run_piece(network, kernels, s, t, steps, row, rows, &results);
+        }
+    }
+    return results;
 }
 
 static int results_same(const struct network *network, const struct results *a, const struct results *b) {
-	return floats_same(ROWS * a->state_size, a->state, b->state) &&
-	       floats_same(STEPS * ROWS * (size_t)network_n_outputs(network), a->y, b->y);
+    return floats_same(ROWS * a->state_size, a->state, b->state) &&
+           floats_same(STEPS * ROWS * (size_t)network_n_outputs(network), a->y, b->y);
 }
 
 static void check_grouping(int masked) {
-	struct network *network = stack_new(11);
-	struct sequence s = sequence_new(12, masked);
-	struct results whole = run_whole(network, kernels_choose(), &s);
+    struct network *network = stack_new(11);
+    struct sequence s = sequence_new(12, masked);
+    struct results whole = run_whole(network, kernels_choose(), &s);
 
-	for (uint64_t seed = 0; seed < 10; seed++) {
-		struct results pieces = run_in_pieces(network, kernels_choose(), &s, seed);
-		assert_true(results_same(network, &whole, &pieces));
-		results_free(&pieces);
-	}
-	for (int level = 0; kernels_at(level); level++) {
-		struct results other = run_whole(network, kernels_at(level), &s);
-		assert_true(results_same(network, &whole, &other));
-		results_free(&other);
-	}
-	assert_true(fabsf(whole.y[STEPS * ROWS - 1]) > 0 && fabsf(whole.state[ROWS - 1]) > 0);
-	results_free(&whole);
-	sequence_free(&s);
-	network_free(network);
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        struct results pieces = run_in_pieces(network, kernels_choose(), &s, seed);
+        assert_true(results_same(network, &whole, &pieces));
+        results_free(&pieces);
+    }
+    for (int level = 0; kernels_at(level); level++) {
+        struct results other = run_whole(network, kernels_at(level), &s);
+        assert_true(results_same(network, &whole, &other));
+        results_free(&other);
+    }
+    assert_true(fabsf(whole.y[STEPS * ROWS - 1]) > 0 && fabsf(whole.state[ROWS - 1]) > 0);
+    results_free(&whole);
+    sequence_free(&s);
+    network_free(network);
 }
 
 static void test_any_grouping_gives_the_same_bits(void **state) {
-	(void)state;
-	check_grouping(0);
+    (void)state;
+    check_grouping(0);
 }
 
 static void test_any_grouping_gives_the_same_bits_with_a_mask(void **state) {
-	(void)state;
-	check_grouping(1);
+    (void)state;
+    check_grouping(1);
 }
 
 /* ---- masks -------------------------------------------------------------------------------------- */
 
 static void test_masked_steps_are_passed_over(void **state) {
-	(void)state;
-	struct network *network = stack_new(21);
-	struct sequence s = sequence_new(22, 1);
-	size_t n_out = (size_t)network_n_outputs(network), state_size = network_state_size(network);
-	struct results full = run_whole(network, kernels_choose(), &s);
+    (void)state;
+    struct network *network = stack_new(21);
+    struct sequence s = sequence_new(22, 1);
+    size_t n_out = (size_t)network_n_outputs(network), state_size = network_state_size(network);
+    struct results full = run_whole(network, kernels_choose(), &s);
 
-	for (size_t r = 0; r < ROWS; r++) {
-		struct sequence alone = {.x = floats_new(STEPS * ROWS * N_IN)}; /* row 0: the steps that count */
-		struct results results = results_new(network);
-		int kept = 0;
-		for (size_t t = 0; t < STEPS; t++) {
-			if (s.mask[t * ROWS + r])
-				memcpy(alone.x + (size_t)kept++ * ROWS * N_IN, s.x + (t * ROWS + r) * N_IN, N_IN * sizeof(float));
-		}
-		run_piece(network, kernels_choose(), &alone, 0, kept, 0, 1, &results);
-		assert_true(floats_same(state_size, results.state, full.state + r * state_size));
-		for (size_t t = 1; t < STEPS; t++)
-			if (!s.mask[t * ROWS + r])
-				assert_true(floats_same(n_out, full.y + (t * ROWS + r) * n_out, full.y + ((t - 1) * ROWS + r) * n_out));
-		results_free(&results);
-		sequence_free(&alone);
-	}
-	results_free(&full);
-	sequence_free(&s);
-	network_free(network);
+    for (size_t r = 0; r < ROWS; r++) {
+        struct sequence alone = {.x = floats_new(STEPS * ROWS * N_IN)}; /* row 0: the steps that count */
+        struct results results = results_new(network);
+        int kept = 0;
+        for (size_t t = 0; t < STEPS; t++) {
+            if (s.mask[t * ROWS + r])
+                memcpy(alone.x + (size_t)kept++ * ROWS * N_IN, s.x + (t * ROWS + r) * N_IN, N_IN * sizeof(float));
+        }
+        run_piece(network, kernels_choose(), &alone, 0, kept, 0, 1, &results);
+        assert_true(floats_same(state_size, results.state, full.state + r * state_size));
+        for (size_t t = 1; t < STEPS; t++)
+            if (!s.mask[t * ROWS + r])
+                assert_true(
+                    floats_same(n_out, full.y + (t * ROWS + r) * n_out, full.y + ((t - 1) * ROWS + r) * n_out));
+        results_free(&results);
+        sequence_free(&alone);
+    }
+    results_free(&full);
+    sequence_free(&s);
+    network_free(network);
 }
 
 static void test_what_stands_at_a_masked_step_is_not_used(void **state) {
-	(void)state;
-	struct network *network = stack_new(23);
-	struct sequence s = sequence_new(24, 1);
-	struct results clean = run_whole(network, kernels_choose(), &s);
-	for (size_t i = 0; i < STEPS * ROWS; i++)
-		if (!s.mask[i])
-			s.x[i * N_IN + i % N_IN] = NAN;
-	struct results soiled = run_whole(network, kernels_choose(), &s);
-	assert_true(results_same(network, &clean, &soiled));
-	assert_true(floats_distance(ROWS, soiled.y, clean.y) == 0); /* no NaN either */
-	results_free(&clean);
-	results_free(&soiled);
-	sequence_free(&s);
-	network_free(network);
+    (void)state;
+    struct network *network = stack_new(23);
+    struct sequence s = sequence_new(24, 1);
+    struct results clean = run_whole(network, kernels_choose(), &s);
+    for (size_t i = 0; i < STEPS * ROWS; i++)
+        if (!s.mask[i])
+            s.x[i * N_IN + i % N_IN] = NAN;
+    struct results soiled = run_whole(network, kernels_choose(), &s);
+    assert_true(results_same(network, &clean, &soiled));
+    assert_true(floats_distance(ROWS, soiled.y, clean.y) == 0); /* no NaN either */
+    results_free(&clean);
+    results_free(&soiled);
+    sequence_free(&s);
+    network_free(network);
 }
 
 static void test_nan_stays_in_its_row(void **state) {
-	(void)state;
-	struct network *network = stack_new(25);
-	struct sequence s = sequence_new(26, 0);
-	size_t size = network_state_size(network);
-	struct results clean = run_whole(network, kernels_choose(), &s);
-	s.x[(ROWS + 5) * N_IN] = NAN;
-	struct results soiled = run_whole(network, kernels_choose(), &s);
-	for (size_t r = 0; r < ROWS; r++)
-		assert_int_equal(floats_same(size, clean.state + r * size, soiled.state + r * size), r != 5);
-	results_free(&clean);
-	results_free(&soiled);
-	sequence_free(&s);
-	network_free(network);
+    (void)state;
+    struct network *network = stack_new(25);
+    struct sequence s = sequence_new(26, 0);
+    size_t size = network_state_size(network);
+    struct results clean = run_whole(network, kernels_choose(), &s);
+    s.x[(ROWS + 5) * N_IN] = NAN;
+    struct results soiled = run_whole(network, kernels_choose(), &s);
+    for (size_t r = 0; r < ROWS; r++)
+        assert_int_equal(floats_same(size, clean.state + r * size, soiled.state + r * size), r != 5);
+    results_free(&clean);
+    results_free(&soiled);
+    sequence_free(&s);
+    network_free(network);
 }
 
 /* ---- workspace, clone --------------------------------------------------------------------------- */
 
 static void test_nothing_is_written_past_the_workspace(void **state) {
-	(void)state;
-	struct network *network = stack_new(31);
-	struct sequence s = sequence_new(32, 0);
-	struct results results = results_new(network);
-	for (int rows = 1; rows < 8; rows++) {
-		size_t n = network_work_size(network, rows, 2);
-		float *work = floats_new(n + GUARD), *row_state[8];
-		for (size_t i = 0; i < GUARD; i++)
-			work[n + i] = 77;
-		for (int r = 0; r < rows; r++)
-			row_state[r] = results.state + (size_t)r * results.state_size;
-		network_forward(network, kernels_choose(), rows, 2, (const float *const[]){s.x}, NULL, row_state,
-		                (float *const[]){results.y}, work);
-		for (size_t i = 0; i < GUARD; i++)
-			assert_true(work[n + i] == 77);
-		free(work);
-	}
-	results_free(&results);
-	sequence_free(&s);
-	network_free(network);
+    (void)state;
+    struct network *network = stack_new(31);
+    struct sequence s = sequence_new(32, 0);
+    struct results results = results_new(network);
+    for (int rows = 1; rows < 8; rows++) {
+        size_t n = network_work_size(network, rows, 2);
+        float *work = floats_new(n + GUARD), *row_state[8];
+        for (size_t i = 0; i < GUARD; i++)
+            work[n + i] = 77;
+        for (int r = 0; r < rows; r++)
+            row_state[r] = results.state + (size_t)r * results.state_size;
+        network_forward(network, kernels_choose(), rows, 2, (const float *const[]){s.x}, NULL, row_state,
+                        (float *const[]){results.y}, work);
+        for (size_t i = 0; i < GUARD; i++)
+            assert_true(work[n + i] == 77);
+        free(work);
+    }
+    results_free(&results);
+    sequence_free(&s);
+    network_free(network);
 }
 
 static void test_clone_is_equal_and_apart(void **state) {
-	(void)state;
-	struct network *network = stack_new(33), *clone = network_clone(network);
-	struct sequence s = sequence_new(34, 0);
-	assert_non_null(clone);
-	assert_int_equal(network_n_params(clone), network_n_params(network));
-	struct results of_network = run_whole(network, kernels_choose(), &s);
-	network_params(clone)[0] += 1;
-	struct results of_changed = run_whole(clone, kernels_choose(), &s), again = run_whole(network, kernels_choose(), &s);
-	assert_true(results_same(network, &of_network, &again));
-	assert_false(results_same(network, &of_network, &of_changed));
-	network_params(clone)[0] = network_params(network)[0];
-	network_free(network);
-	struct results of_clone = run_whole(clone, kernels_choose(), &s);
-	assert_true(results_same(clone, &of_network, &of_clone));
-	results_free(&of_network);
-	results_free(&of_changed);
-	results_free(&again);
-	results_free(&of_clone);
-	sequence_free(&s);
-	network_free(clone);
-	network_free(NULL);
+    (void)state;
+    struct network *network = stack_new(33), *clone = network_clone(network);
+    struct sequence s = sequence_new(34, 0);
+    assert_non_null(clone);
+    assert_int_equal(network_n_params(clone), network_n_params(network));
+    struct results of_network = run_whole(network, kernels_choose(), &s);
+    network_params(clone)[0] += 1;
+    struct results of_changed = run_whole(clone, kernels_choose(), &s),
+                   again = run_whole(network, kernels_choose(), &s);
+    assert_true(results_same(network, &of_network, &again));
+    assert_false(results_same(network, &of_network, &of_changed));
+    network_params(clone)[0] = network_params(network)[0];
+    network_free(network);
+    struct results of_clone = run_whole(clone, kernels_choose(), &s);
+    assert_true(results_same(clone, &of_network, &of_clone));
+    results_free(&of_network);
+    results_free(&of_changed);
+    results_free(&again);
+    results_free(&of_clone);
+    sequence_free(&s);
+    network_free(clone);
+    network_free(NULL);
 }
 
 /* ---- sizes, initial weights --------------------------------------------------------------------- */
 
 static void test_sizes(void **state) {
-	(void)state;
-	struct network *network = stack_new(41);
-	size_t dense_1 = (3 + 1) * 5, lstm_1 = 4 * 7 * (5 + 7 + 1), lstm_2 = 4 * 9 * (7 + 9 + 1), dense_2 = (9 + 1) * 2;
-	assert_int_equal(network_n_inputs(network), 3);
-	assert_int_equal(network_n_outputs(network), 2);
-	assert_int_equal(network_state_size(network), 2 * 7 + 2 * 9);
-	assert_int_equal(network_n_params(network), dense_1 + lstm_1 + lstm_2 + dense_2);
-	assert_ptr_equal(network_params(network), network_params_const(network));
-	network_free(network);
+    (void)state;
+    struct network *network = stack_new(41);
+    size_t dense_1 = (3 + 1) * 5, lstm_1 = 4 * 7 * (5 + 7 + 1), lstm_2 = 4 * 9 * (7 + 9 + 1), dense_2 = (9 + 1) * 2;
+    assert_int_equal(network_n_inputs(network), 3);
+    assert_int_equal(network_n_outputs(network), 2);
+    assert_int_equal(network_state_size(network), 2 * 7 + 2 * 9);
+    assert_int_equal(network_n_params(network), dense_1 + lstm_1 + lstm_2 + dense_2);
+    assert_ptr_equal(network_params(network), network_params_const(network));
+    network_free(network);
 }
 
 static void test_new_parameters_are_zero(void **state) {
-	(void)state;
-	struct error err;
-	struct network *network = network_new(N_IN, stack, 4, &err);
-	for (size_t i = 0; i < network_n_params(network); i++)
-		assert_true(network_params(network)[i] == 0);
-	network_free(network);
+    (void)state;
+    struct error err;
+    struct network *network = network_new(N_IN, stack, 4, &err);
+    for (size_t i = 0; i < network_n_params(network); i++)
+        assert_true(network_params(network)[i] == 0);
+    network_free(network);
 }
 
 static void check_uniform(size_t n, const float *w, double limit) {
-	double most = 0, sum = 0, squares = 0;
-	for (size_t i = 0; i < n; i++) {
-		most = fmax(most, fabs((double)w[i]));
-		sum += (double)w[i];
-		squares += (double)w[i] * (double)w[i];
-	}
-	assert_true(most <= limit && most > 0.98 * limit);
-	assert_true(fabs(sum / (double)n) < 0.05 * limit);
-	assert_true(fabs(squares / (double)n / (limit * limit / 3) - 1) < 0.1);
+    double most = 0, sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)w[i]));
+        sum += (double)w[i];
+        squares += (double)w[i] * (double)w[i];
+    }
+    assert_true(most <= limit && most > 0.98 * limit);
+    assert_true(fabs(sum / (double)n) < 0.05 * limit);
+    assert_true(fabs(squares / (double)n / (limit * limit / 3) - 1) < 0.1);
 }
 
 static void test_initial_weights_are_keras(void **state) {
-	(void)state;
-	enum { HIDDEN = 24, IN = 20, GATES = 4 * HIDDEN, UNITS = 60 };
-	struct error err;
-	struct network *network = network_new(
-		IN, (struct layer_spec[]){{.kind = LAYER_LSTM, .units = HIDDEN}, {.kind = LAYER_DENSE, .units = UNITS}}, 2, &err);
-	network_init_weights(network, 1);
-	const float *kernel = network_params(network), *recurrent = kernel + IN * GATES;
-	const float *bias = recurrent + HIDDEN * GATES, *dense = bias + GATES;
+    (void)state;
+    enum { HIDDEN = 24, IN = 20, GATES = 4 * HIDDEN, UNITS = 60 };
+    struct error err;
+    struct network *network = network_new(
+        IN, (struct layer_spec[]){{.kind = LAYER_LSTM, .units = HIDDEN}, {.kind = LAYER_DENSE, .units = UNITS}}, 2,
+        &err);
+    network_init_weights(network, 1);
+    const float *kernel = network_params(network), *recurrent = kernel + IN * GATES;
+    const float *bias = recurrent + HIDDEN * GATES, *dense = bias + GATES;
 
-	check_uniform(IN * GATES, kernel, sqrt(6.0 / (IN + GATES)));
-	check_uniform(HIDDEN * UNITS, dense, sqrt(6.0 / (HIDDEN + UNITS)));
-	for (int a = 0; a < HIDDEN; a++)
-		for (int b = 0; b < HIDDEN; b++) {
-			double dot = 0;
-			for (int j = 0; j < GATES; j++)
-				dot += (double)recurrent[a * GATES + j] * (double)recurrent[b * GATES + j];
-			assert_true(fabs(dot - (a == b)) < 1e-6);
-		}
-	for (int j = 0; j < GATES; j++)
-		assert_true(bias[j] == (j >= HIDDEN && j < 2 * HIDDEN ? 1.0f : 0.0f));
-	for (int j = 0; j < UNITS; j++)
-		assert_true(dense[HIDDEN * UNITS + j] == 0);
-	network_free(network);
+    check_uniform(IN * GATES, kernel, sqrt(6.0 / (IN + GATES)));
+    check_uniform(HIDDEN * UNITS, dense, sqrt(6.0 / (HIDDEN + UNITS)));
+    for (int a = 0; a < HIDDEN; a++)
+        for (int b = 0; b < HIDDEN; b++) {
+            double dot = 0;
+            for (int j = 0; j < GATES; j++)
+                dot += (double)recurrent[a * GATES + j] * (double)recurrent[b * GATES + j];
+            assert_true(fabs(dot - (a == b)) < 1e-6);
+        }
+    for (int j = 0; j < GATES; j++)
+        assert_true(bias[j] == (j >= HIDDEN && j < 2 * HIDDEN ? 1.0f : 0.0f));
+    for (int j = 0; j < UNITS; j++)
+        assert_true(dense[HIDDEN * UNITS + j] == 0);
+    network_free(network);
 }
 
 static uint64_t params_hash(uint64_t seed) {
-	struct network *network = stack_new(seed);
-	uint64_t hash = rng_hash(0, network_params(network), network_n_params(network) * sizeof(float));
-	network_free(network);
-	return hash;
+    struct network *network = stack_new(seed);
+    uint64_t hash = rng_hash(0, network_params(network), network_n_params(network) * sizeof(float));
+    network_free(network);
+    return hash;
 }
 
 static void test_a_seed_gives_its_weights(void **state) {
-	(void)state;
-	assert_true(params_hash(5) == params_hash(5));
-	assert_true(params_hash(5) != params_hash(6));
+    (void)state;
+    assert_true(params_hash(5) == params_hash(5));
+    assert_true(params_hash(5) != params_hash(6));
 }
 
 /* The bits that any machine, compiler and level have to give. They change only with the arithmetic, and
  * then every stored state and recorded forecast changes its meaning too. */
 static void test_the_bits_are_those_of_every_machine(void **state) {
-	(void)state;
-	struct network *network = stack_new(51);
-	struct sequence s = sequence_new(52, 1);
-	struct results results = run_whole(network, kernels_choose(), &s);
-	uint64_t hash = rng_hash(0, results.y, STEPS * ROWS * 2 * sizeof(float));
-	print_message("weights %#018lx, forecasts %#018lx\n", (unsigned long)params_hash(51), (unsigned long)hash);
-	assert_true(params_hash(51) == WEIGHTS_HASH);
-	assert_true(hash == FORECASTS_HASH);
-	results_free(&results);
-	sequence_free(&s);
-	network_free(network);
+    (void)state;
+    struct network *network = stack_new(51);
+    struct sequence s = sequence_new(52, 1);
+    struct results results = run_whole(network, kernels_choose(), &s);
+    uint64_t hash = rng_hash(0, results.y, STEPS * ROWS * 2 * sizeof(float));
+    print_message("weights %#018lx, forecasts %#018lx\n", (unsigned long)params_hash(51), (unsigned long)hash);
+    assert_true(params_hash(51) == WEIGHTS_HASH);
+    assert_true(hash == FORECASTS_HASH);
+    results_free(&results);
+    sequence_free(&s);
+    network_free(network);
 }
 
 /* ---- errors ------------------------------------------------------------------------------------- */
 
 static void check_refused(int n_inputs, const struct layer_spec *layers, int n_layers, const char *text) {
-	struct error err = {.text = ""};
-	assert_null(network_new(n_inputs, layers, n_layers, &err));
-	if (!strstr(err.text, text))
-		print_message("\"%s\" lacks \"%s\"\n", err.text, text);
-	assert_non_null(strstr(err.text, text));
+    struct error err = {.text = ""};
+    assert_null(network_new(n_inputs, layers, n_layers, &err));
+    if (!strstr(err.text, text))
+        print_message("\"%s\" lacks \"%s\"\n", err.text, text);
+    assert_non_null(strstr(err.text, text));
 }
 
 static void test_errors_name_the_layer(void **state) {
-	(void)state;
-	struct layer_spec layers[] = {{.kind = LAYER_LSTM, .units = 4}, {.kind = LAYER_DENSE, .units = 0}};
-	check_refused(0, layers, 1, "0 inputs");
-	check_refused(3, layers, 0, "no layers");
-	check_refused(3, layers, 2, "layer 2 of 2 (dense): units is 0");
-	layers[1].units = 1 << 20;
-	check_refused(3, layers, 2, "layer 2 of 2 (dense): units is 1048576");
-	layers[1] = (struct layer_spec){.kind = LAYER_DENSE, .units = 1, .activation = (enum activation)9};
-	check_refused(3, layers, 2, "layer 2 of 2 (dense): activation 9 is unknown");
-	layers[0].kind = (enum layer_kind)77;
-	check_refused(3, layers, 2, "layer 1 of 2: kind 77 is unknown");
+    (void)state;
+    struct layer_spec layers[] = {{.kind = LAYER_LSTM, .units = 4}, {.kind = LAYER_DENSE, .units = 0}};
+    check_refused(0, layers, 1, "0 inputs");
+    check_refused(3, layers, 0, "no layers");
+    check_refused(3, layers, 2, "layer 2 of 2 (dense): units is 0");
+    layers[1].units = 1 << 20;
+    check_refused(3, layers, 2, "layer 2 of 2 (dense): units is 1048576");
+    layers[1] = (struct layer_spec){.kind = LAYER_DENSE, .units = 1, .activation = (enum activation)9};
+    check_refused(3, layers, 2, "layer 2 of 2 (dense): activation 9 is unknown");
+    layers[0].kind = (enum layer_kind)77;
+    check_refused(3, layers, 2, "layer 1 of 2: kind 77 is unknown");
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_any_grouping_gives_the_same_bits),
-		cmocka_unit_test(test_any_grouping_gives_the_same_bits_with_a_mask),
-		cmocka_unit_test(test_masked_steps_are_passed_over),
-		cmocka_unit_test(test_what_stands_at_a_masked_step_is_not_used),
-		cmocka_unit_test(test_nan_stays_in_its_row),
-		cmocka_unit_test(test_nothing_is_written_past_the_workspace),
-		cmocka_unit_test(test_clone_is_equal_and_apart),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_new_parameters_are_zero),
-		cmocka_unit_test(test_initial_weights_are_keras),
-		cmocka_unit_test(test_a_seed_gives_its_weights),
-		cmocka_unit_test(test_the_bits_are_those_of_every_machine),
-		cmocka_unit_test(test_errors_name_the_layer),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_any_grouping_gives_the_same_bits),
+        cmocka_unit_test(test_any_grouping_gives_the_same_bits_with_a_mask),
+        cmocka_unit_test(test_masked_steps_are_passed_over),
+        cmocka_unit_test(test_what_stands_at_a_masked_step_is_not_used),
+        cmocka_unit_test(test_nan_stays_in_its_row),
+        cmocka_unit_test(test_nothing_is_written_past_the_workspace),
+        cmocka_unit_test(test_clone_is_equal_and_apart),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_new_parameters_are_zero),
+        cmocka_unit_test(test_initial_weights_are_keras),
+        cmocka_unit_test(test_a_seed_gives_its_weights),
+        cmocka_unit_test(test_the_bits_are_those_of_every_machine),
+        cmocka_unit_test(test_errors_name_the_layer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,41 +17,41 @@ static const int first_two[] = {0, 1};
 static const double ones[] = {1, 1};
 
 static void assert_near(double a, double b) {
-	if (!(fabs(a - b) <= 1e-12 * fmax(1, fabs(b))) && !(isnan(a) && isnan(b)))
-		fail_msg("%.17g is not %.17g", a, b);
+    if (!(fabs(a - b) <= 1e-12 * fmax(1, fabs(b))) && !(isnan(a) && isnan(b)))
+        fail_msg("%.17g is not %.17g", a, b);
 }
 
 static void append(struct history *history, double a, double b) {
-	const double values[] = {a, b};
-	history_append(history, (int64_t)history->n, values, false);
+    const double values[] = {a, b};
+    history_append(history, (int64_t)history->n, values, false);
 }
 
 static void assert_unscored(const struct scores *scores, int slot) {
-	for (int i = 0; i < scores_count(scores); i++) {
-		const struct score *score = &scores_of(scores, slot)[i];
-		assert_int_equal(score->n, 0);
-		assert_true(isnan(score->mae) && isnan(score->mae_last_value) && isnan(score->mae_seasonal));
-	}
+    for (int i = 0; i < scores_count(scores); i++) {
+        const struct score *score = &scores_of(scores, slot)[i];
+        assert_int_equal(score->n, 0);
+        assert_true(isnan(score->mae) && isnan(score->mae_last_value) && isnan(score->mae_seasonal));
+    }
 }
 
 static void which_steps_ahead(void **state) {
-	(void)state;
-	const struct {
-		int horizon, n, h[8];
-	} examples[] = {{1, 1, {1}}, {2, 2, {1, 2}}, {3, 3, {1, 2, 3}}, {4, 3, {1, 2, 4}}, {12, 5, {1, 2, 4, 8, 12}}};
-	for (size_t e = 0; e < sizeof examples / sizeof *examples; e++) {
-		struct scores *scores = scores_new(2, examples[e].horizon, 1);
-		assert_int_equal(scores_count(scores), examples[e].n);
-		for (int i = 0; i < examples[e].n; i++)
-			assert_int_equal(scores_of(scores, 1)[i].h, examples[e].h[i]);
-		assert_unscored(scores, 0);
-		scores_free(scores);
-	}
-	struct scores *scores = scores_new(1, 1 << 20, 1);
-	assert_int_equal(scores_count(scores), SCORES_MAX);
-	assert_int_equal(scores_of(scores, 0)[SCORES_MAX - 1].h, 1 << 20);
-	scores_free(scores);
-	scores_free(NULL);
+    (void)state;
+    const struct {
+        int horizon, n, h[8];
+    } examples[] = {{1, 1, {1}}, {2, 2, {1, 2}}, {3, 3, {1, 2, 3}}, {4, 3, {1, 2, 4}}, {12, 5, {1, 2, 4, 8, 12}}};
+    for (size_t e = 0; e < sizeof examples / sizeof *examples; e++) {
+        struct scores *scores = scores_new(2, examples[e].horizon, 1);
+        assert_int_equal(scores_count(scores), examples[e].n);
+        for (int i = 0; i < examples[e].n; i++)
+            assert_int_equal(scores_of(scores, 1)[i].h, examples[e].h[i]);
+        assert_unscored(scores, 0);
+        scores_free(scores);
+    }
+    struct scores *scores = scores_new(1, 1 << 20, 1);
+    assert_int_equal(scores_count(scores), SCORES_MAX);
+    assert_int_equal(scores_of(scores, 0)[SCORES_MAX - 1].h, 1 << 20);
+    scores_free(scores);
+    scores_free(NULL);
 }
 
 /* Steps (10, 100), (12, 100), (11, 130), (9, 130); at each the forecast is the last value plus one, for 1 and 2 ahead:
@@ -59,193 +59,193 @@ static void which_steps_ahead(void **state) {
  *     2 ahead: answers at 3, 4; |11 - 11|, |9 - 13| and |130 - 101|, |130 - 101|
  * in units of 1 and 10. Last value: the same without the one. Seasonal, period 2: at 3, 4 the value two before. */
 static void errors_by_hand(void **state) {
-	(void)state;
-	const double values[][2] = {{10, 100}, {12, 100}, {11, 130}, {9, 130}}, units[] = {1, 10};
-	struct history *history = history_new(2, 8, FIXTURE_PENDING);
-	struct scores *scores = scores_new(1, 2, 2);
-	for (uint64_t step = 1; step <= 4; step++) {
-		const double *v = values[step - 1], mean[] = {v[0] + 1, v[1] + 1, v[0] + 1, v[1] + 1};
-		append(history, v[0], v[1]);
-		scores_answer(scores, 0, history, step, first_two, units, 2);
-		scores_publish(scores, 0, step, mean);
-	}
-	const struct score *one = &scores_of(scores, 0)[0], *two = &scores_of(scores, 0)[1];
-	assert_int_equal(one->n, 3);
-	assert_near(one->mae, ((1 + 0.1) / 2 + (2 + 2.9) / 2 + (3 + 0.1) / 2) / 3);
-	assert_near(one->mae_last_value, ((2 + 0) / 2.0 + (1 + 3) / 2.0 + (2 + 0) / 2.0) / 3);
-	assert_int_equal(two->n, 2);
-	assert_near(two->mae, ((0 + 2.9) / 2 + (4 + 2.9) / 2) / 2);
-	assert_near(two->mae_last_value, ((1 + 3) / 2.0 + (3 + 3) / 2.0) / 2);
-	assert_near(two->mae_seasonal, two->mae_last_value); /* two ahead, a season of two: the same value */
-	scores_free(scores);
-	history_free(history);
+    (void)state;
+    const double values[][2] = {{10, 100}, {12, 100}, {11, 130}, {9, 130}}, units[] = {1, 10};
+    struct history *history = history_new(2, 8, FIXTURE_PENDING);
+    struct scores *scores = scores_new(1, 2, 2);
+    for (uint64_t step = 1; step <= 4; step++) {
+        const double *v = values[step - 1], mean[] = {v[0] + 1, v[1] + 1, v[0] + 1, v[1] + 1};
+        append(history, v[0], v[1]);
+        scores_answer(scores, 0, history, step, first_two, units, 2);
+        scores_publish(scores, 0, step, mean);
+    }
+    const struct score *one = &scores_of(scores, 0)[0], *two = &scores_of(scores, 0)[1];
+    assert_int_equal(one->n, 3);
+    assert_near(one->mae, ((1 + 0.1) / 2 + (2 + 2.9) / 2 + (3 + 0.1) / 2) / 3);
+    assert_near(one->mae_last_value, ((2 + 0) / 2.0 + (1 + 3) / 2.0 + (2 + 0) / 2.0) / 3);
+    assert_int_equal(two->n, 2);
+    assert_near(two->mae, ((0 + 2.9) / 2 + (4 + 2.9) / 2) / 2);
+    assert_near(two->mae_last_value, ((1 + 3) / 2.0 + (3 + 3) / 2.0) / 2);
+    assert_near(two->mae_seasonal, two->mae_last_value); /* two ahead, a season of two: the same value */
+    scores_free(scores);
+    history_free(history);
 }
 
 /* All answers that a stream had, by plain loops over everything that was ever said; every mean over all answers. */
 static void against_all_that_was_said(void **state) {
-	(void)state;
-	enum { STEPS = 300, HORIZON = 6, PERIOD = 5 };
-	static double said[STEPS + 1][HORIZON][2];
-	struct rng rng = {11};
-	struct history *history = history_new(2, STEPS, FIXTURE_PENDING);
-	struct scores *scores = scores_new(3, HORIZON, 2);
-	for (uint64_t step = 1; step <= STEPS; step++) {
-		append(history, rng_below(&rng, 4) ? rng_normal(&rng) : NAN, rng_below(&rng, 4) ? rng_normal(&rng) : NAN);
-		scores_answer(scores, 1, history, step, first_two, ones, PERIOD);
-		for (int h = 0; h < HORIZON; h++)
-			for (int j = 0; j < 2; j++)
-				said[step][h][j] = rng_normal(&rng);
-		scores_publish(scores, 1, step, &said[step][0][0]);
-	}
-	for (int i = 0; i < scores_count(scores); i++) {
-		const struct score *score = &scores_of(scores, 1)[i];
-		int h = score->h, n = 0;
-		double mae = 0, last = 0, seasonal = 0;
-		for (uint64_t made = 1; made + (uint64_t)h <= STEPS; made++) {
-			double own = 0, own_last = 0, own_seasonal = 0;
-			int answers = 0;
-			for (int j = 0; j < 2; j++) {
-				double answer = history_observed(history, made + (uint64_t)h, j);
-				double known = baseline_last_value(history, made, j);
-				if (isnan(answer) || isnan(known))
-					continue;
-				answers++;
-				own += fabs(answer - said[made][h - 1][j]);
-				own_last += fabs(answer - known);
-				own_seasonal += fabs(answer - baseline_forecast(BASELINE_SEASONAL, history, made, j, h, PERIOD));
-			}
-			if (answers == 0)
-				continue;
-			n++;
-			mae += own / answers;
-			last += own_last / answers;
-			seasonal += own_seasonal / answers;
-		}
-		assert_int_equal(score->n, n);
-		assert_near(score->mae, mae / n);
-		assert_near(score->mae_last_value, last / n);
-		assert_near(score->mae_seasonal, seasonal / n);
-	}
-	assert_unscored(scores, 0);
-	assert_unscored(scores, 2);
-	scores_free(scores);
-	history_free(history);
+    (void)state;
+    enum { STEPS = 300, HORIZON = 6, PERIOD = 5 };
+    static double said[STEPS + 1][HORIZON][2];
+    struct rng rng = {11};
+    struct history *history = history_new(2, STEPS, FIXTURE_PENDING);
+    struct scores *scores = scores_new(3, HORIZON, 2);
+    for (uint64_t step = 1; step <= STEPS; step++) {
+        append(history, rng_below(&rng, 4) ? rng_normal(&rng) : NAN, rng_below(&rng, 4) ? rng_normal(&rng) : NAN);
+        scores_answer(scores, 1, history, step, first_two, ones, PERIOD);
+        for (int h = 0; h < HORIZON; h++)
+            for (int j = 0; j < 2; j++)
+                said[step][h][j] = rng_normal(&rng);
+        scores_publish(scores, 1, step, &said[step][0][0]);
+    }
+    for (int i = 0; i < scores_count(scores); i++) {
+        const struct score *score = &scores_of(scores, 1)[i];
+        int h = score->h, n = 0;
+        double mae = 0, last = 0, seasonal = 0;
+        for (uint64_t made = 1; made + (uint64_t)h <= STEPS; made++) {
+            double own = 0, own_last = 0, own_seasonal = 0;
+            int answers = 0;
+            for (int j = 0; j < 2; j++) {
+                double answer = history_observed(history, made + (uint64_t)h, j);
+                double known = baseline_last_value(history, made, j);
+                if (isnan(answer) || isnan(known))
+                    continue;
+                answers++;
+                own += fabs(answer - said[made][h - 1][j]);
+                own_last += fabs(answer - known);
+                own_seasonal += fabs(answer - baseline_forecast(BASELINE_SEASONAL, history, made, j, h, PERIOD));
+            }
+            if (answers == 0)
+                continue;
+            n++;
+            mae += own / answers;
+            last += own_last / answers;
+            seasonal += own_seasonal / answers;
+        }
+        assert_int_equal(score->n, n);
+        assert_near(score->mae, mae / n);
+        assert_near(score->mae_last_value, last / n);
+        assert_near(score->mae_seasonal, seasonal / n);
+    }
+    assert_unscored(scores, 0);
+    assert_unscored(scores, 2);
+    scores_free(scores);
+    history_free(history);
 }
 
 /* The history knows the future (steps wait in it), the scores must not. */
 static void answers_do_not_count_before_their_step(void **state) {
-	(void)state;
-	struct history *history = history_new(2, 16, FIXTURE_PENDING);
-	struct scores *scores = scores_new(1, 4, 2);
-	for (int i = 0; i < 10; i++)
-		append(history, i, -i);
-	const double mean[8] = {0};
-	for (uint64_t step = 1; step <= 10; step++) {
-		scores_answer(scores, 0, history, step, first_two, ones, 0);
-		for (int i = 0; i < scores_count(scores); i++) {
-			const struct score *score = &scores_of(scores, 0)[i];
-			uint64_t h = (uint64_t)score->h, n = step > h ? step - h : 0;
-			assert_int_equal(score->n, n);
-			/* Of answers h, h + 1, .. step - 1, to which 0 was said. */
-			assert_near(score->mae, n > 0 ? (double)(h + step - 1) / 2 : NAN);
-		}
-		scores_publish(scores, 0, step, mean);
-	}
-	scores_free(scores);
-	history_free(history);
+    (void)state;
+    struct history *history = history_new(2, 16, FIXTURE_PENDING);
+    struct scores *scores = scores_new(1, 4, 2);
+    for (int i = 0; i < 10; i++)
+        append(history, i, -i);
+    const double mean[8] = {0};
+    for (uint64_t step = 1; step <= 10; step++) {
+        scores_answer(scores, 0, history, step, first_two, ones, 0);
+        for (int i = 0; i < scores_count(scores); i++) {
+            const struct score *score = &scores_of(scores, 0)[i];
+            uint64_t h = (uint64_t)score->h, n = step > h ? step - h : 0;
+            assert_int_equal(score->n, n);
+            /* Of answers h, h + 1, .. step - 1, to which 0 was said. */
+            assert_near(score->mae, n > 0 ? (double)(h + step - 1) / 2 : NAN);
+        }
+        scores_publish(scores, 0, step, mean);
+    }
+    scores_free(scores);
+    history_free(history);
 }
 
 static void missing_answers_are_not_scored(void **state) {
-	(void)state;
-	struct history *history = history_new(2, 16, FIXTURE_PENDING);
-	struct scores *scores = scores_new(1, 1, 2);
-	const double mean[] = {5, NAN};
-	append(history, 1, 1);
-	scores_publish(scores, 0, 1, mean);
-	append(history, NAN, 7); /* what was said of the second target is not known */
-	scores_answer(scores, 0, history, 2, first_two, ones, 0);
-	assert_unscored(scores, 0);
-	scores_publish(scores, 0, 2, mean);
-	append(history, 3, 7);
-	scores_answer(scores, 0, history, 3, first_two, ones, 0);
-	assert_int_equal(scores_of(scores, 0)->n, 1);
-	assert_near(scores_of(scores, 0)->mae, 2);
-	assert_near(scores_of(scores, 0)->mae_last_value, 2); /* 1 was the last value that was known */
-	assert_true(isnan(scores_of(scores, 0)->mae_seasonal));
-	scores_free(scores);
-	history_free(history);
+    (void)state;
+    struct history *history = history_new(2, 16, FIXTURE_PENDING);
+    struct scores *scores = scores_new(1, 1, 2);
+    const double mean[] = {5, NAN};
+    append(history, 1, 1);
+    scores_publish(scores, 0, 1, mean);
+    append(history, NAN, 7); /* what was said of the second target is not known */
+    scores_answer(scores, 0, history, 2, first_two, ones, 0);
+    assert_unscored(scores, 0);
+    scores_publish(scores, 0, 2, mean);
+    append(history, 3, 7);
+    scores_answer(scores, 0, history, 3, first_two, ones, 0);
+    assert_int_equal(scores_of(scores, 0)->n, 1);
+    assert_near(scores_of(scores, 0)->mae, 2);
+    assert_near(scores_of(scores, 0)->mae_last_value, 2); /* 1 was the last value that was known */
+    assert_true(isnan(scores_of(scores, 0)->mae_seasonal));
+    scores_free(scores);
+    history_free(history);
 }
 
 static void a_restart_forgets_what_waits(void **state) {
-	(void)state;
-	struct history *history = history_new(2, 16, FIXTURE_PENDING);
-	struct scores *scores = scores_new(2, 4, 2);
-	const double mean[8] = {0};
-	for (uint64_t step = 1; step <= 12; step++) {
-		append(history, 1, 1);
-		for (int slot = 0; slot < 2; slot++) {
-			scores_answer(scores, slot, history, step, first_two, ones, 0);
-			scores_publish(scores, slot, step, mean);
-		}
-		if (step != 6)
-			continue;
-		scores_restart(scores, 1);
-		assert_unscored(scores, 1);
-	}
-	for (int i = 0; i < 3; i++) {
-		uint64_t h = (uint64_t)scores_of(scores, 0)[i].h;
-		assert_int_equal(scores_of(scores, 0)[i].n, 12 - h);
-		assert_int_equal(scores_of(scores, 1)[i].n, 6 - h); /* said from step 7 on */
-	}
-	scores_free(scores);
-	history_free(history);
+    (void)state;
+    struct history *history = history_new(2, 16, FIXTURE_PENDING);
+    struct scores *scores = scores_new(2, 4, 2);
+    const double mean[8] = {0};
+    for (uint64_t step = 1; step <= 12; step++) {
+        append(history, 1, 1);
+        for (int slot = 0; slot < 2; slot++) {
+            scores_answer(scores, slot, history, step, first_two, ones, 0);
+            scores_publish(scores, slot, step, mean);
+        }
+        if (step != 6)
+            continue;
+        scores_restart(scores, 1);
+        assert_unscored(scores, 1);
+    }
+    for (int i = 0; i < 3; i++) {
+        uint64_t h = (uint64_t)scores_of(scores, 0)[i].h;
+        assert_int_equal(scores_of(scores, 0)[i].n, 12 - h);
+        assert_int_equal(scores_of(scores, 1)[i].n, 6 - h); /* said from step 7 on */
+    }
+    scores_free(scores);
+    history_free(history);
 }
 
 /* 1 for SCORES_MEMORY answers, then 0: the weight of what is old falls by 1 - 1 / SCORES_MEMORY with each. */
 static void old_errors_are_forgotten(void **state) {
-	(void)state;
-	struct history *history = history_new(2, 16, FIXTURE_PENDING);
-	struct scores *scores = scores_new(1, 1, 2);
-	const double ahead[] = {1, 1}, exact[] = {0, 0};
-	for (uint64_t step = 1; step <= 3 * SCORES_MEMORY; step++) {
-		append(history, 0, 0);
-		scores_answer(scores, 0, history, step, first_two, ones, 0);
-		scores_publish(scores, 0, step, step <= SCORES_MEMORY ? ahead : exact);
-	}
-	assert_int_equal(scores_of(scores, 0)->n, 3 * SCORES_MEMORY - 1);
-	double expected = pow(1 - 1.0 / SCORES_MEMORY, 2 * SCORES_MEMORY - 1);
-	assert_true(fabs(scores_of(scores, 0)->mae - expected) < 1e-9);
-	scores_free(scores);
-	history_free(history);
+    (void)state;
+    struct history *history = history_new(2, 16, FIXTURE_PENDING);
+    struct scores *scores = scores_new(1, 1, 2);
+    const double ahead[] = {1, 1}, exact[] = {0, 0};
+    for (uint64_t step = 1; step <= 3 * SCORES_MEMORY; step++) {
+        append(history, 0, 0);
+        scores_answer(scores, 0, history, step, first_two, ones, 0);
+        scores_publish(scores, 0, step, step <= SCORES_MEMORY ? ahead : exact);
+    }
+    assert_int_equal(scores_of(scores, 0)->n, 3 * SCORES_MEMORY - 1);
+    double expected = pow(1 - 1.0 / SCORES_MEMORY, 2 * SCORES_MEMORY - 1);
+    assert_true(fabs(scores_of(scores, 0)->mae - expected) < 1e-9);
+    scores_free(scores);
+    history_free(history);
 }
 
 /* Their difference is no double; the mean must outlive it. */
 static void absurd_answers(void **state) {
-	(void)state;
-	struct history *history = history_new(2, 16, FIXTURE_PENDING);
-	struct scores *scores = scores_new(1, 1, 2);
-	const double mean[] = {-DBL_MAX, -DBL_MAX};
-	for (uint64_t step = 1; step <= 20; step++) {
-		append(history, step == 10 ? DBL_MAX : -DBL_MAX, step == 10 ? DBL_MAX : -DBL_MAX);
-		scores_answer(scores, 0, history, step, first_two, ones, 0);
-		scores_publish(scores, 0, step, mean);
-		if (step > 1)
-			assert_true(scores_of(scores, 0)->mae == 0);
-	}
-	scores_free(scores);
-	history_free(history);
+    (void)state;
+    struct history *history = history_new(2, 16, FIXTURE_PENDING);
+    struct scores *scores = scores_new(1, 1, 2);
+    const double mean[] = {-DBL_MAX, -DBL_MAX};
+    for (uint64_t step = 1; step <= 20; step++) {
+        append(history, step == 10 ? DBL_MAX : -DBL_MAX, step == 10 ? DBL_MAX : -DBL_MAX);
+        scores_answer(scores, 0, history, step, first_two, ones, 0);
+        scores_publish(scores, 0, step, mean);
+        if (step > 1)
+            assert_true(scores_of(scores, 0)->mae == 0);
+    }
+    scores_free(scores);
+    history_free(history);
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(which_steps_ahead),
-		cmocka_unit_test(errors_by_hand),
-		cmocka_unit_test(against_all_that_was_said),
-		cmocka_unit_test(answers_do_not_count_before_their_step),
-		cmocka_unit_test(missing_answers_are_not_scored),
-		cmocka_unit_test(a_restart_forgets_what_waits),
-		cmocka_unit_test(old_errors_are_forgotten),
-		cmocka_unit_test(absurd_answers),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(which_steps_ahead),
+        cmocka_unit_test(errors_by_hand),
+        cmocka_unit_test(against_all_that_was_said),
+        cmocka_unit_test(answers_do_not_count_before_their_step),
+        cmocka_unit_test(missing_answers_are_not_scored),
+        cmocka_unit_test(a_restart_forgets_what_waits),
+        cmocka_unit_test(old_errors_are_forgotten),
+        cmocka_unit_test(absurd_answers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,225 +19,226 @@ enum { FEATURES = 3, KEPT = 48, OLD = 3, NEW = 4 };
 /* ---- one slot, exactly ---------------------------------------------------------------------- */
 
 struct course {
-	uint64_t before;       /* steps seen when the first slice begins */
-	uint64_t reset;        /* a reset after so many of them; 0: none */
-	uint64_t pending;      /* steps that already wait then */
-	const char *arrivals;  /* digits: steps that arrive and are advanced between two slices, in turn */
+    uint64_t before;      /* steps seen when the first slice begins */
+    uint64_t reset;       /* a reset after so many of them; 0: none */
+    uint64_t pending;     /* steps that already wait then */
+    const char *arrivals; /* digits: steps that arrive and are advanced between two slices, in turn */
 };
 
 struct rig {
-	struct fixture fixture;
-	struct forecaster *forecaster;
-	struct version *old, *new;
-	struct history *history, *all; /* the same steps; one that forgets, and one that keeps all of them */
-	struct saved *expected_old; /* of a forecaster in which nothing takes over */
-	uint64_t from, frozen;      /* where the replay begins, and where its scalers begin to move again */
-	uint64_t switched;          /* the first step that the new version served; 0: none yet */
-	struct replay replay;
-	struct saved latest;
+    struct fixture fixture;
+    struct forecaster *forecaster;
+    struct version *old, *new;
+    struct history *history, *all; /* the same steps; one that forgets, and one that keeps all of them */
+    struct saved *expected_old;    /* of a forecaster in which nothing takes over */
+    uint64_t from, frozen;         /* where the replay begins, and where its scalers begin to move again */
+    uint64_t switched;             /* the first step that the new version served; 0: none yet */
+    struct replay replay;
+    struct saved latest;
 };
 
 static void reset_at(struct history *history, struct forecaster *forecaster, int slot, uint64_t reset,
-                              uint64_t step) {
-	if (reset == 0 || step != reset)
-		return;
-	history_reset(history);
-	forecaster_reset(forecaster, slot);
+                     uint64_t step) {
+    if (reset == 0 || step != reset)
+        return;
+    history_reset(history);
+    forecaster_reset(forecaster, slot);
 }
 
 /* The old version alone, all steps. */
 static struct saved *old_alone(const struct fixture *fixture, uint64_t seed, uint64_t reset, uint64_t n) {
-	struct saved *saved = calloc(n + 1, sizeof *saved);
-	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
-	struct forecaster *forecaster = forecaster_new(&fixture->class, &fixture->model, kernels_choose());
-	take_over(forecaster, fixture_version(&fixture->model, OLD, 1));
-	forecaster_acquire(forecaster, 0, history);
-	for (uint64_t step = 1; step <= n; step++) {
-		fixture_append(history, seed, 1);
-		advance_one(forecaster, 0, &fixture->model, &saved[step]);
-		reset_at(history, forecaster, 0, reset, step);
-	}
-	forecaster_free(forecaster);
-	history_free(history);
-	return saved;
+    struct saved *saved = calloc(n + 1, sizeof *saved);
+    struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+    struct forecaster *forecaster = forecaster_new(&fixture->class, &fixture->model, kernels_choose());
+    take_over(forecaster, fixture_version(&fixture->model, OLD, 1));
+    forecaster_acquire(forecaster, 0, history);
+    for (uint64_t step = 1; step <= n; step++) {
+        fixture_append(history, seed, 1);
+        advance_one(forecaster, 0, &fixture->model, &saved[step]);
+        reset_at(history, forecaster, 0, reset, step);
+    }
+    forecaster_free(forecaster);
+    history_free(history);
+    return saved;
 }
 
 static void advance_and_check(struct rig *rig, int slot) {
-	advance_one(rig->forecaster, slot, &rig->fixture.model, &rig->latest);
-	const struct saved *latest = &rig->latest;
-	if (latest->version == OLD) {
-		assert_int_equal(rig->switched, 0);
-		assert_memory_equal(latest, &rig->expected_old[latest->step], sizeof *latest);
-		return;
-	}
-	assert_int_equal(latest->version, NEW);
-	double mean[SAVED_HORIZON * SAVED_TARGETS] = {0};
-	if (rig->switched == 0) {
-		rig->switched = latest->step;
-		assert_int_equal(latest->n[0], 0); /* scores are the new version's own */
-		for (uint64_t step = rig->from + 1; step < latest->step; step++) {
-			if (step > rig->frozen)
-				replay_see(&rig->replay, step);
-			replay_step(&rig->replay, step, mean);
-		}
-	}
-	replay_see(&rig->replay, latest->step);
-	replay_step(&rig->replay, latest->step, mean);
-	assert_memory_equal(mean, latest->mean, sizeof mean);
-	assert_int_equal(latest->primed, latest->step - rig->from);
-	assert_true(latest->from_network);
-	/* Time and season go by the stream, not by the version. */
-	assert_memory_equal(latest->times, rig->expected_old[latest->step].times, sizeof latest->times);
+    advance_one(rig->forecaster, slot, &rig->fixture.model, &rig->latest);
+    const struct saved *latest = &rig->latest;
+    if (latest->version == OLD) {
+        assert_int_equal(rig->switched, 0);
+        assert_memory_equal(latest, &rig->expected_old[latest->step], sizeof *latest);
+        return;
+    }
+    assert_int_equal(latest->version, NEW);
+    double mean[SAVED_HORIZON * SAVED_TARGETS] = {0};
+    if (rig->switched == 0) {
+        rig->switched = latest->step;
+        assert_int_equal(latest->n[0], 0); /* scores are the new version's own */
+        for (uint64_t step = rig->from + 1; step < latest->step; step++) {
+            if (step > rig->frozen)
+                replay_see(&rig->replay, step);
+            replay_step(&rig->replay, step, mean);
+        }
+    }
+    replay_see(&rig->replay, latest->step);
+    replay_step(&rig->replay, latest->step, mean);
+    assert_memory_equal(mean, latest->mean, sizeof mean);
+    assert_int_equal(latest->primed, latest->step - rig->from);
+    assert_true(latest->from_network);
+    /* Time and season go by the stream, not by the version. */
+    assert_memory_equal(latest->times, rig->expected_old[latest->step].times, sizeof latest->times);
 }
 
 static void append(struct rig *rig, uint64_t n) {
-	fixture_append(rig->history, 77, n);
-	fixture_append(rig->all, 77, n);
+    fixture_append(rig->history, 77, n);
+    fixture_append(rig->all, 77, n);
 }
 
 static void arrive_and_check(struct rig *rig, int slot, char arrivals) {
-	for (int i = 0; i < arrivals - '0'; i++) {
-		if (forecaster_pending(rig->forecaster, slot) == FIXTURE_PENDING)
-			advance_and_check(rig, slot);
-		append(rig, 1);
-		if (forecaster_pending(rig->forecaster, slot) < FIXTURE_PENDING)
-			advance_and_check(rig, slot);
-	}
+    for (int i = 0; i < arrivals - '0'; i++) {
+        if (forecaster_pending(rig->forecaster, slot) == FIXTURE_PENDING)
+            advance_and_check(rig, slot);
+        append(rig, 1);
+        if (forecaster_pending(rig->forecaster, slot) < FIXTURE_PENDING)
+            advance_and_check(rig, slot);
+    }
 }
 
 static void check_course(int batch_size, const struct course *course) {
-	struct rig rig = {.switched = 0};
-	fixture_init(&rig.fixture, FEATURES);
-	rig.fixture.class.history = KEPT;
-	rig.fixture.model.batch_size = batch_size;
-	const struct config_model *model = &rig.fixture.model;
-	int slot = batch_size - 1;
-	rig.old = fixture_version(model, OLD, 1);
-	rig.new = fixture_version(model, NEW, 2);
-	rig.forecaster = forecaster_new(&rig.fixture.class, model, kernels_choose());
-	take_over(rig.forecaster, version_acquire(rig.old));
-	rig.history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
-	rig.all = history_new(FEATURES, 1000, FIXTURE_PENDING);
-	rig.expected_old = old_alone(&rig.fixture, 77, course->reset, 1000);
-	forecaster_acquire(rig.forecaster, slot, rig.history);
-	replay_init(&rig.replay, model, kernels_choose(), rig.new, rig.all);
+    struct rig rig = {.switched = 0};
+    fixture_init(&rig.fixture, FEATURES);
+    rig.fixture.class.history = KEPT;
+    rig.fixture.model.batch_size = batch_size;
+    const struct config_model *model = &rig.fixture.model;
+    int slot = batch_size - 1;
+    rig.old = fixture_version(model, OLD, 1);
+    rig.new = fixture_version(model, NEW, 2);
+    rig.forecaster = forecaster_new(&rig.fixture.class, model, kernels_choose());
+    take_over(rig.forecaster, version_acquire(rig.old));
+    rig.history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+    rig.all = history_new(FEATURES, 1000, FIXTURE_PENDING);
+    rig.expected_old = old_alone(&rig.fixture, 77, course->reset, 1000);
+    forecaster_acquire(rig.forecaster, slot, rig.history);
+    replay_init(&rig.replay, model, kernels_choose(), rig.new, rig.all);
 
-	for (uint64_t step = 1; step <= course->before; step++) {
-		append(&rig, 1);
-		advance_and_check(&rig, slot);
-		reset_at(rig.history, rig.forecaster, slot, course->reset, step);
-	}
-	append(&rig, course->pending);
-	rig.frozen = course->before;
-	rig.from = course->before > KEPT ? course->before - KEPT : 0;
-	if (course->reset > rig.from)
-		rig.from = course->reset;
-	memcpy(rig.replay.scalers, forecaster_scalers(rig.forecaster, slot), sizeof *rig.replay.scalers * FEATURES);
+    for (uint64_t step = 1; step <= course->before; step++) {
+        append(&rig, 1);
+        advance_and_check(&rig, slot);
+        reset_at(rig.history, rig.forecaster, slot, course->reset, step);
+    }
+    append(&rig, course->pending);
+    rig.frozen = course->before;
+    rig.from = course->before > KEPT ? course->before - KEPT : 0;
+    if (course->reset > rig.from)
+        rig.from = course->reset;
+    memcpy(rig.replay.scalers, forecaster_scalers(rig.forecaster, slot), sizeof *rig.replay.scalers * FEATURES);
 
-	assert_int_equal(forecaster_propose(rig.forecaster, rig.new), 0);
-	assert_true(forecaster_taking_over(rig.forecaster));
-	assert_int_equal(forecaster_propose(rig.forecaster, rig.new), -1);
-	const char *arrivals = course->arrivals;
-	int slices = 0;
-	while (!forecaster_prime(rig.forecaster)) {
-		if (++slices > 1000)
-			fail_msg("never done");
-		assert_int_equal(forecaster_version(rig.forecaster), OLD);
-		arrive_and_check(&rig, slot, *arrivals);
-		arrivals = arrivals[1] ? arrivals + 1 : course->arrivals;
-	}
-	assert_false(forecaster_taking_over(rig.forecaster));
-	assert_int_equal(forecaster_version(rig.forecaster), NEW);
-	for (int i = 0; i < 20; i++)
-		arrive_and_check(&rig, slot, '1');
-	assert_true(rig.switched > 0);
+    assert_int_equal(forecaster_propose(rig.forecaster, rig.new), 0);
+    assert_true(forecaster_taking_over(rig.forecaster));
+    assert_int_equal(forecaster_propose(rig.forecaster, rig.new), -1);
+    const char *arrivals = course->arrivals;
+    int slices = 0;
+    while (!forecaster_prime(rig.forecaster)) {
+        if (++slices > 1000)
+            fail_msg("never done");
+        assert_int_equal(forecaster_version(rig.forecaster), OLD);
+        arrive_and_check(&rig, slot, *arrivals);
+        arrivals = arrivals[1] ? arrivals + 1 : course->arrivals;
+    }
+    assert_false(forecaster_taking_over(rig.forecaster));
+    assert_int_equal(forecaster_version(rig.forecaster), NEW);
+    for (int i = 0; i < 20; i++)
+        arrive_and_check(&rig, slot, '1');
+    assert_true(rig.switched > 0);
 
-	replay_fini(&rig.replay);
-	free(rig.expected_old);
-	forecaster_free(rig.forecaster);
-	history_free(rig.history);
-	history_free(rig.all);
-	version_release(rig.old);
-	version_release(rig.new);
+    replay_fini(&rig.replay);
+    free(rig.expected_old);
+    forecaster_free(rig.forecaster);
+    history_free(rig.history);
+    history_free(rig.all);
+    version_release(rig.old);
+    version_release(rig.new);
 }
 
 /* Whatever arrives between the slices: what serves afterwards is a fresh replay from the same step. */
 static void slices_change_nothing(void **state) {
-	(void)state;
-	const char *const arrivals[] = {"0", "1", "012", "3", "7", "0005", "61", "700"};
-	const uint64_t before[] = {0, 1, 5, 8, 47, 48, 49, 150};
-	const int sizes[] = {1, 19};
-	for (size_t s = 0; s < 2; s++)
-		for (size_t b = 0; b < sizeof before / sizeof *before; b++)
-			for (size_t a = 0; a < sizeof arrivals / sizeof *arrivals; a++)
-				for (uint64_t pending = 0; pending <= FIXTURE_PENDING - 10; pending += 54) {
-					const struct course course = {before[b], 0, pending, arrivals[a]};
-					check_course(sizes[s], &course);
-				}
+    (void)state;
+    const char *const arrivals[] = {"0", "1", "012", "3", "7", "0005", "61", "700"};
+    const uint64_t before[] = {0, 1, 5, 8, 47, 48, 49, 150};
+    const int sizes[] = {1, 19};
+    for (size_t s = 0; s < 2; s++)
+        for (size_t b = 0; b < sizeof before / sizeof *before; b++)
+            for (size_t a = 0; a < sizeof arrivals / sizeof *arrivals; a++)
+                for (uint64_t pending = 0; pending <= FIXTURE_PENDING - 10; pending += 54) {
+                    const struct course course = {before[b], 0, pending, arrivals[a]};
+                    check_course(sizes[s], &course);
+                }
 }
 
 static void replay_begins_at_the_reset(void **state) {
-	(void)state;
-	const struct course courses[] = {
-		{40, 1, 0, "1"}, {40, 30, 0, "012"}, {40, 40, 0, "1"}, {150, 140, 9, "3"}, {150, 60, 0, "1"}, /* too long ago */
-	};
-	for (size_t i = 0; i < sizeof courses / sizeof *courses; i++)
-		check_course(8, &courses[i]);
+    (void)state;
+    const struct course courses[] = {
+        {40, 1, 0, "1"},    {40, 30, 0, "012"}, {40, 40, 0, "1"},
+        {150, 140, 9, "3"}, {150, 60, 0, "1"}, /* too long ago */
+    };
+    for (size_t i = 0; i < sizeof courses / sizeof *courses; i++)
+        check_course(8, &courses[i]);
 }
 
 /* The queue is as full as it may be all the time: the ring must not lose what is still to be replayed. */
 static void a_full_queue(void **state) {
-	(void)state;
-	const struct course courses[] = {{150, 0, FIXTURE_PENDING, "1"}, {150, 0, FIXTURE_PENDING, "7"}};
-	for (size_t i = 0; i < 2; i++)
-		check_course(8, &courses[i]);
+    (void)state;
+    const struct course courses[] = {{150, 0, FIXTURE_PENDING, "1"}, {150, 0, FIXTURE_PENDING, "7"}};
+    for (size_t i = 0; i < 2; i++)
+        check_course(8, &courses[i]);
 }
 
 /* ---- a replay that is overtaken ------------------------------------------------------------- */
 
 /* Between two slices more arrives than the ring holds: the replay begins anew, and is still exact. */
 static void a_burst_between_slices(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, FEATURES);
-	fixture.class.history = KEPT;
-	const struct config_model *model = &fixture.model;
-	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
-	struct forecaster *forecaster = forecaster_new(&fixture.class, model, kernels_choose());
-	struct version *new = fixture_version(model, NEW, 2);
-	take_over(forecaster, fixture_version(model, OLD, 1));
-	forecaster_acquire(forecaster, 2, history);
-	struct saved saved;
-	for (int i = 0; i < 100; i++) {
-		fixture_append(history, 78, 1);
-		advance_one(forecaster, 2, model, &saved);
-	}
-	assert_int_equal(forecaster_propose(forecaster, new), 0);
-	assert_false(forecaster_prime(forecaster));
-	for (int i = 0; i < 200; i++) {
-		fixture_append(history, 78, 1);
-		advance_one(forecaster, 2, model, &saved);
-		assert_int_equal(saved.version, OLD);
-	}
-	struct replay replay;
-	replay_init(&replay, model, kernels_choose(), new, history);
-	memcpy(replay.scalers, forecaster_scalers(forecaster, 2), sizeof *replay.scalers * FEATURES);
-	double mean[SAVED_HORIZON * SAVED_TARGETS] = {0};
-	for (uint64_t step = 300 - KEPT + 1; step <= 300; step++)
-		replay_step(&replay, step, mean);
-	while (!forecaster_prime(forecaster))
-		;
-	fixture_append(history, 78, 1);
-	advance_one(forecaster, 2, model, &saved);
-	replay_see(&replay, 301);
-	replay_step(&replay, 301, mean);
-	assert_int_equal(saved.version, NEW);
-	assert_int_equal(saved.primed, KEPT + 1);
-	assert_memory_equal(mean, saved.mean, sizeof mean);
-	replay_fini(&replay);
-	version_release(new);
-	forecaster_free(forecaster);
-	history_free(history);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, FEATURES);
+    fixture.class.history = KEPT;
+    const struct config_model *model = &fixture.model;
+    struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+    struct forecaster *forecaster = forecaster_new(&fixture.class, model, kernels_choose());
+    struct version *new = fixture_version(model, NEW, 2);
+    take_over(forecaster, fixture_version(model, OLD, 1));
+    forecaster_acquire(forecaster, 2, history);
+    struct saved saved;
+    for (int i = 0; i < 100; i++) {
+        fixture_append(history, 78, 1);
+        advance_one(forecaster, 2, model, &saved);
+    }
+    assert_int_equal(forecaster_propose(forecaster, new), 0);
+    assert_false(forecaster_prime(forecaster));
+    for (int i = 0; i < 200; i++) {
+        fixture_append(history, 78, 1);
+        advance_one(forecaster, 2, model, &saved);
+        assert_int_equal(saved.version, OLD);
+    }
+    struct replay replay;
+    replay_init(&replay, model, kernels_choose(), new, history);
+    memcpy(replay.scalers, forecaster_scalers(forecaster, 2), sizeof *replay.scalers * FEATURES);
+    double mean[SAVED_HORIZON * SAVED_TARGETS] = {0};
+    for (uint64_t step = 300 - KEPT + 1; step <= 300; step++)
+        replay_step(&replay, step, mean);
+    while (!forecaster_prime(forecaster))
+        ;
+    fixture_append(history, 78, 1);
+    advance_one(forecaster, 2, model, &saved);
+    replay_see(&replay, 301);
+    replay_step(&replay, 301, mean);
+    assert_int_equal(saved.version, NEW);
+    assert_int_equal(saved.primed, KEPT + 1);
+    assert_memory_equal(mean, saved.mean, sizeof mean);
+    replay_fini(&replay);
+    version_release(new);
+    forecaster_free(forecaster);
+    history_free(history);
 }
 
 /* ---- many slots ----------------------------------------------------------------------------- */
@@ -245,211 +246,211 @@ static void a_burst_between_slices(void **state) {
 enum { SLOTS = 16, STEPS = 300 };
 
 struct slot {
-	uint64_t seed;
-	uint64_t switched; /* the first step under the new version; 0: none yet */
-	uint64_t reset;    /* the step of the reset, which came during the takeover; 0: none */
-	struct history *history;
-	struct saved saved[STEPS + 1];
+    uint64_t seed;
+    uint64_t switched; /* the first step under the new version; 0: none yet */
+    uint64_t reset;    /* the step of the reset, which came during the takeover; 0: none */
+    struct history *history;
+    struct saved saved[STEPS + 1];
 };
 
 /* Whether the slot's forecasts under the new version are those of a replay from `from` with scalers held until
  * `frozen`. Its history must hold all steps. */
 static bool agrees(const struct fixture *fixture, const struct version *new, const struct slot *slot, uint64_t from,
                    uint64_t frozen) {
-	struct replay replay;
-	bool same = true;
-	replay_init(&replay, &fixture->model, kernels_choose(), new, slot->history);
-	for (uint64_t step = 1; step <= frozen; step++)
-		replay_see(&replay, step);
-	for (uint64_t step = from + 1; step <= slot->history->n && same; step++) {
-		double mean[SAVED_HORIZON * SAVED_TARGETS] = {0};
-		if (step > frozen)
-			replay_see(&replay, step);
-		replay_step(&replay, step, mean);
-		if (step >= slot->switched)
-			same = memcmp(mean, slot->saved[step].mean, sizeof mean) == 0 && slot->saved[step].primed == step - from;
-	}
-	replay_fini(&replay);
-	return same;
+    struct replay replay;
+    bool same = true;
+    replay_init(&replay, &fixture->model, kernels_choose(), new, slot->history);
+    for (uint64_t step = 1; step <= frozen; step++)
+        replay_see(&replay, step);
+    for (uint64_t step = from + 1; step <= slot->history->n && same; step++) {
+        double mean[SAVED_HORIZON * SAVED_TARGETS] = {0};
+        if (step > frozen)
+            replay_see(&replay, step);
+        replay_step(&replay, step, mean);
+        if (step >= slot->switched)
+            same = memcmp(mean, slot->saved[step].mean, sizeof mean) == 0 && slot->saved[step].primed == step - from;
+    }
+    replay_fini(&replay);
+    return same;
 }
 
 /* The replay began at one of the steps from `earliest` to the switch: which one, the test cannot know. */
 static void check_slot(const struct fixture *fixture, const struct version *new, const struct slot *slot,
                        uint64_t earliest) {
-	uint64_t n = slot->history->n;
-	assert_true(slot->switched > 0);
-	for (uint64_t step = 1; step <= n; step++)
-		assert_int_equal(slot->saved[step].version, step < slot->switched ? OLD : NEW);
-	for (uint64_t frozen = earliest; frozen < slot->switched; frozen++)
-		if (agrees(fixture, new, slot, slot->reset, frozen))
-			return;
-	fail_msg("stream %d: no replay gives what was served from step %d of %d on", (int)slot->seed, (int)slot->switched,
-	         (int)n);
+    uint64_t n = slot->history->n;
+    assert_true(slot->switched > 0);
+    for (uint64_t step = 1; step <= n; step++)
+        assert_int_equal(slot->saved[step].version, step < slot->switched ? OLD : NEW);
+    for (uint64_t frozen = earliest; frozen < slot->switched; frozen++)
+        if (agrees(fixture, new, slot, slot->reset, frozen))
+            return;
+    fail_msg("stream %d: no replay gives what was served from step %d of %d on", (int)slot->seed, (int)slot->switched,
+             (int)n);
 }
 
 static void advance_slot(struct forecaster *forecaster, const struct fixture *fixture, struct slot *slot, int at) {
-	struct saved saved;
-	advance_one(forecaster, at, &fixture->model, &saved);
-	slot->saved[saved.step] = saved;
-	if (saved.version == NEW && slot->switched == 0)
-		slot->switched = saved.step;
+    struct saved saved;
+    advance_one(forecaster, at, &fixture->model, &saved);
+    slot->saved[saved.step] = saved;
+    if (saved.version == NEW && slot->switched == 0)
+        slot->switched = saved.step;
 }
 
 /* Streams of different lengths, random arrivals; some are reset, some end, some come, all during the takeover. */
 static void check_many(uint64_t seed) {
-	static struct slot slots[SLOTS];
-	struct fixture fixture;
-	fixture_init(&fixture, FEATURES);
-	fixture.class.history = STEPS;
-	fixture.model.batch_size = SLOTS;
-	struct rng rng = {seed};
-	struct version *new = fixture_version(&fixture.model, NEW, 2);
-	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
-	take_over(forecaster, fixture_version(&fixture.model, OLD, 1));
-	uint64_t proposed[SLOTS] = {0};
-	memset(slots, 0, sizeof slots);
-	for (int at = 0; at < SLOTS - 2; at++) { /* two are free */
-		slots[at].seed = 1000 + (uint64_t)at;
-		slots[at].history = history_new(FEATURES, STEPS, FIXTURE_PENDING);
-		forecaster_acquire(forecaster, at, slots[at].history);
-		uint64_t length = rng_below(&rng, 120);
-		for (uint64_t i = 0; i < length; i++) {
-			fixture_append(slots[at].history, slots[at].seed, 1);
-			advance_slot(forecaster, &fixture, &slots[at], at);
-		}
-		proposed[at] = length;
-	}
-	assert_int_equal(forecaster_propose(forecaster, new), 0);
-	for (int slice = 0; !forecaster_prime(forecaster); slice++) {
-		assert_true(slice < 1000);
-		for (int at = 0; at < SLOTS; at++) {
-			struct slot *slot = &slots[at];
-			if (slot->history == NULL && rng_below(&rng, 8) == 0) { /* one comes */
-				slot->seed = 2000 + (uint64_t)at;
-				slot->history = history_new(FEATURES, STEPS, FIXTURE_PENDING);
-				forecaster_acquire(forecaster, at, slot->history);
-			}
-			if (slot->history == NULL)
-				continue;
-			for (uint64_t n = rng_below(&rng, 3); n > 0 && slot->history->n < 200; n--) {
-				fixture_append(slot->history, slot->seed, 1);
-				if (rng_below(&rng, 4) > 0) /* else it waits */
-					advance_slot(forecaster, &fixture, slot, at);
-			}
-			while (forecaster_pending(forecaster, at) > 40)
-				advance_slot(forecaster, &fixture, slot, at);
-			bool idle = forecaster_pending(forecaster, at) == 0;
-			if (idle && slot->switched == 0 && slot->reset == 0 && rng_below(&rng, 12) == 0) {
-				history_reset(slot->history);
-				forecaster_reset(forecaster, at);
-				slot->reset = slot->history->n;
-			} else if (idle && rng_below(&rng, 40) == 0) { /* one ends */
-				forecaster_release(forecaster, at);
-				history_free(slot->history);
-				memset(slot, 0, sizeof *slot);
-				proposed[at] = 0;
-			}
-		}
-	}
-	for (int at = 0; at < SLOTS; at++) {
-		struct slot *slot = &slots[at];
-		if (slot->history == NULL)
-			continue;
-		fixture_append(slot->history, slot->seed, 20);
-		while (forecaster_pending(forecaster, at) > 0)
-			advance_slot(forecaster, &fixture, slot, at);
-		/* A slot that was reset, or came, has nothing to replay. */
-		bool at_once = slot->reset > 0 || slot->seed >= 2000;
-		if (at_once)
-			assert_int_equal(slot->switched, slot->reset + 1);
-		check_slot(&fixture, new, slot, at_once ? slot->reset : proposed[at]);
-		forecaster_release(forecaster, at);
-		history_free(slot->history);
-	}
-	forecaster_free(forecaster);
-	version_release(new);
+    static struct slot slots[SLOTS];
+    struct fixture fixture;
+    fixture_init(&fixture, FEATURES);
+    fixture.class.history = STEPS;
+    fixture.model.batch_size = SLOTS;
+    struct rng rng = {seed};
+    struct version *new = fixture_version(&fixture.model, NEW, 2);
+    struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+    take_over(forecaster, fixture_version(&fixture.model, OLD, 1));
+    uint64_t proposed[SLOTS] = {0};
+    memset(slots, 0, sizeof slots);
+    for (int at = 0; at < SLOTS - 2; at++) { /* two are free */
+        slots[at].seed = 1000 + (uint64_t)at;
+        slots[at].history = history_new(FEATURES, STEPS, FIXTURE_PENDING);
+        forecaster_acquire(forecaster, at, slots[at].history);
+        uint64_t length = rng_below(&rng, 120);
+        for (uint64_t i = 0; i < length; i++) {
+            fixture_append(slots[at].history, slots[at].seed, 1);
+            advance_slot(forecaster, &fixture, &slots[at], at);
+        }
+        proposed[at] = length;
+    }
+    assert_int_equal(forecaster_propose(forecaster, new), 0);
+    for (int slice = 0; !forecaster_prime(forecaster); slice++) {
+        assert_true(slice < 1000);
+        for (int at = 0; at < SLOTS; at++) {
+            struct slot *slot = &slots[at];
+            if (slot->history == NULL && rng_below(&rng, 8) == 0) { /* one comes */
+                slot->seed = 2000 + (uint64_t)at;
+                slot->history = history_new(FEATURES, STEPS, FIXTURE_PENDING);
+                forecaster_acquire(forecaster, at, slot->history);
+            }
+            if (slot->history == NULL)
+                continue;
+            for (uint64_t n = rng_below(&rng, 3); n > 0 && slot->history->n < 200; n--) {
+                fixture_append(slot->history, slot->seed, 1);
+                if (rng_below(&rng, 4) > 0) /* else it waits */
+                    advance_slot(forecaster, &fixture, slot, at);
+            }
+            while (forecaster_pending(forecaster, at) > 40)
+                advance_slot(forecaster, &fixture, slot, at);
+            bool idle = forecaster_pending(forecaster, at) == 0;
+            if (idle && slot->switched == 0 && slot->reset == 0 && rng_below(&rng, 12) == 0) {
+                history_reset(slot->history);
+                forecaster_reset(forecaster, at);
+                slot->reset = slot->history->n;
+            } else if (idle && rng_below(&rng, 40) == 0) { /* one ends */
+                forecaster_release(forecaster, at);
+                history_free(slot->history);
+                memset(slot, 0, sizeof *slot);
+                proposed[at] = 0;
+            }
+        }
+    }
+    for (int at = 0; at < SLOTS; at++) {
+        struct slot *slot = &slots[at];
+        if (slot->history == NULL)
+            continue;
+        fixture_append(slot->history, slot->seed, 20);
+        while (forecaster_pending(forecaster, at) > 0)
+            advance_slot(forecaster, &fixture, slot, at);
+        /* A slot that was reset, or came, has nothing to replay. */
+        bool at_once = slot->reset > 0 || slot->seed >= 2000;
+        if (at_once)
+            assert_int_equal(slot->switched, slot->reset + 1);
+        check_slot(&fixture, new, slot, at_once ? slot->reset : proposed[at]);
+        forecaster_release(forecaster, at);
+        history_free(slot->history);
+    }
+    forecaster_free(forecaster);
+    version_release(new);
 }
 
 static void many_slots(void **state) {
-	(void)state;
-	for (uint64_t seed = 1; seed <= 8; seed++)
-		check_many(seed);
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++)
+        check_many(seed);
 }
 
 /* ---- small things --------------------------------------------------------------------------- */
 
 static void without_streams_it_is_done_at_once(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, FEATURES);
-	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
-	struct version *version = fixture_version(&fixture.model, 12, 1);
-	assert_false(forecaster_taking_over(forecaster));
-	assert_int_equal(forecaster_propose(forecaster, version), 0);
-	version_release(version);
-	assert_int_equal(forecaster_version(forecaster), 0);
-	assert_true(forecaster_prime(forecaster));
-	assert_int_equal(forecaster_version(forecaster), 12);
-	forecaster_free(forecaster);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, FEATURES);
+    struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+    struct version *version = fixture_version(&fixture.model, 12, 1);
+    assert_false(forecaster_taking_over(forecaster));
+    assert_int_equal(forecaster_propose(forecaster, version), 0);
+    version_release(version);
+    assert_int_equal(forecaster_version(forecaster), 0);
+    assert_true(forecaster_prime(forecaster));
+    assert_int_equal(forecaster_version(forecaster), 12);
+    forecaster_free(forecaster);
 }
 
 /* One version after another, with networks of other sizes than before, as the workspace and the states must follow. */
 static void version_after_version(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, FEATURES);
-	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
-	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
-	forecaster_acquire(forecaster, 1, history);
-	const int units[] = {3, 40, 1, 64, 7};
-	for (uint64_t v = 0; v < 5; v++) {
-		struct config_model model = fixture.model;
-		struct layer_spec layers[] = {{.kind = LAYER_LSTM, .units = units[v]}, {.kind = LAYER_LSTM, .units = 2}};
-		model.layers = layers;
-		take_over(forecaster, fixture_version(&model, 10 + v, v));
-		for (int i = 0; i < 30; i++) {
-			struct saved saved;
-			fixture_append(history, 3, 1);
-			advance_one(forecaster, 1, &fixture.model, &saved);
-			assert_true(saved.version == 10 + v && saved.from_network);
-			uint64_t replayed = 30 * v < KEPT ? 30 * v : KEPT;
-			assert_int_equal(saved.primed, replayed + (uint64_t)i + 1);
-		}
-	}
-	forecaster_free(forecaster);
-	history_free(history);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, FEATURES);
+    struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+    struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+    forecaster_acquire(forecaster, 1, history);
+    const int units[] = {3, 40, 1, 64, 7};
+    for (uint64_t v = 0; v < 5; v++) {
+        struct config_model model = fixture.model;
+        struct layer_spec layers[] = {{.kind = LAYER_LSTM, .units = units[v]}, {.kind = LAYER_LSTM, .units = 2}};
+        model.layers = layers;
+        take_over(forecaster, fixture_version(&model, 10 + v, v));
+        for (int i = 0; i < 30; i++) {
+            struct saved saved;
+            fixture_append(history, 3, 1);
+            advance_one(forecaster, 1, &fixture.model, &saved);
+            assert_true(saved.version == 10 + v && saved.from_network);
+            uint64_t replayed = 30 * v < KEPT ? 30 * v : KEPT;
+            assert_int_equal(saved.primed, replayed + (uint64_t)i + 1);
+        }
+    }
+    forecaster_free(forecaster);
+    history_free(history);
 }
 
 /* It may be freed in the middle. */
 static void freed_in_the_middle(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, FEATURES);
-	struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
-	struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
-	struct version *version = fixture_version(&fixture.model, 1, 1);
-	forecaster_acquire(forecaster, 0, history);
-	fixture_append(history, 1, 40);
-	for (int i = 0; i < 40; i++)
-		forecaster_advance(forecaster, &(int){0}, 1);
-	assert_int_equal(forecaster_propose(forecaster, version), 0);
-	forecaster_prime(forecaster);
-	forecaster_free(forecaster);
-	version_release(version);
-	history_free(history);
-	forecaster_free(NULL);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, FEATURES);
+    struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+    struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+    struct version *version = fixture_version(&fixture.model, 1, 1);
+    forecaster_acquire(forecaster, 0, history);
+    fixture_append(history, 1, 40);
+    for (int i = 0; i < 40; i++)
+        forecaster_advance(forecaster, &(int){0}, 1);
+    assert_int_equal(forecaster_propose(forecaster, version), 0);
+    forecaster_prime(forecaster);
+    forecaster_free(forecaster);
+    version_release(version);
+    history_free(history);
+    forecaster_free(NULL);
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(slices_change_nothing),
-		cmocka_unit_test(replay_begins_at_the_reset),
-		cmocka_unit_test(a_full_queue),
-		cmocka_unit_test(a_burst_between_slices),
-		cmocka_unit_test(many_slots),
-		cmocka_unit_test(without_streams_it_is_done_at_once),
-		cmocka_unit_test(version_after_version),
-		cmocka_unit_test(freed_in_the_middle),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slices_change_nothing),
+        cmocka_unit_test(replay_begins_at_the_reset),
+        cmocka_unit_test(a_full_queue),
+        cmocka_unit_test(a_burst_between_slices),
+        cmocka_unit_test(many_slots),
+        cmocka_unit_test(without_streams_it_is_done_at_once),
+        cmocka_unit_test(version_after_version),
+        cmocka_unit_test(freed_in_the_middle),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

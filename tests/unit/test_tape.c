@@ -33,428 +33,432 @@ void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 
 __attribute__((visibility("default"))) void *malloc(size_t size) {
-	n_allocations++;
-	return __libc_malloc(size);
+    n_allocations++;
+    return __libc_malloc(size);
 }
 
 __attribute__((visibility("default"))) void *calloc(size_t n, size_t size) {
-	n_allocations++;
-	return __libc_calloc(n, size);
+    n_allocations++;
+    return __libc_calloc(n, size);
 }
 #endif
 
 /* ---- the same networks in doubles, step by step and row by row, as an oracle --------------------- */
 
 enum {
-	ROWS = 3,
-	STEPS = 5,
-	N_IN = 4,
-	LAYERS_MAX = 3,
-	WIDTH_MAX = 8,
-	STATE_MAX = 40,
+    ROWS = 3,
+    STEPS = 5,
+    N_IN = 4,
+    LAYERS_MAX = 3,
+    WIDTH_MAX = 8,
+    STATE_MAX = 40,
 };
 
 struct network_case {
-	const char *name;
-	int n_layers;
-	struct layer_spec layers[LAYERS_MAX];
+    const char *name;
+    int n_layers;
+    struct layer_spec layers[LAYERS_MAX];
 };
 
-#define DENSE(n, a) {.kind = LAYER_DENSE, .units = (n), .activation = (a)}
-#define LSTM(n) {.kind = LAYER_LSTM, .units = (n)}
+#define DENSE(n, a) \
+    { .kind = LAYER_DENSE, .units = (n), .activation = (a) }
+#define LSTM(n) \
+    { .kind = LAYER_LSTM, .units = (n) }
 
 static const struct network_case cases[] = {
-	{"dense linear", 1, {DENSE(3, ACTIVATION_LINEAR)}},
-	{"dense tanh", 1, {DENSE(3, ACTIVATION_TANH)}},
-	{"dense sigmoid", 1, {DENSE(3, ACTIVATION_SIGMOID)}},
-	{"dense relu", 1, {DENSE(5, ACTIVATION_RELU)}},
-	{"lstm", 1, {LSTM(5)}},
-	{"lstm of one", 1, {LSTM(1)}},
-	{"lstm, lstm, dense", 3, {LSTM(6), LSTM(3), DENSE(2, ACTIVATION_LINEAR)}},
-	{"dense, lstm, dense", 3, {DENSE(7, ACTIVATION_TANH), LSTM(4), DENSE(2, ACTIVATION_SIGMOID)}},
+    {"dense linear", 1, {DENSE(3, ACTIVATION_LINEAR)}},
+    {"dense tanh", 1, {DENSE(3, ACTIVATION_TANH)}},
+    {"dense sigmoid", 1, {DENSE(3, ACTIVATION_SIGMOID)}},
+    {"dense relu", 1, {DENSE(5, ACTIVATION_RELU)}},
+    {"lstm", 1, {LSTM(5)}},
+    {"lstm of one", 1, {LSTM(1)}},
+    {"lstm, lstm, dense", 3, {LSTM(6), LSTM(3), DENSE(2, ACTIVATION_LINEAR)}},
+    {"dense, lstm, dense", 3, {DENSE(7, ACTIVATION_TANH), LSTM(4), DENSE(2, ACTIVATION_SIGMOID)}},
 };
 
 enum {
-	N_CASES = sizeof cases / sizeof *cases,
+    N_CASES = sizeof cases / sizeof *cases,
 };
 
 static double sigmoid(double x) {
-	return 1 / (1 + exp(-x));
+    return 1 / (1 + exp(-x));
 }
 
 static double exact_activation(enum activation activation, double x) {
-	switch (activation) {
-	case ACTIVATION_TANH: return tanh(x);
-	case ACTIVATION_SIGMOID: return sigmoid(x);
-	case ACTIVATION_RELU: return x > 0 ? x : 0;
-	case ACTIVATION_LINEAR: break;
-	}
-	return x;
+    switch (activation) {
+    case ACTIVATION_TANH: return tanh(x);
+    case ACTIVATION_SIGMOID: return sigmoid(x);
+    case ACTIVATION_RELU: return x > 0 ? x : 0;
+    case ACTIVATION_LINEAR: break;
+    }
+    return x;
 }
 
 /* One layer at one step of one row, x [n_in] to y; returns the parameters it used, moves *state on. */
 static size_t exact_layer(const struct layer_spec *spec, int n_in, const double *params, const double *x, int counts,
                           double **state, double *y) {
-	int units = spec->units, lstm = spec->kind == LAYER_LSTM, n_z = lstm ? 4 * units : units;
-	const double *u = params + n_in * n_z, *bias = lstm ? u + units * n_z : u;
-	double z[4 * WIDTH_MAX], *h = *state, *c = h + units;
+    int units = spec->units, lstm = spec->kind == LAYER_LSTM, n_z = lstm ? 4 * units : units;
+    const double *u = params + n_in * n_z, *bias = lstm ? u + units * n_z : u;
+    double z[4 * WIDTH_MAX], *h = *state, *c = h + units;
 
-	for (int j = 0; j < n_z; j++) {
-		z[j] = bias[j];
-		for (int k = 0; k < n_in; k++)
-			z[j] += x[k] * params[k * n_z + j];
-		for (int k = 0; lstm && k < units; k++)
-			z[j] += h[k] * u[k * n_z + j];
-	}
-	for (int j = 0; j < units; j++) {
-		if (!lstm) {
-			y[j] = exact_activation(spec->activation, z[j]);
-			continue;
-		}
-		if (counts) {
-			c[j] = sigmoid(z[units + j]) * c[j] + sigmoid(z[j]) * tanh(z[2 * units + j]);
-			h[j] = sigmoid(z[3 * units + j]) * tanh(c[j]);
-		}
-		y[j] = h[j];
-	}
-	if (lstm)
-		*state += 2 * units;
-	return (size_t)(bias - params + n_z);
+    for (int j = 0; j < n_z; j++) {
+        z[j] = bias[j];
+        for (int k = 0; k < n_in; k++)
+            z[j] += x[k] * params[k * n_z + j];
+        for (int k = 0; lstm && k < units; k++)
+            z[j] += h[k] * u[k * n_z + j];
+    }
+    for (int j = 0; j < units; j++) {
+        if (!lstm) {
+            y[j] = exact_activation(spec->activation, z[j]);
+            continue;
+        }
+        if (counts) {
+            c[j] = sigmoid(z[units + j]) * c[j] + sigmoid(z[j]) * tanh(z[2 * units + j]);
+            h[j] = sigmoid(z[3 * units + j]) * tanh(c[j]);
+        }
+        y[j] = h[j];
+    }
+    if (lstm)
+        *state += 2 * units;
+    return (size_t)(bias - params + n_z);
 }
 
 /* A problem: a network, what goes in, and a loss, sum_i pull[i] y[i] + y[i]^2 / 2. */
 struct problem {
-	const struct network_case *of;
-	struct network *network;
-	size_t n_params, n_y, state_size;
-	double *params;
-	float *x, *state, *pull; /* [STEPS x ROWS x N_IN], [ROWS x state_size], as y */
-	uint8_t *mask;           /* [STEPS x ROWS], or NULL */
+    const struct network_case *of;
+    struct network *network;
+    size_t n_params, n_y, state_size;
+    double *params;
+    float *x, *state, *pull; /* [STEPS x ROWS x N_IN], [ROWS x state_size], as y */
+    uint8_t *mask;           /* [STEPS x ROWS], or NULL */
 };
 
 /* The loss; y [STEPS x ROWS x n_out], unless NULL, gets the outputs. */
 static double exact_loss(const struct problem *p, double *y) {
-	double loss = 0;
-	int n_out = network_n_outputs(p->network);
-	for (int r = 0; r < ROWS; r++) {
-		double state[STATE_MAX];
-		for (size_t i = 0; i < p->state_size; i++)
-			state[i] = (double)p->state[(size_t)r * p->state_size + i];
-		for (int t = 0; t < STEPS; t++) {
-			double at[WIDTH_MAX], next[WIDTH_MAX], *states = state;
-			const double *params = p->params;
-			int width = N_IN, counts = !p->mask || p->mask[t * ROWS + r];
-			for (int k = 0; k < N_IN; k++)
-				at[k] = counts ? (double)p->x[(t * ROWS + r) * N_IN + k] : 0;
-			for (int i = 0; i < p->of->n_layers; i++) {
-				params += exact_layer(&p->of->layers[i], width, params, at, counts, &states, next);
-				width = p->of->layers[i].units;
-				memcpy(at, next, sizeof at);
-			}
-			for (int j = 0; j < n_out; j++) {
-				int i = (t * ROWS + r) * n_out + j;
-				loss += (double)p->pull[i] * at[j] + at[j] * at[j] / 2;
-				if (y)
-					y[i] = at[j];
-			}
-		}
-	}
-	return loss;
+    double loss = 0;
+    int n_out = network_n_outputs(p->network);
+    for (int r = 0; r < ROWS; r++) {
+        double state[STATE_MAX];
+        for (size_t i = 0; i < p->state_size; i++)
+            state[i] = (double)p->state[(size_t)r * p->state_size + i];
+        for (int t = 0; t < STEPS; t++) {
+            double at[WIDTH_MAX], next[WIDTH_MAX], *states = state;
+            const double *params = p->params;
+            int width = N_IN, counts = !p->mask || p->mask[t * ROWS + r];
+            for (int k = 0; k < N_IN; k++)
+                at[k] = counts ? (double)p->x[(t * ROWS + r) * N_IN + k] : 0;
+            for (int i = 0; i < p->of->n_layers; i++) {
+                params += exact_layer(&p->of->layers[i], width, params, at, counts, &states, next);
+                width = p->of->layers[i].units;
+                memcpy(at, next, sizeof at);
+            }
+            for (int j = 0; j < n_out; j++) {
+                int i = (t * ROWS + r) * n_out + j;
+                loss += (double)p->pull[i] * at[j] + at[j] * at[j] / 2;
+                if (y)
+                    y[i] = at[j];
+            }
+        }
+    }
+    return loss;
 }
 
 static struct problem problem_new(const struct network_case *of, uint64_t seed, int masked) {
-	struct rng rng = {.state = seed};
-	struct error err;
-	struct problem p = {.of = of, .network = network_new(N_IN, of->layers, of->n_layers, &err)};
-	assert_non_null(p.network);
-	p.n_params = network_n_params(p.network);
-	p.state_size = network_state_size(p.network);
-	p.n_y = (size_t)(STEPS * ROWS * network_n_outputs(p.network));
-	p.params = calloc(p.n_params, sizeof *p.params);
-	for (size_t i = 0; i < p.n_params; i++) {
-		network_params(p.network)[i] = (float)(1.6 * rng_uniform(&rng) - 0.8);
-		p.params[i] = (double)network_params(p.network)[i];
-	}
-	p.x = floats_random(&rng, STEPS * ROWS * N_IN, 1.5);
-	p.state = floats_random(&rng, ROWS * p.state_size, 0.9);
-	p.pull = floats_random(&rng, p.n_y, 1);
-	if (masked) {
-		/* in the middle, at the start, at the end; row 2 has none */
-		static const uint8_t mask[STEPS * ROWS] = {1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 0, 1};
-		p.mask = malloc(sizeof mask);
-		memcpy(p.mask, mask, sizeof mask);
-	}
-	return p;
+    struct rng rng = {.state = seed};
+    struct error err;
+    struct problem p = {.of = of, .network = network_new(N_IN, of->layers, of->n_layers, &err)};
+    assert_non_null(p.network);
+    p.n_params = network_n_params(p.network);
+    p.state_size = network_state_size(p.network);
+    p.n_y = (size_t)(STEPS * ROWS * network_n_outputs(p.network));
+    p.params = calloc(p.n_params, sizeof *p.params);
+    for (size_t i = 0; i < p.n_params; i++) {
+        network_params(p.network)[i] = (float)(1.6 * rng_uniform(&rng) - 0.8);
+        p.params[i] = (double)network_params(p.network)[i];
+    }
+    p.x = floats_random(&rng, STEPS * ROWS * N_IN, 1.5);
+    p.state = floats_random(&rng, ROWS * p.state_size, 0.9);
+    p.pull = floats_random(&rng, p.n_y, 1);
+    if (masked) {
+        /* in the middle, at the start, at the end; row 2 has none */
+        static const uint8_t mask[STEPS * ROWS] = {1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 0, 1};
+        p.mask = malloc(sizeof mask);
+        memcpy(p.mask, mask, sizeof mask);
+    }
+    return p;
 }
 
 static void problem_free(struct problem *p) {
-	network_free(p->network);
-	free(p->params);
-	free(p->x);
-	free(p->state);
-	free(p->pull);
-	free(p->mask);
+    network_free(p->network);
+    free(p->params);
+    free(p->x);
+    free(p->state);
+    free(p->pull);
+    free(p->mask);
 }
 
 /* Through the tape: gradients into grads, outputs into y, the state after into state (each may be NULL). */
 static void tape_run(const struct problem *p, struct tape *tape, float *grads, float *y, float *state) {
-	float *own_state = floats_copy(ROWS * p->state_size, p->state), *dy = floats_new(p->n_y);
-	const float *out;
-	tape_forward(tape, p->network, kernels_choose(), ROWS, STEPS, (const float *const[]){p->x}, p->mask, own_state,
-	             &out);
-	for (size_t i = 0; i < p->n_y; i++)
-		dy[i] = p->pull[i] + out[i];
-	if (y)
-		memcpy(y, out, p->n_y * sizeof *y);
-	if (state)
-		memcpy(state, own_state, ROWS * p->state_size * sizeof *state);
-	if (grads)
-		tape_backward(tape, p->network, (const float *const[]){dy}, grads);
-	free(own_state);
-	free(dy);
+    float *own_state = floats_copy(ROWS * p->state_size, p->state), *dy = floats_new(p->n_y);
+    const float *out;
+    tape_forward(tape, p->network, kernels_choose(), ROWS, STEPS, (const float *const[]){p->x}, p->mask, own_state,
+                 &out);
+    for (size_t i = 0; i < p->n_y; i++)
+        dy[i] = p->pull[i] + out[i];
+    if (y)
+        memcpy(y, out, p->n_y * sizeof *y);
+    if (state)
+        memcpy(state, own_state, ROWS * p->state_size * sizeof *state);
+    if (grads)
+        tape_backward(tape, p->network, (const float *const[]){dy}, grads);
+    free(own_state);
+    free(dy);
 }
 
 /* ---- tests -------------------------------------------------------------------------------------- */
 
 static double check_forward(const struct problem *p) {
-	struct tape *tape = tape_new(p->network, ROWS, STEPS);
-	float *y = floats_new(p->n_y), *state = floats_new(ROWS * p->state_size), *served = floats_new(p->n_y);
-	float *served_state = floats_copy(ROWS * p->state_size, p->state), *rows[ROWS];
-	float *work = floats_new(network_work_size(p->network, ROWS, STEPS));
-	double *exact = calloc(p->n_y, sizeof *exact), worst = 0;
+    struct tape *tape = tape_new(p->network, ROWS, STEPS);
+    float *y = floats_new(p->n_y), *state = floats_new(ROWS * p->state_size), *served = floats_new(p->n_y);
+    float *served_state = floats_copy(ROWS * p->state_size, p->state), *rows[ROWS];
+    float *work = floats_new(network_work_size(p->network, ROWS, STEPS));
+    double *exact = calloc(p->n_y, sizeof *exact), worst = 0;
 
-	tape_run(p, tape, NULL, y, state);
-	for (int r = 0; r < ROWS; r++)
-		rows[r] = served_state + (size_t)r * p->state_size;
-	network_forward(p->network, kernels_choose(), ROWS, STEPS, (const float *const[]){p->x}, p->mask, rows,
-	                (float *const[]){served}, work);
-	for (size_t i = 0; i < p->n_y; i++)
-		if (p->state_size || !p->mask || p->mask[i / (p->n_y / (STEPS * ROWS))])
-			worst = fmax(worst, floats_distance(1, &y[i], &served[i]));
-	worst = fmax(worst, floats_distance(ROWS * p->state_size, state, served_state));
-	exact_loss(p, exact);
-	for (size_t i = 0; i < p->n_y; i++)
-		worst = fmax(worst, fabs((double)y[i] - exact[i]));
-	free(y);
-	free(state);
-	free(served);
-	free(served_state);
-	free(work);
-	free(exact);
-	tape_free(tape);
-	return worst;
+    tape_run(p, tape, NULL, y, state);
+    for (int r = 0; r < ROWS; r++)
+        rows[r] = served_state + (size_t)r * p->state_size;
+    network_forward(p->network, kernels_choose(), ROWS, STEPS, (const float *const[]){p->x}, p->mask, rows,
+                    (float *const[]){served}, work);
+    for (size_t i = 0; i < p->n_y; i++)
+        if (p->state_size || !p->mask || p->mask[i / (p->n_y / (STEPS * ROWS))])
+            worst = fmax(worst, floats_distance(1, &y[i], &served[i]));
+    worst = fmax(worst, floats_distance(ROWS * p->state_size, state, served_state));
+    exact_loss(p, exact);
+    for (size_t i = 0; i < p->n_y; i++)
+        worst = fmax(worst, fabs((double)y[i] - exact[i]));
+    free(y);
+    free(state);
+    free(served);
+    free(served_state);
+    free(work);
+    free(exact);
+    tape_free(tape);
+    return worst;
 }
 
 static void test_forward_agrees_with_serving(void **state) {
-	(void)state;
-	double worst = 0;
-	for (int i = 0; i < 2 * N_CASES; i++) {
-		struct problem p = problem_new(&cases[i / 2], (uint64_t)i, i % 2);
-		worst = fmax(worst, check_forward(&p));
-		problem_free(&p);
-	}
-	print_message("forward: worst distance %.3g\n", worst);
-	assert_true(worst < 3e-6);
+    (void)state;
+    double worst = 0;
+    for (int i = 0; i < 2 * N_CASES; i++) {
+        struct problem p = problem_new(&cases[i / 2], (uint64_t)i, i % 2);
+        worst = fmax(worst, check_forward(&p));
+        problem_free(&p);
+    }
+    print_message("forward: worst distance %.3g\n", worst);
+    assert_true(worst < 3e-6);
 }
 
 /* The worst distance of a gradient from central differences, relative to the largest gradient. */
 static double check_gradient(struct problem *p) {
-	const double step = 1e-5;
-	struct tape *tape = tape_new(p->network, ROWS, STEPS);
-	float *grads = floats_new(p->n_params);
-	double worst = 0, largest = 0;
+    const double step = 1e-5;
+    struct tape *tape = tape_new(p->network, ROWS, STEPS);
+    float *grads = floats_new(p->n_params);
+    double worst = 0, largest = 0;
 
-	tape_run(p, tape, grads, NULL, NULL);
-	for (size_t i = 0; i < p->n_params; i++) {
-		double kept = p->params[i];
-		p->params[i] = kept + step;
-		double above = exact_loss(p, NULL);
-		p->params[i] = kept - step;
-		double below = exact_loss(p, NULL);
-		p->params[i] = kept;
-		double slope = (above - below) / (2 * step);
-		worst = fmax(worst, fabs((double)grads[i] - slope));
-		largest = fmax(largest, fabs(slope));
-	}
-	free(grads);
-	tape_free(tape);
-	assert_true(largest > 0.1);
-	return worst / largest;
+    tape_run(p, tape, grads, NULL, NULL);
+    for (size_t i = 0; i < p->n_params; i++) {
+        double kept = p->params[i];
+        p->params[i] = kept + step;
+        double above = exact_loss(p, NULL);
+        p->params[i] = kept - step;
+        double below = exact_loss(p, NULL);
+        p->params[i] = kept;
+        double slope = (above - below) / (2 * step);
+        worst = fmax(worst, fabs((double)grads[i] - slope));
+        largest = fmax(largest, fabs(slope));
+    }
+    free(grads);
+    tape_free(tape);
+    assert_true(largest > 0.1);
+    return worst / largest;
 }
 
 static void test_gradients_are_the_slopes(void **state) {
-	(void)state;
-	for (int i = 0; i < 2 * N_CASES; i++) {
-		struct problem p = problem_new(&cases[i / 2], 100 + (uint64_t)i, i % 2);
-		double worst = check_gradient(&p);
-		print_message("%s%s: gradient off by %.3g\n", p.of->name, i % 2 ? ", masked" : "", worst);
-		assert_true(worst < 2e-6);
-		problem_free(&p);
-	}
+    (void)state;
+    for (int i = 0; i < 2 * N_CASES; i++) {
+        struct problem p = problem_new(&cases[i / 2], 100 + (uint64_t)i, i % 2);
+        double worst = check_gradient(&p);
+        print_message("%s%s: gradient off by %.3g\n", p.of->name, i % 2 ? ", masked" : "", worst);
+        assert_true(worst < 2e-6);
+        problem_free(&p);
+    }
 }
 
 static void test_gradients_add_up(void **state) {
-	(void)state;
-	struct problem p = problem_new(&cases[6], 3, 1);
-	struct tape *tape = tape_new(p.network, ROWS, STEPS);
-	float *once = floats_new(p.n_params), *twice = floats_new(p.n_params);
-	tape_run(&p, tape, once, NULL, NULL);
-	tape_run(&p, tape, twice, NULL, NULL);
-	tape_run(&p, tape, twice, NULL, NULL);
-	for (size_t i = 0; i < p.n_params; i++)
-		assert_true(fabs((double)twice[i] - 2 * (double)once[i]) <= 1e-5 * (1 + fabs((double)once[i])));
-	free(once);
-	free(twice);
-	tape_free(tape);
-	problem_free(&p);
+    (void)state;
+    struct problem p = problem_new(&cases[6], 3, 1);
+    struct tape *tape = tape_new(p.network, ROWS, STEPS);
+    float *once = floats_new(p.n_params), *twice = floats_new(p.n_params);
+    tape_run(&p, tape, once, NULL, NULL);
+    tape_run(&p, tape, twice, NULL, NULL);
+    tape_run(&p, tape, twice, NULL, NULL);
+    for (size_t i = 0; i < p.n_params; i++)
+        assert_true(fabs((double)twice[i] - 2 * (double)once[i]) <= 1e-5 * (1 + fabs((double)once[i])));
+    free(once);
+    free(twice);
+    tape_free(tape);
+    problem_free(&p);
 }
 
 /* A tape that is larger than what is asked of it gives the same. */
 static void test_part_of_a_tape(void **state) {
-	(void)state;
-	struct problem p = problem_new(&cases[7], 4, 1);
-	struct tape *tape = tape_new(p.network, ROWS, STEPS), *large = tape_new(p.network, ROWS + 5, STEPS + 4);
-	float *a = floats_new(p.n_params), *b = floats_new(p.n_params);
-	float *after_a = floats_new(ROWS * p.state_size), *after_b = floats_new(ROWS * p.state_size);
-	tape_run(&p, tape, a, NULL, after_a);
-	tape_run(&p, large, b, NULL, after_b);
-	assert_true(floats_same(p.n_params, a, b));
-	assert_true(floats_same(ROWS * p.state_size, after_a, after_b));
-	free(a);
-	free(b);
-	free(after_a);
-	free(after_b);
-	tape_free(tape);
-	tape_free(large);
-	problem_free(&p);
+    (void)state;
+    struct problem p = problem_new(&cases[7], 4, 1);
+    struct tape *tape = tape_new(p.network, ROWS, STEPS), *large = tape_new(p.network, ROWS + 5, STEPS + 4);
+    float *a = floats_new(p.n_params), *b = floats_new(p.n_params);
+    float *after_a = floats_new(ROWS * p.state_size), *after_b = floats_new(ROWS * p.state_size);
+    tape_run(&p, tape, a, NULL, after_a);
+    tape_run(&p, large, b, NULL, after_b);
+    assert_true(floats_same(p.n_params, a, b));
+    assert_true(floats_same(ROWS * p.state_size, after_a, after_b));
+    free(a);
+    free(b);
+    free(after_a);
+    free(after_b);
+    tape_free(tape);
+    tape_free(large);
+    problem_free(&p);
 }
 
 /* Forward over two chunks with the state carried is forward over both at once; the gradient of the
  * second one alone is that of a problem which begins in the carried state. */
 static void test_chunks_carry_the_state_and_no_gradient(void **state) {
-	(void)state;
-	enum { FIRST = 2 };
-	struct problem p = problem_new(&cases[6], 5, 1);
-	size_t n_out = (size_t)network_n_outputs(p.network), split = FIRST * ROWS;
-	struct tape *tape = tape_new(p.network, ROWS, STEPS), *other = tape_new(p.network, ROWS, STEPS);
-	float *y = floats_new(p.n_y), *after = floats_new(ROWS * p.state_size);
-	float *carried = floats_copy(ROWS * p.state_size, p.state), *start;
-	float *grads = floats_new(p.n_params), *grads_alone = floats_new(p.n_params);
-	const float *out;
+    (void)state;
+    enum { FIRST = 2 };
+    struct problem p = problem_new(&cases[6], 5, 1);
+    size_t n_out = (size_t)network_n_outputs(p.network), split = FIRST * ROWS;
+    struct tape *tape = tape_new(p.network, ROWS, STEPS), *other = tape_new(p.network, ROWS, STEPS);
+    float *y = floats_new(p.n_y), *after = floats_new(ROWS * p.state_size);
+    float *carried = floats_copy(ROWS * p.state_size, p.state), *start;
+    float *grads = floats_new(p.n_params), *grads_alone = floats_new(p.n_params);
+    const float *out;
 
-	tape_run(&p, tape, NULL, y, after);
-	tape_forward(tape, p.network, kernels_choose(), ROWS, FIRST, (const float *const[]){p.x}, p.mask, carried, &out);
-	assert_true(floats_distance(split * n_out, out, y) < 1e-6);
-	start = floats_copy(ROWS * p.state_size, carried);
-	tape_forward(tape, p.network, kernels_choose(), ROWS, STEPS - FIRST, (const float *const[]){p.x + split * N_IN},
-	             p.mask + split, carried, &out);
-	assert_true(floats_distance(p.n_y - split * n_out, out, y + split * n_out) < 1e-6);
-	assert_true(floats_distance(ROWS * p.state_size, carried, after) < 1e-6);
-	tape_backward(tape, p.network, (const float *const[]){p.pull}, grads);
+    tape_run(&p, tape, NULL, y, after);
+    tape_forward(tape, p.network, kernels_choose(), ROWS, FIRST, (const float *const[]){p.x}, p.mask, carried, &out);
+    assert_true(floats_distance(split * n_out, out, y) < 1e-6);
+    start = floats_copy(ROWS * p.state_size, carried);
+    tape_forward(tape, p.network, kernels_choose(), ROWS, STEPS - FIRST, (const float *const[]){p.x + split * N_IN},
+                 p.mask + split, carried, &out);
+    assert_true(floats_distance(p.n_y - split * n_out, out, y + split * n_out) < 1e-6);
+    assert_true(floats_distance(ROWS * p.state_size, carried, after) < 1e-6);
+    tape_backward(tape, p.network, (const float *const[]){p.pull}, grads);
 
-	tape_forward(other, p.network, kernels_choose(), ROWS, STEPS - FIRST, (const float *const[]){p.x + split * N_IN},
-	             p.mask + split, start, &out);
-	tape_backward(other, p.network, (const float *const[]){p.pull}, grads_alone);
-	assert_true(floats_same(p.n_params, grads, grads_alone));
+    tape_forward(other, p.network, kernels_choose(), ROWS, STEPS - FIRST, (const float *const[]){p.x + split * N_IN},
+                 p.mask + split, start, &out);
+    tape_backward(other, p.network, (const float *const[]){p.pull}, grads_alone);
+    assert_true(floats_same(p.n_params, grads, grads_alone));
 
-	free(y);
-	free(after);
-	free(carried);
-	free(start);
-	free(grads);
-	free(grads_alone);
-	tape_free(tape);
-	tape_free(other);
-	problem_free(&p);
+    free(y);
+    free(after);
+    free(carried);
+    free(start);
+    free(grads);
+    free(grads_alone);
+    tape_free(tape);
+    tape_free(other);
+    problem_free(&p);
 }
 
 static void test_nan_at_a_masked_step_does_no_harm(void **state) {
-	(void)state;
-	for (int i = 0; i < N_CASES; i++) {
-		if (cases[i].layers[0].kind != LAYER_LSTM)
-			continue;
-		struct problem p = problem_new(&cases[i], 6, 1);
-		struct tape *tape = tape_new(p.network, ROWS, STEPS);
-		float *clean = floats_new(p.n_params), *soiled = floats_new(p.n_params);
-		tape_run(&p, tape, clean, NULL, NULL);
-		for (size_t at = 0; at < STEPS * ROWS; at++)
-			if (!p.mask[at])
-				p.x[at * N_IN] = NAN;
-		tape_run(&p, tape, soiled, NULL, NULL);
-		assert_true(floats_distance(p.n_params, clean, soiled) < 1e-6);
-		free(clean);
-		free(soiled);
-		tape_free(tape);
-		problem_free(&p);
-	}
+    (void)state;
+    for (int i = 0; i < N_CASES; i++) {
+        if (cases[i].layers[0].kind != LAYER_LSTM)
+            continue;
+        struct problem p = problem_new(&cases[i], 6, 1);
+        struct tape *tape = tape_new(p.network, ROWS, STEPS);
+        float *clean = floats_new(p.n_params), *soiled = floats_new(p.n_params);
+        tape_run(&p, tape, clean, NULL, NULL);
+        for (size_t at = 0; at < STEPS * ROWS; at++)
+            if (!p.mask[at])
+                p.x[at * N_IN] = NAN;
+        tape_run(&p, tape, soiled, NULL, NULL);
+        assert_true(floats_distance(p.n_params, clean, soiled) < 1e-6);
+        free(clean);
+        free(soiled);
+        tape_free(tape);
+        problem_free(&p);
+    }
 }
 
 /* The tape's inputs and mask are copies: the caller's may go. */
 static void test_backward_does_not_need_the_inputs(void **state) {
-	(void)state;
-	struct problem p = problem_new(&cases[4], 7, 1);
-	struct tape *tape = tape_new(p.network, ROWS, STEPS);
-	float *expected = floats_new(p.n_params), *grads = floats_new(p.n_params), *dy = floats_copy(p.n_y, p.pull);
-	float *own_state = floats_copy(ROWS * p.state_size, p.state);
-	const float *out;
-	tape_run(&p, tape, expected, NULL, NULL);
-	tape_forward(tape, p.network, kernels_choose(), ROWS, STEPS, (const float *const[]){p.x}, p.mask, own_state, &out);
-	for (size_t i = 0; i < p.n_y; i++)
-		dy[i] += out[i];
-	for (size_t i = 0; i < STEPS * ROWS * N_IN; i++)
-		p.x[i] = 1e9f;
-	memset(p.mask, 0, STEPS * ROWS);
-	tape_backward(tape, p.network, (const float *const[]){dy}, grads);
-	assert_true(floats_same(p.n_params, grads, expected));
-	free(expected);
-	free(grads);
-	free(dy);
-	free(own_state);
-	tape_free(tape);
-	problem_free(&p);
+    (void)state;
+    struct problem p = problem_new(&cases[4], 7, 1);
+    struct tape *tape = tape_new(p.network, ROWS, STEPS);
+    float *expected = floats_new(p.n_params), *grads = floats_new(p.n_params), *dy = floats_copy(p.n_y, p.pull);
+    float *own_state = floats_copy(ROWS * p.state_size, p.state);
+    const float *out;
+    tape_run(&p, tape, expected, NULL, NULL);
+    tape_forward(tape, p.network, kernels_choose(), ROWS, STEPS, (const float *const[]){p.x}, p.mask, own_state,
+                 &out);
+    for (size_t i = 0; i < p.n_y; i++)
+        dy[i] += out[i];
+    for (size_t i = 0; i < STEPS * ROWS * N_IN; i++)
+        p.x[i] = 1e9f;
+    memset(p.mask, 0, STEPS * ROWS);
+    tape_backward(tape, p.network, (const float *const[]){dy}, grads);
+    assert_true(floats_same(p.n_params, grads, expected));
+    free(expected);
+    free(grads);
+    free(dy);
+    free(own_state);
+    tape_free(tape);
+    problem_free(&p);
 }
 
 static void test_running_allocates_nothing(void **state) {
-	(void)state;
+    (void)state;
 #if COUNTS_ALLOCATIONS
-	struct problem p = problem_new(&cases[7], 8, 1);
-	struct tape *tape = tape_new(p.network, ROWS, STEPS);
-	float *grads = floats_new(p.n_params), *y = floats_new(p.n_y), *rows[ROWS];
-	float *work = floats_new(network_work_size(p.network, ROWS, STEPS));
-	const float *out;
-	for (int r = 0; r < ROWS; r++)
-		rows[r] = p.state + (size_t)r * p.state_size;
+    struct problem p = problem_new(&cases[7], 8, 1);
+    struct tape *tape = tape_new(p.network, ROWS, STEPS);
+    float *grads = floats_new(p.n_params), *y = floats_new(p.n_y), *rows[ROWS];
+    float *work = floats_new(network_work_size(p.network, ROWS, STEPS));
+    const float *out;
+    for (int r = 0; r < ROWS; r++)
+        rows[r] = p.state + (size_t)r * p.state_size;
 
-	for (int turn = 0; turn < 2; turn++) { /* at first OpenBLAS may set itself up */
-		int before = n_allocations;
-		tape_forward(tape, p.network, kernels_choose(), ROWS, STEPS, (const float *const[]){p.x}, p.mask, p.state, &out);
-		tape_backward(tape, p.network, (const float *const[]){p.pull}, grads);
-		network_forward(p.network, kernels_choose(), ROWS, STEPS, (const float *const[]){p.x}, p.mask, rows,
-		                (float *const[]){y}, work);
-		if (turn == 1)
-			assert_int_equal(n_allocations, before);
-	}
-	assert_true(n_allocations > 0); /* or they are not counted at all */
-	free(grads);
-	free(y);
-	free(work);
-	tape_free(tape);
-	problem_free(&p);
+    for (int turn = 0; turn < 2; turn++) { /* at first OpenBLAS may set itself up */
+        int before = n_allocations;
+        tape_forward(tape, p.network, kernels_choose(), ROWS, STEPS, (const float *const[]){p.x}, p.mask, p.state,
+                     &out);
+        tape_backward(tape, p.network, (const float *const[]){p.pull}, grads);
+        network_forward(p.network, kernels_choose(), ROWS, STEPS, (const float *const[]){p.x}, p.mask, rows,
+                        (float *const[]){y}, work);
+        if (turn == 1)
+            assert_int_equal(n_allocations, before);
+    }
+    assert_true(n_allocations > 0); /* or they are not counted at all */
+    free(grads);
+    free(y);
+    free(work);
+    tape_free(tape);
+    problem_free(&p);
 #else
-	print_message("skipped: allocations are not counted in this build\n");
+    print_message("skipped: allocations are not counted in this build\n");
 #endif
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forward_agrees_with_serving),
-		cmocka_unit_test(test_gradients_are_the_slopes),
-		cmocka_unit_test(test_gradients_add_up),
-		cmocka_unit_test(test_part_of_a_tape),
-		cmocka_unit_test(test_chunks_carry_the_state_and_no_gradient),
-		cmocka_unit_test(test_nan_at_a_masked_step_does_no_harm),
-		cmocka_unit_test(test_backward_does_not_need_the_inputs),
-		cmocka_unit_test(test_running_allocates_nothing),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forward_agrees_with_serving),
+        cmocka_unit_test(test_gradients_are_the_slopes),
+        cmocka_unit_test(test_gradients_add_up),
+        cmocka_unit_test(test_part_of_a_tape),
+        cmocka_unit_test(test_chunks_carry_the_state_and_no_gradient),
+        cmocka_unit_test(test_nan_at_a_masked_step_does_no_harm),
+        cmocka_unit_test(test_backward_does_not_need_the_inputs),
+        cmocka_unit_test(test_running_allocates_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,377 +20,379 @@ enum { SINE_PERIOD = 20 };
 
 /* A noisy sine of one feature, with a phase of its own. */
 static double sine(struct rng *rng, int stream, int step) {
-	return 5 + 3 * sin(2 * 3.14159265358979 * (step + 7 * stream) / SINE_PERIOD) + 0.2 * rng_normal(rng);
+    return 5 + 3 * sin(2 * 3.14159265358979 * (step + 7 * stream) / SINE_PERIOD) + 0.2 * rng_normal(rng);
 }
 
 struct streams {
-	int n, steps;                        /* streams, steps of each; every second stream has half as many */
-	double (*value)(struct rng *rng, int stream, int step);
+    int n, steps; /* streams, steps of each; every second stream has half as many */
+    double (*value)(struct rng *rng, int stream, int step);
 };
 
-static void add_stream(struct windows *windows, const struct config_model *model, const struct streams *streams, int s) {
-	struct rng rng = {(uint64_t)s + 1};
-	struct scaler scaler = {0};
-	struct windows_cursor cursor;
-	char name[16];
-	int steps = s % 2 ? streams->steps / 2 : streams->steps;
-	struct history *history = history_new(1, streams->steps, FIXTURE_PENDING);
-	for (int step = 1; step <= steps; step++) {
-		double value = streams->value(&rng, s, step);
-		history_append(history, step, &value, false);
-		scaler_update(&scaler, value);
-	}
-	snprintf(name, sizeof name, "%d", s);
-	if (windows_begin(&cursor, model, name, history, (uint64_t)steps))
-		while (windows_copy(windows, &cursor, history, &scaler))
-			;
-	history_free(history);
+static void add_stream(struct windows *windows, const struct config_model *model, const struct streams *streams,
+                       int s) {
+    struct rng rng = {(uint64_t)s + 1};
+    struct scaler scaler = {0};
+    struct windows_cursor cursor;
+    char name[16];
+    int steps = s % 2 ? streams->steps / 2 : streams->steps;
+    struct history *history = history_new(1, streams->steps, FIXTURE_PENDING);
+    for (int step = 1; step <= steps; step++) {
+        double value = streams->value(&rng, s, step);
+        history_append(history, step, &value, false);
+        scaler_update(&scaler, value);
+    }
+    snprintf(name, sizeof name, "%d", s);
+    if (windows_begin(&cursor, model, name, history, (uint64_t)steps))
+        while (windows_copy(windows, &cursor, history, &scaler))
+            ;
+    history_free(history);
 }
 
 /* Two sets, as two workers would fill them. */
 static void collect(struct windows *sets[2], const struct config_model *model, const struct streams *streams) {
-	for (int i = 0; i < 2; i++)
-		sets[i] = windows_new(model, 1000, 1);
-	for (int s = 0; s < streams->n; s++)
-		add_stream(sets[s % 2], model, streams, s);
+    for (int i = 0; i < 2; i++)
+        sets[i] = windows_new(model, 1000, 1);
+    for (int s = 0; s < streams->n; s++)
+        add_stream(sets[s % 2], model, streams, s);
 }
 
 static struct training_outcome run(const struct config_model *model, const struct streams *streams,
                                    const struct network *champion, const struct training_watch *watch) {
-	struct windows *sets[2];
-	struct training_outcome outcome = {0};
-	struct error err;
-	collect(sets, model, streams);
-	assert_int_equal(training_run(model, kernels_choose(), sets, 2, champion, watch, &outcome, &err), 0);
-	windows_free(sets[0]);
-	windows_free(sets[1]);
-	return outcome;
+    struct windows *sets[2];
+    struct training_outcome outcome = {0};
+    struct error err;
+    collect(sets, model, streams);
+    assert_int_equal(training_run(model, kernels_choose(), sets, 2, champion, watch, &outcome, &err), 0);
+    windows_free(sets[0]);
+    windows_free(sets[1]);
+    return outcome;
 }
 
 static void sine_fixture(struct fixture *fixture) {
-	fixture_init(fixture, 1);
-	struct config_model *model = &fixture->model;
-	model->n_layers = 1;
-	fixture->layers[0].units = 8;
-	model->period = 0;
-	model->training.window = 48;
-	model->training.burn_in = 8;
-	model->training.unroll = 16;
-	model->training.batch = 4;
+    fixture_init(fixture, 1);
+    struct config_model *model = &fixture->model;
+    model->n_layers = 1;
+    fixture->layers[0].units = 8;
+    model->period = 0;
+    model->training.window = 48;
+    model->training.burn_in = 8;
+    model->training.unroll = 16;
+    model->training.batch = 4;
 }
 
 /* ---- tests ---------------------------------------------------------------------------------- */
 
 static void it_learns_a_noisy_sine(void **state) {
-	(void)state;
-	const struct streams streams = {6, 400, sine};
-	for (int residual = 0; residual < 2; residual++) {
-		struct fixture fixture;
-		sine_fixture(&fixture);
-		fixture.model.residual = residual;
-		fixture.model.training.epochs = 12;
-		struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
-		assert_non_null(outcome.challenger);
-		assert_false(outcome.stopped);
-		assert_int_equal(outcome.n_validation, 6);
-		assert_true(outcome.n_training > 30);
-		assert_true(outcome.losses.challenger < 0.3 * outcome.losses.last_value);
-		assert_true(outcome.training_loss < 0.3 * outcome.losses.last_value);
-		assert_true(isnan(outcome.losses.champion) && isnan(outcome.losses.seasonal));
-		assert_int_equal(promotion_decide(&outcome.losses, 0.01), PROMOTION_PROMOTE);
-		network_free(outcome.challenger);
-	}
+    (void)state;
+    const struct streams streams = {6, 400, sine};
+    for (int residual = 0; residual < 2; residual++) {
+        struct fixture fixture;
+        sine_fixture(&fixture);
+        fixture.model.residual = residual;
+        fixture.model.training.epochs = 12;
+        struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
+        assert_non_null(outcome.challenger);
+        assert_false(outcome.stopped);
+        assert_int_equal(outcome.n_validation, 6);
+        assert_true(outcome.n_training > 30);
+        assert_true(outcome.losses.challenger < 0.3 * outcome.losses.last_value);
+        assert_true(outcome.training_loss < 0.3 * outcome.losses.last_value);
+        assert_true(isnan(outcome.losses.champion) && isnan(outcome.losses.seasonal));
+        assert_int_equal(promotion_decide(&outcome.losses, 0.01), PROMOTION_PROMOTE);
+        network_free(outcome.challenger);
+    }
 }
 
 /* The noise has a deviation of about 0.09 of the series': no honest loss is below its square. */
 static void it_does_not_learn_what_it_must_not_know(void **state) {
-	(void)state;
-	const struct streams streams = {2, 200, sine};
-	struct fixture fixture;
-	sine_fixture(&fixture);
-	fixture.model.training.epochs = 40;
-	struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
-	assert_true(outcome.losses.challenger > 0.7 * 0.2 * 0.2 / (3 * 3 / 2.0 + 0.2 * 0.2));
-	network_free(outcome.challenger);
+    (void)state;
+    const struct streams streams = {2, 200, sine};
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    fixture.model.training.epochs = 40;
+    struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
+    assert_true(outcome.losses.challenger > 0.7 * 0.2 * 0.2 / (3 * 3 / 2.0 + 0.2 * 0.2));
+    network_free(outcome.challenger);
 }
 
 static void assert_same_weights(const struct network *a, const struct network *b) {
-	assert_memory_equal(network_params_const(a), network_params_const(b), network_n_params(a) * sizeof(float));
+    assert_memory_equal(network_params_const(a), network_params_const(b), network_n_params(a) * sizeof(float));
 }
 
 static void the_same_seed_gives_the_same_bits(void **state) {
-	(void)state;
-	const struct streams streams = {4, 200, sine};
-	struct fixture fixture;
-	sine_fixture(&fixture);
-	struct training_outcome a = run(&fixture.model, &streams, NULL, NULL);
-	struct training_outcome b = run(&fixture.model, &streams, NULL, NULL);
-	assert_same_weights(a.challenger, b.challenger);
-	assert_memory_equal(&a.losses.challenger, &b.losses.challenger, sizeof a.losses.challenger);
-	assert_memory_equal(&a.losses.last_value, &b.losses.last_value, sizeof a.losses.last_value);
-	assert_int_equal(a.steps, b.steps);
-	fixture.model.seed++;
-	struct training_outcome c = run(&fixture.model, &streams, NULL, NULL);
-	assert_memory_not_equal(network_params_const(a.challenger), network_params_const(c.challenger),
-	                        network_n_params(a.challenger) * sizeof(float));
-	network_free(a.challenger);
-	network_free(b.challenger);
-	network_free(c.challenger);
+    (void)state;
+    const struct streams streams = {4, 200, sine};
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    struct training_outcome a = run(&fixture.model, &streams, NULL, NULL);
+    struct training_outcome b = run(&fixture.model, &streams, NULL, NULL);
+    assert_same_weights(a.challenger, b.challenger);
+    assert_memory_equal(&a.losses.challenger, &b.losses.challenger, sizeof a.losses.challenger);
+    assert_memory_equal(&a.losses.last_value, &b.losses.last_value, sizeof a.losses.last_value);
+    assert_int_equal(a.steps, b.steps);
+    fixture.model.seed++;
+    struct training_outcome c = run(&fixture.model, &streams, NULL, NULL);
+    assert_memory_not_equal(network_params_const(a.challenger), network_params_const(c.challenger),
+                            network_n_params(a.challenger) * sizeof(float));
+    network_free(a.challenger);
+    network_free(b.challenger);
+    network_free(c.challenger);
 }
 
 /* The challenger begins where the champion stands; the champion, which serves meanwhile, stays as it is. */
 static void a_champion_is_the_start(void **state) {
-	(void)state;
-	const struct streams streams = {4, 300, sine};
-	struct fixture fixture;
-	sine_fixture(&fixture);
-	fixture.model.training.epochs = 8;
-	struct training_outcome first = run(&fixture.model, &streams, NULL, NULL);
-	struct network *before = network_clone(first.challenger);
-	fixture.model.training.epochs = 1;
-	struct training_outcome anew = run(&fixture.model, &streams, NULL, NULL);
-	struct training_outcome second = run(&fixture.model, &streams, first.challenger, NULL);
-	assert_same_weights(before, first.challenger);
-	/* It is judged on the same windows, to the same loss. */
-	assert_memory_equal(&second.losses.champion, &first.losses.challenger, sizeof first.losses.challenger);
-	assert_true(second.losses.challenger < 0.5 * anew.losses.challenger);
-	network_free(first.challenger);
-	network_free(anew.challenger);
-	network_free(second.challenger);
-	network_free(before);
+    (void)state;
+    const struct streams streams = {4, 300, sine};
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    fixture.model.training.epochs = 8;
+    struct training_outcome first = run(&fixture.model, &streams, NULL, NULL);
+    struct network *before = network_clone(first.challenger);
+    fixture.model.training.epochs = 1;
+    struct training_outcome anew = run(&fixture.model, &streams, NULL, NULL);
+    struct training_outcome second = run(&fixture.model, &streams, first.challenger, NULL);
+    assert_same_weights(before, first.challenger);
+    /* It is judged on the same windows, to the same loss. */
+    assert_memory_equal(&second.losses.champion, &first.losses.challenger, sizeof first.losses.challenger);
+    assert_true(second.losses.challenger < 0.5 * anew.losses.challenger);
+    network_free(first.challenger);
+    network_free(anew.challenger);
+    network_free(second.challenger);
+    network_free(before);
 }
 
 /* One window's targets at origin `at`, as the loss wants them. */
 static void answers_at(const struct config_model *model, const struct window *window, int at, float *answer,
                        float *weight) {
-	for (int h = 1; h <= model->horizon; h++, answer++, weight++) {
-		bool origin = at >= window->score_from && at + model->horizon < window->n;
-		*answer = origin ? window->z[at + h] - window->base[at] : 0;
-		*weight = origin ? 1 : 0;
-	}
+    for (int h = 1; h <= model->horizon; h++, answer++, weight++) {
+        bool origin = at >= window->score_from && at + model->horizon < window->n;
+        *answer = origin ? window->z[at + h] - window->base[at] : 0;
+        *weight = origin ? 1 : 0;
+    }
 }
 
 /* Truncated back-propagation through time over one window, written down once more: from a zero state at its start,
  * chunks of 16 of its 48 + 3 - 3 steps, the state carried, one step of Adam for each, with a rate that falls
  * to a tenth. */
 static void train_by_hand(const struct config_model *model, const struct window *window, struct network *network) {
-	const struct optimizer_spec spec = {0.01, 0.9, 0.999, 1e-7, 1};
-	size_t n_params = network_n_params(network);
-	struct optimizer *optimizer = optimizer_new(&spec, n_params);
-	struct tape *tape = tape_new(network, 1, 16);
-	float *state = floats_new(network_state_size(network)), *grads = floats_new(n_params);
-	for (int step = 1; step <= 9; step++) {
-		int from = (step - 1) % 3 * 16;
-		float answer[16 * 3], weight[16 * 3], gradient[16 * 3], sum = 0;
-		const float *x = window->x + from, *y, *dy = gradient;
-		if (from == 0)
-			memset(state, 0, network_state_size(network) * sizeof *state);
-		for (int i = 0; i < 16; i++)
-			answers_at(model, window, from + i, answer + 3 * i, weight + 3 * i);
-		for (int i = 0; i < 48; i++)
-			sum += weight[i];
-		tape_forward(tape, network, kernels_choose(), 1, 16, &x, NULL, state, &y);
-		loss_sum(LOSS_MSE, 48, y, answer, weight, 1 / sum, gradient);
-		memset(grads, 0, n_params * sizeof *grads);
-		tape_backward(tape, network, &dy, grads);
-		optimizer_set_rate(optimizer, 0.01 * (1 - 0.9 * step / 9));
-		optimizer_step(optimizer, network_params(network), grads);
-	}
-	free(state);
-	free(grads);
-	tape_free(tape);
-	optimizer_free(optimizer);
+    const struct optimizer_spec spec = {0.01, 0.9, 0.999, 1e-7, 1};
+    size_t n_params = network_n_params(network);
+    struct optimizer *optimizer = optimizer_new(&spec, n_params);
+    struct tape *tape = tape_new(network, 1, 16);
+    float *state = floats_new(network_state_size(network)), *grads = floats_new(n_params);
+    for (int step = 1; step <= 9; step++) {
+        int from = (step - 1) % 3 * 16;
+        float answer[16 * 3], weight[16 * 3], gradient[16 * 3], sum = 0;
+        const float *x = window->x + from, *y, *dy = gradient;
+        if (from == 0)
+            memset(state, 0, network_state_size(network) * sizeof *state);
+        for (int i = 0; i < 16; i++)
+            answers_at(model, window, from + i, answer + 3 * i, weight + 3 * i);
+        for (int i = 0; i < 48; i++)
+            sum += weight[i];
+        tape_forward(tape, network, kernels_choose(), 1, 16, &x, NULL, state, &y);
+        loss_sum(LOSS_MSE, 48, y, answer, weight, 1 / sum, gradient);
+        memset(grads, 0, n_params * sizeof *grads);
+        tape_backward(tape, network, &dy, grads);
+        optimizer_set_rate(optimizer, 0.01 * (1 - 0.9 * step / 9));
+        optimizer_step(optimizer, network_params(network), grads);
+    }
+    free(state);
+    free(grads);
+    tape_free(tape);
+    optimizer_free(optimizer);
 }
 
 static void it_is_truncated_back_propagation(void **state) {
-	(void)state;
-	struct fixture fixture;
-	sine_fixture(&fixture);
-	const struct config_model *model = &fixture.model;
-	struct error err;
-	struct training_outcome outcome;
-	struct windows *set = windows_new(model, 2, 1); /* places for one of each kind */
-	add_stream(set, model, &(struct streams){1, 400, sine}, 0);
-	assert_int_equal(training_run(model, kernels_choose(), &set, 1, NULL, NULL, &outcome, &err), 0);
-	assert_int_equal(outcome.n_training, 1);
-	assert_int_equal(outcome.steps, 9);
-	const struct window *window = windows_at(set, 1);
-	assert_true(!window->validation && window->n == 48 + 3);
-	struct network *network = forecaster_network(model, &err);
-	network_init_weights(network, model->seed);
-	train_by_hand(model, window, network);
-	assert_true(floats_distance(network_n_params(network), network_params(network),
-	                            network_params(outcome.challenger)) < 1e-5);
-	network_free(network);
-	network_free(outcome.challenger);
-	windows_free(set);
+    (void)state;
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    const struct config_model *model = &fixture.model;
+    struct error err;
+    struct training_outcome outcome;
+    struct windows *set = windows_new(model, 2, 1); /* places for one of each kind */
+    add_stream(set, model, &(struct streams){1, 400, sine}, 0);
+    assert_int_equal(training_run(model, kernels_choose(), &set, 1, NULL, NULL, &outcome, &err), 0);
+    assert_int_equal(outcome.n_training, 1);
+    assert_int_equal(outcome.steps, 9);
+    const struct window *window = windows_at(set, 1);
+    assert_true(!window->validation && window->n == 48 + 3);
+    struct network *network = forecaster_network(model, &err);
+    network_init_weights(network, model->seed);
+    train_by_hand(model, window, network);
+    assert_true(floats_distance(network_n_params(network), network_params(network),
+                                network_params(outcome.challenger)) < 1e-5);
+    network_free(network);
+    network_free(outcome.challenger);
+    windows_free(set);
 }
 
 struct watcher {
-	int asked, stop_at, told;
-	double losses[64];
+    int asked, stop_at, told;
+    double losses[64];
 };
 
 static bool watch_stop(void *context) {
-	struct watcher *watcher = context;
-	return ++watcher->asked == watcher->stop_at;
+    struct watcher *watcher = context;
+    return ++watcher->asked == watcher->stop_at;
 }
 
 static void watch_progress(void *context, const struct training_progress *progress) {
-	struct watcher *watcher = context;
-	assert_int_equal(progress->epoch, watcher->told + 1);
-	assert_int_equal(progress->epochs, 3);
-	watcher->losses[watcher->told++] = progress->loss;
+    struct watcher *watcher = context;
+    assert_int_equal(progress->epoch, watcher->told + 1);
+    assert_int_equal(progress->epochs, 3);
+    watcher->losses[watcher->told++] = progress->loss;
 }
 
 static void it_stops_when_told(void **state) {
-	(void)state;
-	const struct streams streams = {4, 200, sine};
-	struct fixture fixture;
-	sine_fixture(&fixture);
-	for (int stop_at = 0; stop_at < 30; stop_at += 7) {
-		struct watcher watcher = {.stop_at = stop_at};
-		const struct training_watch watch = {watch_stop, watch_progress, &watcher};
-		struct training_outcome outcome = run(&fixture.model, &streams, NULL, &watch);
-		assert_int_equal(outcome.stopped, stop_at > 0);
-		assert_int_equal(outcome.challenger != NULL, stop_at == 0);
-		assert_int_equal(isnan(outcome.losses.challenger) != 0, stop_at > 0);
-		if (stop_at > 0) {
-			assert_int_equal(watcher.asked, stop_at); /* nothing is done after that */
-			assert_int_equal(outcome.steps, stop_at - 1);
-		} else {
-			assert_int_equal(watcher.told, 3);
-			assert_true(watcher.losses[2] < watcher.losses[0]);
-			assert_true(watcher.losses[2] == outcome.training_loss);
-			assert_int_equal(watcher.asked, outcome.steps);
-		}
-		network_free(outcome.challenger);
-	}
+    (void)state;
+    const struct streams streams = {4, 200, sine};
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    for (int stop_at = 0; stop_at < 30; stop_at += 7) {
+        struct watcher watcher = {.stop_at = stop_at};
+        const struct training_watch watch = {watch_stop, watch_progress, &watcher};
+        struct training_outcome outcome = run(&fixture.model, &streams, NULL, &watch);
+        assert_int_equal(outcome.stopped, stop_at > 0);
+        assert_int_equal(outcome.challenger != NULL, stop_at == 0);
+        assert_int_equal(isnan(outcome.losses.challenger) != 0, stop_at > 0);
+        if (stop_at > 0) {
+            assert_int_equal(watcher.asked, stop_at); /* nothing is done after that */
+            assert_int_equal(outcome.steps, stop_at - 1);
+        } else {
+            assert_int_equal(watcher.told, 3);
+            assert_true(watcher.losses[2] < watcher.losses[0]);
+            assert_true(watcher.losses[2] == outcome.training_loss);
+            assert_int_equal(watcher.asked, outcome.steps);
+        }
+        network_free(outcome.challenger);
+    }
 }
 
 static void check_no_outcome(const struct training_outcome *outcome) {
-	assert_null(outcome->challenger);
-	assert_false(outcome->stopped);
-	assert_int_equal(outcome->steps, 0);
-	assert_true(isnan(outcome->losses.challenger) && isnan(outcome->losses.champion) &&
-	            isnan(outcome->losses.last_value) && isnan(outcome->losses.seasonal) && isnan(outcome->training_loss));
-	assert_int_equal(promotion_decide(&outcome->losses, 0), PROMOTION_NO_WINDOWS);
+    assert_null(outcome->challenger);
+    assert_false(outcome->stopped);
+    assert_int_equal(outcome->steps, 0);
+    assert_true(isnan(outcome->losses.challenger) && isnan(outcome->losses.champion) &&
+                isnan(outcome->losses.last_value) && isnan(outcome->losses.seasonal) &&
+                isnan(outcome->training_loss));
+    assert_int_equal(promotion_decide(&outcome->losses, 0), PROMOTION_NO_WINDOWS);
 }
 
 static void without_windows(void **state) {
-	(void)state;
-	struct fixture fixture;
-	sine_fixture(&fixture);
-	struct training_outcome outcome = run(&fixture.model, &(struct streams){0, 1, sine}, NULL, NULL);
-	check_no_outcome(&outcome);
-	assert_int_equal(outcome.n_training + outcome.n_validation, 0);
-	/* A place for one window alone: there is one to judge by and none to learn from. */
-	struct windows *set = windows_new(&fixture.model, 1, 1);
-	struct error err;
-	add_stream(set, &fixture.model, &(struct streams){1, 200, sine}, 0);
-	assert_int_equal(training_run(&fixture.model, kernels_choose(), &set, 1, NULL, NULL, &outcome, &err), 0);
-	check_no_outcome(&outcome);
-	assert_int_equal(outcome.n_validation, 1);
-	windows_free(set);
-	assert_int_equal(training_run(&fixture.model, kernels_choose(), NULL, 0, NULL, NULL, &outcome, &err), 0);
-	check_no_outcome(&outcome);
+    (void)state;
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    struct training_outcome outcome = run(&fixture.model, &(struct streams){0, 1, sine}, NULL, NULL);
+    check_no_outcome(&outcome);
+    assert_int_equal(outcome.n_training + outcome.n_validation, 0);
+    /* A place for one window alone: there is one to judge by and none to learn from. */
+    struct windows *set = windows_new(&fixture.model, 1, 1);
+    struct error err;
+    add_stream(set, &fixture.model, &(struct streams){1, 200, sine}, 0);
+    assert_int_equal(training_run(&fixture.model, kernels_choose(), &set, 1, NULL, NULL, &outcome, &err), 0);
+    check_no_outcome(&outcome);
+    assert_int_equal(outcome.n_validation, 1);
+    windows_free(set);
+    assert_int_equal(training_run(&fixture.model, kernels_choose(), NULL, 0, NULL, NULL, &outcome, &err), 0);
+    check_no_outcome(&outcome);
 }
 
 /* From the shortest that there may be; more rows than windows, and a rest of a batch. */
 static void windows_of_different_lengths(void **state) {
-	(void)state;
-	struct fixture fixture;
-	sine_fixture(&fixture);
-	for (int steps = 20; steps < 200; steps += 23)
-		for (int batch = 1; batch <= 64; batch *= 8) {
-			fixture.model.training.batch = batch;
-			fixture.model.training.epochs = 1;
-			struct training_outcome outcome = run(&fixture.model, &(struct streams){3, steps, sine}, NULL, NULL);
-			if (outcome.n_training > 0)
-				assert_true(isfinite(outcome.losses.challenger) && outcome.losses.challenger > 0);
-			assert_int_equal(outcome.challenger != NULL, outcome.n_training > 0);
-			network_free(outcome.challenger);
-		}
+    (void)state;
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    for (int steps = 20; steps < 200; steps += 23)
+        for (int batch = 1; batch <= 64; batch *= 8) {
+            fixture.model.training.batch = batch;
+            fixture.model.training.epochs = 1;
+            struct training_outcome outcome = run(&fixture.model, &(struct streams){3, steps, sine}, NULL, NULL);
+            if (outcome.n_training > 0)
+                assert_true(isfinite(outcome.losses.challenger) && outcome.losses.challenger > 0);
+            assert_int_equal(outcome.challenger != NULL, outcome.n_training > 0);
+            network_free(outcome.challenger);
+        }
 }
 
 static double all_missing(struct rng *rng, int stream, int step) {
-	(void)rng, (void)stream, (void)step;
-	return NAN;
+    (void)rng, (void)stream, (void)step;
+    return NAN;
 }
 
 static double often_missing(struct rng *rng, int stream, int step) {
-	double value = sine(rng, stream, step);
-	return rng_below(rng, 2) == 0 ? NAN : value;
+    double value = sine(rng, stream, step);
+    return rng_below(rng, 2) == 0 ? NAN : value;
 }
 
 static double constant(struct rng *rng, int stream, int step) {
-	(void)rng, (void)stream, (void)step;
-	return 0.1;
+    (void)rng, (void)stream, (void)step;
+    return 0.1;
 }
 
 static double out_of_range(struct rng *rng, int stream, int step) {
-	double value = sine(rng, stream, step);
-	return step % 50 == 17 ? 1e300 : value;
+    double value = sine(rng, stream, step);
+    return step % 50 == 17 ? 1e300 : value;
 }
 
 static double all_huge(struct rng *rng, int stream, int step) {
-	return 1e300 * sine(rng, stream, step);
+    return 1e300 * sine(rng, stream, step);
 }
 
 static void assert_finite_weights(const struct network *network) {
-	for (size_t i = 0; i < network_n_params(network); i++)
-		assert_true(isfinite(network_params_const(network)[i]));
+    for (size_t i = 0; i < network_n_params(network); i++)
+        assert_true(isfinite(network_params_const(network)[i]));
 }
 
 static void odd_streams(void **state) {
-	(void)state;
-	const struct {
-		double (*value)(struct rng *, int, int);
-		enum promotion expected;
-	} examples[] = {
-		{all_missing, PROMOTION_NO_WINDOWS}, {often_missing, PROMOTION_PROMOTE}, {constant, PROMOTION_BASELINE},
-		{out_of_range, PROMOTION_PROMOTE},   {all_huge, PROMOTION_NO_WINDOWS},
-	};
-	for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
-		struct fixture fixture;
-		sine_fixture(&fixture);
-		fixture.model.training.epochs = 8;
-		const struct streams streams = {4, 300, examples[i].value};
-		struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
-		assert_non_null(outcome.challenger);
-		assert_finite_weights(outcome.challenger);
-		enum promotion decision = promotion_decide(&outcome.losses, 0.01);
-		if (decision != examples[i].expected)
-			fail_msg("example %d: %s (%g, last value %g)", (int)i, promotion_name(decision), outcome.losses.challenger,
-			         outcome.losses.last_value);
-		network_free(outcome.challenger);
-	}
+    (void)state;
+    const struct {
+        double (*value)(struct rng *, int, int);
+        enum promotion expected;
+    } examples[] = {
+        {all_missing, PROMOTION_NO_WINDOWS}, {often_missing, PROMOTION_PROMOTE}, {constant, PROMOTION_BASELINE},
+        {out_of_range, PROMOTION_PROMOTE},   {all_huge, PROMOTION_NO_WINDOWS},
+    };
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        struct fixture fixture;
+        sine_fixture(&fixture);
+        fixture.model.training.epochs = 8;
+        const struct streams streams = {4, 300, examples[i].value};
+        struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
+        assert_non_null(outcome.challenger);
+        assert_finite_weights(outcome.challenger);
+        enum promotion decision = promotion_decide(&outcome.losses, 0.01);
+        if (decision != examples[i].expected)
+            fail_msg("example %d: %s (%g, last value %g)", (int)i, promotion_name(decision),
+                     outcome.losses.challenger, outcome.losses.last_value);
+        network_free(outcome.challenger);
+    }
 }
 
 /* A learning rate at which weights run away must not give a network that is promoted, nor a crash. */
 static void a_rate_that_is_far_too_large(void **state) {
-	(void)state;
-	struct fixture fixture;
-	sine_fixture(&fixture);
-	fixture.model.training.learning_rate = 1e30;
-	fixture.model.training.clip_norm = 0;
-	struct training_outcome outcome = run(&fixture.model, &(struct streams){4, 200, sine}, NULL, NULL);
-	assert_int_not_equal(promotion_decide(&outcome.losses, 0.01), PROMOTION_PROMOTE);
-	network_free(outcome.challenger);
+    (void)state;
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    fixture.model.training.learning_rate = 1e30;
+    fixture.model.training.clip_norm = 0;
+    struct training_outcome outcome = run(&fixture.model, &(struct streams){4, 200, sine}, NULL, NULL);
+    assert_int_not_equal(promotion_decide(&outcome.losses, 0.01), PROMOTION_PROMOTE);
+    network_free(outcome.challenger);
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(it_is_truncated_back_propagation),
-		cmocka_unit_test(it_learns_a_noisy_sine),
-		cmocka_unit_test(it_does_not_learn_what_it_must_not_know),
-		cmocka_unit_test(the_same_seed_gives_the_same_bits),
-		cmocka_unit_test(a_champion_is_the_start),
-		cmocka_unit_test(it_stops_when_told),
-		cmocka_unit_test(without_windows),
-		cmocka_unit_test(windows_of_different_lengths),
-		cmocka_unit_test(odd_streams),
-		cmocka_unit_test(a_rate_that_is_far_too_large),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_truncated_back_propagation),
+        cmocka_unit_test(it_learns_a_noisy_sine),
+        cmocka_unit_test(it_does_not_learn_what_it_must_not_know),
+        cmocka_unit_test(the_same_seed_gives_the_same_bits),
+        cmocka_unit_test(a_champion_is_the_start),
+        cmocka_unit_test(it_stops_when_told),
+        cmocka_unit_test(without_windows),
+        cmocka_unit_test(windows_of_different_lengths),
+        cmocka_unit_test(odd_streams),
+        cmocka_unit_test(a_rate_that_is_far_too_large),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

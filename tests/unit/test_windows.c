@@ -17,190 +17,192 @@ static const struct scaler unscaled[FIXTURE_FEATURES];
 
 /* A stream whose value at each step is the number of the step: a window shows by its values which it is. */
 static struct history *counting(int kept, uint64_t n, uint64_t reset) {
-	struct history *history = history_new(1, kept, FIXTURE_PENDING);
-	for (uint64_t step = 1; step <= n; step++) {
-		double value = (double)step;
-		history_append(history, (int64_t)step, &value, false);
-		if (step == reset)
-			history_reset(history);
-	}
-	return history;
+    struct history *history = history_new(1, kept, FIXTURE_PENDING);
+    for (uint64_t step = 1; step <= n; step++) {
+        double value = (double)step;
+        history_append(history, (int64_t)step, &value, false);
+        if (step == reset)
+            history_reset(history);
+    }
+    return history;
 }
 
 static void counting_fixture(struct fixture *fixture) {
-	fixture_init(fixture, 1);
-	fixture->model.scaler = SCALER_NONE;
-	fixture->model.horizon = 4;
+    fixture_init(fixture, 1);
+    fixture->model.scaler = SCALER_NONE;
+    fixture->model.horizon = 4;
 }
 
 static bool collect(struct windows *windows, const struct config_model *model, const char *stream,
                     const struct history *history, uint64_t seen) {
-	struct windows_cursor cursor;
-	if (!windows_begin(&cursor, model, stream, history, seen))
-		return false;
-	while (windows_copy(windows, &cursor, history, unscaled))
-		;
-	return true;
+    struct windows_cursor cursor;
+    if (!windows_begin(&cursor, model, stream, history, seen))
+        return false;
+    while (windows_copy(windows, &cursor, history, unscaled))
+        ;
+    return true;
 }
 
 static uint64_t first_of(const struct window *window) {
-	return (uint64_t)window->x[0];
+    return (uint64_t)window->x[0];
 }
 
 static uint64_t last_of(const struct window *window) {
-	return (uint64_t)window->x[window->n - 1];
+    return (uint64_t)window->x[window->n - 1];
 }
 
 /* ---- which steps ---------------------------------------------------------------------------- */
 
 struct course {
-	int kept, window, burn_in, horizon, period;
-	double validation;
-	uint64_t n, seen, reset; /* steps that there are, that the model has seen, and before the latest reset */
+    int kept, window, burn_in, horizon, period;
+    double validation;
+    uint64_t n, seen, reset; /* steps that there are, that the model has seen, and before the latest reset */
 };
 
 /* A window is a run of consecutive steps, and its targets are those of the same steps. */
 static void check_run(const struct window *window, const struct course *course) {
-	assert_in_range(window->n, course->burn_in + course->horizon + 1, 1 << 20);
-	for (int i = 0; i < window->n; i++) {
-		assert_true(window->x[i] == window->x[0] + (float)i);
-		assert_true(window->z[i] == window->x[i] && window->base[i] == window->x[i]);
-	}
-	assert_in_range(window->score_from, 0, window->n - course->horizon - 1); /* there is an origin */
+    assert_in_range(window->n, course->burn_in + course->horizon + 1, 1 << 20);
+    for (int i = 0; i < window->n; i++) {
+        assert_true(window->x[i] == window->x[0] + (float)i);
+        assert_true(window->z[i] == window->x[i] && window->base[i] == window->x[i]);
+    }
+    assert_in_range(window->score_from, 0, window->n - course->horizon - 1); /* there is an origin */
 }
 
 static void check_course(const struct course *course) {
-	struct fixture fixture;
-	counting_fixture(&fixture);
-	struct config_model *model = &fixture.model;
-	model->horizon = course->horizon;
-	model->period = course->period;
-	model->training.window = course->window;
-	model->training.burn_in = course->burn_in;
-	model->training.validation = course->validation;
-	struct history *history = counting(course->kept, course->n, course->reset);
-	struct windows *windows = windows_new(model, 10000, 1);
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    struct config_model *model = &fixture.model;
+    model->horizon = course->horizon;
+    model->period = course->period;
+    model->training.window = course->window;
+    model->training.burn_in = course->burn_in;
+    model->training.validation = course->validation;
+    struct history *history = counting(course->kept, course->n, course->reset);
+    struct windows *windows = windows_new(model, 10000, 1);
 
-	uint64_t oldest = course->seen > (uint64_t)course->kept ? course->seen - (uint64_t)course->kept + 1 : 1;
-	oldest = course->reset + 1 > oldest ? course->reset + 1 : oldest;
-	uint64_t held_back = (uint64_t)ceil((double)(course->seen + 1 - oldest) * course->validation);
-	uint64_t split = course->seen - held_back;
-	/* What judges is copied in one go, so it is bounded: sixteen windows. */
-	uint64_t most = 16 * (uint64_t)(course->window + course->horizon), judged = held_back > most ? course->seen - most : split;
-	assert_true(collect(windows, model, "a", history, course->seen));
+    uint64_t oldest = course->seen > (uint64_t)course->kept ? course->seen - (uint64_t)course->kept + 1 : 1;
+    oldest = course->reset + 1 > oldest ? course->reset + 1 : oldest;
+    uint64_t held_back = (uint64_t)ceil((double)(course->seen + 1 - oldest) * course->validation);
+    uint64_t split = course->seen - held_back;
+    /* What judges is copied in one go, so it is bounded: sixteen windows. */
+    uint64_t most = 16 * (uint64_t)(course->window + course->horizon),
+             judged = held_back > most ? course->seen - most : split;
+    assert_true(collect(windows, model, "a", history, course->seen));
 
-	int validations = 0;
-	uint64_t end_before = 0, covered_from = UINT64_MAX;
-	for (int i = 0; i < windows_count(windows); i++) {
-		const struct window *window = windows_at(windows, i);
-		check_run(window, course);
-		assert_true(first_of(window) >= oldest);
-		uint64_t first_origin = first_of(window) + (uint64_t)window->score_from;
-		if (window->validation) {
-			validations++;
-			assert_int_equal(last_of(window), course->seen);
-			assert_int_equal(first_origin, judged); /* its first answer is the next step */
-			uint64_t context = (uint64_t)(course->period + course->horizon > course->window
-			                                  ? course->period + course->horizon : course->window);
-			assert_true(first_of(window) == oldest || first_of(window) + context <= judged);
-			assert_true(window->score_from >= course->burn_in);
-			continue;
-		}
-		assert_true(last_of(window) <= split);
-		assert_true(window->n <= course->window + course->horizon);
-		assert_true(window->n == course->window + course->horizon || first_of(window) == oldest);
-		assert_int_equal(window->score_from, first_of(window) == course->reset + 1 ? 0 : course->burn_in);
-		if (end_before > 0)
-			assert_int_equal(last_of(window), end_before - (uint64_t)(course->window > 3 ? course->window / 2 : 1));
-		else
-			assert_true(last_of(window) + (uint64_t)course->window / 2 >= split);
-		end_before = last_of(window);
-		covered_from = first_of(window) < covered_from ? first_of(window) : covered_from;
-	}
-	assert_int_equal(validations, 1);
-	assert_true(end_before > 0);
-	assert_true(covered_from <= oldest + (uint64_t)(course->window / 2 + course->horizon + course->burn_in + 1));
-	assert_int_equal(windows_left_out(windows), 0);
-	windows_free(windows);
-	history_free(history);
+    int validations = 0;
+    uint64_t end_before = 0, covered_from = UINT64_MAX;
+    for (int i = 0; i < windows_count(windows); i++) {
+        const struct window *window = windows_at(windows, i);
+        check_run(window, course);
+        assert_true(first_of(window) >= oldest);
+        uint64_t first_origin = first_of(window) + (uint64_t)window->score_from;
+        if (window->validation) {
+            validations++;
+            assert_int_equal(last_of(window), course->seen);
+            assert_int_equal(first_origin, judged); /* its first answer is the next step */
+            uint64_t context =
+                (uint64_t)(course->period + course->horizon > course->window ? course->period + course->horizon
+                                                                             : course->window);
+            assert_true(first_of(window) == oldest || first_of(window) + context <= judged);
+            assert_true(window->score_from >= course->burn_in);
+            continue;
+        }
+        assert_true(last_of(window) <= split);
+        assert_true(window->n <= course->window + course->horizon);
+        assert_true(window->n == course->window + course->horizon || first_of(window) == oldest);
+        assert_int_equal(window->score_from, first_of(window) == course->reset + 1 ? 0 : course->burn_in);
+        if (end_before > 0)
+            assert_int_equal(last_of(window), end_before - (uint64_t)(course->window > 3 ? course->window / 2 : 1));
+        else
+            assert_true(last_of(window) + (uint64_t)course->window / 2 >= split);
+        end_before = last_of(window);
+        covered_from = first_of(window) < covered_from ? first_of(window) : covered_from;
+    }
+    assert_int_equal(validations, 1);
+    assert_true(end_before > 0);
+    assert_true(covered_from <= oldest + (uint64_t)(course->window / 2 + course->horizon + course->burn_in + 1));
+    assert_int_equal(windows_left_out(windows), 0);
+    windows_free(windows);
+    history_free(history);
 }
 
 static void which_steps(void **state) {
-	(void)state;
-	const struct course courses[] = {
-		{200, 20, 4, 4, 0, 0.2, 100, 100, 0},  {200, 20, 4, 4, 0, 0.2, 200, 200, 0},
-		{200, 20, 4, 4, 0, 0.2, 263, 200, 0},  {200, 20, 4, 4, 0, 0.2, 500, 500, 0},
-		{200, 20, 4, 4, 0, 0.2, 564, 500, 0},  {200, 20, 4, 4, 50, 0.2, 500, 500, 0},
-		{200, 20, 4, 4, 50, 0.5, 500, 500, 0}, {200, 20, 4, 4, 0, 0.2, 150, 150, 70},
-		{200, 20, 4, 4, 0, 0.2, 500, 500, 450}, {200, 20, 4, 4, 0, 0.2, 500, 500, 290},
-		{200, 2, 0, 1, 0, 0.01, 500, 500, 0},  {200, 3, 1, 1, 0, 0.9, 500, 500, 0},
-		{64, 64, 40, 1, 0, 0.1, 190, 130, 0}, /* no window is as long as it should be */
-		{1024, 128, 16, 12, 300, 0.2, 3000, 2990, 0},
-	};
-	for (size_t i = 0; i < sizeof courses / sizeof *courses; i++)
-		check_course(&courses[i]);
-	/* A stream as it grows. */
-	for (uint64_t n = 30; n < 400; n++) {
-		const struct course course = {200, 20, 4, 4, 0, 0.25, n, n, 0};
-		check_course(&course);
-	}
+    (void)state;
+    const struct course courses[] = {
+        {200, 20, 4, 4, 0, 0.2, 100, 100, 0},         {200, 20, 4, 4, 0, 0.2, 200, 200, 0},
+        {200, 20, 4, 4, 0, 0.2, 263, 200, 0},         {200, 20, 4, 4, 0, 0.2, 500, 500, 0},
+        {200, 20, 4, 4, 0, 0.2, 564, 500, 0},         {200, 20, 4, 4, 50, 0.2, 500, 500, 0},
+        {200, 20, 4, 4, 50, 0.5, 500, 500, 0},        {200, 20, 4, 4, 0, 0.2, 150, 150, 70},
+        {200, 20, 4, 4, 0, 0.2, 500, 500, 450},       {200, 20, 4, 4, 0, 0.2, 500, 500, 290},
+        {200, 2, 0, 1, 0, 0.01, 500, 500, 0},         {200, 3, 1, 1, 0, 0.9, 500, 500, 0},
+        {64, 64, 40, 1, 0, 0.1, 190, 130, 0}, /* no window is as long as it should be */
+        {1024, 128, 16, 12, 300, 0.2, 3000, 2990, 0},
+    };
+    for (size_t i = 0; i < sizeof courses / sizeof *courses; i++)
+        check_course(&courses[i]);
+    /* A stream as it grows. */
+    for (uint64_t n = 30; n < 400; n++) {
+        const struct course course = {200, 20, 4, 4, 0, 0.25, n, n, 0};
+        check_course(&course);
+    }
 }
 
 static void too_few_steps(void **state) {
-	(void)state;
-	struct fixture fixture;
-	counting_fixture(&fixture);
-	struct config_model *model = &fixture.model;
-	model->training.burn_in = 4;
-	model->training.validation = 0.5;
-	int begun = 0;
-	for (uint64_t n = 0; n < 40; n++)
-		for (uint64_t reset = 0; reset <= n; reset += 7) {
-			struct history *history = counting(48, n, reset);
-			struct windows *windows = windows_new(model, 10, 1);
-			/* 9 for a training window, and more than the horizon behind the split. */
-			bool enough = n - reset >= 18;
-			assert_int_equal(collect(windows, model, "a", history, n), enough);
-			assert_int_equal(windows_count(windows) >= 2, enough);
-			begun += enough;
-			windows_free(windows);
-			history_free(history);
-		}
-	assert_true(begun > 0);
-	/* Enough for training, but no forecast whose answers lie behind the split. */
-	model->training.validation = 0.1;
-	struct history *history = counting(48, 40, 0);
-	struct windows_cursor cursor;
-	assert_false(windows_begin(&cursor, model, "a", history, 40));
-	history_free(history);
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    struct config_model *model = &fixture.model;
+    model->training.burn_in = 4;
+    model->training.validation = 0.5;
+    int begun = 0;
+    for (uint64_t n = 0; n < 40; n++)
+        for (uint64_t reset = 0; reset <= n; reset += 7) {
+            struct history *history = counting(48, n, reset);
+            struct windows *windows = windows_new(model, 10, 1);
+            /* 9 for a training window, and more than the horizon behind the split. */
+            bool enough = n - reset >= 18;
+            assert_int_equal(collect(windows, model, "a", history, n), enough);
+            assert_int_equal(windows_count(windows) >= 2, enough);
+            begun += enough;
+            windows_free(windows);
+            history_free(history);
+        }
+    assert_true(begun > 0);
+    /* Enough for training, but no forecast whose answers lie behind the split. */
+    model->training.validation = 0.1;
+    struct history *history = counting(48, 40, 0);
+    struct windows_cursor cursor;
+    assert_false(windows_begin(&cursor, model, "a", history, 40));
+    history_free(history);
 }
 
 /* What is behind the split is marked: no training window may hold a mark, as input, answer or base. */
 static void nothing_leaks_into_training(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, 2);
-	struct config_model *model = &fixture.model;
-	model->scaler = SCALER_NONE;
-	for (uint64_t n = 60; n < 130; n++) {
-		struct history *history = history_new(2, 100, FIXTURE_PENDING);
-		uint64_t steps = n < 100 ? n : 100, split = n - (uint64_t)ceil((double)steps * 0.25);
-		for (uint64_t step = 1; step <= n; step++) {
-			const double usual[] = {1, step % 3 ? 2 : NAN}, marked[] = {777, 777};
-			history_append(history, (int64_t)step, step > split ? marked : usual, false);
-		}
-		struct windows *windows = windows_new(model, 100, 1);
-		assert_true(collect(windows, model, "a", history, n));
-		for (int i = 0; i < windows_count(windows); i++) {
-			const struct window *window = windows_at(windows, i);
-			for (int at = 0; at < 2 * window->n; at++) {
-				bool mark = window->x[at] == 777 || window->z[at] == 777 || window->base[at] == 777;
-				assert_int_equal(mark, window->validation && at / 2 > window->score_from);
-			}
-		}
-		windows_free(windows);
-		history_free(history);
-	}
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 2);
+    struct config_model *model = &fixture.model;
+    model->scaler = SCALER_NONE;
+    for (uint64_t n = 60; n < 130; n++) {
+        struct history *history = history_new(2, 100, FIXTURE_PENDING);
+        uint64_t steps = n < 100 ? n : 100, split = n - (uint64_t)ceil((double)steps * 0.25);
+        for (uint64_t step = 1; step <= n; step++) {
+            const double usual[] = {1, step % 3 ? 2 : NAN}, marked[] = {777, 777};
+            history_append(history, (int64_t)step, step > split ? marked : usual, false);
+        }
+        struct windows *windows = windows_new(model, 100, 1);
+        assert_true(collect(windows, model, "a", history, n));
+        for (int i = 0; i < windows_count(windows); i++) {
+            const struct window *window = windows_at(windows, i);
+            for (int at = 0; at < 2 * window->n; at++) {
+                bool mark = window->x[at] == 777 || window->z[at] == 777 || window->base[at] == 777;
+                assert_int_equal(mark, window->validation && at / 2 > window->score_from);
+            }
+        }
+        windows_free(windows);
+        history_free(history);
+    }
 }
 
 /* ---- which windows -------------------------------------------------------------------------- */
@@ -210,291 +212,291 @@ enum { LONGEST = 400 };
 /* taken[end]: whether the training window that ends there is taken; [0]: the validation window. */
 static void taken_at(const struct config_model *model, const char *stream, uint64_t n, double keep,
                      bool taken[LONGEST]) {
-	struct history *history = counting(1000, n, 0);
-	struct windows *windows = windows_new(model, 1000, keep);
-	memset(taken, 0, LONGEST * sizeof *taken);
-	collect(windows, model, stream, history, n);
-	for (int i = 0; i < windows_count(windows); i++) {
-		const struct window *window = windows_at(windows, i);
-		taken[window->validation ? 0 : last_of(window)] = true;
-	}
-	windows_free(windows);
-	history_free(history);
+    struct history *history = counting(1000, n, 0);
+    struct windows *windows = windows_new(model, 1000, keep);
+    memset(taken, 0, LONGEST * sizeof *taken);
+    collect(windows, model, stream, history, n);
+    for (int i = 0; i < windows_count(windows); i++) {
+        const struct window *window = windows_at(windows, i);
+        taken[window->validation ? 0 : last_of(window)] = true;
+    }
+    windows_free(windows);
+    history_free(history);
 }
 
 /* As a stream lives on, a window is looked at again and again: it is always taken or never. */
 static void the_choice_is_by_stream_and_step(void **state) {
-	(void)state;
-	struct fixture fixture;
-	counting_fixture(&fixture);
-	struct config_model *model = &fixture.model;
-	int n_taken = 0, n_all = 0;
-	for (int s = 0; s < 10; s++) {
-		char name[16];
-		bool all[LONGEST], half[LONGEST], later_all[LONGEST], later_half[LONGEST];
-		snprintf(name, sizeof name, "stream-%d", s);
-		taken_at(model, name, 200, 1, all);
-		taken_at(model, name, 200, 0.5, half);
-		taken_at(model, name, 390, 1, later_all);
-		taken_at(model, name, 390, 0.5, later_half);
-		for (int end = 1; end < LONGEST; end++) {
-			assert_true(all[end] || !half[end]);
-			assert_true(later_all[end] || !all[end]); /* ends stay aligned */
-			if (all[end])
-				assert_int_equal(half[end], later_half[end]);
-			n_taken += later_half[end];
-			n_all += later_all[end];
-		}
-	}
-	assert_in_range(n_taken, n_all * 35 / 100, n_all * 65 / 100);
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    struct config_model *model = &fixture.model;
+    int n_taken = 0, n_all = 0;
+    for (int s = 0; s < 10; s++) {
+        char name[16];
+        bool all[LONGEST], half[LONGEST], later_all[LONGEST], later_half[LONGEST];
+        snprintf(name, sizeof name, "stream-%d", s);
+        taken_at(model, name, 200, 1, all);
+        taken_at(model, name, 200, 0.5, half);
+        taken_at(model, name, 390, 1, later_all);
+        taken_at(model, name, 390, 0.5, later_half);
+        for (int end = 1; end < LONGEST; end++) {
+            assert_true(all[end] || !half[end]);
+            assert_true(later_all[end] || !all[end]); /* ends stay aligned */
+            if (all[end])
+                assert_int_equal(half[end], later_half[end]);
+            n_taken += later_half[end];
+            n_all += later_all[end];
+        }
+    }
+    assert_in_range(n_taken, n_all * 35 / 100, n_all * 65 / 100);
 }
 
 static void the_choice_is_by_seed(void **state) {
-	(void)state;
-	struct fixture fixture;
-	counting_fixture(&fixture);
-	bool one[LONGEST], same[LONGEST], other_seed[LONGEST], other_stream[LONGEST];
-	taken_at(&fixture.model, "a", 390, 0.5, one);
-	taken_at(&fixture.model, "a", 390, 0.5, same);
-	taken_at(&fixture.model, "b", 390, 0.5, other_stream);
-	fixture.model.seed++;
-	taken_at(&fixture.model, "a", 390, 0.5, other_seed);
-	assert_memory_equal(one, same, sizeof one);
-	assert_memory_not_equal(one, other_seed, sizeof one);
-	assert_memory_not_equal(one, other_stream, sizeof one);
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    bool one[LONGEST], same[LONGEST], other_seed[LONGEST], other_stream[LONGEST];
+    taken_at(&fixture.model, "a", 390, 0.5, one);
+    taken_at(&fixture.model, "a", 390, 0.5, same);
+    taken_at(&fixture.model, "b", 390, 0.5, other_stream);
+    fixture.model.seed++;
+    taken_at(&fixture.model, "a", 390, 0.5, other_seed);
+    assert_memory_equal(one, same, sizeof one);
+    assert_memory_not_equal(one, other_seed, sizeof one);
+    assert_memory_not_equal(one, other_stream, sizeof one);
 }
 
 /* Streams that live in step with each other do not all end their windows at the same steps. */
 static void ends_are_spread(void **state) {
-	(void)state;
-	struct fixture fixture;
-	counting_fixture(&fixture);
-	int stride = fixture.model.training.window / 2, different = 0;
-	bool offsets[LONGEST] = {false};
-	for (int s = 0; s < 200; s++) {
-		char name[16];
-		bool taken[LONGEST];
-		int end = LONGEST - 1;
-		snprintf(name, sizeof name, "%d", s);
-		taken_at(&fixture.model, name, 390, 1, taken);
-		while (!taken[end])
-			end--;
-		different += !offsets[end % stride];
-		offsets[end % stride] = true;
-	}
-	assert_int_equal(different, stride);
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    int stride = fixture.model.training.window / 2, different = 0;
+    bool offsets[LONGEST] = {false};
+    for (int s = 0; s < 200; s++) {
+        char name[16];
+        bool taken[LONGEST];
+        int end = LONGEST - 1;
+        snprintf(name, sizeof name, "%d", s);
+        taken_at(&fixture.model, name, 390, 1, taken);
+        while (!taken[end])
+            end--;
+        different += !offsets[end % stride];
+        offsets[end % stride] = true;
+    }
+    assert_int_equal(different, stride);
 }
 
 static void count_kinds(const struct windows *windows, int *ret_training, int *ret_validation) {
-	*ret_training = *ret_validation = 0;
-	for (int i = 0; i < windows_count(windows); i++)
-		++*(windows_at(windows, i)->validation ? ret_validation : ret_training);
+    *ret_training = *ret_validation = 0;
+    for (int i = 0; i < windows_count(windows); i++)
+        ++*(windows_at(windows, i)->validation ? ret_validation : ret_training);
 }
 
 /* Many streams fill the set about, with both kinds, and without much that does not fit. */
 static void the_share_that_is_kept(void **state) {
-	(void)state;
-	struct fixture fixture;
-	counting_fixture(&fixture);
-	struct config_model *model = &fixture.model;
-	enum { MAX = 200, KEPT = 300 };
-	struct history *history = counting(KEPT, KEPT, 0);
-	for (int streams = 1; streams <= 4096; streams *= 4) {
-		double keep = windows_keep(model, MAX, streams, KEPT);
-		assert_true(keep > 0 && keep <= 1);
-		struct windows *windows = windows_new(model, MAX, keep);
-		int training, validation, all = 0;
-		for (int s = 0; s < streams; s++) {
-			char name[16];
-			snprintf(name, sizeof name, "%d", s);
-			struct windows *own = windows_new(model, MAX, 1);
-			collect(own, model, name, history, KEPT);
-			all += windows_count(own);
-			windows_free(own);
-			collect(windows, model, name, history, KEPT);
-		}
-		count_kinds(windows, &training, &validation);
-		assert_true(windows_left_out(windows) < MAX / 10);
-		if (all <= MAX * 3 / 4)
-			assert_int_equal(windows_count(windows), all);
-		else
-			assert_true(windows_count(windows) > MAX / 2);
-		assert_true(training > 0 && validation > 0);
-		assert_true(validation <= MAX * 4 / 10);
-		windows_free(windows);
-	}
-	history_free(history);
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    struct config_model *model = &fixture.model;
+    enum { MAX = 200, KEPT = 300 };
+    struct history *history = counting(KEPT, KEPT, 0);
+    for (int streams = 1; streams <= 4096; streams *= 4) {
+        double keep = windows_keep(model, MAX, streams, KEPT);
+        assert_true(keep > 0 && keep <= 1);
+        struct windows *windows = windows_new(model, MAX, keep);
+        int training, validation, all = 0;
+        for (int s = 0; s < streams; s++) {
+            char name[16];
+            snprintf(name, sizeof name, "%d", s);
+            struct windows *own = windows_new(model, MAX, 1);
+            collect(own, model, name, history, KEPT);
+            all += windows_count(own);
+            windows_free(own);
+            collect(windows, model, name, history, KEPT);
+        }
+        count_kinds(windows, &training, &validation);
+        assert_true(windows_left_out(windows) < MAX / 10);
+        if (all <= MAX * 3 / 4)
+            assert_int_equal(windows_count(windows), all);
+        else
+            assert_true(windows_count(windows) > MAX / 2);
+        assert_true(training > 0 && validation > 0);
+        assert_true(validation <= MAX * 4 / 10);
+        windows_free(windows);
+    }
+    history_free(history);
 }
 
 /* Few streams with so long a history that a part of the windows must do: without any for validation, nothing that was
  * trained could ever be judged. */
 static void there_is_always_something_to_judge_by(void **state) {
-	(void)state;
-	struct fixture fixture;
-	counting_fixture(&fixture);
-	struct config_model *model = &fixture.model;
-	enum { MAX = 16, KEPT = 2000 };
-	struct history *history = counting(KEPT, KEPT, 0);
-	for (uint64_t seed = 0; seed < 20; seed++) {
-		int training, validation;
-		model->seed = seed;
-		struct windows *windows = windows_new(model, MAX, windows_keep(model, MAX, 1, KEPT));
-		collect(windows, model, "the only one", history, KEPT);
-		count_kinds(windows, &training, &validation);
-		assert_int_equal(validation, 1);
-		assert_true(training > 0);
-		windows_free(windows);
-	}
-	history_free(history);
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    struct config_model *model = &fixture.model;
+    enum { MAX = 16, KEPT = 2000 };
+    struct history *history = counting(KEPT, KEPT, 0);
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        int training, validation;
+        model->seed = seed;
+        struct windows *windows = windows_new(model, MAX, windows_keep(model, MAX, 1, KEPT));
+        collect(windows, model, "the only one", history, KEPT);
+        count_kinds(windows, &training, &validation);
+        assert_int_equal(validation, 1);
+        assert_true(training > 0);
+        windows_free(windows);
+    }
+    history_free(history);
 }
 
 /* ---- copying -------------------------------------------------------------------------------- */
 
 static void what_does_not_fit_is_counted(void **state) {
-	(void)state;
-	struct fixture fixture;
-	counting_fixture(&fixture);
-	struct history *history = counting(200, 200, 0);
-	struct windows *all = windows_new(&fixture.model, 100, 1), *few = windows_new(&fixture.model, 3, 1);
-	collect(all, &fixture.model, "a", history, 200);
-	collect(few, &fixture.model, "a", history, 200);
-	assert_int_equal(windows_left_out(all), 0);
-	assert_int_equal(windows_count(few), 3);
-	assert_int_equal(windows_left_out(few), windows_count(all) - 3);
-	for (int i = 0; i < 3; i++) /* the first ones: what there is for validation, and the newest for training */
-		assert_int_equal(last_of(windows_at(few, i)), last_of(windows_at(all, i)));
-	assert_true(windows_at(few, 0)->validation);
-	windows_free(all);
-	windows_free(few);
-	windows_free(NULL);
-	history_free(history);
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    struct history *history = counting(200, 200, 0);
+    struct windows *all = windows_new(&fixture.model, 100, 1), *few = windows_new(&fixture.model, 3, 1);
+    collect(all, &fixture.model, "a", history, 200);
+    collect(few, &fixture.model, "a", history, 200);
+    assert_int_equal(windows_left_out(all), 0);
+    assert_int_equal(windows_count(few), 3);
+    assert_int_equal(windows_left_out(few), windows_count(all) - 3);
+    for (int i = 0; i < 3; i++) /* the first ones: what there is for validation, and the newest for training */
+        assert_int_equal(last_of(windows_at(few, i)), last_of(windows_at(all, i)));
+    assert_true(windows_at(few, 0)->validation);
+    windows_free(all);
+    windows_free(few);
+    windows_free(NULL);
+    history_free(history);
 }
 
 /* The stream goes on between the calls; what was begun is copied as it stood, or not at all. */
 static void the_ring_moves_on(void **state) {
-	(void)state;
-	struct fixture fixture;
-	counting_fixture(&fixture);
-	struct config_model *model = &fixture.model;
-	for (int each = 0; each <= 40; each += 5) {
-		struct history *history = counting(200, 300, 0), *still = counting(200, 300, 0);
-		struct windows *moving = windows_new(model, 100, 1), *standing = windows_new(model, 100, 1);
-		struct windows_cursor cursor;
-		collect(standing, model, "a", still, 300);
-		assert_true(windows_begin(&cursor, model, "a", history, 300));
-		while (windows_copy(moving, &cursor, history, unscaled))
-			for (int i = 0; i < each; i++) {
-				double value = (double)history->n + 1;
-				history_append(history, (int64_t)history->n, &value, false);
-			}
-		int n = windows_count(moving);
-		assert_true(each > 0 ? n >= 64 / each + 1 || n == windows_count(standing) : n == windows_count(standing));
-		for (int i = 0; i < n; i++) {
-			const struct window *a = windows_at(moving, i), *b = windows_at(standing, i);
-			assert_int_equal(a->n, b->n);
-			assert_memory_equal(a->x, b->x, (size_t)a->n * sizeof *a->x);
-		}
-		windows_free(moving);
-		windows_free(standing);
-		history_free(history);
-		history_free(still);
-	}
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    struct config_model *model = &fixture.model;
+    for (int each = 0; each <= 40; each += 5) {
+        struct history *history = counting(200, 300, 0), *still = counting(200, 300, 0);
+        struct windows *moving = windows_new(model, 100, 1), *standing = windows_new(model, 100, 1);
+        struct windows_cursor cursor;
+        collect(standing, model, "a", still, 300);
+        assert_true(windows_begin(&cursor, model, "a", history, 300));
+        while (windows_copy(moving, &cursor, history, unscaled))
+            for (int i = 0; i < each; i++) {
+                double value = (double)history->n + 1;
+                history_append(history, (int64_t)history->n, &value, false);
+            }
+        int n = windows_count(moving);
+        assert_true(each > 0 ? n >= 64 / each + 1 || n == windows_count(standing) : n == windows_count(standing));
+        for (int i = 0; i < n; i++) {
+            const struct window *a = windows_at(moving, i), *b = windows_at(standing, i);
+            assert_int_equal(a->n, b->n);
+            assert_memory_equal(a->x, b->x, (size_t)a->n * sizeof *a->x);
+        }
+        windows_free(moving);
+        windows_free(standing);
+        history_free(history);
+        history_free(still);
+    }
 }
 
 static bool same(float a, float b) {
-	return a == b || (isnan(a) && isnan(b));
+    return a == b || (isnan(a) && isnan(b));
 }
 
 /* Scaled as when serving; answers are not clipped, and missing ones are NaN while base has the value before. */
 static void scaled_values(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, 3);
-	struct config_model *model = &fixture.model;
-	fixture.inputs[0] = 1;
-	fixture.inputs[1] = 2;
-	model->n_inputs = 2; /* 1, 2; targets 0, 2 */
-	const struct scaler scalers[] = {{10, 4, 100}, {20, 25, 100}, {0, 0, 0}};
-	struct history *history = history_new(3, 100, FIXTURE_PENDING);
-	double values[60][3], last = NAN;
-	struct rng rng = {1};
-	for (int i = 0; i < 60; i++) {
-		values[i][0] = i < 3 || rng_below(&rng, 3) == 0 ? NAN : 10 + 100 * rng_normal(&rng);
-		values[i][1] = 20 + 100 * rng_normal(&rng);
-		values[i][2] = NAN; /* never seen */
-		history_append(history, i, values[i], i % 10 == 0); /* gaps are no borders: the state goes on over them */
-	}
-	struct windows *windows = windows_new(model, 100, 1);
-	struct windows_cursor cursor;
-	assert_true(windows_begin(&cursor, model, "a", history, 60));
-	while (windows_copy(windows, &cursor, history, scalers))
-		;
-	for (int w = 0; w < windows_count(windows); w++) {
-		const struct window *window = windows_at(windows, w);
-		int first = 0; /* found by what is not clipped */
-		while (!same(window->x[0], scaler_scale(SCALER_STANDARD, &scalers[1], values[first][1])) ||
-		       !same(window->x[2], scaler_scale(SCALER_STANDARD, &scalers[1], values[first + 1][1])) ||
-		       !same(window->x[4], scaler_scale(SCALER_STANDARD, &scalers[1], values[first + 2][1])))
-			first++;
-		for (int i = 0; i < first; i++)
-			last = isnan(values[i][0]) ? last : values[i][0];
-		for (int i = 0; i < window->n; i++) {
-			const double *v = values[first + i];
-			last = isnan(v[0]) ? last : v[0];
-			assert_true(same(window->x[2 * i], scaler_scale(SCALER_STANDARD, &scalers[1], v[1])));
-			assert_true(window->x[2 * i + 1] == 0);
-			assert_true(same(window->z[2 * i], (float)((v[0] - 10) / 2)));
-			assert_true(same(window->base[2 * i], (float)((last - 10) / 2)));
-			assert_true(isnan(window->z[2 * i + 1]) && isnan(window->base[2 * i + 1]));
-		}
-		last = NAN;
-	}
-	assert_true(windows_count(windows) > 2);
-	windows_free(windows);
-	history_free(history);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 3);
+    struct config_model *model = &fixture.model;
+    fixture.inputs[0] = 1;
+    fixture.inputs[1] = 2;
+    model->n_inputs = 2; /* 1, 2; targets 0, 2 */
+    const struct scaler scalers[] = {{10, 4, 100}, {20, 25, 100}, {0, 0, 0}};
+    struct history *history = history_new(3, 100, FIXTURE_PENDING);
+    double values[60][3], last = NAN;
+    struct rng rng = {1};
+    for (int i = 0; i < 60; i++) {
+        values[i][0] = i < 3 || rng_below(&rng, 3) == 0 ? NAN : 10 + 100 * rng_normal(&rng);
+        values[i][1] = 20 + 100 * rng_normal(&rng);
+        values[i][2] = NAN;                                 /* never seen */
+        history_append(history, i, values[i], i % 10 == 0); /* gaps are no borders: the state goes on over them */
+    }
+    struct windows *windows = windows_new(model, 100, 1);
+    struct windows_cursor cursor;
+    assert_true(windows_begin(&cursor, model, "a", history, 60));
+    while (windows_copy(windows, &cursor, history, scalers))
+        ;
+    for (int w = 0; w < windows_count(windows); w++) {
+        const struct window *window = windows_at(windows, w);
+        int first = 0; /* found by what is not clipped */
+        while (!same(window->x[0], scaler_scale(SCALER_STANDARD, &scalers[1], values[first][1])) ||
+               !same(window->x[2], scaler_scale(SCALER_STANDARD, &scalers[1], values[first + 1][1])) ||
+               !same(window->x[4], scaler_scale(SCALER_STANDARD, &scalers[1], values[first + 2][1])))
+            first++;
+        for (int i = 0; i < first; i++)
+            last = isnan(values[i][0]) ? last : values[i][0];
+        for (int i = 0; i < window->n; i++) {
+            const double *v = values[first + i];
+            last = isnan(v[0]) ? last : v[0];
+            assert_true(same(window->x[2 * i], scaler_scale(SCALER_STANDARD, &scalers[1], v[1])));
+            assert_true(window->x[2 * i + 1] == 0);
+            assert_true(same(window->z[2 * i], (float)((v[0] - 10) / 2)));
+            assert_true(same(window->base[2 * i], (float)((last - 10) / 2)));
+            assert_true(isnan(window->z[2 * i + 1]) && isnan(window->base[2 * i + 1]));
+        }
+        last = NAN;
+    }
+    assert_true(windows_count(windows) > 2);
+    windows_free(windows);
+    history_free(history);
 }
 
 /* What no float holds is no answer: one infinite error would be the mean of all. */
 static void answers_out_of_range_are_missing(void **state) {
-	(void)state;
-	struct fixture fixture;
-	fixture_init(&fixture, 1);
-	struct history *history = history_new(1, 100, FIXTURE_PENDING);
-	const struct scaler scaler = {0, 1, 100};
-	for (int i = 0; i < 60; i++) {
-		double value = i % 5 == 0 ? 1e300 : i % 7 == 0 ? -1e39 : i;
-		history_append(history, i, &value, false);
-	}
-	struct windows *windows = windows_new(&fixture.model, 100, 1);
-	struct windows_cursor cursor;
-	assert_true(windows_begin(&cursor, &fixture.model, "a", history, 60));
-	while (windows_copy(windows, &cursor, history, &scaler))
-		;
-	int missing = 0;
-	for (int w = 0; w < windows_count(windows); w++)
-		for (int i = 0; i < windows_at(windows, w)->n; i++) {
-			assert_false(isinf(windows_at(windows, w)->z[i]) || isinf(windows_at(windows, w)->base[i]));
-			missing += isnan(windows_at(windows, w)->z[i]);
-		}
-	assert_true(missing > 0);
-	windows_free(windows);
-	history_free(history);
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 1);
+    struct history *history = history_new(1, 100, FIXTURE_PENDING);
+    const struct scaler scaler = {0, 1, 100};
+    for (int i = 0; i < 60; i++) {
+        double value = i % 5 == 0 ? 1e300 : i % 7 == 0 ? -1e39 : i;
+        history_append(history, i, &value, false);
+    }
+    struct windows *windows = windows_new(&fixture.model, 100, 1);
+    struct windows_cursor cursor;
+    assert_true(windows_begin(&cursor, &fixture.model, "a", history, 60));
+    while (windows_copy(windows, &cursor, history, &scaler))
+        ;
+    int missing = 0;
+    for (int w = 0; w < windows_count(windows); w++)
+        for (int i = 0; i < windows_at(windows, w)->n; i++) {
+            assert_false(isinf(windows_at(windows, w)->z[i]) || isinf(windows_at(windows, w)->base[i]));
+            missing += isnan(windows_at(windows, w)->z[i]);
+        }
+    assert_true(missing > 0);
+    windows_free(windows);
+    history_free(history);
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(which_steps),
-		cmocka_unit_test(too_few_steps),
-		cmocka_unit_test(nothing_leaks_into_training),
-		cmocka_unit_test(the_choice_is_by_stream_and_step),
-		cmocka_unit_test(the_choice_is_by_seed),
-		cmocka_unit_test(ends_are_spread),
-		cmocka_unit_test(the_share_that_is_kept),
-		cmocka_unit_test(there_is_always_something_to_judge_by),
-		cmocka_unit_test(what_does_not_fit_is_counted),
-		cmocka_unit_test(the_ring_moves_on),
-		cmocka_unit_test(scaled_values),
-		cmocka_unit_test(answers_out_of_range_are_missing),
-	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(which_steps),
+        cmocka_unit_test(too_few_steps),
+        cmocka_unit_test(nothing_leaks_into_training),
+        cmocka_unit_test(the_choice_is_by_stream_and_step),
+        cmocka_unit_test(the_choice_is_by_seed),
+        cmocka_unit_test(ends_are_spread),
+        cmocka_unit_test(the_share_that_is_kept),
+        cmocka_unit_test(there_is_always_something_to_judge_by),
+        cmocka_unit_test(what_does_not_fit_is_counted),
+        cmocka_unit_test(the_ring_moves_on),
+        cmocka_unit_test(scaled_values),
+        cmocka_unit_test(answers_out_of_range_are_missing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
