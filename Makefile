@@ -3,7 +3,7 @@
 # ---- what it needs: Debian 12's packages, one list ----------------------------------------------
 PACKAGES = build-essential pkg-config libzmq3-dev libopenblas-dev libcmocka-dev uthash-dev libmpack-dev \
            libjansson-dev libcyaml-dev libyaml-dev libsystemd-dev libncurses-dev
-CHECK_PACKAGES = clang libclang-rt-14-dev
+CHECK_PACKAGES = clang
 
 # ---- settings that a user may change ------------------------------------------------------------
 BUILD    ?= build
@@ -122,7 +122,8 @@ deps:
 
 # Called by what a newcomer types: installs only when something is missing.
 have-deps:
-	@if ! { command -v $(CC) && command -v pkg-config && pkg-config --exists $(PC_LIBS) cmocka; } >/dev/null 2>&1; then \
+	@if ! { command -v $(CC) && command -v pkg-config && pkg-config --exists $(PC_LIBS) cmocka && \
+	echo "#include <uthash.h>" | $(CC) -E -; } >/dev/null 2>&1; then \
 	echo "some packages are missing: make deps installs them"; $(MAKE) --no-print-directory deps; fi
 
 # ---- running and testing ------------------------------------------------------------------------
