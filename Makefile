@@ -171,7 +171,7 @@ conf/forecastd.yaml: $(BUILD)/forecastd
 bindir = $(PREFIX)/bin
 libdir = $(PREFIX)/lib
 includedir = $(PREFIX)/include
-sysconfdir = $(if $(filter /usr/local,$(PREFIX)),$(PREFIX)/etc,/etc)
+sysconfdir = /etc
 unitdir = $(PREFIX)/lib/systemd/system
 docdir = $(PREFIX)/share/doc/forecastd
 

@@ -35,6 +35,9 @@ until "$BUILD/forecast" ctl status --control "$control" >/dev/null 2>&1; do
 	fi
 	sleep 0.2
 done
+# What answered may be another daemon on these ports; then ours has ended, as it could not bind.
+sleep 0.3
+kill -0 "$daemon" 2>/dev/null || finish
 setsid "$BUILD/forecast" feed --host --rate 5 --ticks "$ticks" >/dev/null &
 feed=$!
 

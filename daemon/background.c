@@ -41,20 +41,22 @@ static void propose(struct batch *batch) {
     } /* else memory is short: tried again with the next slice */
 }
 
+/* One batch at a time, to its end: a slice is no more than one advance's work, and yet gains on the ticks. */
 static bool take_over_slice(struct worker *worker) {
     if (worker->n_taking_over == 0)
         return false;
     for (int b = 0; b < worker->n_batches; b++) {
         struct batch *batch = worker->batches[b];
         bool taking_over = forecaster_taking_over(batch->forecaster);
+        if (!taking_over && batch->next_version == NULL)
+            continue;
         if (taking_over)
             forecaster_prime(batch->forecaster);
-        else if (batch->next_version != NULL)
-            propose(batch);
         else
-            continue;
+            propose(batch);
         if (!forecaster_taking_over(batch->forecaster) && batch->next_version == NULL)
             worker->n_taking_over--;
+        break;
     }
     return true;
 }

@@ -46,6 +46,7 @@ struct bus {
     struct doorbell bell;
     struct interest interest;
     struct worker **workers; /* [config->workers] */
+    bool draining;           /* the stop has begun */
     int running;             /* workers that have not said that they stopped */
     struct trainer *trainer;
     struct streams *streams;
@@ -175,9 +176,8 @@ static void wait_for_work(struct bus *bus, bool busy) {
             items[n++] = (zmq_pollitem_t){.socket = sockets[i], .events = ZMQ_POLLIN};
 
     doorbell_arm(&bus->bell);
-    bool waiting =
-        trainer_has_result(bus->trainer) ||
-        (bus->running == bus->config->workers && atomic_load_explicit(&bus->stop_requested, memory_order_acquire));
+    bool waiting = trainer_has_result(bus->trainer) ||
+                   (!bus->draining && atomic_load_explicit(&bus->stop_requested, memory_order_acquire));
     size_t size;
     for (int w = 0; w < bus->config->workers; w++)
         waiting |= ring_peek(worker_output(bus->workers[w]), &size) != NULL;
@@ -200,9 +200,10 @@ static bool serve_once(struct bus *bus) {
 /* No new ticks are read; what has been read, and what ZeroMQ had already received, goes its way to the end. */
 static void drain(struct bus *bus) {
     int64_t until = clock_monotonic() + drain_ns;
+    bus->draining = true;
     while (ingest_read(bus->ingest) || ingest_parked(bus->ingest)) {
         publish(bus);
-        if (!ingest_parked(bus->ingest) && clock_monotonic() > until)
+        if (clock_monotonic() > until)
             break;
     }
     while (!ingest_finish(bus->ingest))

@@ -59,6 +59,13 @@ static json_t *failure(const char *code, const char *message) {
     return json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message);
 }
 
+/* A text of a request; NULL where it is none, or holds a NUL, which no name does. */
+static const char *text_of(const json_t *request, const char *key) {
+    const json_t *value = json_object_get(request, key);
+    const char *text = json_string_value(value);
+    return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
 static json_t *success(void) {
     return json_pack("{s:b}", "ok", 1);
 }
@@ -104,7 +111,7 @@ static json_t *refused_counts(const uint64_t *counts) {
     json_t *map = json_object();
     for (int r = REASON_NONE + 1; r < N_REASONS; r++)
         if (counts[r] > 0)
-            json_object_set_new(map, reason_name(r), integer(counts[r]));
+            json_object_set_new(map, reason_name((enum reason)r), integer(counts[r]));
     return map;
 }
 
@@ -206,7 +213,7 @@ static json_t *do_models(struct control *control, const json_t *request) {
 }
 
 static json_t *do_retrain(struct control *control, const json_t *request) {
-    const char *model = json_string_value(json_object_get(request, "model"));
+    const char *model = text_of(request, "model");
     if (model == NULL)
         return failure("argument", "retrain needs a model");
     switch (learning_retrain(control->setup.learning, model)) {
@@ -218,7 +225,7 @@ static json_t *do_retrain(struct control *control, const json_t *request) {
 
 static json_t *on_stream(struct control *control, const json_t *request,
                          int (*command)(struct ingest *, const char *)) {
-    const char *stream = json_string_value(json_object_get(request, "stream"));
+    const char *stream = text_of(request, "stream");
     if (stream == NULL)
         return failure("argument", "the command needs a stream");
     switch (command(control->setup.ingest, stream)) {
@@ -253,7 +260,7 @@ static const struct {
 static json_t *answer(struct control *control, const json_t *request) {
     if (!json_is_object(request))
         return failure("malformed", "a request is a map in MessagePack or JSON");
-    const char *cmd = json_string_value(json_object_get(request, "cmd"));
+    const char *cmd = text_of(request, "cmd");
     if (cmd == NULL)
         return failure("argument", "a request has a text cmd");
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++)

@@ -38,10 +38,9 @@ struct ingest {
     bool parked; /* tick is decoded and does not fit */
     int budget;  /* ticks that may still be looked at in this go */
 
-    bool *touched;   /* [workers] to be woken */
-    double *values;  /* [most features] of a tick, in order */
-    int64_t *latest; /* [n_classes] */
-    int *n_models;   /* [n_classes] */
+    bool *touched;  /* [workers] to be woken */
+    double *values; /* [most features] of a tick, in order */
+    int *n_models;  /* [n_classes] */
     struct ingest_counters counters;
 };
 
@@ -84,12 +83,10 @@ static bool allocate(struct ingest *ingest) {
         most = (size_t)config->classes[c].n_features > most ? (size_t)config->classes[c].n_features : most;
     ingest->touched = calloc((size_t)config->workers, sizeof *ingest->touched);
     ingest->values = calloc(most, sizeof *ingest->values);
-    ingest->latest = calloc(classes, sizeof *ingest->latest);
     ingest->n_models = calloc(classes, sizeof *ingest->n_models);
-    if (ingest->touched == NULL || ingest->values == NULL || ingest->latest == NULL || ingest->n_models == NULL)
+    if (ingest->touched == NULL || ingest->values == NULL || ingest->n_models == NULL)
         return false;
     for (int c = 0; c < config->n_classes; c++) {
-        ingest->latest[c] = INT64_MIN;
         ingest->n_models[c] = placement_n_models(ingest->setup.placement, c);
     }
     return true;
@@ -129,7 +126,6 @@ void ingest_close(struct ingest *ingest) {
             zmq_close(ingest->sockets[s]);
     free(ingest->touched);
     free(ingest->values);
-    free(ingest->latest);
     free(ingest->n_models);
     free(ingest);
 }
@@ -146,6 +142,8 @@ void *ingest_subscribe_socket(const struct ingest *ingest) {
 
 void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, size_t n) {
     ingest->counters.refused[reason]++;
+    if (!publisher_would_tell(ingest->setup.publisher, "refused"))
+        return; /* a flood of nonsense is counted only */
     json_t *fields = json_object();
     json_object_set_new(fields, "reason", json_string(reason_name(reason)));
     json_t *stream = n > 0 ? json_stringn(name, n) : NULL; /* NULL as well where it is not UTF-8 */
@@ -222,8 +220,9 @@ static enum routed open_stream(struct ingest *ingest, int class, struct wire_tex
             return PARKED;
 
     uint32_t generation = streams_generation(ingest->setup.streams, name.at, name.n);
+    int leaving = streams_leaving(ingest->setup.streams, name.at, name.n);
     struct stream *stream = stream_new(config, class, name.at, name.n, generation, ingest->n_models[class]);
-    if (stream == NULL || placement_acquire(ingest->setup.placement, stream) != 0) {
+    if (stream == NULL || placement_acquire(ingest->setup.placement, stream, leaving) != 0) {
         stream_free(stream);
         *ret_reason = REASON_NO_MEMORY;
         return REFUSED;
@@ -288,8 +287,6 @@ static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
     ring_commit(ring_of(ingest, stream->worker), n);
     ingest->touched[stream->worker] = true;
     ingest->counters.ticks++;
-    if (t > ingest->latest[stream->class])
-        ingest->latest[stream->class] = t;
     return ROUTED;
 }
 
@@ -432,12 +429,9 @@ void ingest_ended(struct ingest *ingest, struct stream *stream) {
                               (int)stream->generation, "steps",
                               (json_int_t)atomic_load_explicit(&stream->steps, memory_order_relaxed)),
                     "stream %s has ended", stream->name);
+    streams_left(ingest->setup.streams, stream);
     placement_release(ingest->setup.placement, stream);
     stream_free(stream);
-}
-
-int64_t ingest_latest(const struct ingest *ingest, int class) {
-    return ingest->latest[class];
 }
 
 const struct ingest_counters *ingest_counters(const struct ingest *ingest) {

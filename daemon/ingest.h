@@ -57,9 +57,6 @@ bool ingest_command(struct ingest *ingest, int worker, const void *record, size_
 /* Counts a refused message or tick and tells of it. name may be NULL. */
 void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, size_t n);
 
-/* The latest tick time of a class, ns; INT64_MIN before any. */
-int64_t ingest_latest(const struct ingest *ingest, int class);
-
 struct ingest_counters {
     uint64_t messages, bytes, ticks, parked;
     uint64_t started, ended;

@@ -140,10 +140,14 @@ void learning_free(struct learning *learning) {
 
 /* ---- a job ---------------------------------------------------------------------------------- */
 
-static uint64_t most_steps(const struct learning *learning, int class) {
+/* The most steps of any stream of the class, and its time, which is the clock of the data. */
+static uint64_t most_steps(const struct learning *learning, int class, int64_t *ret_clock) {
     uint64_t most = 0;
+    *ret_clock = INT64_MIN;
     for (int w = 0; w < learning->setup.config->workers; w++) {
         uint64_t steps = worker_most_steps(learning->setup.workers[w], class);
+        if (steps > most)
+            *ret_clock = worker_clock(learning->setup.workers[w], class);
         most = steps > most ? steps : most;
     }
     return most;
@@ -170,14 +174,14 @@ static void send_sets(struct learning *learning, int m) {
     }
 }
 
-static void begin(struct learning *learning, int m, uint64_t steps) {
+static void begin(struct learning *learning, int m, uint64_t steps, int64_t clock) {
     const struct config *config = learning->setup.config;
     const struct config_model *of = &config->models[m];
     struct model_learning *model = &learning->models[m];
     model->asked = false;
     model->tried = true;
     model->tried_steps = steps;
-    model->tried_at = ingest_latest(learning->setup.ingest, of->class);
+    model->tried_at = clock;
     model->job = training_job_new(m, config->workers);
     if (model->job == NULL) {
         give_up(learning, m, "out of memory");
@@ -187,10 +191,9 @@ static void begin(struct learning *learning, int m, uint64_t steps) {
     int history = config->classes[of->class].history;
     double keep =
         windows_keep(of, of->training.max_windows, streams, steps < (uint64_t)history ? (int)steps : history);
-    int each = (of->training.max_windows + config->workers - 1) / config->workers;
     for (int w = 0; w < config->workers; w++) {
-        /* Streams need not be spread evenly: each set has room for all, memory is taken only by windows. */
-        model->unsent[w] = windows_new(of, config->workers > 1 ? 2 * each : each, keep);
+        /* Streams need not be spread evenly: each set has places for all, memory is taken only by windows. */
+        model->unsent[w] = windows_new(of, of->training.max_windows, keep);
         if (model->unsent[w] != NULL)
             continue;
         while (w-- > 0) {
@@ -213,18 +216,23 @@ void learning_poll(struct learning *learning) {
         send_version(learning, m);
         if (model->stage == STAGE_COLLECTING)
             send_sets(learning, m);
+        int64_t clock;
+        uint64_t steps = most_steps(learning, of->class, &clock);
+        /* The clock has gone back, or the stream that was the clock has ended: counted from now on. */
+        if (clock < model->tried_at)
+            model->tried_at = clock;
         const struct retraining state = {
             .busy = model->stage != STAGE_IDLE,
             .asked = model->asked,
             .serves = placement_version(learning->setup.placement, m) != NULL,
             .tried = model->tried,
-            .steps = most_steps(learning, of->class),
+            .steps = steps,
             .tried_steps = model->tried_steps,
-            .now = ingest_latest(learning->setup.ingest, of->class),
+            .now = clock,
             .tried_at = model->tried_at,
         };
         if (retraining_due(&state, of))
-            begin(learning, m, state.steps);
+            begin(learning, m, steps, clock);
     }
 }
 
@@ -369,7 +377,8 @@ json_t *learning_describe(const struct learning *learning) {
             json_object_set_new(map, "epochs", json_integer(atomic_load(&model->job->epochs)));
         }
         json_object_set_new(map, "reason", json_string(model->reason));
-        json_object_set_new(map, "steps", json_integer((json_int_t)most_steps(learning, of->class)));
+        int64_t clock;
+        json_object_set_new(map, "steps", json_integer((json_int_t)most_steps(learning, of->class, &clock)));
         json_object_set_new(map, "streams", json_integer(placement_n_streams(learning->setup.placement, m)));
         json_object_set_new(map, "batches", json_integer(placement_n_batches(learning->setup.placement, m)));
         json_object_set_new(map, "jobs", json_integer((json_int_t)model->jobs));

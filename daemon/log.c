@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,7 +13,12 @@ static bool log_to_journal;
 
 void log_open(enum log_level most) {
     log_most = most;
-    log_to_journal = getenv("JOURNAL_STREAM") != NULL; /* systemd.exec(5) */
+    /* systemd.exec(5): device and inode of the journal's stream, which standard error may have been turned away from. */
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat own;
+    unsigned long long device, inode;
+    log_to_journal = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                     fstat(STDERR_FILENO, &own) == 0 && own.st_dev == device && own.st_ino == inode;
 }
 
 static const char *level_name(enum log_level level) {

@@ -139,8 +139,8 @@ static void give_back(struct placement *placement, struct place place) {
     placement->worker_streams[batch->worker]--;
 }
 
-int placement_acquire(struct placement *placement, struct stream *stream) {
-    stream->worker = choose_worker(placement, stream->class);
+int placement_acquire(struct placement *placement, struct stream *stream, int worker) {
+    stream->worker = worker >= 0 ? worker : choose_worker(placement, stream->class);
     int n = 0;
     for (int m = 0; m < placement->config->n_models; m++) {
         if (placement->config->models[m].class != stream->class)

@@ -233,16 +233,23 @@ static struct event_kind *find_kind(struct publisher *publisher, const char *nam
 }
 
 /* Whether one more event of the kind may be sent now. */
-static bool take_token(const struct publisher *publisher, struct event_kind *kind) {
+static bool has_token(const struct publisher *publisher, struct event_kind *kind) {
     double most = most_tokens(publisher);
     int64_t now = clock_monotonic();
     kind->tokens += publisher->config->bus.events_per_second * 1e-9 * (double)(now - kind->filled);
     kind->tokens = kind->tokens < most ? kind->tokens : most;
     kind->filled = now;
-    if (kind->tokens < 1)
-        return false;
-    kind->tokens -= 1;
-    return true;
+    return kind->tokens >= 1;
+}
+
+bool publisher_would_tell(struct publisher *publisher, const char *kind_name) {
+    struct event_kind *kind = find_kind(publisher, kind_name);
+    if (kind != NULL && has_token(publisher, kind))
+        return true;
+    publisher->counters.events_suppressed++;
+    if (kind != NULL)
+        kind->suppressed++;
+    return false;
 }
 
 static void send_event(const struct publisher *publisher, const char *topic, size_t topic_n, const json_t *map) {
@@ -258,14 +265,12 @@ static void send_event(const struct publisher *publisher, const char *topic, siz
 
 void publisher_event(struct publisher *publisher, const char *kind_name, const char *name, json_t *fields,
                      const char *format, ...) {
-    struct event_kind *kind = find_kind(publisher, kind_name);
-    if (kind == NULL || !take_token(publisher, kind)) {
-        publisher->counters.events_suppressed++;
-        if (kind != NULL)
-            kind->suppressed++;
+    if (!publisher_would_tell(publisher, kind_name)) {
         json_decref(fields);
         return;
     }
+    struct event_kind *kind = find_kind(publisher, kind_name);
+    kind->tokens -= 1;
     char text[512], topic[EMITTER_MAX_TOPIC];
     va_list args;
     va_start(args, format);

@@ -39,6 +39,9 @@ void publisher_message(struct publisher *publisher, const struct record_message 
 void publisher_event(struct publisher *publisher, const char *kind, const char *name, json_t *fields,
                      const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* Whether an event of the kind would be sent now; counts it as suppressed where not. For those who are told of often. */
+bool publisher_would_tell(struct publisher *publisher, const char *kind);
+
 struct publisher_counters {
     uint64_t forecasts, bundles, events, events_suppressed, subscriptions;
 };

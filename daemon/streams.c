@@ -9,6 +9,7 @@
 struct ended {
     UT_hash_handle hh;
     uint32_t generation;
+    int leaving; /* the worker that has not let go of it yet; -1: none */
     size_t n;
     char name[];
 };
@@ -73,6 +74,19 @@ uint32_t streams_generation(const struct streams *streams, const char *name, siz
     return (ended != NULL ? ended->generation : streams->forgotten) + 1;
 }
 
+int streams_leaving(const struct streams *streams, const char *name, size_t n) {
+    struct ended *ended;
+    HASH_FIND(hh, streams->ended, name, n, ended);
+    return ended != NULL ? ended->leaving : -1;
+}
+
+void streams_left(struct streams *streams, const struct stream *stream) {
+    struct ended *ended;
+    HASH_FIND(hh, streams->ended, stream->name, stream->name_length, ended);
+    if (ended != NULL && ended->generation == stream->generation)
+        ended->leaving = -1;
+}
+
 void streams_add(struct streams *streams, struct stream *stream) {
     HASH_ADD_KEYPTR(hh, streams->by_name, stream->name, stream->name_length, stream);
     streams->count[stream->class]++;
@@ -99,6 +113,7 @@ static void remember(struct streams *streams, const struct stream *stream) {
         return;
     }
     ended->generation = stream->generation;
+    ended->leaving = stream->worker;
     ended->n = stream->name_length;
     memcpy(ended->name, stream->name, ended->n);
     HASH_ADD_KEYPTR(hh, streams->ended, ended->name, ended->n, ended);

@@ -24,6 +24,12 @@ int streams_class_of(const struct streams *streams, const char *name);
 /* The generation of a stream that begins now: above that of any ended stream of the name. */
 uint32_t streams_generation(const struct streams *streams, const char *name, size_t n);
 
+/* The worker that has not let go yet of the ended stream of the name; -1: none. The next generation belongs there, behind
+ * it, so that generations come in order. */
+int streams_leaving(const struct streams *streams, const char *name, size_t n);
+/* A worker has let go of the stream, which was removed before. */
+void streams_left(struct streams *streams, const struct stream *stream);
+
 /* Takes the stream over. */
 void streams_add(struct streams *streams, struct stream *stream);
 /* Gives it up, and remembers its generation: of as many ended names as there may be streams, the oldest

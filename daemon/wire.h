@@ -19,9 +19,10 @@
 #include <stdint.h>
 
 enum {
-    WIRE_PROTOCOL = 1,      /* version of PROTOCOL.md that this file speaks */
-    WIRE_MAX_NAME = 255,    /* bytes of a stream's name */
-    WIRE_MAX_VALUES = 1024, /* values of one tick */
+    WIRE_PROTOCOL = 1,       /* version of PROTOCOL.md that this file speaks */
+    WIRE_MAX_NAME = 255,     /* bytes of a stream's name */
+    WIRE_MAX_VALUES = 1024,  /* values of one tick */
+    WIRE_MAX_JSON = 1 << 20, /* bytes of a JSON message: parsed, it takes a hundred times as much */
 };
 
 struct wire_text {

@@ -103,6 +103,8 @@ static enum reason read_element(json_t *element, struct wire_tick *tick) {
 }
 
 enum reason wire_json_begin(struct wire_ticks *ticks) {
+    if ((size_t)(ticks->end - ticks->at) > WIRE_MAX_JSON)
+        return REASON_MALFORMED;
     /* NUL is let in so that a name which holds one costs its own tick only */
     ticks->json = json_loadb(ticks->at, (size_t)(ticks->end - ticks->at), JSON_ALLOW_NUL, NULL);
     if (!ticks->json)
@@ -211,6 +213,8 @@ static json_t *packed_decode(const void *data, size_t n) {
 json_t *wire_message_decode(const void *data, size_t n, bool *ret_is_json) {
     const char *first = data;
     *ret_is_json = n > 0 && (*first == '{' || *first == '[');
+    if (n > WIRE_MAX_JSON)
+        return NULL; /* of a request, whatever its form */
     return *ret_is_json ? json_loadb(data, n, JSON_ALLOW_NUL, NULL) : packed_decode(data, n);
 }
 

@@ -50,6 +50,27 @@ static void make_ready(struct worker *worker, const struct place *place) {
     batch->ready[batch->n_ready - 1] = place->slot;
 }
 
+/* The stream with the most steps is the clock of its class: a sender whose times are wrong does not become it. */
+static void set_clock(struct worker *worker, const struct stream *stream) {
+    const struct history *history = stream->series->history;
+    atomic_uint_fast64_t *most = &worker->most_steps[stream->class];
+    if (history->n == 0 || history->n < atomic_load_explicit(most, memory_order_relaxed))
+        return;
+    atomic_store_explicit(most, history->n, memory_order_relaxed);
+    atomic_store_explicit(&worker->clocks[stream->class], history_time(history, history->n), memory_order_relaxed);
+}
+
+/* The newest step of the history has just closed, by a tick that came so. */
+static void take_step(struct worker *worker, struct stream *stream, struct arrival arrival) {
+    uint64_t step = stream->series->history->n;
+    *stream_arrival(stream, step) = arrival;
+    atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
+    count(&worker->steps, 1);
+    set_clock(worker, stream);
+    for (int i = 0; i < stream->n_places; i++)
+        make_ready(worker, &stream->places[i]);
+}
+
 /* Returns false when the tick has to wait until the stream's models have caught up. */
 static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     struct stream *stream = tick->stream;
@@ -64,15 +85,7 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
         tell_refused(worker, stream, verdict == TIME_LATE ? REASON_LATE : REASON_REPEATED, tick->t);
     if (closed <= 0)
         return true;
-    uint64_t step = stream->series->history->n;
-    *stream_arrival(stream, step) = tick->arrival;
-    atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
-    count(&worker->steps, 1);
-    atomic_uint_fast64_t *most = &worker->most_steps[stream->class];
-    if (step > atomic_load_explicit(most, memory_order_relaxed))
-        atomic_store_explicit(most, step, memory_order_relaxed);
-    for (int i = 0; i < stream->n_places; i++)
-        make_ready(worker, &stream->places[i]);
+    take_step(worker, stream, tick->arrival);
     return true;
 }
 
@@ -104,7 +117,7 @@ static bool take_open(struct worker *worker, struct stream *stream) {
     return true;
 }
 
-/* Commands on a stream stand in its order of ticks: they wait until all before them have been seen. */
+/* Commands on a stream stand in its order of ticks: they wait until all steps before them have been seen. */
 static bool take_reset(struct stream *stream) {
     if (stream_pending(stream) > 0)
         return false;
@@ -112,6 +125,17 @@ static bool take_reset(struct stream *stream) {
     for (int i = 0; i < stream->n_places; i++)
         forecaster_reset(stream->places[i].batch->forecaster, stream->places[i].slot);
     return true;
+}
+
+/* The clock of the class has ended: another stream becomes it. */
+static void pass_clock_on(struct worker *worker, const struct stream *ended) {
+    atomic_uint_fast64_t *most = &worker->most_steps[ended->class];
+    if (ended->series->history->n < atomic_load_explicit(most, memory_order_relaxed))
+        return;
+    atomic_store_explicit(most, 0, memory_order_relaxed);
+    for (const struct stream *stream = worker->streams; stream != NULL; stream = stream->worker_next)
+        if (stream->class == ended->class)
+            set_clock(worker, stream);
 }
 
 static bool take_end(struct worker *worker, struct stream *stream) {
@@ -123,6 +147,7 @@ static bool take_end(struct worker *worker, struct stream *stream) {
         stream->places[i].batch->streams[stream->places[i].slot] = NULL;
     }
     DL_DELETE2(worker->streams, stream, worker_previous, worker_next);
+    pass_clock_on(worker, stream);
     struct record_stream *record = emitter_reserve(worker->emitter, sizeof *record);
     *record = (struct record_stream){RECORD_ENDED, stream};
     ring_commit(worker->output, sizeof *record);
@@ -229,6 +254,7 @@ static void worker_free(struct worker *worker) {
     emitter_free(worker->emitter);
     free(worker->batches);
     free(worker->most_steps);
+    free(worker->clocks);
     free(worker->collections);
     free(worker);
 }
@@ -253,8 +279,10 @@ struct worker *worker_start(const struct worker_setup *setup, struct error *err)
     worker->input = ring_new(at_least(config->bus.tick_ring, tick));
     worker->output = ring_new(at_least(config->bus.forecast_ring, emitter_max_record(config)));
     worker->most_steps = calloc((size_t)config->n_classes, sizeof *worker->most_steps);
+    worker->clocks = calloc((size_t)config->n_classes, sizeof *worker->clocks);
     worker->collections = calloc((size_t)config->n_models, sizeof *worker->collections);
-    if (worker->input == NULL || worker->output == NULL || worker->most_steps == NULL || worker->collections == NULL)
+    if (worker->input == NULL || worker->output == NULL || worker->most_steps == NULL || worker->clocks == NULL ||
+        worker->collections == NULL)
         goto memory;
     worker->emitter = emitter_new(config, setup->epoch, worker->output, setup->bus, setup->interest);
     if (worker->emitter == NULL)
@@ -321,4 +349,8 @@ void worker_counters(const struct worker *worker, struct worker_counters *ret_co
 
 uint64_t worker_most_steps(const struct worker *worker, int class) {
     return read_counter(&worker->most_steps[class]);
+}
+
+int64_t worker_clock(const struct worker *worker, int class) {
+    return atomic_load_explicit(&worker->clocks[class], memory_order_relaxed);
 }

@@ -45,7 +45,9 @@ void worker_wake(struct worker *worker);
 
 /* Any thread. */
 void worker_counters(const struct worker *worker, struct worker_counters *ret_counters);
-/* The most closed steps that any stream of the class has had on this worker. Any thread. */
+/* The most closed steps that any stream of the class has on this worker, and the time of that stream's latest, ns. Any
+ * thread. */
 uint64_t worker_most_steps(const struct worker *worker, int class);
+int64_t worker_clock(const struct worker *worker, int class);
 
 #endif

@@ -51,7 +51,8 @@ struct worker {
 
     atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
     atomic_uint_fast64_t refused[N_REASONS];
-    atomic_uint_fast64_t *most_steps; /* [n_classes] */
+    atomic_uint_fast64_t *most_steps; /* [n_classes] of the stream that has the most */
+    atomic_int_fast64_t *clocks;      /* [n_classes] the time of its latest step, ns */
 };
 
 #endif

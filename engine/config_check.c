@@ -197,6 +197,9 @@ static int check_layers(const struct entry *entry, struct config_model *model) {
     return 0;
 }
 
+/* Steps of all windows together that one gradient reaches over. */
+enum { CHUNK_MAX = 1 << 20 };
+
 static int check_bounds(const struct entry *entry, const struct config_model *model,
                         const struct config_class *class) {
     static const char history[] = "the history of its class";
@@ -227,6 +230,12 @@ static int check_bounds(const struct entry *entry, const struct config_model *mo
 /* A forecast that a ring cannot hold would wait for ever. Its values are doubles; as much again is left for the
  * rest of it. */
 static int check_fits(const struct entry *entry, const struct config_model *model, int64_t ring) {
+    if ((int64_t)model->horizon * model->n_targets > NETWORK_WIDTH_MAX)
+        return fail(entry, "horizon", "%d steps of %d targets are more than %d outputs", model->horizon,
+                    model->n_targets, NETWORK_WIDTH_MAX);
+    if ((int64_t)model->training.batch * model->training.unroll > CHUNK_MAX)
+        return fail(entry, "training.batch", "%d windows of %d unrolled steps are more than %d at once",
+                    model->training.batch, model->training.unroll, CHUNK_MAX);
     int64_t bytes = (int64_t)model->horizon * model->n_targets * (int64_t)sizeof(double);
     if (2 * bytes <= ring)
         return 0;

@@ -52,7 +52,7 @@ static const struct config_key table[] = {
     {CONFIG_BUS, "receive_hwm", CONFIG_INTEGER, "1000", 1, 1e7, AT(config_bus, receive_hwm), .unit = "messages",
      .help = "Messages that wait per sender; then the sender waits"},
     {CONFIG_BUS, "send_hwm", CONFIG_INTEGER, "100000", 1, 1e7, AT(config_bus, send_hwm), .unit = "messages",
-     .help = "Messages that wait per subscriber; then it loses some, which shows as a gap in steps"},
+     .help = "Messages (a bundle is up to 128 KiB) that wait per subscriber; then it loses some: a gap in its steps"},
     {CONFIG_BUS, "tick_ring", CONFIG_BYTES, "4MiB", 64 * KIB, 16 * GIB, AT(config_bus, tick_ring),
      .help = "Ticks that wait per worker; then the bus takes in no more"},
     {CONFIG_BUS, "forecast_ring", CONFIG_BYTES, "16MiB", 64 * KIB, 16 * GIB, AT(config_bus, forecast_ring),

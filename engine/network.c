@@ -6,7 +6,6 @@
 #include <string.h>
 
 enum {
-    WIDTH_MAX = 16384, /* of any tensor: so that sizes in int cannot overflow */
     PARAMS_ALIGNMENT = 64,
 };
 
@@ -30,8 +29,8 @@ static int add_layer(struct network *network, const struct layer_spec *spec, int
     struct layer layer = {.ops = kinds[spec->kind], .spec = *spec, .n_in = n_in};
     struct tensor ins[LAYER_PORTS], outs[LAYER_PORTS];
 
-    if (spec->units < 1 || spec->units > WIDTH_MAX)
-        return error_set(err, "units is %d, and must be from 1 to %d", spec->units, WIDTH_MAX);
+    if (spec->units < 1 || spec->units > NETWORK_WIDTH_MAX)
+        return error_set(err, "units is %d, and must be from 1 to %d", spec->units, NETWORK_WIDTH_MAX);
     for (int i = 0; i < n_in; i++) {
         layer.in[i] = in[i];
         ins[i] = network->tensors[in[i]];
@@ -109,8 +108,8 @@ static int build_chain(struct network *network, int n_inputs, const struct layer
 }
 
 struct network *network_new(int n_inputs, const struct layer_spec *layers, int n_layers, struct error *err) {
-    if (n_inputs < 1 || n_inputs > WIDTH_MAX) {
-        error_set(err, "a network has %d inputs, and must have from 1 to %d", n_inputs, WIDTH_MAX);
+    if (n_inputs < 1 || n_inputs > NETWORK_WIDTH_MAX) {
+        error_set(err, "a network has %d inputs, and must have from 1 to %d", n_inputs, NETWORK_WIDTH_MAX);
         return NULL;
     }
     if (n_layers < 1) {

@@ -30,6 +30,9 @@ struct layer_spec {
     enum activation activation; /* of a dense layer; an LSTM has Keras' own */
 };
 
+/* The widest a tensor may be: so that sizes in int cannot overflow. */
+enum { NETWORK_WIDTH_MAX = 16384 };
+
 struct network;
 
 /* A chain of layers over n_inputs features, its parameters zero. On failure returns NULL and says

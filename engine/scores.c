@@ -16,6 +16,12 @@ struct scores {
     double *mean;             /* [slots x waiting x n_targets] */
 };
 
+static void clear(struct scores *scores, int slot) {
+    for (int i = 0; i < scores->n; i++)
+        scores->score[slot * scores->n + i] =
+            (struct score){.h = scores->h[i], .mae = NAN, .mae_last_value = NAN, .mae_seasonal = NAN};
+}
+
 struct scores *scores_new(int slots, int horizon, int n_targets) {
     struct scores *scores = calloc(1, sizeof *scores);
     if (scores == NULL)
@@ -37,8 +43,9 @@ struct scores *scores_new(int slots, int horizon, int n_targets) {
         scores_free(scores);
         return NULL;
     }
+    /* The rest is zero as it comes, and is better not touched before it is needed. */
     for (int slot = 0; slot < slots; slot++)
-        scores_restart(scores, slot);
+        clear(scores, slot);
     return scores;
 }
 
@@ -60,9 +67,7 @@ const struct score *scores_of(const struct scores *scores, int slot) {
 }
 
 void scores_restart(struct scores *scores, int slot) {
-    for (int i = 0; i < scores->n; i++)
-        scores->score[slot * scores->n + i] =
-            (struct score){.h = scores->h[i], .mae = NAN, .mae_last_value = NAN, .mae_seasonal = NAN};
+    clear(scores, slot);
     for (size_t i = 0; i < scores->waiting; i++)
         scores->made[(size_t)slot * scores->waiting + i] = 0;
 }

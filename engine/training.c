@@ -5,6 +5,7 @@
 #include "engine/optimizer.h"
 #include "engine/random.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,8 @@ struct job {
     const struct window **training, **validation; /* the windows of all sets */
     int n_training, n_validation;
     int epochs;
-    int steps, steps_in_all; /* of the optimiser */
-    double loss, weight;     /* of this epoch */
+    int64_t steps, steps_in_all; /* of the optimiser */
+    double loss, weight;         /* of this epoch */
 };
 
 static int collect(struct job *job, struct windows *const *sets, int n_sets) {
@@ -137,7 +138,8 @@ static bool train(struct job *job) {
     struct rng rng = {job->model->seed};
     int batches = (job->n_training + training->batch - 1) / training->batch;
     int chunks = (training->window + training->unroll - 1) / training->unroll;
-    int each = batches * chunks, enough = (training->min_steps + each - 1) / each;
+    int64_t each = (int64_t)batches * chunks;
+    int enough = (int)((training->min_steps + each - 1) / each);
     job->epochs = training->epochs > enough ? training->epochs : enough;
     job->steps_in_all = job->epochs * each;
     for (int epoch = 0; epoch < job->epochs; epoch++) {
@@ -186,7 +188,7 @@ int training_run(const struct config_model *model, const struct kernels *kernels
             job.network = NULL;
         }
     }
-    outcome.steps = job.steps;
+    outcome.steps = (int)(job.steps < INT_MAX ? job.steps : INT_MAX);
     fini(&job);
     *ret_outcome = outcome;
     return 0;

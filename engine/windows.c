@@ -157,7 +157,8 @@ static void add_window(struct windows *windows, const struct history *history, c
     struct window *window = &windows->window[windows->n < windows->max ? windows->n : 0];
     struct window made = {
         .n = (int)(last - first + 1), .score_from = (int)(score_from - first), .validation = validation};
-    if (windows->n == windows->max || !allocate_window(&made, windows->model)) {
+    /* Steps may have left the ring since the choice was made: windows that reach back so far are left out. */
+    if (first < history_oldest(history) || windows->n == windows->max || !allocate_window(&made, windows->model)) {
         windows->left_out++;
         return;
     }
@@ -195,8 +196,6 @@ static void add_training(struct windows *windows, const struct windows_cursor *c
 bool windows_copy(struct windows *windows, struct windows_cursor *cursor, const struct history *history,
                   const struct scaler *scalers) {
     const struct config_model *model = windows->model;
-    if (cursor->oldest < history_oldest(history))
-        return false;
     uint64_t stride = stride_of(model);
     bool chosen;
     if (!cursor->validation_done) {

@@ -60,6 +60,6 @@ bool windows_copy(struct windows *windows, struct windows_cursor *cursor, const 
 
 int windows_count(const struct windows *windows);
 const struct window *windows_at(const struct windows *windows, int index);
-uint64_t windows_left_out(const struct windows *windows); /* that did not fit */
+uint64_t windows_left_out(const struct windows *windows); /* that did not fit, or whose steps are not held any more */
 
 #endif

@@ -51,7 +51,7 @@ struct stream *worker_begin(struct worker_scene *scene, int class, const char *n
         stream_new(scene->rig.config, class, name, n, streams_generation(scene->rig.streams, name, n),
                    placement_n_models(scene->rig.placement, class));
     assert_non_null(stream);
-    assert_int_equal(placement_acquire(scene->rig.placement, stream), 0);
+    assert_int_equal(placement_acquire(scene->rig.placement, stream, -1), 0);
     streams_add(scene->rig.streams, stream);
     worker_give(scene, &(struct record_stream){RECORD_OPEN, stream}, sizeof(struct record_stream));
     return stream;

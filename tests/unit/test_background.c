@@ -367,7 +367,7 @@ static void add_by_hand(struct bench *bench, int i) {
     snprintf(name, sizeof name, "h/%d", i);
     struct stream *stream = bench->streams[i] = stream_new(bench->scene.rig.config, CLASS_C, name, 3, 1, 2);
     assert_non_null(stream);
-    assert_int_equal(placement_acquire(bench->scene.rig.placement, stream), 0);
+    assert_int_equal(placement_acquire(bench->scene.rig.placement, stream, -1), 0);
     enum time_verdict verdict;
     for (int p = 0; p < 2; p++) {
         struct batch *batch = stream->places[p].batch;

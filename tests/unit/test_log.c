@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Standard error goes to a file between begin and end, which reads what was written. */
@@ -21,15 +22,19 @@ struct capture {
 };
 
 static void capture_begin(struct capture *capture, const char *journal, enum log_level most) {
-    if (journal != NULL)
-        setenv("JOURNAL_STREAM", journal, 1);
-    else
-        unsetenv("JOURNAL_STREAM");
-    log_open(most);
     capture->file = tmpfile();
     assert_non_null(capture->file);
     capture->before = dup(STDERR_FILENO);
     dup2(fileno(capture->file), STDERR_FILENO);
+    struct stat own;
+    char stream[64];
+    assert_int_equal(fstat(STDERR_FILENO, &own), 0);
+    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)own.st_dev, (unsigned long long)own.st_ino);
+    if (journal != NULL) /* "": standard error is the journal's stream */
+        setenv("JOURNAL_STREAM", journal[0] != '\0' ? journal : stream, 1);
+    else
+        unsetenv("JOURNAL_STREAM");
+    log_open(most);
 }
 
 static size_t capture_end(struct capture *capture, char *text, size_t size) {
@@ -46,7 +51,7 @@ static void under_systemd_lines_have_a_priority(void **state) {
     (void)state;
     struct capture capture;
     char text[1024];
-    capture_begin(&capture, "8:12345", LOG_LEVEL_DEBUG);
+    capture_begin(&capture, "", LOG_LEVEL_DEBUG);
     log_error("e%d", 1);
     log_warning("w");
     log_info("i");
@@ -59,7 +64,7 @@ static void elsewhere_they_have_the_time_and_a_word(void **state) {
     (void)state;
     struct capture capture;
     char text[1024];
-    capture_begin(&capture, NULL, LOG_LEVEL_DEBUG);
+    capture_begin(&capture, "8:1", LOG_LEVEL_DEBUG);
     log_error("e");
     log_warning("w");
     log_info("i");
@@ -83,7 +88,7 @@ static void lines_above_the_level_are_not_written(void **state) {
     (void)state;
     struct capture capture;
     char text[1024];
-    capture_begin(&capture, "8:1", LOG_LEVEL_WARNING);
+    capture_begin(&capture, "", LOG_LEVEL_WARNING);
     log_debug("d");
     log_info("i");
     log_warning("w");
@@ -101,7 +106,7 @@ static void a_long_line_is_cut_and_still_ends(void **state) {
         struct capture capture;
         memset(said, 'x', lengths[i]);
         said[lengths[i]] = '\0';
-        capture_begin(&capture, "8:1", LOG_LEVEL_INFO);
+        capture_begin(&capture, "", LOG_LEVEL_INFO);
         log_info("%s", said);
         log_info("next");
         size_t n = capture_end(&capture, text, sizeof text);
@@ -126,7 +131,7 @@ static void lines_of_several_threads_stay_whole(void **state) {
     static char words[WRITERS][64], text[WRITERS * LINES * 256];
     struct capture capture;
     pthread_t threads[WRITERS];
-    capture_begin(&capture, "8:1", LOG_LEVEL_INFO);
+    capture_begin(&capture, "", LOG_LEVEL_INFO);
     for (int i = 0; i < WRITERS; i++) {
         memset(words[i], 'a' + i, sizeof words[i] - 1);
         assert_int_equal(pthread_create(&threads[i], NULL, write_lines, words[i]), 0);

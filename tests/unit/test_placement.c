@@ -63,7 +63,7 @@ static int close_book(void **state) {
 static struct stream *try_placing(const struct book *book, int class) {
     struct stream *stream = stream_new(book->config, class, "t", 1, 1, placement_n_models(book->placement, class));
     assert_non_null(stream);
-    if (placement_acquire(book->placement, stream) == 0)
+    if (placement_acquire(book->placement, stream, -1) == 0)
         return stream;
     stream_free(stream);
     return NULL;
@@ -78,7 +78,7 @@ static struct stream *try_placing_without_memory(const struct book *book, int cl
     const int n_features = of->n_features, batch_size = model->batch_size;
     of->n_features = INT_MAX;
     model->batch_size = 65536;
-    int failed = placement_acquire(book->placement, stream);
+    int failed = placement_acquire(book->placement, stream, -1);
     of->n_features = n_features;
     model->batch_size = batch_size;
     if (failed == 0)
