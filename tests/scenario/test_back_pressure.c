@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,10 +185,38 @@ static void test_flood(void **state) {
     daemon_free(&daemon);
 }
 
+/* TERM while a tick is parked, and the senders go on: what was taken is worked off, no more is taken, and it ends. */
+static void test_term_in_the_flood(void **state) {
+    (void)state;
+    struct daemon *daemon = daemon_run(&(struct daemon_setup){.workers = 1, .tcp = true, .bus = bus, .rest = models});
+    struct sender senders[N_SENDERS];
+    const int timeout_ms = 500;
+    for (int i = 0; i < N_SENDERS; i++) {
+        senders[i] = (struct sender){.index = i, .ticks = INT32_MAX};
+        senders[i].socket = daemon_connect_bounded(daemon, ZMQ_PUSH, daemon->ticks, 1);
+        assert_int_equal(zmq_setsockopt(senders[i].socket, ZMQ_SNDTIMEO, &timeout_ms, sizeof timeout_ms), 0);
+        assert_int_equal(pthread_create(&senders[i].thread, NULL, flood, &senders[i]), 0);
+    }
+    while (daemon_count(daemon, "ticks.parked") < 3)
+        scenario_sleep(5);
+    int64_t began = scenario_now();
+    daemon_signal(daemon, SIGTERM);
+    int status = daemon_wait(daemon);
+    int64_t took = scenario_now() - began;
+    for (int i = 0; i < N_SENDERS; i++) {
+        atomic_store(&senders[i].failed, true);
+        pthread_join(senders[i].thread, NULL);
+    }
+    assert_int_equal(status, 0);
+    assert_in_range(took, 0, scenario_count(8000, 30000));
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(70);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_flood, scenario_teardown),
+        cmocka_unit_test_teardown(test_term_in_the_flood, scenario_teardown),
     };
     return cmocka_run_group_tests_name("back pressure", tests, NULL, NULL);
 }

@@ -243,6 +243,8 @@ static const struct bad bad_together[] = {
      ":9: models[0].layers[0]: a layer without a kind; give lstm or dense"},
     {LEAST "    layers:\n      - lstm: 32\n        activation: tanh\n",
      ":10: models[0].layers[0].activation: an LSTM has Keras' own; only a dense layer takes one"},
+    {LEAST TRAINING "window: 1024\n      unroll: 1024\n      batch: 2048\n",
+     ":11: models[0].training.batch: 2048 windows of 1024 unrolled steps are more than 1048576 at once"},
     {LEAST "    horizon: 1000\nbus:\n  forecast_ring: 40KiB\n",
      ":10: bus.forecast_ring: \"40KiB\" is not within 64KiB to 16GiB"},
     {"streams:\n  - class: host\n    pattern: x\n    features: [a, b, c, d, e]\n" MODELS

@@ -260,9 +260,24 @@ static void new_batches_serve_the_latest_version(void **state) {
     let_all_go(book, streams, 5);
 }
 
+static void a_stream_may_have_to_be_on_a_worker(void **state) {
+    const struct book *book = *state;
+    struct stream *anywhere = place(book, TWO);
+    int other = (anywhere->worker + 1) % 3;
+    struct stream *there = stream_new(book->config, TWO, "t", 1, 1, placement_n_models(book->placement, TWO));
+    assert_non_null(there);
+    assert_int_equal(placement_acquire(book->placement, there, other), 0);
+    assert_int_equal(there->worker, other);
+    for (int i = 0; i < there->n_places; i++)
+        assert_int_equal(there->places[i].batch->worker, other);
+    let_go(book, anywhere);
+    let_go(book, there);
+}
+
 int main(void) {
 #define IN_BOOK(test) cmocka_unit_test_setup_teardown(test, open_book, close_book)
     const struct CMUnitTest tests[] = {
+        IN_BOOK(a_stream_may_have_to_be_on_a_worker),
         IN_BOOK(places_are_in_the_order_of_the_models),
         IN_BOOK(slots_are_filled_first_and_new_batches_spread),
         IN_BOOK(a_new_batch_goes_to_the_worker_with_the_fewest),

@@ -103,6 +103,25 @@ static void a_generation_is_above_that_of_the_ended_one(void **state) {
     assert_int_equal(streams_generation(table->streams, "other", 5), 1);
 }
 
+/* Until its worker has let go of it, the next generation of the name belongs to that worker. */
+static void an_ended_stream_keeps_its_worker_until_it_has_left(void **state) {
+    const struct table *table = *state;
+    struct stream *first = begin(table, 0, "s");
+    first->worker = 1;
+    assert_int_equal(streams_leaving(table->streams, "s", 1), -1);
+    streams_remove(table->streams, first);
+    assert_int_equal(streams_leaving(table->streams, "s", 1), 1);
+    struct stream *second = begin(table, 0, "s");
+    second->worker = 1;
+    streams_remove(table->streams, second);
+    streams_left(table->streams, first); /* the second has not */
+    assert_int_equal(streams_leaving(table->streams, "s", 1), 1);
+    streams_left(table->streams, second);
+    assert_int_equal(streams_leaving(table->streams, "s", 1), -1);
+    stream_free(first);
+    stream_free(second);
+}
+
 /* There may be four streams, so four ended names are remembered. */
 static void a_forgotten_name_still_gets_a_higher_generation(void **state) {
     const struct table *table = *state;
@@ -248,6 +267,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_TABLE(streams_are_found_by_their_whole_name),
         IN_TABLE(the_first_class_that_matches_counts),
+        IN_TABLE(an_ended_stream_keeps_its_worker_until_it_has_left),
         IN_TABLE(a_generation_is_above_that_of_the_ended_one),
         IN_TABLE(a_forgotten_name_still_gets_a_higher_generation),
         IN_TABLE(ending_again_is_remembered_anew),
