@@ -184,7 +184,7 @@ install: all
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' clients/libforecast/libforecast.pc.in \
 	  > $(DESTDIR)$(libdir)/pkgconfig/libforecast.pc
 	install -m 644 clients/libforecast/forecast.h $(DESTDIR)$(includedir)
-	sed -e 's|@BINDIR@|$(bindir)|' -e 's|@SYSCONFDIR@|$(sysconfdir)|' -e 's|@DOCDIR@|$(docdir)|' \
+	sed -e 's|@BINDIR@|$(bindir)|g' -e 's|@SYSCONFDIR@|$(sysconfdir)|g' -e 's|@DOCDIR@|$(docdir)|g' \
 	  conf/forecastd.service > $(DESTDIR)$(unitdir)/forecastd.service
 	install -m 644 README.md daemon/DESIGN.md daemon/PROTOCOL.md $(DESTDIR)$(docdir)
 	@# A configuration that is there is the owner's.

@@ -37,6 +37,17 @@ int text_width(const char *text) {
     return width;
 }
 
+void text_tame(char *text) {
+    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
+        /* In UTF-8 the C1 controls are C2 80 to C2 9F. */
+        bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f;
+        if (*at < ' ' || *at == 0x7f || c1)
+            *at = '?';
+        if (c1)
+            *++at = '?';
+    }
+}
+
 void text_print(FILE *out, const char *text, int width, bool right) {
     int taken;
     size_t n = text_fit(text, width, &taken);
@@ -58,6 +69,7 @@ void table_cell(struct table *table, const char *text) {
         fputs("forecast: there is no memory for a table\n", stderr);
         exit(1);
     }
+    text_tame(copy);
     table->cells[table->n++] = copy;
 }
 

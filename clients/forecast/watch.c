@@ -4,6 +4,7 @@
 #include "clients/forecast/options.h"
 #include "clients/forecast/pace.h"
 #include "clients/forecast/run.h"
+#include "clients/forecast/table.h"
 #include "clients/forecast/view.h"
 
 #include <stdio.h>
@@ -72,6 +73,7 @@ static bool print_message(struct forecast_subscription *subscription, const stru
         printf("event %s %s\n", message->event->kind, message->event->json);
     } else {
         view_line(message->forecast, target, line, sizeof line);
+        text_tame(line);
         puts(line);
     }
     return true;
