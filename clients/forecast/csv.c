@@ -129,7 +129,7 @@ static int read_field(struct csv *csv) {
         if (!field->quoted && !put(csv, c))
             return fail_at(csv, field->line, field->column, "the row is longer than 16 MiB"), -2;
     }
-    field->n = csv->used; /* the end, for now */
+    field->n = csv->used; /* where it ends is known once it has been read */
     return put(csv, '\0') ? c : (fail_at(csv, field->line, field->column, "the row is longer than 16 MiB"), -2);
 }
 

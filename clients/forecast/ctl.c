@@ -49,12 +49,7 @@ static const struct option_command ctl = {
 /* ---- how values look ---------------------------------------------------------------------- */
 
 /* One value as a cell. size >= 32. */
-static const char *format_value(const char *key, const json_t *value, char *buffer, size_t size) {
-    /* Integers that are ns since 1970 and no counts: of this century. */
-    if (json_is_integer(value) && json_integer_value(value) > 946684800 * RUN_NS &&
-        (strcmp(key, "trained") == 0 || strcmp(key, "promoted") == 0 || strcmp(key, "time") == 0 ||
-         strcmp(key, "t") == 0))
-        return run_format_time(json_integer_value(value), buffer, size);
+static const char *format_value(const json_t *value, char *buffer, size_t size) {
     if (json_is_integer(value))
         snprintf(buffer, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))
@@ -73,20 +68,20 @@ static void format_list(const json_t *array, char *buffer, size_t size) {
     buffer[0] = '\0';
     for (size_t i = 0; i < json_array_size(array) && used < size; i++) {
         char number[32];
-        const char *text = format_value("", json_array_get(array, i), number, sizeof number);
+        const char *text = format_value(json_array_get(array, i), number, sizeof number);
 
         used += (size_t)snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", text);
     }
 }
 
-static void add_cell(struct table *table, const char *key, const json_t *value) {
+static void add_cell(struct table *table, const json_t *value) {
     char buffer[256];
 
     if (json_is_array(value)) {
         format_list(value, buffer, sizeof buffer);
         table_cell(table, buffer);
     } else {
-        table_cell(table, value ? format_value(key, value, buffer, sizeof buffer) : "-");
+        table_cell(table, value ? format_value(value, buffer, sizeof buffer) : "-");
     }
 }
 
@@ -108,7 +103,7 @@ static void add_status(struct table *table, const char *prefix, const char *key,
         }
     } else {
         table_cell(table, name);
-        add_cell(table, key, value);
+        add_cell(table, value);
     }
 }
 
@@ -161,7 +156,7 @@ static void print_objects(const json_t *array, const char *const *order) {
         table.right[k] = json_is_number(json_object_get(json_array_get(array, 0), keys[k]));
     }
     json_array_foreach((json_t *)array, i, object) for (int k = 0; k < table.n_columns; k++)
-        add_cell(&table, keys[k], json_object_get(object, keys[k]));
+        add_cell(&table, json_object_get(object, keys[k]));
     table_print(&table, stdout);
     table_fini(&table);
 }
@@ -232,9 +227,8 @@ static json_t *ask_streams(struct forecast_control *control) {
 
 static void print_reply(const char *cmd, const json_t *reply) {
     static const char *const stream_keys[] = {"stream", "class", "generation", "worker", NULL};
-    static const char *const model_keys[] = {
-        "model",   "class", "version", "source",        "training",      "epoch",   "epochs",   "streams",
-        "batches", "steps", "loss",    "baseline_loss", "champion_loss", "trained", "promoted", NULL};
+    static const char *const model_keys[] = {"model",  "class",   "version", "source", "training", "epoch",
+                                             "epochs", "streams", "batches", "steps",  "promoted", NULL};
     struct table table = {.n_columns = 2};
 
     if (strcmp(cmd, "streams") == 0) {
