@@ -89,10 +89,9 @@ bool scenario_data(const char *name, char *ret_path, size_t size) {
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
-/* An endpoint that nobody has. A port is free when it is looked for; that it is taken before the daemon binds it is
- * unlikely, as the system hands out others first. */
-static void choose_endpoint(const struct daemon *daemon, bool tcp, const char *name, char *ret_endpoint,
-                            size_t size) {
+/* An endpoint that nobody has. A port stays bound here, without listening, for as long as the daemon may run: as both
+ * sides say SO_REUSEADDR the daemon can bind it too, and nobody else is given it. */
+static void choose_endpoint(struct daemon *daemon, bool tcp, const char *name, char *ret_endpoint, size_t size) {
     if (!tcp) {
         snprintf(ret_endpoint, size, "ipc://%s/%s", daemon->directory, name);
         return;
@@ -103,7 +102,8 @@ static void choose_endpoint(const struct daemon *daemon, bool tcp, const char *n
     assert_true(fd >= 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-    close(fd);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), 0);
+    daemon->ports[daemon->n_ports++] = fd;
     snprintf(ret_endpoint, size, "tcp://127.0.0.1:%d", ntohs(address.sin_port));
 }
 
@@ -268,6 +268,8 @@ static void forget(struct daemon *daemon) {
     unlink(daemon->config);
     unlink(daemon->log);
     rmdir(daemon->directory);
+    for (int i = 0; i < daemon->n_ports; i++)
+        close(daemon->ports[i]);
     free(daemon);
 }
 

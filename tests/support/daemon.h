@@ -22,6 +22,7 @@ struct daemon {
     char directory[96];
     char config[128], log[128];                                         /* files */
     char ticks[160], forecasts[160], forecasts_json[160], control[160]; /* endpoints */
+    int ports[4], n_ports;                                              /* held for its endpoints */
     void *zmq;
     void *sockets[DAEMON_SOCKETS]; /* opened by daemon_connect */
     int n_sockets;
