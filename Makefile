@@ -29,7 +29,7 @@ TEST_LIBS   = $(DAEMON_LIBS) $(shell pkg-config --libs cmocka)
 PC_CFLAGS   = $(shell pkg-config --cflags $(PC_LIBS))
 
 # ---- sources ------------------------------------------------------------------------------------
-ENGINE_SRC := $(wildcard engine/*.c engine/kernels/*.c)
+ENGINE_SRC := $(wildcard engine/*.c engine/kernels/*.c engine/layers/*.c)
 # What speaks the wire, used by the daemon and by the clients alike.
 WIRE_SRC   := $(wildcard daemon/wire*.c) daemon/reasons.c
 DAEMON_SRC := $(filter-out $(WIRE_SRC) daemon/main.c,$(wildcard daemon/*.c))

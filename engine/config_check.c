@@ -192,7 +192,12 @@ static int check_layers(const struct entry *entry, struct config_model *model) {
             snprintf(at, sizeof at, "layers[%d].activation", i);
             return fail(entry, at, "an LSTM has Keras' own; only a dense layer takes one");
         }
-        model->layers[i].kind = lstm ? LAYER_LSTM : LAYER_DENSE;
+        struct layer_spec *spec = &model->layers[i];
+        enum activation activation = spec->activation;
+        *spec = layer_spec_of(lstm ? LAYER_LSTM : LAYER_DENSE, spec->units);
+        spec->return_sequences = true;
+        if (dense)
+            spec->activation = activation;
     }
     return 0;
 }

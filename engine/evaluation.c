@@ -95,8 +95,8 @@ double evaluation_network(const struct config_model *model, const struct kernels
         for (int from = 0; from < steps; from += chunk->steps) {
             int some = steps - from < chunk->steps ? steps - from : chunk->steps;
             weight += chunk_fill(chunk, model, windows + first, rows, from, some);
-            const float *x = chunk->x, *y;
-            tape_forward(tape, network, kernels, rows, some, &x, NULL, state, &y);
+            const float *y;
+            tape_forward(tape, network, kernels, false, rows, some, chunk->x, state, &y);
             size_t places = (size_t)rows * (size_t)some;
             loss += loss_sum(model->training.loss, places * n_outputs, y, chunk->answer, chunk->weight, 1, NULL);
         }

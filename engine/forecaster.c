@@ -58,9 +58,10 @@ struct network *forecaster_network(const struct config_model *model, struct erro
     }
     for (int i = 0; i < model->n_layers; i++)
         layers[i] = model->layers[i];
-    layers[model->n_layers] = (struct layer_spec){
-        .kind = LAYER_DENSE, .units = model->horizon * model->n_targets, .activation = ACTIVATION_LINEAR};
-    struct network *network = network_new(model->n_inputs, layers, model->n_layers + 1, err);
+    layers[model->n_layers] = layer_spec_of(LAYER_DENSE, model->horizon * model->n_targets);
+    const struct network_spec spec = {
+        .mode = NETWORK_STREAM, .n_inputs = model->n_inputs, .layers = layers, .n_layers = model->n_layers + 1};
+    struct network *network = network_new(&spec, err);
     if (network == NULL)
         error_prefix(err, "model %s", model->name);
     free(layers);
@@ -294,9 +295,7 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot, const
 }
 
 static void run_network(const struct forecaster *f, const struct lane *lane, int rows) {
-    const float *x = f->x;
-    float *y = f->y;
-    network_forward(version_network(lane->version), f->kernels, rows, 1, &x, NULL, f->state, &y, f->work);
+    network_forward(version_network(lane->version), f->kernels, rows, 1, f->x, f->state, &f->y, f->work);
 }
 
 /* Advances those of the given slots that a lane serves. */
@@ -340,7 +339,7 @@ int forecaster_propose(struct forecaster *f, struct version *version) {
     if (f->incoming != NULL)
         return -1;
     const struct network *network = version_network(version);
-    assert(network_n_inputs(network) == f->model->n_inputs && network_n_outputs(network) == f->n_outputs);
+    assert(network_n_inputs(network) == f->model->n_inputs && network_output(network, 0, 1).width == f->n_outputs);
     size_t work_size = network_work_size(network, f->n_slots, 1);
     if (work_size > f->work_size) {
         float *work = realloc(f->work, work_size * sizeof *work);

@@ -1,7 +1,9 @@
-#include "engine/layer.h"
+#include "engine/layers/layer.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,58 +11,193 @@ enum {
     PARAMS_ALIGNMENT = 64,
 };
 
-static const struct layer_ops *const kinds[] = {
-    [LAYER_DENSE] = &layer_dense,
-    [LAYER_LSTM] = &layer_lstm,
-};
+/* ---- names -------------------------------------------------------------------------------------- */
+
+/* Keras' own name for a layer without one: its class in snake case, numbered from the second on. */
+static void default_name(const char *class, int number, char *ret_name) {
+    size_t n = 0;
+    for (const char *c = class; *c != '\0'; c++) {
+        if (isupper((unsigned char)*c) && c > class && !isupper((unsigned char)c[-1]))
+            ret_name[n++] = '_';
+        ret_name[n++] = (char)tolower((unsigned char)*c);
+    }
+    ret_name[n] = '\0';
+    if (number > 0)
+        snprintf(ret_name + n, LAYER_NAME_MAX - n, "_%d", number);
+}
+
+static bool is_taken(const struct layer_spec *layers, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (strcmp(layers[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static int name_layers(struct network *network, struct error *err) {
+    struct layer_spec *layers = network->layer_specs;
+    int n = network->spec.n_layers;
+    for (int i = 0; i < n; i++) {
+        const struct layer_ops *ops = layer_ops_of(layers[i].kind);
+        if (ops == NULL)
+            return error_set(err, "layer %d of %d: kind %d is unknown", i + 1, n, (int)layers[i].kind);
+        if (layers[i].name[0] != '\0') {
+            if (is_taken(layers, i, layers[i].name))
+                return error_set(err, "layer %d of %d: a second layer %s", i + 1, n, layers[i].name);
+            continue;
+        }
+        for (int number = 0; layers[i].name[0] == '\0' || is_taken(layers, i, layers[i].name); number++)
+            default_name(ops->name, number, layers[i].name);
+    }
+    return 0;
+}
 
 /* ---- building ----------------------------------------------------------------------------------- */
 
-static int add_tensor(struct network *network, int width, int steps, int masked_by) {
-    int id = network->n_tensors++;
-    network->tensors[id] =
-        (struct tensor){.width = width, .steps = steps, .masked_by = masked_by, .input = -1, .output = -1};
-    return id;
+static bool is_recurrent(enum layer_kind kind) {
+    return kind == LAYER_LSTM || kind == LAYER_GRU || kind == LAYER_SIMPLE_RNN || kind == LAYER_BIDIRECTIONAL;
 }
 
-/* The next layer, reading in[n_in]; its output tensors are new. It has no name in errors yet: see network_new. */
-static int add_layer(struct network *network, const struct layer_spec *spec, int n_in, const int *in,
-                     struct error *err) {
-    struct layer layer = {.ops = kinds[spec->kind], .spec = *spec, .n_in = n_in};
-    struct tensor ins[LAYER_PORTS], outs[LAYER_PORTS];
+/* Whether a layer says itself which state is carried; else all on the steps of the call are. */
+static bool any_stateful(const struct network_spec *spec) {
+    for (int i = 0; i < spec->n_layers; i++)
+        if (is_recurrent(spec->layers[i].kind) && spec->layers[i].stateful)
+            return true;
+    return false;
+}
 
-    if (spec->units < 1 || spec->units > NETWORK_WIDTH_MAX)
-        return error_set(err, "units is %d, and must be from 1 to %d", spec->units, NETWORK_WIDTH_MAX);
-    for (int i = 0; i < n_in; i++) {
-        layer.in[i] = in[i];
-        ins[i] = network->tensors[in[i]];
+/* The tensor that a layer reads; index is that of the reading layer. -1 with the reason when there is none. */
+static int tensor_at(const struct network *network, struct layer_input from, int index, struct error *err) {
+    if (from.layer == -1 && from.port == 0)
+        return 0;
+    if (from.layer < 0 || from.layer >= index)
+        return error_set(err, "reads layer %d, which is not before it", from.layer + 1);
+    const struct layer *layer = &network->layers[from.layer];
+    if (from.port < 0 || from.port >= layer->n_out)
+        return error_set(err, "reads output %d of %s, which has %d", from.port, layer->spec.name, layer->n_out);
+    return layer->out[from.port];
+}
+
+/* Finds where the layer's parameters lie: its own, or another's. */
+static int place_params(struct network *network, struct layer *layer, int index, struct error *err) {
+    layer->params_at = network->n_params;
+    if (layer->spec.shares == 0) {
+        network->n_params += layer->n_params;
+        return 0;
     }
-    if (layer.ops->build(&layer, ins, outs, err))
+    if (layer->spec.shares < 0 || layer->spec.shares > index)
+        return error_set(err, "shares the parameters of layer %d, which is not before it", layer->spec.shares);
+    const struct layer *other = &network->layers[layer->spec.shares - 1];
+    bool same = other->ops == layer->ops && other->n_weights == layer->n_weights;
+    for (int i = 0; same && i < layer->n_weights; i++)
+        same = memcmp(other->weights[i].dims, layer->weights[i].dims, sizeof layer->weights[i].dims) == 0;
+    if (!same)
+        return error_set(err, "cannot share the parameters of %s, which have another shape", other->spec.name);
+    layer->params_at = other->params_at;
+    return 0;
+}
+
+/* The next layer; its output tensors are new. */
+static int add_layer(struct network *network, int index, bool said, bool *ret_needs_steps, struct error *err) {
+    const struct layer_spec *spec = &network->layer_specs[index];
+    struct layer layer = {.ops = layer_ops_of(spec->kind), .spec = *spec, .mode = network->spec.mode};
+    struct tensor ins[LAYER_PORTS], outs[LAYER_PORTS];
+    struct layer_build build = {.in = ins, .out = outs, .new_mask = network->n_masks, .err = err};
+
+    if (spec->n_in < 0 || spec->n_in > LAYER_PORTS)
+        return error_set(err, "has %d inputs, and may have %d", spec->n_in, LAYER_PORTS);
+    layer.n_in = spec->n_in > 0 ? spec->n_in : 1;
+    for (int i = 0; i < layer.n_in; i++) {
+        struct layer_input before = {index - 1, 0};
+        layer.in[i] = tensor_at(network, spec->n_in > 0 ? spec->in[i] : before, index, err);
+        if (layer.in[i] < 0)
+            return -1;
+        ins[i] = network->tensors[layer.in[i]];
+    }
+    layer.carries = is_recurrent(spec->kind) && layer.n_in == 1 && layer.mode != NETWORK_SAMPLES &&
+                    (said ? spec->stateful : ins[0].of_call);
+    int failed = layer.ops->build(&layer, &build);
+    *ret_needs_steps = build.needs_steps;
+    if (failed || place_params(network, &layer, index, err))
         return -1;
-    for (int i = 0; i < layer.n_out; i++)
-        layer.out[i] = add_tensor(network, outs[i].width, outs[i].steps, outs[i].masked_by);
-    layer.params_at = network->n_params;
+    for (int i = 0; i < layer.n_out; i++) {
+        layer.out[i] = network->n_tensors++;
+        outs[i].output = -1;
+        network->tensors[layer.out[i]] = outs[i];
+        if (outs[i].mask == network->n_masks)
+            network->masks[network->n_masks++].tensor = layer.out[i];
+    }
     layer.state_at = network->state_size;
-    network->n_params += layer.n_params;
     network->state_size += layer.n_state;
     network->layers[network->n_layers++] = layer;
     return 0;
 }
 
-/* Room in the workspace for each tensor that is neither given by the caller nor returned to him. */
+/* Which tensors come out; those of the last layer where the spec does not say. */
+static int choose_outputs(struct network *network, struct error *err) {
+    struct network_spec *spec = &network->spec;
+    if (spec->n_outputs == 0) {
+        spec->outputs[0] = (struct layer_input){spec->n_layers - 1, 0};
+        spec->n_outputs = 1;
+    }
+    network->n_outputs = spec->n_outputs;
+    for (int o = 0; o < spec->n_outputs; o++) {
+        int id = tensor_at(network, spec->outputs[o], spec->n_layers, err);
+        if (id < 0)
+            return error_prefix(err, "output %d", o);
+        if (id == 0 || network->tensors[id].output >= 0)
+            return error_set(err, "output %d: %s", o, id == 0 ? "is the input itself" : "comes out a second time");
+        network->tensors[id].output = o;
+        network->outputs[o] = id;
+    }
+    return 0;
+}
+
+/* All layers, on an input of so many steps (0: any). On failure *ret_needs_steps says whether a number would help. */
+static int build_graph(struct network *network, int steps, bool *ret_needs_steps, struct error *err) {
+    const struct network_spec *spec = &network->spec;
+    bool said = any_stateful(spec);
+    network->n_layers = network->n_masks = 0;
+    network->n_params = network->state_size = 0;
+    network->steps = spec->no_time ? 1 : steps;
+    network->n_tensors = 1;
+    network->tensors[0] = (struct tensor){
+        .width = spec->n_inputs,
+        .sequence = !spec->no_time,
+        .steps = network->steps,
+        .stride = 1,
+        .of_call = true,
+        .mask = -1,
+        .output = -1,
+    };
+    for (int i = 0; i < spec->n_layers; i++)
+        if (add_layer(network, i, said, ret_needs_steps, err))
+            return error_prefix(err, "layer %s (%s)", network->layer_specs[i].name,
+                                layer_ops_of(network->layer_specs[i].kind)->name);
+    return choose_outputs(network, err);
+}
+
+/* Room in the workspace for each tensor that is neither given by the caller nor returned to him, and each mask. That of
+ * a tensor with fewer steps than the call is what the call's would take. */
 static void place_tensors(struct network *network) {
     size_t fixed = 0, steps = 0;
-    for (int i = 0; i < network->n_tensors; i++) {
+    for (int i = 1; i < network->n_tensors; i++) {
         struct tensor *tensor = &network->tensors[i];
-        if (tensor->input >= 0 || tensor->output >= 0)
-            continue;
         tensor->fixed_at = fixed;
         tensor->steps_at = steps;
-        if (tensor->steps)
-            fixed += (size_t)tensor->steps * (size_t)tensor->width;
-        else
-            steps += (size_t)tensor->width;
+        if (tensor->output >= 0)
+            continue;
+        fixed += (size_t)tensor->steps * (size_t)tensor->width;
+        steps += tensor->steps > 0 ? 0 : (size_t)tensor->width;
     }
+    for (int m = 0; m < network->n_masks; m++) {
+        const struct tensor *tensor = &network->tensors[network->masks[m].tensor];
+        network->masks[m].fixed_at = fixed;
+        network->masks[m].steps_at = steps;
+        fixed += (size_t)tensor->steps;
+        steps += tensor->steps > 0 ? 0 : 1;
+    }
+    network->room_fixed = fixed;
+    network->room_steps = steps;
 }
 
 static int allocate_params(struct network *network) {
@@ -72,56 +209,52 @@ static int allocate_params(struct network *network) {
     return 0;
 }
 
-/* A graph with room for so much, and nothing in it. NULL without memory. */
-static struct network *network_alloc(int n_tensors, int n_layers, int n_inputs, int n_outputs) {
+/* A graph with room for the layers of the spec, which it copies, and nothing in it. NULL without memory. */
+static struct network *network_alloc(const struct network_spec *spec) {
     struct network *network = calloc(1, sizeof *network);
     if (!network)
         return NULL;
-    network->tensors = calloc((size_t)n_tensors, sizeof *network->tensors);
-    network->layers = calloc((size_t)n_layers, sizeof *network->layers);
-    network->inputs = calloc((size_t)n_inputs, sizeof *network->inputs);
-    network->outputs = calloc((size_t)n_outputs, sizeof *network->outputs);
-    if (!network->tensors || !network->layers || !network->inputs || !network->outputs) {
+    size_t n = (size_t)spec->n_layers;
+    network->spec = *spec;
+    network->tensors = calloc(1 + n * LAYER_PORTS, sizeof *network->tensors);
+    network->masks = calloc(n, sizeof *network->masks);
+    network->layers = calloc(n, sizeof *network->layers);
+    network->layer_specs = calloc(n, sizeof *network->layer_specs);
+    if (!network->tensors || !network->masks || !network->layers || !network->layer_specs) {
         network_free(network);
         return NULL;
     }
-    network->n_inputs = n_inputs;
-    network->n_outputs = n_outputs;
+    memcpy(network->layer_specs, spec->layers, n * sizeof *spec->layers);
+    network->spec.layers = network->layer_specs;
     return network;
 }
 
-static int build_chain(struct network *network, int n_inputs, const struct layer_spec *layers, int n_layers,
-                       struct error *err) {
-    int at = add_tensor(network, n_inputs, 0, 0);
-    network->tensors[at].input = 0;
-    network->inputs[0] = at;
-    for (int i = 0; i < n_layers; i++) {
-        if ((size_t)layers[i].kind >= sizeof kinds / sizeof *kinds)
-            return error_set(err, "layer %d of %d: kind %d is unknown", i + 1, n_layers, (int)layers[i].kind);
-        if (add_layer(network, &layers[i], 1, &at, err))
-            return error_prefix(err, "layer %d of %d (%s)", i + 1, n_layers, kinds[layers[i].kind]->name);
-        at = network->layers[i].out[0];
-    }
-    network->tensors[at].output = 0;
-    network->outputs[0] = at;
+static int check_spec(const struct network_spec *spec, struct error *err) {
+    if (spec->n_inputs < 1 || spec->n_inputs > NETWORK_WIDTH_MAX)
+        return error_set(err, "a network has %d inputs, and must have from 1 to %d", spec->n_inputs,
+                         NETWORK_WIDTH_MAX);
+    if (spec->steps < 0 || spec->steps > NETWORK_STEPS_MAX)
+        return error_set(err, "a network's samples have %d steps, and may have %d", spec->steps, NETWORK_STEPS_MAX);
+    if (spec->n_layers < 1)
+        return error_set(err, "a network has no layers");
+    if (spec->n_outputs < 0 || spec->n_outputs > LAYER_PORTS)
+        return error_set(err, "a network has %d outputs, and may have %d", spec->n_outputs, LAYER_PORTS);
     return 0;
 }
 
-struct network *network_new(int n_inputs, const struct layer_spec *layers, int n_layers, struct error *err) {
-    if (n_inputs < 1 || n_inputs > NETWORK_WIDTH_MAX) {
-        error_set(err, "a network has %d inputs, and must have from 1 to %d", n_inputs, NETWORK_WIDTH_MAX);
+struct network *network_new(const struct network_spec *spec, struct error *err) {
+    bool needs_steps = false;
+    if (check_spec(spec, err))
         return NULL;
-    }
-    if (n_layers < 1) {
-        error_set(err, "a network has no layers");
-        return NULL;
-    }
-    struct network *network = network_alloc(1 + n_layers * LAYER_PORTS, n_layers, 1, 1);
+    struct network *network = network_alloc(spec);
     if (!network) {
         error_set(err, "not enough memory for a network");
         return NULL;
     }
-    if (build_chain(network, n_inputs, layers, n_layers, err))
+    if (name_layers(network, err))
+        goto free_network;
+    if (build_graph(network, 0, &needs_steps, err) &&
+        (!needs_steps || spec->steps == 0 || build_graph(network, spec->steps, &needs_steps, err)))
         goto free_network;
     place_tensors(network);
     if (allocate_params(network)) {
@@ -136,18 +269,22 @@ free_network:
 }
 
 struct network *network_clone(const struct network *network) {
-    struct network *clone =
-        network_alloc(network->n_tensors, network->n_layers, network->n_inputs, network->n_outputs);
+    struct network *clone = network_alloc(&network->spec);
     if (!clone)
         return NULL;
     clone->n_tensors = network->n_tensors;
     clone->n_layers = network->n_layers;
+    clone->n_masks = network->n_masks;
+    clone->n_outputs = network->n_outputs;
+    clone->steps = network->steps;
+    clone->room_fixed = network->room_fixed;
+    clone->room_steps = network->room_steps;
     clone->n_params = network->n_params;
     clone->state_size = network->state_size;
+    memcpy(clone->outputs, network->outputs, sizeof network->outputs);
     memcpy(clone->tensors, network->tensors, (size_t)network->n_tensors * sizeof *network->tensors);
+    memcpy(clone->masks, network->masks, (size_t)network->n_masks * sizeof *network->masks);
     memcpy(clone->layers, network->layers, (size_t)network->n_layers * sizeof *network->layers);
-    memcpy(clone->inputs, network->inputs, (size_t)network->n_inputs * sizeof *network->inputs);
-    memcpy(clone->outputs, network->outputs, (size_t)network->n_outputs * sizeof *network->outputs);
     if (allocate_params(clone)) {
         network_free(clone);
         return NULL;
@@ -160,9 +297,9 @@ void network_free(struct network *network) {
     if (!network)
         return;
     free(network->tensors);
+    free(network->masks);
     free(network->layers);
-    free(network->inputs);
-    free(network->outputs);
+    free(network->layer_specs);
     free(network->params);
     free(network);
 }
@@ -171,20 +308,68 @@ void network_init_weights(struct network *network, uint64_t seed) {
     struct rng rng = {.state = seed};
     for (int i = 0; i < network->n_layers; i++) {
         const struct layer *layer = &network->layers[i];
-        layer->ops->init_weights(layer, &rng, network->params + layer->params_at);
+        if (layer->ops->init_weights && layer->spec.shares == 0)
+            layer->ops->init_weights(layer, &rng, network->params + layer->params_at);
     }
 }
 
+/* ---- what it is --------------------------------------------------------------------------------- */
+
+const struct network_spec *network_spec(const struct network *network) {
+    return &network->spec;
+}
+
 int network_n_inputs(const struct network *network) {
-    return network->tensors[network->inputs[0]].width;
+    return network->spec.n_inputs;
 }
 
 int network_n_outputs(const struct network *network) {
-    return network->tensors[network->outputs[0]].width;
+    return network->n_outputs;
+}
+
+static struct network_shape shape_of(const struct tensor *tensor, int steps) {
+    return (struct network_shape){
+        .width = tensor->width, .sequence = tensor->sequence, .steps = tensor_steps(tensor, steps)};
+}
+
+struct network_shape network_output(const struct network *network, int output, int steps) {
+    return shape_of(&network->tensors[network->outputs[output]], steps);
+}
+
+struct network_shape network_layer_output(const struct network *network, int layer, int port, int steps) {
+    return shape_of(&network->tensors[network->layers[layer].out[port]], steps);
+}
+
+int network_steps(const struct network *network) {
+    return network->steps;
+}
+
+int network_min_steps(const struct network *network) {
+    int most = 0;
+    for (int i = 0; i < network->n_tensors; i++)
+        if (network->tensors[i].steps == 0 && network->tensors[i].shrink > most)
+            most = network->tensors[i].shrink;
+    return network->steps > 0 ? network->steps : most + 1;
 }
 
 size_t network_state_size(const struct network *network) {
     return network->state_size;
+}
+
+int network_layer_states(const struct network *network, int index, size_t *ret_at, int *ret_n) {
+    const struct layer *layer = &network->layers[index];
+    *ret_at = layer->state_at;
+    *ret_n = layer->spec.units;
+    return layer->carries && layer->n_state > 0 ? (int)(layer->n_state / (size_t)layer->spec.units) : 0;
+}
+
+int network_weights(const struct network *network, int index, struct network_weight ret_weights[LAYER_WEIGHTS]) {
+    const struct layer *layer = &network->layers[index];
+    for (int i = 0; i < layer->n_weights; i++) {
+        ret_weights[i] = layer->weights[i];
+        ret_weights[i].at += layer->params_at;
+    }
+    return layer->n_weights;
 }
 
 float *network_params(struct network *network) {
@@ -222,45 +407,45 @@ static size_t scratch_size(const struct network *network, int rows, int steps) {
 }
 
 size_t network_work_size(const struct network *network, int rows, int steps) {
-    size_t size = scratch_size(network, rows, steps);
-    for (int i = 0; i < network->n_tensors; i++)
-        if (network->tensors[i].input < 0 && network->tensors[i].output < 0)
-            size += tensor_size(&network->tensors[i], rows, steps);
-    return size;
+    return scratch_size(network, rows, steps) +
+           (size_t)rows * (network->room_fixed + (size_t)steps * network->room_steps);
 }
 
 /* One call's arguments. */
 struct call {
     int rows, steps;
-    const float *const *x;
-    const uint8_t *mask;
+    const float *x;
     float *const *y;
     float *tensors; /* the workspace past the scratch */
 };
+
+static float *room_at(const struct call *call, size_t fixed_at, size_t steps_at) {
+    return call->tensors + (size_t)call->rows * (fixed_at + (size_t)call->steps * steps_at);
+}
 
 static struct port port_of(const struct network *network, int id, const struct call *call) {
     const struct tensor *tensor = &network->tensors[id];
     struct port port = {.width = tensor->width, .steps = tensor_steps(tensor, call->steps)};
 
-    if (tensor->input >= 0)
-        port.data = (float *)call->x[tensor->input]; /* layers only read what comes in */
+    if (id == 0)
+        port.data = (float *)call->x; /* layers only read what comes in */
     else if (tensor->output >= 0)
         port.data = call->y[tensor->output];
     else
-        port.data = call->tensors + (size_t)call->rows * (tensor->fixed_at + (size_t)call->steps * tensor->steps_at);
-    port.mask = tensor->masked_by >= 0 ? call->mask : NULL;
+        port.data = room_at(call, tensor->fixed_at, tensor->steps_at);
+    if (tensor->mask >= 0) {
+        const struct mask *mask = &network->masks[tensor->mask];
+        port.mask = (uint8_t *)room_at(call, mask->fixed_at, mask->steps_at);
+    }
     return port;
 }
 
 void network_forward(const struct network *network, const struct kernels *kernels, int rows, int steps,
-                     const float *const *x, const uint8_t *mask, float *const *state, float *const *y, float *work) {
+                     const float *x, float *const *state, float *const *y, float *work) {
     assert(rows >= 0 && steps >= 0 && (rows == 0 || steps <= INT_MAX / rows));
-    struct call call = {.rows = rows,
-                        .steps = steps,
-                        .x = x,
-                        .mask = mask,
-                        .y = y,
-                        .tensors = work + scratch_size(network, rows, steps)};
+    assert(steps == 0 || (network->steps > 0 ? steps == network->steps : steps >= network_min_steps(network)));
+    struct call call = {
+        .rows = rows, .steps = steps, .x = x, .y = y, .tensors = work + scratch_size(network, rows, steps)};
 
     for (int i = 0; i < network->n_layers; i++) {
         const struct layer *layer = &network->layers[i];

@@ -5,9 +5,9 @@
  * workspace and states. Training writes its parameters and therefore works on a clone.
  *
  * Sequences are time-major, [steps x rows x width], so that the rows of one step stand together;
- * with one step that is [rows x width].
+ * a tensor without a time axis is [rows x width].
  *
- * State: whatever a layer carries from one step to the next (h and c of an LSTM), one run of
+ * State: whatever a layer carries from one call to the next (h and c of an LSTM), one run of
  * network_state_size() floats per row; zeros are the state of a stream that has seen nothing.
  */
 #ifndef ENGINE_NETWORK_H
@@ -16,28 +16,133 @@
 #include "engine/error.h"
 #include "engine/kernels/kernels.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* ---- what a network is made of -------------------------------------------------------------- */
+
+/* In Keras' words; layers/kinds.c has the table of them, with their defaults. */
 enum layer_kind {
     LAYER_DENSE,
     LAYER_LSTM,
+    LAYER_GRU,
+    LAYER_SIMPLE_RNN,
+    LAYER_BIDIRECTIONAL,
+    LAYER_EMBEDDING,
+    LAYER_MASKING,
+    LAYER_REPEAT_VECTOR,
+    LAYER_DROPOUT, /* and its family: all of them do nothing when serving */
+    LAYER_FLATTEN,
+    LAYER_RESHAPE,
+    LAYER_PERMUTE, /* swaps steps and width */
+    LAYER_BATCH_NORMALIZATION,
+    LAYER_LAYER_NORMALIZATION,
+    LAYER_ACTIVATION,
+    LAYER_LEAKY_RELU,
+    LAYER_PRELU,
+    LAYER_CONV1D,
+    LAYER_MAX_POOLING1D,
+    LAYER_AVERAGE_POOLING1D,
+    LAYER_GLOBAL_MAX_POOLING1D,
+    LAYER_GLOBAL_AVERAGE_POOLING1D,
+    LAYER_ADD,
+    LAYER_MULTIPLY,
+    LAYER_CONCATENATE, /* along the width */
+    N_LAYER_KINDS,
 };
 
+enum padding { PADDING_VALID, PADDING_SAME, PADDING_CAUSAL };
+enum merge_mode { MERGE_CONCAT, MERGE_SUM, MERGE_MUL, MERGE_AVE };
+
+enum {
+    NETWORK_WIDTH_MAX = 16384, /* the widest a tensor may be: so that sizes in int cannot overflow */
+    NETWORK_STEPS_MAX = 1 << 20,
+    LAYER_PORTS = 8, /* most inputs, and most outputs, of a layer; and most outputs of a network */
+    LAYER_NAME_MAX = 128,
+};
+
+/* Which tensor a layer reads: output `port` of layer `layer`, or (layer -1) the network's input. */
+struct layer_input {
+    int layer, port;
+};
+
+/* A layer as it is asked for. What a kind does not have it does not look at. layer_spec_of() gives Keras' defaults. */
 struct layer_spec {
     enum layer_kind kind;
-    int units;
-    enum activation activation; /* of a dense layer; an LSTM has Keras' own */
+    char name[LAYER_NAME_MAX]; /* "": its kind's, numbered; different within a network */
+
+    int units;                  /* of dense and recurrent layers; filters; Embedding's outputs; RepeatVector's n */
+    enum activation activation; /* dense, conv, recurrent, activation */
+    bool use_bias;              /* dense, conv, recurrent */
+
+    /* Recurrent layers; all of them, and merge, of Bidirectional, whose cell says which it holds twice. */
+    enum layer_kind cell; /* of Bidirectional: LAYER_LSTM, LAYER_GRU or LAYER_SIMPLE_RNN */
+    enum merge_mode merge;
+    enum activation recurrent_activation;
+    bool return_sequences, return_state, go_backwards, stateful;
+    bool reset_after;                 /* GRU: the reset gate acts after the recurrent product; two rows of bias */
+    bool zero_output_for_mask;        /* zeros come out at a masked step, else the output before it */
+    float dropout, recurrent_dropout; /* in training; dropout's rate too */
+
+    int vocabulary;   /* Embedding: ids are 0 .. vocabulary - 1 */
+    bool mask_zero;   /* Embedding: id 0 is masked */
+    float mask_value; /* Masking: a step is masked where all of it equals this */
+
+    int kernel_size, strides, dilation; /* conv and pooling (kernel_size: pool_size) */
+    int groups;                         /* conv */
+    enum padding padding;               /* conv and pooling */
+    int target_steps, target_width;     /* Reshape: either may be -1; target_steps 0: no time axis */
+
+    float epsilon, momentum; /* normalization */
+    bool center, scale;      /* normalization: has beta, has gamma */
+    float alpha;             /* LeakyReLU: the slope below zero */
+    bool shared_steps;       /* PReLU: one slope per width for all steps */
+    bool keep_steps;         /* global pooling: keepdims */
+
+    bool time_distributed;              /* was wrapped so in the file; means the same without */
+    int n_in;                           /* 0: reads the layer before it (the first: the network's input) */
+    struct layer_input in[LAYER_PORTS]; /* a recurrent layer's further inputs are its initial state */
+    int shares;                         /* 1 + the layer whose parameters this one has too; 0: its own */
 };
 
-/* The widest a tensor may be: so that sizes in int cannot overflow. */
-enum { NETWORK_WIDTH_MAX = 16384 };
+/* Keras' defaults for a kind: glorot weights apart, what Keras' constructor has when only `units` is said. */
+struct layer_spec layer_spec_of(enum layer_kind kind, int units);
+
+/* How calls of a network follow each other. */
+enum network_mode {
+    NETWORK_SAMPLES,  /* each call is whole samples: every state begins at zero and is not kept */
+    NETWORK_STATEFUL, /* Keras' predict on stateful layers: recurrent layers carry their state to the next call */
+    NETWORK_STREAM,   /* calls are pieces of one sample without an end: causal convolutions carry their inputs too */
+};
+
+/*
+ * A network as it is asked for. Which recurrent layers carry a state: those that say stateful; where none of them does,
+ * all whose steps are those of the network's input (a decoder behind a RepeatVector begins anew in every call). A layer
+ * with an initial state wired in never does.
+ */
+struct network_spec {
+    enum network_mode mode;
+    int n_inputs; /* width of the input; 1 where ids */
+    bool ids;     /* the input is integer ids, [batch, time] in Keras */
+    bool no_time; /* the input has no time axis: [batch, features] in Keras */
+    /* Of a sample, for layers that must know it (Flatten, Reshape, Permute, PReLU): then every call has so many. 0: not
+     * known, and such layers are refused. */
+    int steps;
+    const struct layer_spec
+        *layers; /* [n_layers], in an order in which each reads only what is before it; borrowed */
+    int n_layers;
+    struct layer_input outputs[LAYER_PORTS];
+    int n_outputs; /* 0: the one output is that of the last layer */
+};
+
+/* ---- making one ----------------------------------------------------------------------------- */
 
 struct network;
 
-/* A chain of layers over n_inputs features, its parameters zero. On failure returns NULL and says
- * which layer is wrong. Free with network_free. */
-struct network *network_new(int n_inputs, const struct layer_spec *layers, int n_layers, struct error *err);
+/* The network, its parameters zero. On failure returns NULL and says which layer is wrong and why (also where a layer
+ * cannot run in the mode). Free with network_free. */
+struct network *network_new(const struct network_spec *spec, struct error *err);
 struct network *network_clone(const struct network *network); /* NULL without memory */
 void network_free(struct network *network);
 
@@ -45,27 +150,63 @@ void network_free(struct network *network);
  * the forget gate's, which is one. The same seed gives the same bits. */
 void network_init_weights(struct network *network, uint64_t seed);
 
-int network_n_inputs(const struct network *network);      /* width of input 0 */
-int network_n_outputs(const struct network *network);     /* width of output 0 */
+/* ---- what it is ----------------------------------------------------------------------------- */
+
+/* What it was made from; its layers have their names, and live as long as the network. */
+const struct network_spec *network_spec(const struct network *network);
+
+int network_n_inputs(const struct network *network);      /* width of the input */
 size_t network_state_size(const struct network *network); /* floats per row */
 
-/* The parameters, layer after layer, in Keras' order (kernel, recurrent kernel, bias) and layout. */
+struct network_shape {
+    int width;
+    bool sequence; /* has a time axis */
+    int steps;     /* in a call of the given steps; 1 without a time axis */
+};
+int network_n_outputs(const struct network *network);
+/* Output `output` in a call of `steps` steps. */
+struct network_shape network_output(const struct network *network, int output, int steps);
+/* Output `port` of layer `layer`, the same way. */
+struct network_shape network_layer_output(const struct network *network, int layer, int port, int steps);
+
+/* The number of steps that every call must have, or 0: any from network_min_steps on (a valid convolution needs its
+ * kernel's). */
+int network_steps(const struct network *network);
+int network_min_steps(const struct network *network);
+
+/* A layer's part of a row's state: the pieces (h, c) as [n] floats each, from `at` on. 0: it has none. */
+int network_layer_states(const struct network *network, int layer, size_t *ret_at, int *ret_n);
+
+/* An array among the parameters of a layer, by Keras' name for it. */
+struct network_weight {
+    const char
+        *name; /* "kernel", "recurrent_kernel", "bias", "gamma"...; Bidirectional's with "forward_" before it */
+    int n_dims, dims[3];
+    bool trainable;
+    size_t at, n; /* in the flat array */
+};
+enum { LAYER_WEIGHTS = 6 };
+/* Those of a layer in Keras 3's order of get_weights(), row-major and in Keras 3's gate order; returns how many. */
+int network_weights(const struct network *network, int layer, struct network_weight ret_weights[LAYER_WEIGHTS]);
+
+/* The parameters, layer after layer; a layer that shares another's has none of its own. */
 float *network_params(struct network *network);
 const float *network_params_const(const struct network *network);
 size_t network_n_params(const struct network *network);
 
+/* ---- running -------------------------------------------------------------------------------- */
+
 /* Floats of scratch that network_forward needs for so many rows and steps. */
 size_t network_work_size(const struct network *network, int rows, int steps);
 
-/* Runs `steps` steps of `rows` rows through the kernels, bit for bit the same for any grouping of
- * rows and steps into calls.
- * x[i]: input i, [steps x rows x width]; mask: [steps x rows], 0 where a step is to be passed over
- * (the row's state stays, and the output repeats the one before; it means nothing where no layer has
- * state), or NULL; state[r]: the state of row r, read and updated in place; y[o]: output o,
- * [steps x rows x width]; work: network_work_size floats.
+/* Runs `steps` steps of `rows` rows through the kernels. In a stateful network without masks results are bit for bit
+ * the same for any grouping of rows and steps into calls, in every network for any grouping of rows.
+ * x: the input, [steps x rows x width]; ids as floats (one out of range makes its row NaN);
+ * state[r]: the state of row r, read and updated in place (NULL where network_state_size is 0); y[o]: output o,
+ * [its steps x rows x its width]; work: network_work_size floats.
  * Allocates nothing, never blocks. */
 void network_forward(const struct network *network, const struct kernels *kernels, int rows, int steps,
-                     const float *const *x, const uint8_t *mask, float *const *state, float *const *y, float *work);
+                     const float *x, float *const *state, float *const *y, float *work);
 
 /*
  * Training: the same network by matrix products (OpenBLAS), keeping on a tape what
@@ -81,13 +222,18 @@ struct tape;
 struct tape *tape_new(const struct network *network, int max_rows, int max_steps);
 void tape_free(struct tape *tape);
 
-/* As network_forward, with state [rows x network_state_size] in one piece. The outputs (y[o]) stay
- * valid until the next call on this tape. */
-void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, int rows,
-                  int steps, const float *const *x, const uint8_t *mask, float *state, const float **y);
+/* As network_forward, with state [rows x network_state_size] in one piece. training: layers that differ in training do
+ * as they do there (BatchNormalization takes the batch's own mean and variance). The outputs (y[o]) stay valid until
+ * the next call on this tape. */
+void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, bool training,
+                  int rows, int steps, const float *x, float *state, const float **y);
 
 /* Adds d loss / d parameters to grads [network_n_params], given dy[o] = d loss / d y[o] of the
- * latest tape_forward; once for each of them, under the parameters that it saw. */
+ * latest tape_forward; once for each of them, under the parameters that it saw. What is not trainable gets none. */
 void tape_backward(struct tape *tape, const struct network *network, const float *const *dy, float *grads);
+
+/* After a tape_forward in training: moves the moving mean and variance in the network's parameters towards those that it
+ * saw. */
+void tape_learn_statistics(const struct tape *tape, struct network *network);
 
 #endif

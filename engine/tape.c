@@ -1,4 +1,4 @@
-#include "engine/layer.h"
+#include "engine/layers/layer.h"
 
 #include <assert.h>
 #include <cblas.h>
@@ -8,22 +8,35 @@
 
 struct tape {
     int max_rows, max_steps;
-    int rows, steps;               /* of the latest tape_forward; 0 once tape_backward has used it up */
-    int masked;                    /* whether that one had a mask */
+    int rows, steps;               /* of the latest tape_forward */
+    bool fresh;                    /* tape_backward has not used that one up yet */
+    bool training;                 /* of that one */
     const struct kernels *kernels; /* of that one */
     float **data, **grad;          /* of each tensor; an input has no grad */
     float **kept;                  /* of each layer: what it keeps from forward to backward */
     float **state;                 /* [max_rows], into the caller's, during tape_forward */
-    uint8_t *mask;                 /* [max_steps x max_rows], a copy */
+    uint8_t **mask;                /* of each mask */
+    uint8_t *bytes;                /* where all of them lie */
     float *floats;                 /* where all of them lie */
 };
 
 static size_t floats_needed(const struct network *network, int rows, int steps) {
     size_t n = 0;
     for (int i = 0; i < network->n_tensors; i++)
-        n += tensor_size(&network->tensors[i], rows, steps) * (network->tensors[i].input >= 0 ? 1 : 2);
+        n += tensor_size(&network->tensors[i], rows, steps) * (i == 0 ? 1 : 2);
     for (int i = 0; i < network->n_layers; i++)
         n += layer_tape_size(network, &network->layers[i], rows, steps);
+    return n;
+}
+
+static size_t mask_size(const struct network *network, int m, int rows, int steps) {
+    return (size_t)rows * (size_t)tensor_steps(&network->tensors[network->masks[m].tensor], steps);
+}
+
+static size_t bytes_needed(const struct network *network, int rows, int steps) {
+    size_t n = 0;
+    for (int m = 0; m < network->n_masks; m++)
+        n += mask_size(network, m, rows, steps);
     return n;
 }
 
@@ -33,7 +46,7 @@ static void place(struct tape *tape, const struct network *network, int rows, in
         const struct tensor *tensor = &network->tensors[i];
         tape->data[i] = at;
         at += tensor_size(tensor, rows, steps);
-        if (tensor->input >= 0)
+        if (i == 0)
             continue;
         tape->grad[i] = at;
         at += tensor_size(tensor, rows, steps);
@@ -42,10 +55,16 @@ static void place(struct tape *tape, const struct network *network, int rows, in
         tape->kept[i] = at;
         at += layer_tape_size(network, &network->layers[i], rows, steps);
     }
+    uint8_t *bytes = tape->bytes;
+    for (int m = 0; m < network->n_masks; m++) {
+        tape->mask[m] = bytes;
+        bytes += mask_size(network, m, rows, steps);
+    }
 }
 
 struct tape *tape_new(const struct network *network, int max_rows, int max_steps) {
     assert(max_rows > 0 && max_steps > 0 && max_steps <= INT_MAX / max_rows);
+    assert(max_steps >= network_min_steps(network));
     struct tape *tape = calloc(1, sizeof *tape);
     if (!tape)
         return NULL;
@@ -58,9 +77,10 @@ struct tape *tape_new(const struct network *network, int max_rows, int max_steps
     tape->grad = calloc((size_t)network->n_tensors, sizeof *tape->grad);
     tape->kept = calloc((size_t)network->n_layers, sizeof *tape->kept);
     tape->state = calloc((size_t)max_rows, sizeof *tape->state);
-    tape->mask = calloc((size_t)max_rows * (size_t)max_steps, sizeof *tape->mask);
+    tape->mask = calloc((size_t)network->n_masks + 1, sizeof *tape->mask);
+    tape->bytes = calloc(bytes_needed(network, max_rows, max_steps) + 1, 1);
     tape->floats = calloc(floats_needed(network, max_rows, max_steps), sizeof *tape->floats);
-    if (!tape->data || !tape->grad || !tape->kept || !tape->state || !tape->mask || !tape->floats) {
+    if (!tape->data || !tape->grad || !tape->kept || !tape->state || !tape->mask || !tape->bytes || !tape->floats) {
         tape_free(tape);
         return NULL;
     }
@@ -76,18 +96,9 @@ void tape_free(struct tape *tape) {
     free(tape->kept);
     free(tape->state);
     free(tape->mask);
+    free(tape->bytes);
     free(tape->floats);
     free(tape);
-}
-
-/* An input, with zeros where it is masked: what stands there may be NaN, and 0 * NaN would be one in
- * the gradient. */
-static void copy_input(const struct tape *tape, const struct tensor *tensor, const float *x, float *data) {
-    size_t n = (size_t)tape->rows * (size_t)tensor_steps(tensor, tape->steps), width = (size_t)tensor->width;
-    memcpy(data, x, n * width * sizeof *data);
-    for (size_t i = 0; tape->masked && i < n; i++)
-        if (!tape->mask[i])
-            memset(data + i * width, 0, width * sizeof *data);
 }
 
 static struct port port_of(const struct tape *tape, const struct network *network, int id) {
@@ -96,7 +107,7 @@ static struct port port_of(const struct tape *tape, const struct network *networ
         .width = tensor->width,
         .steps = tensor_steps(tensor, tape->steps),
         .data = tape->data[id],
-        .mask = tensor->masked_by >= 0 && tape->masked ? tape->mask : NULL,
+        .mask = tensor->mask >= 0 ? tape->mask[tensor->mask] : NULL,
         .grad = tape->grad[id],
     };
 }
@@ -105,6 +116,7 @@ static struct layer_run run_of(const struct tape *tape, const struct network *ne
     const struct layer *layer = &network->layers[index];
     struct layer_run run = {.kernels = tape->kernels,
                             .rows = tape->rows,
+                            .training = tape->training,
                             .state = tape->state,
                             .params = network->params + layer->params_at,
                             .work = tape->kept[index]};
@@ -115,30 +127,29 @@ static struct layer_run run_of(const struct tape *tape, const struct network *ne
     return run;
 }
 
-void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, int rows,
-                  int steps, const float *const *x, const uint8_t *mask, float *state, const float **y) {
+void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, bool training,
+                  int rows, int steps, const float *x, float *state, const float **y) {
     assert(rows > 0 && rows <= tape->max_rows && steps > 0 && steps <= tape->max_steps);
     tape->rows = rows;
     tape->steps = steps;
     tape->kernels = kernels;
-    tape->masked = mask != NULL;
-    if (mask)
-        memcpy(tape->mask, mask, (size_t)rows * (size_t)steps * sizeof *mask);
+    tape->training = training;
+    tape->fresh = true;
     for (size_t r = 0; r < (size_t)rows; r++)
         tape->state[r] = state + r * network->state_size;
-    for (int i = 0; i < network->n_inputs; i++)
-        copy_input(tape, &network->tensors[network->inputs[i]], x[i], tape->data[network->inputs[i]]);
+    memcpy(tape->data[0], x, tensor_size(&network->tensors[0], rows, steps) * sizeof *x);
 
     for (int i = 0; i < network->n_layers; i++) {
+        const struct layer *layer = &network->layers[i];
         struct layer_run run = run_of(tape, network, i);
-        network->layers[i].ops->tape_forward(&network->layers[i], &run);
+        (layer->ops->tape_forward ? layer->ops->tape_forward : layer->ops->forward)(layer, &run);
     }
     for (int o = 0; o < network->n_outputs; o++)
         y[o] = tape->data[network->outputs[o]];
 }
 
 void tape_backward(struct tape *tape, const struct network *network, const float *const *dy, float *grads) {
-    assert(tape->rows > 0 && "one tape_backward for each tape_forward");
+    assert(tape->fresh && "one tape_backward for each tape_forward");
     for (int i = 0; i < network->n_tensors; i++) {
         const struct tensor *tensor = &network->tensors[i];
         size_t size = tensor_size(tensor, tape->rows, tape->steps) * sizeof(float);
@@ -152,5 +163,15 @@ void tape_backward(struct tape *tape, const struct network *network, const float
         run.grads = grads + network->layers[i].params_at;
         network->layers[i].ops->backward(&network->layers[i], &run);
     }
-    tape->rows = 0;
+    tape->fresh = false;
+}
+
+void tape_learn_statistics(const struct tape *tape, struct network *network) {
+    for (int i = 0; i < network->n_layers; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (!layer->ops->learn_statistics)
+            continue;
+        struct layer_run run = run_of(tape, network, i);
+        layer->ops->learn_statistics(layer, &run, network->params + layer->params_at);
+    }
 }

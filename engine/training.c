@@ -85,8 +85,8 @@ static void fini(struct job *job) {
 static void train_chunk(struct job *job, const struct window *const *windows, int rows, int from, int steps) {
     struct chunk *chunk = &job->chunk;
     double weight = chunk_fill(chunk, job->model, windows, rows, from, steps);
-    const float *x = chunk->x, *y;
-    tape_forward(job->tape, job->network, job->kernels, rows, steps, &x, NULL, job->state, &y);
+    const float *y;
+    tape_forward(job->tape, job->network, job->kernels, true, rows, steps, chunk->x, job->state, &y);
     job->steps++;
     if (weight == 0)
         return;
@@ -100,6 +100,7 @@ static void train_chunk(struct job *job, const struct window *const *windows, in
     double done = (double)job->steps / (double)job->steps_in_all;
     optimizer_set_rate(job->optimizer, job->model->training.learning_rate * (1 - (1 - last_rate) * fmin(done, 1)));
     optimizer_step(job->optimizer, network_params(job->network), job->grads);
+    tape_learn_statistics(job->tape, job->network);
 }
 
 static int longest_window(const struct window *const *windows, int n) {

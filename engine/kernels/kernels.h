@@ -15,11 +15,23 @@
 
 #include <stddef.h>
 
+/* By Keras' names and definitions. */
 enum activation {
     ACTIVATION_LINEAR,
     ACTIVATION_TANH,
     ACTIVATION_SIGMOID,
     ACTIVATION_RELU,
+    ACTIVATION_HARD_SIGMOID,        /* clip(x / 6 + 0.5, 0, 1): since Keras 3 */
+    ACTIVATION_HARD_SIGMOID_KERAS2, /* clip(0.2 x + 0.5, 0, 1): before it */
+    ACTIVATION_SOFTSIGN,
+    ACTIVATION_SOFTPLUS,
+    ACTIVATION_ELU, /* alpha 1 */
+    ACTIVATION_SELU,
+    ACTIVATION_SWISH, /* x sigmoid(x), silu */
+    ACTIVATION_GELU,  /* exact, by erf */
+    ACTIVATION_EXPONENTIAL,
+    ACTIVATION_SOFTMAX, /* over the width */
+    N_ACTIVATIONS,
 };
 
 enum {
@@ -43,8 +55,8 @@ struct kernels {
     void (*lstm)(int rows, int n_in, int hidden, const float *w, const float *u, const float *bias, const float *x,
                  float *const *state, float *y, float *gates);
 
-    /* x[i] = activation(x[i]), in place. */
-    void (*activate)(enum activation activation, size_t n, float *x);
+    /* x = activation(x) in place, x [rows x width]. */
+    void (*activate)(enum activation activation, size_t rows, size_t width, float *x);
 };
 
 /* The fastest level that this CPU has. The table is constant and lives for ever. */

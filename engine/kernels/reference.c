@@ -8,6 +8,7 @@
 #include "engine/kernels/activations.h"
 #include "engine/kernels/levels.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Widths of tiles are constants only once a tile is inlined. */
@@ -200,7 +201,8 @@ static void lstm(int rows, int n_in, int hidden, const float *w, const float *u,
     }
 }
 
-static void activate(enum activation activation, size_t n, float *x) {
+static void activate(enum activation activation, size_t rows, size_t width, float *x) {
+    size_t n = rows * width;
     switch (activation) {
     case ACTIVATION_LINEAR: break;
     case ACTIVATION_TANH:
@@ -215,6 +217,7 @@ static void activate(enum activation activation, size_t n, float *x) {
         for (size_t i = 0; i < n; i++)
             x[i] = activation_relu(x[i]);
         break;
+    default: assert(!"an activation of Keras that is not there yet");
     }
 }
 

@@ -2,6 +2,7 @@
 #include "engine/forecaster.h"
 #include "engine/series.h"
 #include "tests/support/bench.h"
+#include "tests/support/layers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static void measure(int horizon, int ready) {
     int features[FEATURES];
     for (int f = 0; f < FEATURES; f++)
         features[f] = f;
-    struct layer_spec layer = {.kind = LAYER_LSTM, .units = 32};
+    struct layer_spec layer = LSTM(32);
     struct config_class class = {.name = "bench", .n_features = FEATURES, .history = 1024, .pending = 64};
     struct config_model model = {.name = "bench",
                                  .inputs = features,

@@ -1,6 +1,7 @@
 /* Steps a second of one LSTM layer, on one core, by kernel level, units and rows. */
 #include "engine/network.h"
 #include "tests/support/bench.h"
+#include "tests/support/layers.h"
 
 #include <stdlib.h>
 
@@ -15,16 +16,15 @@ struct setup {
 
 static size_t step(void *context) {
     const struct setup *setup = context;
-    const float *x = setup->x;
     float *y = setup->y;
-    network_forward(setup->network, setup->kernels, setup->rows, 1, &x, NULL, setup->state, &y, setup->work);
+    network_forward(setup->network, setup->kernels, setup->rows, 1, setup->x, setup->state, &y, setup->work);
     return (size_t)setup->rows;
 }
 
 static void measure(const struct kernels *kernels, int hidden, int rows) {
-    const struct layer_spec layer = {.kind = LAYER_LSTM, .units = hidden};
+    const struct layer_spec layer = LSTM(hidden);
     struct error err;
-    struct setup setup = {.kernels = kernels, .network = network_new(INPUTS, &layer, 1, &err), .rows = rows};
+    struct setup setup = {.kernels = kernels, .network = chain_new(INPUTS, &layer, 1, &err), .rows = rows};
     size_t n = (size_t)rows, size = network_state_size(setup.network);
     network_init_weights(setup.network, 1);
     setup.x = calloc(n * INPUTS, sizeof *setup.x);

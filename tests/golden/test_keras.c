@@ -9,6 +9,7 @@
 #include "engine/network.h"
 #include "engine/optimizer.h"
 #include "tests/support/floats.h"
+#include "tests/support/layers.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -85,7 +86,7 @@ static enum activation activation_named(const char *name) {
 static struct network *network_with(int n_in, const struct layer_spec *layers, int n_layers, const float *params,
                                     size_t n_params) {
     struct error err;
-    struct network *network = network_new(n_in, layers, n_layers, &err);
+    struct network *network = chain_new(n_in, layers, n_layers, &err);
     if (!network)
         fail_msg("%s", err.text);
     assert_int_equal(network_n_params(network), n_params);
@@ -101,11 +102,10 @@ static struct network *network_of(const json_t *golden) {
     for (size_t i = 0; i < n_layers; i++) {
         json_t *spec = json_array_get(specs, i);
         int lstm = strcmp(json_string_value(member(spec, "kind")), "lstm") == 0;
-        layers[i] = (struct layer_spec){
-            .kind = lstm ? LAYER_LSTM : LAYER_DENSE,
-            .units = integer(spec, "units"),
-            .activation = activation_named(json_string_value(member(spec, "activation"))),
-        };
+        layers[i] = layer_spec_of(lstm ? LAYER_LSTM : LAYER_DENSE, integer(spec, "units"));
+        layers[i].return_sequences = true;
+        if (!lstm)
+            layers[i].activation = activation_named(json_string_value(member(spec, "activation")));
     }
     float *params = numbers(member(golden, "params"), &n_params);
     struct network *network = network_with(integer(golden, "inputs"), layers, (int)n_layers, params, n_params);
@@ -127,29 +127,23 @@ static double relative_distance(size_t n, const float *y, const float *expected)
 /* One call, served and by a tape; each on its own states [rows x state size]. */
 static double check_call(const struct network *network, const json_t *call, float *served_state, float *tape_state) {
     int rows = integer(call, "rows"), steps = integer(call, "steps");
-    size_t n = (size_t)rows * (size_t)steps, n_y = n * (size_t)network_n_outputs(network), n_mask;
+    size_t n = (size_t)rows * (size_t)steps, n_y = n * (size_t)chain_width(network);
     float *x = numbers_of(call, "x", n * (size_t)network_n_inputs(network)), *expected = numbers_of(call, "y", n_y);
-    float *flags = numbers(member(call, "mask"), &n_mask), *y = floats_new(n_y), *state[ROWS_MAX];
+    float *y = floats_new(n_y), *state[ROWS_MAX];
     float *work = floats_new(network_work_size(network, rows, steps));
-    uint8_t *mask = n_mask ? malloc(n) : NULL;
     struct tape *tape = tape_new(network, rows, steps);
     const float *taped;
 
-    for (size_t i = 0; i < n_mask; i++)
-        mask[i] = flags[i] != 0;
     for (int r = 0; r < rows; r++)
         state[r] = served_state + (size_t)r * network_state_size(network);
-    network_forward(network, kernels_choose(), rows, steps, (const float *const[]){x}, mask, state,
-                    (float *const[]){y}, work);
-    tape_forward(tape, network, kernels_choose(), rows, steps, (const float *const[]){x}, mask, tape_state, &taped);
+    network_forward(network, kernels_choose(), rows, steps, x, state, (float *const[]){y}, work);
+    tape_forward(tape, network, kernels_choose(), false, rows, steps, x, tape_state, &taped);
     double worst = fmax(relative_distance(n_y, y, expected), relative_distance(n_y, taped, expected));
 
     free(x);
     free(expected);
-    free(flags);
     free(y);
     free(work);
-    free(mask);
     tape_free(tape);
     return worst;
 }
@@ -200,17 +194,12 @@ static void test_dense_activations(void **state) {
     check_file("tests/golden/dense.json", 4, check_golden);
 }
 
-static void test_masks(void **state) {
-    (void)state;
-    check_file("tests/golden/mask.json", 2, check_golden);
-}
-
 /* ---- training ----------------------------------------------------------------------------------- */
 
 static void check_adam(const json_t *golden) {
     struct network *network = network_of(golden);
     int rows = integer(golden, "rows"), steps = integer(golden, "steps"), updates = integer(golden, "updates");
-    size_t n = (size_t)rows * (size_t)steps, n_y = n * (size_t)network_n_outputs(network);
+    size_t n = (size_t)rows * (size_t)steps, n_y = n * (size_t)chain_width(network);
     size_t n_params = network_n_params(network), n_state = (size_t)rows * network_state_size(network);
     float *x = numbers_of(golden, "x", n * (size_t)network_n_inputs(network));
     float *answer = numbers_of(golden, "answer", n_y), *expected = numbers_of(golden, "params_after", n_params);
@@ -234,7 +223,7 @@ static void check_adam(const json_t *golden) {
         const float *y;
         memset(row_state, 0, n_state * sizeof *row_state);
         memset(grads, 0, n_params * sizeof *grads);
-        tape_forward(tape, network, kernels_choose(), rows, steps, (const float *const[]){x}, NULL, row_state, &y);
+        tape_forward(tape, network, kernels_choose(), true, rows, steps, x, row_state, &y);
         loss_sum(loss, n_y, y, answer, weight, 1.0f / (float)n_y, dy);
         tape_backward(tape, network, (const float *const[]){dy}, grads);
         optimizer_step(optimizer, network_params(network), grads);
@@ -299,9 +288,11 @@ static struct network *rtneural_read(const char *path) {
     for (int i = 0; i < n_layers; i++) {
         json_t *spec = json_array_get(specs, (size_t)i), *shape = member(spec, "shape");
         int lstm = strcmp(json_string_value(member(spec, "type")), "lstm") == 0;
-        layers[i].kind = lstm ? LAYER_LSTM : LAYER_DENSE;
-        layers[i].units = (int)json_integer_value(json_array_get(shape, json_array_size(shape) - 1));
-        layers[i].activation = activation_named(json_string_value(member(spec, "activation")));
+        layers[i] = layer_spec_of(lstm ? LAYER_LSTM : LAYER_DENSE,
+                                  (int)json_integer_value(json_array_get(shape, json_array_size(shape) - 1)));
+        layers[i].return_sequences = true;
+        if (!lstm)
+            layers[i].activation = activation_named(json_string_value(member(spec, "activation")));
         json_array_append(weights, member(spec, "weights"));
     }
     float *params = numbers(weights, &n_params);
@@ -322,8 +313,8 @@ static void check_rtneural(const char *model, const char *x_path, const char *y_
     assert_int_equal(n, 100);
     assert_int_equal(n_expected, 100);
     for (int t = 0; t < n; t++)
-        network_forward(network, kernels_choose(), 1, 1, (const float *const[]){x + t}, NULL,
-                        (float *const[]){row_state}, (float *const[]){y + t}, work);
+        network_forward(network, kernels_choose(), 1, 1, x + t, (float *const[]){row_state}, (float *const[]){y + t},
+                        work);
     double worst = relative_distance((size_t)n, y, expected);
     print_message("%s: worst %.3g of the scale\n", model, worst);
     assert_true(worst <= TOLERANCE);
@@ -348,8 +339,8 @@ static void test_rtneural_streams(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stateful_calls),    cmocka_unit_test(test_chains),
-        cmocka_unit_test(test_dense_activations), cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_adam_steps),        cmocka_unit_test(test_rtneural_streams),
+        cmocka_unit_test(test_dense_activations), cmocka_unit_test(test_adam_steps),
+        cmocka_unit_test(test_rtneural_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

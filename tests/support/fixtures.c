@@ -2,6 +2,7 @@
 
 #include "engine/forecaster.h"
 #include "engine/random.h"
+#include "tests/support/layers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -38,8 +39,7 @@ void fixture_init(struct fixture *fixture, int n_features) {
                                .validation = 0.25,
                                .margin = 0.01,
                                .first_after = 32}},
-        .layers = {{.kind = LAYER_LSTM, .units = 7},
-                   {.kind = LAYER_DENSE, .units = 5, .activation = ACTIVATION_TANH}},
+        .layers = {LSTM(7), DENSE(5, ACTIVATION_TANH)},
     };
     for (int f = 0; f < n_features; f++)
         fixture->inputs[f] = f;

@@ -55,7 +55,7 @@ void replay_init(struct replay *replay, const struct config_model *model, const 
         (struct replay){.model = model, .kernels = kernels, .network = version_network(version), .history = history};
     replay->state = floats_new(network_state_size(replay->network));
     replay->work = floats_new(network_work_size(replay->network, 1, 1));
-    replay->y = floats_new((size_t)network_n_outputs(replay->network));
+    replay->y = floats_new((size_t)network_output(replay->network, 0, 1).width);
 }
 
 void replay_fini(struct replay *replay) {
@@ -88,8 +88,7 @@ void replay_step(struct replay *replay, uint64_t step, double *mean) {
         int f = model->inputs[i];
         inputs[i] = scaler_scale(model->scaler, &replay->scalers[f], known(replay->history, step, f));
     }
-    const float *x = inputs;
-    network_forward(replay->network, replay->kernels, 1, 1, &x, NULL, &replay->state, &replay->y, replay->work);
+    network_forward(replay->network, replay->kernels, 1, 1, inputs, &replay->state, &replay->y, replay->work);
     for (int h = 0; h < model->horizon; h++)
         for (int j = 0; j < model->n_targets; j++) {
             int f = model->targets[j];

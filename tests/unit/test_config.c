@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "engine/config.h"
+#include "tests/support/layers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -473,11 +474,15 @@ static void check_full_model(const struct config_model *model) {
     assert_int_equal(model->scaler, SCALER_NONE);
     assert_int_equal(model->n_layers, 3);
     const struct layer_spec layers[] = {
-        {LAYER_DENSE, 9, ACTIVATION_SIGMOID},
-        {LAYER_LSTM, 10, ACTIVATION_LINEAR},
-        {LAYER_DENSE, 11, ACTIVATION_LINEAR},
+        DENSE(9, ACTIVATION_SIGMOID),
+        LSTM(10),
+        DENSE(11, ACTIVATION_LINEAR),
     };
-    assert_memory_equal(model->layers, layers, sizeof layers);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(model->layers[i].kind, layers[i].kind);
+        assert_int_equal(model->layers[i].units, layers[i].units);
+        assert_int_equal(model->layers[i].activation, layers[i].activation);
+    }
     assert_false(model->residual || model->train);
     assert_int_equal(model->seed, 9007199254740991);
     assert_int_equal(model->retrain_every, 0);

@@ -166,8 +166,7 @@ static void it_is_what_serves(void **state) {
         float *row = calloc(network_state_size(network), sizeof *row), y[6], *out = y;
         float *work = malloc(network_work_size(network, 1, 1) * sizeof *work);
         for (int at = 0; at < window->n; at++) {
-            const float *x = window->x + 3 * at;
-            network_forward(network, kernels_choose(), 1, 1, &x, NULL, &row, &out, work);
+            network_forward(network, kernels_choose(), 1, 1, window->x + 3 * at, &row, &out, work);
             for (int h = 1; at >= window->score_from && at + 3 < window->n && h <= 3; h++)
                 for (int j = 0; j < 2; j++) {
                     double z = (double)window->z[(at + h) * 2 + j], base = (double)window->base[at * 2 + j];

@@ -11,6 +11,7 @@
 #include "tests/support/floats.h"
 #include "tests/support/replay.h"
 #include "tests/support/fixtures.h"
+#include "tests/support/layers.h"
 
 #include <float.h>
 #include <math.h>
@@ -153,9 +154,9 @@ static void nor_do_they_for_other_networks(void **state) {
     struct fixture fixture;
     fixture_init(&fixture, FEATURES);
     fixture.model.n_layers = 3; /* two LSTMs, and widths with and without remainders */
-    fixture.layers[0] = (struct layer_spec){.kind = LAYER_LSTM, .units = 16};
-    fixture.layers[1] = (struct layer_spec){.kind = LAYER_LSTM, .units = 5};
-    fixture.layers[2] = (struct layer_spec){.kind = LAYER_DENSE, .units = 9, .activation = ACTIVATION_RELU};
+    fixture.layers[0] = (struct layer_spec)LSTM(16);
+    fixture.layers[1] = (struct layer_spec)LSTM(5);
+    fixture.layers[2] = (struct layer_spec)DENSE(9, ACTIVATION_RELU);
     fixture.model.residual = false;
     fixture.inputs[0] = 2; /* a model may see its features in any order, and not all of them */
     fixture.model.n_inputs = 2;
@@ -261,11 +262,11 @@ static void it_is_one_long_sequence(void **state) {
     take_over(forecaster, version_acquire(version));
     forecaster_acquire(forecaster, 7, history);
 
-    size_t n_outputs = (size_t)network_n_outputs(network);
+    size_t n_outputs = (size_t)chain_width(network);
     struct rng rng = {3};
     float *x = floats_random(&rng, N * 2, 1), *y = floats_new(N * n_outputs);
     float *zero = floats_new(network_state_size(network)), *work = floats_new(network_work_size(network, 1, N));
-    network_forward(network, kernels_choose(), 1, N, &(const float *){x}, NULL, &zero, &y, work);
+    network_forward(network, kernels_choose(), 1, N, x, &zero, &y, work);
     for (size_t step = 1; step <= N; step++) {
         const double values[] = {(double)x[2 * step - 2], (double)x[2 * step - 1]};
         struct saved saved;

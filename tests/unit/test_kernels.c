@@ -51,7 +51,7 @@ static struct worst sweep(const struct kernels *kernels, enum activation activat
         if (n < BLOCK && bits + stride <= UINT32_MAX)
             continue;
         memcpy(y, x, sizeof y);
-        kernels->activate(activation, n, y);
+        kernels->activate(activation, 1, n, y);
         for (size_t i = 0; i < n; i++)
             look_at(&worst, activation, x[i], y[i]);
         n = 0;
@@ -85,7 +85,7 @@ static void test_sigmoid_over_all_floats(void **state) {
 }
 
 static float activated(const struct kernels *kernels, enum activation activation, float x) {
-    kernels->activate(activation, 1, &x);
+    kernels->activate(activation, 1, 1, &x);
     return x;
 }
 
@@ -120,10 +120,10 @@ static void test_activations_agree_between_levels(void **state) {
     struct rng rng = {.state = 5};
     for (enum activation a = ACTIVATION_LINEAR; a <= ACTIVATION_RELU; a++) {
         float *x = floats_random(&rng, N, 12), *base = floats_copy(N, x);
-        kernels_at(0)->activate(a, N, base);
+        kernels_at(0)->activate(a, 1, N, base);
         for (int i = 0; kernels_at(i); i++) {
             float *y = floats_copy(N, x);
-            kernels_at(i)->activate(a, N, y);
+            kernels_at(i)->activate(a, 1, N, y);
             assert_true(floats_same(N, y, base));
             for (size_t at = 0; at < N; at++)
                 assert_true(activated(kernels_at(i), a, x[at]) == base[at]);

@@ -6,6 +6,7 @@
 
 #include "engine/network.h"
 #include "tests/support/floats.h"
+#include "tests/support/layers.h"
 
 #include <stdio.h>
 
@@ -16,18 +17,18 @@ enum {
     GUARD = 16,
 };
 
-static const uint64_t WEIGHTS_HASH = 0x9e50971b541e6ac2, FORECASTS_HASH = 0x1bb1f53b173c18f4;
+static const uint64_t WEIGHTS_HASH = 0x9e50971b541e6ac2, FORECASTS_HASH = 0x3b446b7a96652989;
 
 static const struct layer_spec stack[] = {
-    {.kind = LAYER_DENSE, .units = 5, .activation = ACTIVATION_RELU},
-    {.kind = LAYER_LSTM, .units = 7},
-    {.kind = LAYER_LSTM, .units = 9},
-    {.kind = LAYER_DENSE, .units = 2, .activation = ACTIVATION_TANH},
+    DENSE(5, ACTIVATION_RELU),
+    LSTM(7),
+    LSTM(9),
+    DENSE(2, ACTIVATION_TANH),
 };
 
 static struct network *stack_new(uint64_t seed) {
     struct error err;
-    struct network *network = network_new(N_IN, stack, 4, &err);
+    struct network *network = chain_new(N_IN, stack, 4, &err);
     assert_non_null(network);
     network_init_weights(network, seed);
     return network;
@@ -36,25 +37,17 @@ static struct network *stack_new(uint64_t seed) {
 /* ---- one sequence, run in pieces ---------------------------------------------------------------- */
 
 struct sequence {
-    float *x;      /* [STEPS x ROWS x N_IN] */
-    uint8_t *mask; /* [STEPS x ROWS], or NULL */
+    float *x; /* [STEPS x ROWS x N_IN] */
 };
 
-static struct sequence sequence_new(uint64_t seed, int masked) {
+static struct sequence sequence_new(uint64_t seed) {
     struct rng rng = {.state = seed};
     struct sequence s = {.x = floats_random(&rng, STEPS * ROWS * N_IN, 2)};
-    if (masked) {
-        s.mask = calloc(STEPS * ROWS, 1);
-        assert_non_null(s.mask);
-        for (size_t i = 0; i < STEPS * ROWS; i++)
-            s.mask[i] = (uint8_t)(rng_below(&rng, 3) ? 1 + rng_below(&rng, 200) : 0);
-    }
     return s;
 }
 
 static void sequence_free(struct sequence *s) {
     free(s->x);
-    free(s->mask);
 }
 
 struct results {
@@ -66,7 +59,7 @@ struct results {
 static struct results results_new(const struct network *network) {
     struct results r = {.state_size = network_state_size(network)};
     r.state = floats_new(ROWS * r.state_size);
-    r.y = floats_new(STEPS * ROWS * (size_t)network_n_outputs(network));
+    r.y = floats_new(STEPS * ROWS * (size_t)chain_width(network));
     return r;
 }
 
@@ -78,20 +71,17 @@ static void results_free(struct results *r) {
 /* Steps [t, t + steps) of rows [row, row + rows) in one call, on copies of exactly their size. */
 static void run_piece(const struct network *network, const struct kernels *kernels, const struct sequence *s, int t,
                       int steps, int row, int rows, struct results *results) {
-    size_t n_out = (size_t)network_n_outputs(network), n_work = network_work_size(network, rows, steps);
+    size_t n_out = (size_t)chain_width(network), n_work = network_work_size(network, rows, steps);
     size_t n_in = (size_t)network_n_inputs(network), n = (size_t)steps * (size_t)rows;
     float *x = floats_new(n * n_in), *y = floats_new(n * n_out), *work = floats_new(n_work), *state[ROWS];
-    uint8_t *mask = s->mask ? malloc(n) : NULL;
 
     for (size_t i = 0; i < n; i++) {
         size_t at = ((size_t)t + i / (size_t)rows) * ROWS + (size_t)row + i % (size_t)rows;
         memcpy(x + i * n_in, s->x + at * n_in, n_in * sizeof *x);
-        if (mask)
-            mask[i] = s->mask[at];
     }
     for (int r = 0; r < rows; r++)
         state[r] = results->state + (size_t)(row + r) * results->state_size;
-    network_forward(network, kernels, rows, steps, (const float *const[]){x}, mask, state, (float *const[]){y}, work);
+    network_forward(network, kernels, rows, steps, x, state, (float *const[]){y}, work);
     for (size_t i = 0; i < n; i++) {
         size_t at = ((size_t)t + i / (size_t)rows) * ROWS + (size_t)row + i % (size_t)rows;
         memcpy(results->y + at * n_out, y + i * n_out, n_out * sizeof *y);
@@ -99,7 +89,6 @@ static void run_piece(const struct network *network, const struct kernels *kerne
     free(x);
     free(y);
     free(work);
-    free(mask);
 }
 
 static struct results run_whole(const struct network *network, const struct kernels *kernels,
@@ -125,12 +114,12 @@ static struct results run_in_pieces(const struct network *network, const struct 
 
 static int results_same(const struct network *network, const struct results *a, const struct results *b) {
     return floats_same(ROWS * a->state_size, a->state, b->state) &&
-           floats_same(STEPS * ROWS * (size_t)network_n_outputs(network), a->y, b->y);
+           floats_same(STEPS * ROWS * (size_t)chain_width(network), a->y, b->y);
 }
 
-static void check_grouping(int masked) {
+static void check_grouping(void) {
     struct network *network = stack_new(11);
-    struct sequence s = sequence_new(12, masked);
+    struct sequence s = sequence_new(12);
     struct results whole = run_whole(network, kernels_choose(), &s);
 
     for (uint64_t seed = 0; seed < 10; seed++) {
@@ -151,66 +140,15 @@ static void check_grouping(int masked) {
 
 static void test_any_grouping_gives_the_same_bits(void **state) {
     (void)state;
-    check_grouping(0);
+    check_grouping();
 }
 
-static void test_any_grouping_gives_the_same_bits_with_a_mask(void **state) {
-    (void)state;
-    check_grouping(1);
-}
-
-/* ---- masks -------------------------------------------------------------------------------------- */
-
-static void test_masked_steps_are_passed_over(void **state) {
-    (void)state;
-    struct network *network = stack_new(21);
-    struct sequence s = sequence_new(22, 1);
-    size_t n_out = (size_t)network_n_outputs(network), state_size = network_state_size(network);
-    struct results full = run_whole(network, kernels_choose(), &s);
-
-    for (size_t r = 0; r < ROWS; r++) {
-        struct sequence alone = {.x = floats_new(STEPS * ROWS * N_IN)}; /* row 0: the steps that count */
-        struct results results = results_new(network);
-        int kept = 0;
-        for (size_t t = 0; t < STEPS; t++) {
-            if (s.mask[t * ROWS + r])
-                memcpy(alone.x + (size_t)kept++ * ROWS * N_IN, s.x + (t * ROWS + r) * N_IN, N_IN * sizeof(float));
-        }
-        run_piece(network, kernels_choose(), &alone, 0, kept, 0, 1, &results);
-        assert_true(floats_same(state_size, results.state, full.state + r * state_size));
-        for (size_t t = 1; t < STEPS; t++)
-            if (!s.mask[t * ROWS + r])
-                assert_true(
-                    floats_same(n_out, full.y + (t * ROWS + r) * n_out, full.y + ((t - 1) * ROWS + r) * n_out));
-        results_free(&results);
-        sequence_free(&alone);
-    }
-    results_free(&full);
-    sequence_free(&s);
-    network_free(network);
-}
-
-static void test_what_stands_at_a_masked_step_is_not_used(void **state) {
-    (void)state;
-    struct network *network = stack_new(23);
-    struct sequence s = sequence_new(24, 1);
-    struct results clean = run_whole(network, kernels_choose(), &s);
-    for (size_t i = 0; i < STEPS * ROWS; i++)
-        if (!s.mask[i])
-            s.x[i * N_IN + i % N_IN] = NAN;
-    struct results soiled = run_whole(network, kernels_choose(), &s);
-    assert_true(results_same(network, &clean, &soiled));
-    assert_true(floats_distance(ROWS, soiled.y, clean.y) == 0); /* no NaN either */
-    results_free(&clean);
-    results_free(&soiled);
-    sequence_free(&s);
-    network_free(network);
-}
+/* ---- workspace, clone --------------------------------------------------------------------------- */
 
 static void test_nan_stays_in_its_row(void **state) {
     (void)state;
     struct network *network = stack_new(25);
-    struct sequence s = sequence_new(26, 0);
+    struct sequence s = sequence_new(26);
     size_t size = network_state_size(network);
     struct results clean = run_whole(network, kernels_choose(), &s);
     s.x[(ROWS + 5) * N_IN] = NAN;
@@ -223,12 +161,10 @@ static void test_nan_stays_in_its_row(void **state) {
     network_free(network);
 }
 
-/* ---- workspace, clone --------------------------------------------------------------------------- */
-
 static void test_nothing_is_written_past_the_workspace(void **state) {
     (void)state;
     struct network *network = stack_new(31);
-    struct sequence s = sequence_new(32, 0);
+    struct sequence s = sequence_new(32);
     struct results results = results_new(network);
     for (int rows = 1; rows < 8; rows++) {
         size_t n = network_work_size(network, rows, 2);
@@ -237,8 +173,7 @@ static void test_nothing_is_written_past_the_workspace(void **state) {
             work[n + i] = 77;
         for (int r = 0; r < rows; r++)
             row_state[r] = results.state + (size_t)r * results.state_size;
-        network_forward(network, kernels_choose(), rows, 2, (const float *const[]){s.x}, NULL, row_state,
-                        (float *const[]){results.y}, work);
+        network_forward(network, kernels_choose(), rows, 2, s.x, row_state, (float *const[]){results.y}, work);
         for (size_t i = 0; i < GUARD; i++)
             assert_true(work[n + i] == 77);
         free(work);
@@ -251,7 +186,7 @@ static void test_nothing_is_written_past_the_workspace(void **state) {
 static void test_clone_is_equal_and_apart(void **state) {
     (void)state;
     struct network *network = stack_new(33), *clone = network_clone(network);
-    struct sequence s = sequence_new(34, 0);
+    struct sequence s = sequence_new(34);
     assert_non_null(clone);
     assert_int_equal(network_n_params(clone), network_n_params(network));
     struct results of_network = run_whole(network, kernels_choose(), &s);
@@ -280,7 +215,7 @@ static void test_sizes(void **state) {
     struct network *network = stack_new(41);
     size_t dense_1 = (3 + 1) * 5, lstm_1 = 4 * 7 * (5 + 7 + 1), lstm_2 = 4 * 9 * (7 + 9 + 1), dense_2 = (9 + 1) * 2;
     assert_int_equal(network_n_inputs(network), 3);
-    assert_int_equal(network_n_outputs(network), 2);
+    assert_int_equal(chain_width(network), 2);
     assert_int_equal(network_state_size(network), 2 * 7 + 2 * 9);
     assert_int_equal(network_n_params(network), dense_1 + lstm_1 + lstm_2 + dense_2);
     assert_ptr_equal(network_params(network), network_params_const(network));
@@ -290,7 +225,7 @@ static void test_sizes(void **state) {
 static void test_new_parameters_are_zero(void **state) {
     (void)state;
     struct error err;
-    struct network *network = network_new(N_IN, stack, 4, &err);
+    struct network *network = chain_new(N_IN, stack, 4, &err);
     for (size_t i = 0; i < network_n_params(network); i++)
         assert_true(network_params(network)[i] == 0);
     network_free(network);
@@ -312,9 +247,8 @@ static void test_initial_weights_are_keras(void **state) {
     (void)state;
     enum { HIDDEN = 24, IN = 20, GATES = 4 * HIDDEN, UNITS = 60 };
     struct error err;
-    struct network *network = network_new(
-        IN, (struct layer_spec[]){{.kind = LAYER_LSTM, .units = HIDDEN}, {.kind = LAYER_DENSE, .units = UNITS}}, 2,
-        &err);
+    struct network *network =
+        chain_new(IN, (struct layer_spec[]){LSTM(HIDDEN), DENSE(UNITS, ACTIVATION_LINEAR)}, 2, &err);
     network_init_weights(network, 1);
     const float *kernel = network_params(network), *recurrent = kernel + IN * GATES;
     const float *bias = recurrent + HIDDEN * GATES, *dense = bias + GATES;
@@ -353,7 +287,7 @@ static void test_a_seed_gives_its_weights(void **state) {
 static void test_the_bits_are_those_of_every_machine(void **state) {
     (void)state;
     struct network *network = stack_new(51);
-    struct sequence s = sequence_new(52, 1);
+    struct sequence s = sequence_new(52);
     struct results results = run_whole(network, kernels_choose(), &s);
     uint64_t hash = rng_hash(0, results.y, STEPS * ROWS * 2 * sizeof(float));
     print_message("weights %#018lx, forecasts %#018lx\n", (unsigned long)params_hash(51), (unsigned long)hash);
@@ -368,7 +302,7 @@ static void test_the_bits_are_those_of_every_machine(void **state) {
 
 static void check_refused(int n_inputs, const struct layer_spec *layers, int n_layers, const char *text) {
     struct error err = {.text = ""};
-    assert_null(network_new(n_inputs, layers, n_layers, &err));
+    assert_null(chain_new(n_inputs, layers, n_layers, &err));
     if (!strstr(err.text, text))
         print_message("\"%s\" lacks \"%s\"\n", err.text, text);
     assert_non_null(strstr(err.text, text));
@@ -376,14 +310,14 @@ static void check_refused(int n_inputs, const struct layer_spec *layers, int n_l
 
 static void test_errors_name_the_layer(void **state) {
     (void)state;
-    struct layer_spec layers[] = {{.kind = LAYER_LSTM, .units = 4}, {.kind = LAYER_DENSE, .units = 0}};
+    struct layer_spec layers[] = {LSTM(4), DENSE(0, ACTIVATION_LINEAR)};
     check_refused(0, layers, 1, "0 inputs");
     check_refused(3, layers, 0, "no layers");
-    check_refused(3, layers, 2, "layer 2 of 2 (dense): units is 0");
+    check_refused(3, layers, 2, "layer dense (Dense): units is 0");
     layers[1].units = 1 << 20;
-    check_refused(3, layers, 2, "layer 2 of 2 (dense): units is 1048576");
-    layers[1] = (struct layer_spec){.kind = LAYER_DENSE, .units = 1, .activation = (enum activation)9};
-    check_refused(3, layers, 2, "layer 2 of 2 (dense): activation 9 is unknown");
+    check_refused(3, layers, 2, "layer dense (Dense): units is 1048576");
+    layers[1] = (struct layer_spec){.kind = LAYER_DENSE, .units = 1, .activation = N_ACTIVATIONS};
+    check_refused(3, layers, 2, "layer dense (Dense): activation 14 is unknown");
     layers[0].kind = (enum layer_kind)77;
     check_refused(3, layers, 2, "layer 1 of 2: kind 77 is unknown");
 }
@@ -391,9 +325,6 @@ static void test_errors_name_the_layer(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_grouping_gives_the_same_bits),
-        cmocka_unit_test(test_any_grouping_gives_the_same_bits_with_a_mask),
-        cmocka_unit_test(test_masked_steps_are_passed_over),
-        cmocka_unit_test(test_what_stands_at_a_masked_step_is_not_used),
         cmocka_unit_test(test_nan_stays_in_its_row),
         cmocka_unit_test(test_nothing_is_written_past_the_workspace),
         cmocka_unit_test(test_clone_is_equal_and_apart),

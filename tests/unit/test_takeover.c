@@ -9,6 +9,7 @@
 #include "engine/random.h"
 #include "tests/support/replay.h"
 #include "tests/support/fixtures.h"
+#include "tests/support/layers.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -405,7 +406,7 @@ static void version_after_version(void **state) {
     const int units[] = {3, 40, 1, 64, 7};
     for (uint64_t v = 0; v < 5; v++) {
         struct config_model model = fixture.model;
-        struct layer_spec layers[] = {{.kind = LAYER_LSTM, .units = units[v]}, {.kind = LAYER_LSTM, .units = 2}};
+        struct layer_spec layers[] = {LSTM(units[v]), LSTM(2)};
         model.layers = layers;
         take_over(forecaster, fixture_version(&model, 10 + v, v));
         for (int i = 0; i < 30; i++) {

@@ -6,6 +6,7 @@
 
 #include "engine/network.h"
 #include "tests/support/floats.h"
+#include "tests/support/layers.h"
 
 #include <stdio.h>
 
@@ -60,11 +61,6 @@ struct network_case {
     struct layer_spec layers[LAYERS_MAX];
 };
 
-#define DENSE(n, a) \
-    { .kind = LAYER_DENSE, .units = (n), .activation = (a) }
-#define LSTM(n) \
-    { .kind = LAYER_LSTM, .units = (n) }
-
 static const struct network_case cases[] = {
     {"dense linear", 1, {DENSE(3, ACTIVATION_LINEAR)}},
     {"dense tanh", 1, {DENSE(3, ACTIVATION_TANH)}},
@@ -89,13 +85,12 @@ static double exact_activation(enum activation activation, double x) {
     case ACTIVATION_TANH: return tanh(x);
     case ACTIVATION_SIGMOID: return sigmoid(x);
     case ACTIVATION_RELU: return x > 0 ? x : 0;
-    case ACTIVATION_LINEAR: break;
+    default: return x;
     }
-    return x;
 }
 
 /* One layer at one step of one row, x [n_in] to y; returns the parameters it used, moves *state on. */
-static size_t exact_layer(const struct layer_spec *spec, int n_in, const double *params, const double *x, int counts,
+static size_t exact_layer(const struct layer_spec *spec, int n_in, const double *params, const double *x,
                           double **state, double *y) {
     int units = spec->units, lstm = spec->kind == LAYER_LSTM, n_z = lstm ? 4 * units : units;
     const double *u = params + n_in * n_z, *bias = lstm ? u + units * n_z : u;
@@ -113,10 +108,8 @@ static size_t exact_layer(const struct layer_spec *spec, int n_in, const double 
             y[j] = exact_activation(spec->activation, z[j]);
             continue;
         }
-        if (counts) {
-            c[j] = sigmoid(z[units + j]) * c[j] + sigmoid(z[j]) * tanh(z[2 * units + j]);
-            h[j] = sigmoid(z[3 * units + j]) * tanh(c[j]);
-        }
+        c[j] = sigmoid(z[units + j]) * c[j] + sigmoid(z[j]) * tanh(z[2 * units + j]);
+        h[j] = sigmoid(z[3 * units + j]) * tanh(c[j]);
         y[j] = h[j];
     }
     if (lstm)
@@ -131,13 +124,12 @@ struct problem {
     size_t n_params, n_y, state_size;
     double *params;
     float *x, *state, *pull; /* [STEPS x ROWS x N_IN], [ROWS x state_size], as y */
-    uint8_t *mask;           /* [STEPS x ROWS], or NULL */
 };
 
 /* The loss; y [STEPS x ROWS x n_out], unless NULL, gets the outputs. */
 static double exact_loss(const struct problem *p, double *y) {
     double loss = 0;
-    int n_out = network_n_outputs(p->network);
+    int n_out = chain_width(p->network);
     for (int r = 0; r < ROWS; r++) {
         double state[STATE_MAX];
         for (size_t i = 0; i < p->state_size; i++)
@@ -145,11 +137,11 @@ static double exact_loss(const struct problem *p, double *y) {
         for (int t = 0; t < STEPS; t++) {
             double at[WIDTH_MAX], next[WIDTH_MAX], *states = state;
             const double *params = p->params;
-            int width = N_IN, counts = !p->mask || p->mask[t * ROWS + r];
+            int width = N_IN;
             for (int k = 0; k < N_IN; k++)
-                at[k] = counts ? (double)p->x[(t * ROWS + r) * N_IN + k] : 0;
+                at[k] = (double)p->x[(t * ROWS + r) * N_IN + k];
             for (int i = 0; i < p->of->n_layers; i++) {
-                params += exact_layer(&p->of->layers[i], width, params, at, counts, &states, next);
+                params += exact_layer(&p->of->layers[i], width, params, at, &states, next);
                 width = p->of->layers[i].units;
                 memcpy(at, next, sizeof at);
             }
@@ -164,14 +156,14 @@ static double exact_loss(const struct problem *p, double *y) {
     return loss;
 }
 
-static struct problem problem_new(const struct network_case *of, uint64_t seed, int masked) {
+static struct problem problem_new(const struct network_case *of, uint64_t seed) {
     struct rng rng = {.state = seed};
     struct error err;
-    struct problem p = {.of = of, .network = network_new(N_IN, of->layers, of->n_layers, &err)};
+    struct problem p = {.of = of, .network = chain_new(N_IN, of->layers, of->n_layers, &err)};
     assert_non_null(p.network);
     p.n_params = network_n_params(p.network);
     p.state_size = network_state_size(p.network);
-    p.n_y = (size_t)(STEPS * ROWS * network_n_outputs(p.network));
+    p.n_y = (size_t)(STEPS * ROWS * chain_width(p.network));
     p.params = calloc(p.n_params, sizeof *p.params);
     for (size_t i = 0; i < p.n_params; i++) {
         network_params(p.network)[i] = (float)(1.6 * rng_uniform(&rng) - 0.8);
@@ -180,12 +172,6 @@ static struct problem problem_new(const struct network_case *of, uint64_t seed, 
     p.x = floats_random(&rng, STEPS * ROWS * N_IN, 1.5);
     p.state = floats_random(&rng, ROWS * p.state_size, 0.9);
     p.pull = floats_random(&rng, p.n_y, 1);
-    if (masked) {
-        /* in the middle, at the start, at the end; row 2 has none */
-        static const uint8_t mask[STEPS * ROWS] = {1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1, 1, 0, 1};
-        p.mask = malloc(sizeof mask);
-        memcpy(p.mask, mask, sizeof mask);
-    }
     return p;
 }
 
@@ -195,15 +181,13 @@ static void problem_free(struct problem *p) {
     free(p->x);
     free(p->state);
     free(p->pull);
-    free(p->mask);
 }
 
 /* Through the tape: gradients into grads, outputs into y, the state after into state (each may be NULL). */
 static void tape_run(const struct problem *p, struct tape *tape, float *grads, float *y, float *state) {
     float *own_state = floats_copy(ROWS * p->state_size, p->state), *dy = floats_new(p->n_y);
     const float *out;
-    tape_forward(tape, p->network, kernels_choose(), ROWS, STEPS, (const float *const[]){p->x}, p->mask, own_state,
-                 &out);
+    tape_forward(tape, p->network, kernels_choose(), false, ROWS, STEPS, p->x, own_state, &out);
     for (size_t i = 0; i < p->n_y; i++)
         dy[i] = p->pull[i] + out[i];
     if (y)
@@ -228,11 +212,9 @@ static double check_forward(const struct problem *p) {
     tape_run(p, tape, NULL, y, state);
     for (int r = 0; r < ROWS; r++)
         rows[r] = served_state + (size_t)r * p->state_size;
-    network_forward(p->network, kernels_choose(), ROWS, STEPS, (const float *const[]){p->x}, p->mask, rows,
-                    (float *const[]){served}, work);
+    network_forward(p->network, kernels_choose(), ROWS, STEPS, p->x, rows, (float *const[]){served}, work);
     for (size_t i = 0; i < p->n_y; i++)
-        if (p->state_size || !p->mask || p->mask[i / (p->n_y / (STEPS * ROWS))])
-            worst = fmax(worst, floats_distance(1, &y[i], &served[i]));
+        worst = fmax(worst, floats_distance(1, &y[i], &served[i]));
     worst = fmax(worst, floats_distance(ROWS * p->state_size, state, served_state));
     exact_loss(p, exact);
     for (size_t i = 0; i < p->n_y; i++)
@@ -250,8 +232,8 @@ static double check_forward(const struct problem *p) {
 static void test_forward_agrees_with_serving(void **state) {
     (void)state;
     double worst = 0;
-    for (int i = 0; i < 2 * N_CASES; i++) {
-        struct problem p = problem_new(&cases[i / 2], (uint64_t)i, i % 2);
+    for (int i = 0; i < N_CASES; i++) {
+        struct problem p = problem_new(&cases[i], (uint64_t)i);
         worst = fmax(worst, check_forward(&p));
         problem_free(&p);
     }
@@ -286,10 +268,10 @@ static double check_gradient(struct problem *p) {
 
 static void test_gradients_are_the_slopes(void **state) {
     (void)state;
-    for (int i = 0; i < 2 * N_CASES; i++) {
-        struct problem p = problem_new(&cases[i / 2], 100 + (uint64_t)i, i % 2);
+    for (int i = 0; i < N_CASES; i++) {
+        struct problem p = problem_new(&cases[i], 100 + (uint64_t)i);
         double worst = check_gradient(&p);
-        print_message("%s%s: gradient off by %.3g\n", p.of->name, i % 2 ? ", masked" : "", worst);
+        print_message("%s: gradient off by %.3g\n", p.of->name, worst);
         assert_true(worst < 2e-6);
         problem_free(&p);
     }
@@ -297,7 +279,7 @@ static void test_gradients_are_the_slopes(void **state) {
 
 static void test_gradients_add_up(void **state) {
     (void)state;
-    struct problem p = problem_new(&cases[6], 3, 1);
+    struct problem p = problem_new(&cases[6], 3);
     struct tape *tape = tape_new(p.network, ROWS, STEPS);
     float *once = floats_new(p.n_params), *twice = floats_new(p.n_params);
     tape_run(&p, tape, once, NULL, NULL);
@@ -314,7 +296,7 @@ static void test_gradients_add_up(void **state) {
 /* A tape that is larger than what is asked of it gives the same. */
 static void test_part_of_a_tape(void **state) {
     (void)state;
-    struct problem p = problem_new(&cases[7], 4, 1);
+    struct problem p = problem_new(&cases[7], 4);
     struct tape *tape = tape_new(p.network, ROWS, STEPS), *large = tape_new(p.network, ROWS + 5, STEPS + 4);
     float *a = floats_new(p.n_params), *b = floats_new(p.n_params);
     float *after_a = floats_new(ROWS * p.state_size), *after_b = floats_new(ROWS * p.state_size);
@@ -336,8 +318,8 @@ static void test_part_of_a_tape(void **state) {
 static void test_chunks_carry_the_state_and_no_gradient(void **state) {
     (void)state;
     enum { FIRST = 2 };
-    struct problem p = problem_new(&cases[6], 5, 1);
-    size_t n_out = (size_t)network_n_outputs(p.network), split = FIRST * ROWS;
+    struct problem p = problem_new(&cases[6], 5);
+    size_t n_out = (size_t)chain_width(p.network), split = FIRST * ROWS;
     struct tape *tape = tape_new(p.network, ROWS, STEPS), *other = tape_new(p.network, ROWS, STEPS);
     float *y = floats_new(p.n_y), *after = floats_new(ROWS * p.state_size);
     float *carried = floats_copy(ROWS * p.state_size, p.state), *start;
@@ -345,17 +327,15 @@ static void test_chunks_carry_the_state_and_no_gradient(void **state) {
     const float *out;
 
     tape_run(&p, tape, NULL, y, after);
-    tape_forward(tape, p.network, kernels_choose(), ROWS, FIRST, (const float *const[]){p.x}, p.mask, carried, &out);
+    tape_forward(tape, p.network, kernels_choose(), false, ROWS, FIRST, p.x, carried, &out);
     assert_true(floats_distance(split * n_out, out, y) < 1e-6);
     start = floats_copy(ROWS * p.state_size, carried);
-    tape_forward(tape, p.network, kernels_choose(), ROWS, STEPS - FIRST, (const float *const[]){p.x + split * N_IN},
-                 p.mask + split, carried, &out);
+    tape_forward(tape, p.network, kernels_choose(), false, ROWS, STEPS - FIRST, p.x + split * N_IN, carried, &out);
     assert_true(floats_distance(p.n_y - split * n_out, out, y + split * n_out) < 1e-6);
     assert_true(floats_distance(ROWS * p.state_size, carried, after) < 1e-6);
     tape_backward(tape, p.network, (const float *const[]){p.pull}, grads);
 
-    tape_forward(other, p.network, kernels_choose(), ROWS, STEPS - FIRST, (const float *const[]){p.x + split * N_IN},
-                 p.mask + split, start, &out);
+    tape_forward(other, p.network, kernels_choose(), false, ROWS, STEPS - FIRST, p.x + split * N_IN, start, &out);
     tape_backward(other, p.network, (const float *const[]){p.pull}, grads_alone);
     assert_true(floats_same(p.n_params, grads, grads_alone));
 
@@ -370,43 +350,20 @@ static void test_chunks_carry_the_state_and_no_gradient(void **state) {
     problem_free(&p);
 }
 
-static void test_nan_at_a_masked_step_does_no_harm(void **state) {
-    (void)state;
-    for (int i = 0; i < N_CASES; i++) {
-        if (cases[i].layers[0].kind != LAYER_LSTM)
-            continue;
-        struct problem p = problem_new(&cases[i], 6, 1);
-        struct tape *tape = tape_new(p.network, ROWS, STEPS);
-        float *clean = floats_new(p.n_params), *soiled = floats_new(p.n_params);
-        tape_run(&p, tape, clean, NULL, NULL);
-        for (size_t at = 0; at < STEPS * ROWS; at++)
-            if (!p.mask[at])
-                p.x[at * N_IN] = NAN;
-        tape_run(&p, tape, soiled, NULL, NULL);
-        assert_true(floats_distance(p.n_params, clean, soiled) < 1e-6);
-        free(clean);
-        free(soiled);
-        tape_free(tape);
-        problem_free(&p);
-    }
-}
-
-/* The tape's inputs and mask are copies: the caller's may go. */
+/* The tape's inputs are copies: the caller's may go. */
 static void test_backward_does_not_need_the_inputs(void **state) {
     (void)state;
-    struct problem p = problem_new(&cases[4], 7, 1);
+    struct problem p = problem_new(&cases[4], 7);
     struct tape *tape = tape_new(p.network, ROWS, STEPS);
     float *expected = floats_new(p.n_params), *grads = floats_new(p.n_params), *dy = floats_copy(p.n_y, p.pull);
     float *own_state = floats_copy(ROWS * p.state_size, p.state);
     const float *out;
     tape_run(&p, tape, expected, NULL, NULL);
-    tape_forward(tape, p.network, kernels_choose(), ROWS, STEPS, (const float *const[]){p.x}, p.mask, own_state,
-                 &out);
+    tape_forward(tape, p.network, kernels_choose(), false, ROWS, STEPS, p.x, own_state, &out);
     for (size_t i = 0; i < p.n_y; i++)
         dy[i] += out[i];
     for (size_t i = 0; i < STEPS * ROWS * N_IN; i++)
         p.x[i] = 1e9f;
-    memset(p.mask, 0, STEPS * ROWS);
     tape_backward(tape, p.network, (const float *const[]){dy}, grads);
     assert_true(floats_same(p.n_params, grads, expected));
     free(expected);
@@ -420,7 +377,7 @@ static void test_backward_does_not_need_the_inputs(void **state) {
 static void test_running_allocates_nothing(void **state) {
     (void)state;
 #if COUNTS_ALLOCATIONS
-    struct problem p = problem_new(&cases[7], 8, 1);
+    struct problem p = problem_new(&cases[7], 8);
     struct tape *tape = tape_new(p.network, ROWS, STEPS);
     float *grads = floats_new(p.n_params), *y = floats_new(p.n_y), *rows[ROWS];
     float *work = floats_new(network_work_size(p.network, ROWS, STEPS));
@@ -430,11 +387,9 @@ static void test_running_allocates_nothing(void **state) {
 
     for (int turn = 0; turn < 2; turn++) { /* at first OpenBLAS may set itself up */
         int before = n_allocations;
-        tape_forward(tape, p.network, kernels_choose(), ROWS, STEPS, (const float *const[]){p.x}, p.mask, p.state,
-                     &out);
+        tape_forward(tape, p.network, kernels_choose(), false, ROWS, STEPS, p.x, p.state, &out);
         tape_backward(tape, p.network, (const float *const[]){p.pull}, grads);
-        network_forward(p.network, kernels_choose(), ROWS, STEPS, (const float *const[]){p.x}, p.mask, rows,
-                        (float *const[]){y}, work);
+        network_forward(p.network, kernels_choose(), ROWS, STEPS, p.x, rows, (float *const[]){y}, work);
         if (turn == 1)
             assert_int_equal(n_allocations, before);
     }
@@ -456,7 +411,6 @@ int main(void) {
         cmocka_unit_test(test_gradients_add_up),
         cmocka_unit_test(test_part_of_a_tape),
         cmocka_unit_test(test_chunks_carry_the_state_and_no_gradient),
-        cmocka_unit_test(test_nan_at_a_masked_step_does_no_harm),
         cmocka_unit_test(test_backward_does_not_need_the_inputs),
         cmocka_unit_test(test_running_allocates_nothing),
     };

@@ -100,7 +100,7 @@ static void a_job_comes_back_with_its_outcome(void **state) {
     assert_int_equal(job->model, 1);
     assert_false(job->failed);
     assert_non_null(job->outcome.challenger);
-    assert_int_equal(network_n_outputs(job->outcome.challenger), 4);
+    assert_int_equal(network_output(job->outcome.challenger, 0, 1).width, 4);
     assert_true(isfinite(job->outcome.losses.challenger));
     assert_true(isfinite(job->outcome.losses.last_value));
     assert_true(isnan(job->outcome.losses.champion));

@@ -183,14 +183,14 @@ static void train_by_hand(const struct config_model *model, const struct window 
     for (int step = 1; step <= 9; step++) {
         int from = (step - 1) % 3 * 16;
         float answer[16 * 3], weight[16 * 3], gradient[16 * 3], sum = 0;
-        const float *x = window->x + from, *y, *dy = gradient;
+        const float *y, *dy = gradient;
         if (from == 0)
             memset(state, 0, network_state_size(network) * sizeof *state);
         for (int i = 0; i < 16; i++)
             answers_at(model, window, from + i, answer + 3 * i, weight + 3 * i);
         for (int i = 0; i < 48; i++)
             sum += weight[i];
-        tape_forward(tape, network, kernels_choose(), 1, 16, &x, NULL, state, &y);
+        tape_forward(tape, network, kernels_choose(), true, 1, 16, window->x + from, state, &y);
         loss_sum(LOSS_MSE, 48, y, answer, weight, 1 / sum, gradient);
         memset(grads, 0, n_params * sizeof *grads);
         tape_backward(tape, network, &dy, grads);

@@ -5,13 +5,14 @@
 #include <cmocka.h>
 
 #include "engine/version.h"
+#include "tests/support/layers.h"
 
 #include <pthread.h>
 
 static struct network *small_network(void) {
-    const struct layer_spec layer = {.kind = LAYER_DENSE, .units = 2};
+    const struct layer_spec layer = DENSE(2, ACTIVATION_LINEAR);
     struct error err;
-    return network_new(3, &layer, 1, &err);
+    return chain_new(3, &layer, 1, &err);
 }
 
 static void it_holds_its_network(void **state) {

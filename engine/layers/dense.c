@@ -3,23 +3,23 @@
  * parameters W [n_in x units], b [units].
  */
 #include "engine/init.h"
-#include "engine/layer.h"
+#include "engine/layers/layer.h"
 #include "engine/product.h"
 
-static int dense_build(struct layer *layer, const struct tensor *in, struct tensor *out, struct error *err) {
-    if (layer->n_in != 1)
-        return error_set(err, "takes one input, and got %d", layer->n_in);
+#include <assert.h>
+
+static int dense_build(struct layer *layer, struct layer_build *build) {
+    int n_in = build->in[0].width, units = layer->spec.units;
+    if (layer_check_inputs(layer, build, 1, 1) || layer_check_size(build, "units", units))
+        return -1;
     enum activation activation = layer->spec.activation;
     if (activation != ACTIVATION_LINEAR && activation != ACTIVATION_TANH && activation != ACTIVATION_SIGMOID &&
         activation != ACTIVATION_RELU)
-        return error_set(err, "activation %d is unknown", (int)activation);
-
-    layer->n_out = 1;
-    layer->n_params = ((size_t)in[0].width + 1) * (size_t)layer->spec.units;
-    layer->n_state = 0;
-    out[0].width = layer->spec.units;
-    out[0].steps = in[0].steps;
-    out[0].masked_by = in[0].masked_by;
+        return error_set(build->err, "activation %d is unknown", (int)activation);
+    layer_like_input(layer, build, units);
+    if (layer_add_weight(layer, build, "kernel", true, 2, (int[]){n_in, units}) ||
+        layer_add_weight(layer, build, "bias", true, 1, &units))
+        return -1;
     return 0;
 }
 
@@ -38,7 +38,7 @@ static void dense_forward(const struct layer *layer, const struct layer_run *run
     int n = x->steps * run->rows, units = layer->spec.units;
 
     run->kernels->dense(n, x->width, units, run->params, bias_of(layer, x, run->params), x->data, y->data);
-    run->kernels->activate(layer->spec.activation, (size_t)n * (size_t)units, y->data);
+    run->kernels->activate(layer->spec.activation, (size_t)n, (size_t)units, y->data);
 }
 
 static void dense_tape_forward(const struct layer *layer, const struct layer_run *run) {
@@ -47,7 +47,7 @@ static void dense_tape_forward(const struct layer *layer, const struct layer_run
 
     rows_fill(n, units, bias_of(layer, x, run->params), y->data);
     product(n, units, x->width, x->data, run->params, 1, y->data);
-    run->kernels->activate(layer->spec.activation, (size_t)n * (size_t)units, y->data);
+    run->kernels->activate(layer->spec.activation, (size_t)n, (size_t)units, y->data);
 }
 
 /* The gradient before activation. */
@@ -71,6 +71,7 @@ static void activation_backward(enum activation activation, size_t n, const floa
         for (size_t i = 0; i < n; i++)
             dz[i] = y[i] > 0 ? dy[i] : 0;
         break;
+    default: assert(!"an activation of Keras that is not there yet");
     }
 }
 
@@ -87,7 +88,7 @@ static void dense_backward(const struct layer *layer, const struct layer_run *ru
 }
 
 const struct layer_ops layer_dense = {
-    .name = "dense",
+    .name = "Dense",
     .build = dense_build,
     .init_weights = dense_init_weights,
     .tape_size = dense_tape_size,

@@ -10,24 +10,25 @@
  * same call. Here calls may be split anywhere, so the state alone decides.)
  */
 #include "engine/init.h"
-#include "engine/layer.h"
+#include "engine/layers/layer.h"
 #include "engine/product.h"
 
 enum {
     BLOCK = 64, /* rows given to the kernel at once; bounds an array on the stack */
 };
 
-static int lstm_build(struct layer *layer, const struct tensor *in, struct tensor *out, struct error *err) {
-    if (layer->n_in != 1)
-        return error_set(err, "takes one input, and got %d", layer->n_in);
-    size_t hidden = (size_t)layer->spec.units;
-
-    layer->n_out = 1;
-    layer->n_params = 4 * hidden * ((size_t)in[0].width + hidden + 1);
-    layer->n_state = 2 * hidden;
-    out[0].width = layer->spec.units;
-    out[0].steps = in[0].steps;
-    out[0].masked_by = in[0].masked_by;
+static int lstm_build(struct layer *layer, struct layer_build *build) {
+    int n_in = build->in[0].width, hidden = layer->spec.units;
+    if (layer_check_inputs(layer, build, 1, 1) || layer_check_size(build, "units", hidden))
+        return -1;
+    if (!layer->carries || !layer->spec.return_sequences)
+        return error_set(build->err, "runs only with its state carried and every step coming out, so far");
+    layer_like_input(layer, build, hidden);
+    layer->n_state = 2 * (size_t)hidden;
+    if (layer_add_weight(layer, build, "kernel", true, 2, (int[]){n_in, 4 * hidden}) ||
+        layer_add_weight(layer, build, "recurrent_kernel", true, 2, (int[]){hidden, 4 * hidden}) ||
+        layer_add_weight(layer, build, "bias", true, 1, (int[]){4 * hidden}))
+        return -1;
     return 0;
 }
 
@@ -136,16 +137,16 @@ static void record_step(const struct layer *layer, const struct layer_run *run, 
 
     for (size_t r = 0; r < (size_t)run->rows; r++) {
         float *gates = z + r * 4 * hidden;
-        run->kernels->activate(ACTIVATION_SIGMOID, 2 * hidden, gates);
-        run->kernels->activate(ACTIVATION_TANH, hidden, gates + 2 * hidden);
-        run->kernels->activate(ACTIVATION_SIGMOID, hidden, gates + 3 * hidden);
+        run->kernels->activate(ACTIVATION_SIGMOID, 1, 2 * hidden, gates);
+        run->kernels->activate(ACTIVATION_TANH, 1, hidden, gates + 2 * hidden);
+        run->kernels->activate(ACTIVATION_SIGMOID, 1, hidden, gates + 3 * hidden);
         for (size_t j = 0; j < hidden; j++)
             c_after[r * hidden + j] = mask && !mask[r]
                                           ? c[r * hidden + j]
                                           : gates[hidden + j] * c[r * hidden + j] + gates[j] * gates[2 * hidden + j];
     }
     memcpy(tanh_c, c_after, n * sizeof *tanh_c);
-    run->kernels->activate(ACTIVATION_TANH, n, tanh_c);
+    run->kernels->activate(ACTIVATION_TANH, 1, n, tanh_c);
     for (size_t r = 0; r < (size_t)run->rows; r++)
         for (size_t j = 0; j < hidden; j++)
             h_after[r * hidden + j] =
@@ -239,7 +240,7 @@ static void lstm_backward(const struct layer *layer, const struct layer_run *run
 }
 
 const struct layer_ops layer_lstm = {
-    .name = "lstm",
+    .name = "LSTM",
     .build = lstm_build,
     .init_weights = lstm_init_weights,
     .work_size = lstm_work_size,
