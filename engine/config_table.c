@@ -21,7 +21,10 @@
 /* In the order of their enums. */
 static const char *const times[] = {"irregular", NULL};
 static const char *const aggregates[] = {"last", NULL};
-static const char *const activations[] = {"linear", "tanh", "sigmoid", "relu", NULL};
+static const char *const activations[] = {
+    "linear",      "tanh",     "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_keras2",
+    "softsign",    "softplus", "elu",     "selu", "swish",        "gelu",
+    "exponential", "softmax",  NULL};
 static const char *const scalers[] = {"standard", "none", NULL};
 static const char *const losses[] = {"mse", "mae", "huber", NULL};
 

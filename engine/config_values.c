@@ -75,7 +75,7 @@ static int read_boolean(const struct place *place, const char *text, void *field
 }
 
 static int read_choice(const struct place *place, const char *text, void *field) {
-    char all[128] = "";
+    char all[256] = "";
     const char *const *choices = place->key->choices;
     for (int i = 0; choices[i]; i++) {
         if (!strcmp(text, choices[i])) {

@@ -5,10 +5,14 @@
  *
  * Over all floats, infinities included: |tanh - exact| and |sigmoid - exact| <= 1.5e-7, tanh within
  * [-1, 1] and odd, sigmoid within [0, 1]. NaN gives NaN. tests/unit/test_kernels.c measures it.
+ *
+ * The rare ones, from softplus on, go through libm in double and are rounded once: every level gets
+ * the same bits there too, but another libm may give others.
  */
 #ifndef ENGINE_KERNELS_ACTIVATIONS_H
 #define ENGINE_KERNELS_ACTIVATIONS_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -76,6 +80,62 @@ static inline float activation_tanh(float x) {
 
 static inline float activation_relu(float x) {
     return x < 0.0f ? 0.0f : x;
+}
+
+static inline float activation_hard_sigmoid(float x) {
+    float y = (x + 3.0f) / 6.0f;
+    y = y < 0.0f ? 0.0f : y;
+    return y > 1.0f ? 1.0f : y;
+}
+
+static inline float activation_hard_sigmoid_keras2(float x) {
+    float y = 0.2f * x + 0.5f;
+    y = y < 0.0f ? 0.0f : y;
+    return y > 1.0f ? 1.0f : y;
+}
+
+static inline float activation_softsign(float x) {
+    return x / (1.0f + __builtin_fabsf(x));
+}
+
+/* log(1 + e^x), of which e^-|x| cannot overflow. */
+static inline float activation_softplus(float x) {
+    return (float)(fmax((double)x, 0) + log1p(exp(-fabs((double)x))));
+}
+
+static inline float activation_elu(float x) {
+    return x > 0.0f ? x : (float)expm1((double)x);
+}
+
+/* Klambauer et al., Self-Normalizing Neural Networks: scale, and scale times alpha. */
+static inline float activation_selu(float x) {
+    const double scale = 1.0507009873554805, alpha = 1.6732632423543772;
+    return (float)(x > 0.0f ? scale * (double)x : scale * alpha * expm1((double)x));
+}
+
+static inline float activation_swish(float x) {
+    return (float)((double)x / (1 + exp(-(double)x)));
+}
+
+/* x times the normal distribution's share below x; by erfc, which keeps its digits far below zero. */
+static inline float activation_gelu(float x) {
+    return (float)(0.5 * (double)x * erfc(-0.70710678118654752 * (double)x));
+}
+
+static inline float activation_exponential(float x) {
+    return (float)exp((double)x);
+}
+
+/* Over the whole of x [width]; what is subtracted from all of it does not change the shares. */
+static inline void activation_softmax(size_t width, float *x) {
+    float most = x[0];
+    double sum = 0;
+    for (size_t j = 1; j < width; j++)
+        most = x[j] > most ? x[j] : most;
+    for (size_t j = 0; j < width; j++)
+        sum += exp((double)x[j] - (double)most);
+    for (size_t j = 0; j < width; j++)
+        x[j] = (float)(exp((double)x[j] - (double)most) / sum);
 }
 
 #endif

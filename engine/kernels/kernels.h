@@ -42,8 +42,13 @@ struct kernels {
     const char *level; /* "reference" or "reference+fma"; for people */
 
     /* y[r][j] = bias[j] + sum_k x[r][k] w[k][j].
-	 * x [rows x n_in], w [n_in x n_out] (Keras' kernel), bias [n_out], y [rows x n_out]; row-major. */
+	 * x [rows x n_in], w [n_in x n_out] (Keras' kernel), bias [n_out] or NULL (zeros), y [rows x n_out]; row-major. */
     void (*dense)(int rows, int n_in, int n_out, const float *w, const float *bias, const float *x, float *y);
+
+    /* y[r][j] += sum_k x[r][k] w[k][j], for parts of matrices and for cells without a kernel of their own.
+	 * x[r] points to the n_in inputs of row r; the rows of w, n_in of them, are w_stride floats apart, those of y y_stride. */
+    void (*accumulate)(int rows, int n_in, int n_out, const float *const *x, size_t w_stride, const float *w,
+                       size_t y_stride, float *y);
 
     /* One step of Keras' LSTM (gates in the order i, f, c, o; sigmoid; tanh), the states in place:
 	 *     i = sigmoid(x Wi + h Ui + bi)      f = sigmoid(x Wf + h Uf + bf)
@@ -55,7 +60,16 @@ struct kernels {
     void (*lstm)(int rows, int n_in, int hidden, const float *w, const float *u, const float *bias, const float *x,
                  float *const *state, float *y, float *gates);
 
-    /* x = activation(x) in place, x [rows x width]. */
+    /* One step of Keras' GRU with reset_after (gates in the order z, r, h; sigmoid; tanh), the states in place:
+	 *     z = sigmoid(x Wz + h Uz + bz + b'z)      r = sigmoid(x Wr + h Ur + br + b'r)
+	 *     g = tanh(x Wh + bh + r (h Uh + b'h))     h' = z h + (1 - z) g
+	 * x [rows x n_in], w [n_in x 3 hidden], u [hidden x 3 hidden], bias [2 x 3 hidden], b and b'; state[r] points to
+	 * h [hidden] of row r; y [rows x hidden] gets h'. gates [KERNELS_ROWS x 4 hidden] is scratch. The sums of z and r
+	 * begin at b + b', that of the reset product at b'h. Source: Keras' GRUCell, implementation 2. */
+    void (*gru)(int rows, int n_in, int hidden, const float *w, const float *u, const float *bias, const float *x,
+                float *const *state, float *y, float *gates);
+
+    /* x = activation(x) in place, x [rows x width]; softmax over the width. */
     void (*activate)(enum activation activation, size_t rows, size_t width, float *x);
 };
 

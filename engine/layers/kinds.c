@@ -8,6 +8,7 @@ static const struct layer_ops *const kinds[N_LAYER_KINDS] = {
     [LAYER_DENSE] = &layer_dense,
     [LAYER_LSTM] = &layer_lstm,
     [LAYER_MASKING] = &layer_masking,
+    [LAYER_ACTIVATION] = &layer_activation,
 };
 
 const struct layer_ops *layer_ops_of(enum layer_kind kind) {

@@ -63,7 +63,9 @@ struct port {
     uint8_t
         *mask; /* [steps x rows], 0 where the step is passed over; NULL: none is. At an output that has a mask of its
                       own (not its input's) the layer writes it */
-    float *grad; /* backward only: d loss / d data; at an input it is added to, NULL where nobody asks */
+    /* Backward only: d loss / d data. At an input it is added to, NULL where nobody asks; at an output the layer may write
+     * over it, as nobody reads it afterwards. */
+    float *grad;
 };
 
 struct layer_run {
@@ -99,7 +101,7 @@ struct layer_ops {
 
 /* By kind; NULL past what there is. */
 const struct layer_ops *layer_ops_of(enum layer_kind kind);
-extern const struct layer_ops layer_dense, layer_lstm, layer_masking;
+extern const struct layer_ops layer_dense, layer_lstm, layer_masking, layer_activation;
 
 /* ---- for build(); those that return int return -1 with the reason in build->err ------------- */
 

@@ -169,8 +169,8 @@ static const struct bad bad_values[] = {
     {LEAST TRAINING "first_after: 0\n", ":9: models[0].training.first_after: \"0\" is not within 1 to 1073741824"},
     {LEAST "    layers:\n      - lstm: 32\n      - lstm: 0\n",
      ":10: models[0].layers[1].lstm: \"0\" is not within 1 to 4096"},
-    {LEAST "    layers:\n      - dense: 3\n        activation: softmax\n",
-     ":10: models[0].layers[0].activation: \"softmax\" is not linear, tanh, sigmoid or relu"},
+    {LEAST "    layers:\n      - dense: 3\n        activation: prelu\n",
+     ":10: models[0].layers[0].activation: \"prelu\" is not linear, tanh, sigmoid, relu, hard_sigmoid, hard_sigmoid_keras2, softsign, softplus, elu, selu, swish, gelu, exponential or softmax"},
     {LEAST "bus:\n  max_message: 16MB\n",
      ":9: bus.max_message: \"16MB\" is not a size (bytes, or a number and KiB, MiB, GiB or TiB)"},
     {LEAST "bus:\n  max_message: 2GiB\n", ":9: bus.max_message: \"2GiB\" is not within 1KiB to 1GiB"},
@@ -440,7 +440,7 @@ static const char full[] =
     "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
     "                learning_rate: 1e-4, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
     "  - {name: two, class: first, layers: [], training: }\n"
-    "  - {name: three, class: first, training: {loss: mae}, layers: [{dense: 1, activation: relu}]}\n"
+    "  - {name: three, class: first, training: {loss: mae}, layers: [{dense: 1, activation: softmax}]}\n"
     "streams:\n"
     "  - {class: first, pattern: '*', features: [x], time: irregular}\n"
     "  - {class: second, pattern: 's?', features: [x, y, z], every: 1.5s, aggregate: last, max_streams: 17,\n"
@@ -514,7 +514,7 @@ static void takes_every_key(void **state) {
     assert_int_equal(config->models[1].training.window, 128);
     assert_int_equal(config->models[2].class, 0);
     assert_int_equal(config->models[2].training.loss, LOSS_MAE);
-    assert_int_equal(config->models[2].layers[0].activation, ACTIVATION_RELU);
+    assert_int_equal(config->models[2].layers[0].activation, ACTIVATION_SOFTMAX);
     config_free(config);
 }
 

@@ -106,7 +106,7 @@ static void test_activations_of_special_values(void **state) {
         assert_true(activated(k, ACTIVATION_RELU, -3.0f) == 0.0f);
         assert_true(activated(k, ACTIVATION_RELU, 3.5f) == 3.5f);
         assert_true(activated(k, ACTIVATION_LINEAR, -3.5f) == -3.5f);
-        for (enum activation a = ACTIVATION_LINEAR; a <= ACTIVATION_RELU; a++)
+        for (enum activation a = ACTIVATION_LINEAR; a < N_ACTIVATIONS; a++)
             assert_true(isnan(activated(k, a, NAN)));
         for (float x = 0.01f; x < 20; x *= 1.1f)
             assert_true(activated(k, ACTIVATION_TANH, -x) == -activated(k, ACTIVATION_TANH, x));
@@ -118,14 +118,14 @@ static void test_activations_agree_between_levels(void **state) {
     (void)state;
     enum { N = 1003 };
     struct rng rng = {.state = 5};
-    for (enum activation a = ACTIVATION_LINEAR; a <= ACTIVATION_RELU; a++) {
+    for (enum activation a = ACTIVATION_LINEAR; a < N_ACTIVATIONS; a++) {
         float *x = floats_random(&rng, N, 12), *base = floats_copy(N, x);
         kernels_at(0)->activate(a, 1, N, base);
         for (int i = 0; kernels_at(i); i++) {
             float *y = floats_copy(N, x);
             kernels_at(i)->activate(a, 1, N, y);
             assert_true(floats_same(N, y, base));
-            for (size_t at = 0; at < N; at++)
+            for (size_t at = 0; at < N && a != ACTIVATION_SOFTMAX; at++)
                 assert_true(activated(kernels_at(i), a, x[at]) == base[at]);
             free(y);
         }
@@ -192,6 +192,8 @@ static void dense_case_free(struct dense_case *c) {
 static float *dense_run(const struct dense_case *c, const struct kernels *kernels, int from, int to) {
     size_t n = (size_t)(to - from) * (size_t)c->shape.n_out;
     float *y = guarded_new(n);
+    for (size_t i = 0; i < n; i++)
+        y[i] = NAN; /* what was there does not matter */
     kernels->dense(to - from, c->shape.n_in, c->shape.n_out, c->w, c->bias,
                    c->x + (size_t)from * (size_t)c->shape.n_in, y);
     guarded_check(n, y);
@@ -236,6 +238,53 @@ static void test_dense_of_one_row_as_of_many(void **state) {
             free(one);
         }
         free(all);
+        dense_case_free(&c);
+    }
+}
+
+/* Parts of matrices: rows of w and y are further apart than they are wide, and what lies between stays. */
+static void test_accumulate_adds_in_order(void **state) {
+    (void)state;
+    struct rng rng = {.state = 8};
+    for (int i = 0; i < N_SHAPES; i++) {
+        size_t rows = (size_t)shapes[i].rows, n_in = (size_t)shapes[i].n_in, n_out = (size_t)shapes[i].n_out;
+        size_t w_stride = n_out + 3, y_stride = n_out + 5;
+        float *w = floats_random(&rng, (n_in - 1) * w_stride + n_out, 1), *x = floats_random(&rng, rows * n_in, 2);
+        float *before = floats_random(&rng, rows * y_stride, 1), *expected = floats_copy(rows * y_stride, before);
+        const float *x_at[64];
+        for (size_t r = 0; r < rows; r++) {
+            x_at[r] = x + (rows - 1 - r) * n_in;
+            for (size_t j = 0; j < n_out; j++)
+                for (size_t k = 0; k < n_in; k++)
+                    expected[r * y_stride + j] = fmaf(x_at[r][k], w[k * w_stride + j], expected[r * y_stride + j]);
+        }
+        for (int level = 0; kernels_at(level); level++) {
+            float *y = floats_copy((rows - 1) * y_stride + n_out, before);
+            kernels_at(level)->accumulate((int)rows, (int)n_in, (int)n_out, x_at, w_stride, w, y_stride, y);
+            assert_true(floats_same((rows - 1) * y_stride + n_out, y, expected));
+            free(y);
+        }
+        free(w);
+        free(x);
+        free(before);
+        free(expected);
+    }
+}
+
+static void test_dense_without_bias(void **state) {
+    (void)state;
+    struct rng rng = {.state = 9};
+    for (int i = 0; i < N_SHAPES; i++) {
+        struct dense_case c = dense_case_new(&rng, shapes[i]);
+        size_t n = (size_t)c.shape.rows * (size_t)c.shape.n_out;
+        memset(c.bias, 0, (size_t)c.shape.n_out * sizeof *c.bias);
+        float *with = dense_run(&c, kernels_choose(), 0, c.shape.rows), *bias = c.bias;
+        c.bias = NULL;
+        float *without = dense_run(&c, kernels_choose(), 0, c.shape.rows);
+        c.bias = bias;
+        assert_true(floats_same(n, with, without));
+        free(with);
+        free(without);
         dense_case_free(&c);
     }
 }
@@ -384,6 +433,115 @@ static void test_lstm_of_some_rows_as_of_all(void **state) {
     }
 }
 
+/* ---- GRU ---------------------------------------------------------------------------------------- */
+
+/* As lstm_case; the state of a row is h alone, and results are [to - from x 2 hidden]: h, then the latest y. */
+static struct lstm_case gru_case_new(struct rng *rng, struct shape shape) {
+    size_t n_in = (size_t)shape.n_in, hidden = (size_t)shape.n_out, rows = (size_t)shape.rows;
+    return (struct lstm_case){
+        .shape = shape,
+        .w = floats_random(rng, n_in * 3 * hidden, 0.7),
+        .u = floats_random(rng, hidden * 3 * hidden, 0.7),
+        .bias = floats_random(rng, 6 * hidden, 1),
+        .x = floats_random(rng, STEPS * rows * n_in, 2),
+        .start = floats_random(rng, rows * hidden, 1),
+    };
+}
+
+static float *gru_run(const struct lstm_case *c, const struct kernels *kernels, int from, int to) {
+    size_t n_in = (size_t)c->shape.n_in, hidden = (size_t)c->shape.n_out, rows = (size_t)(to - from);
+    float *results = floats_new(rows * 2 * hidden), *y = guarded_new(rows * hidden);
+    float *gates = guarded_new(KERNELS_ROWS * 4 * hidden), *state[64];
+
+    for (size_t r = 0; r < rows; r++) {
+        state[r] = guarded_new(hidden);
+        memcpy(state[r], c->start + ((size_t)from + r) * hidden, hidden * sizeof(float));
+    }
+    for (size_t t = 0; t < STEPS; t++) {
+        float *x = floats_copy(rows * n_in, c->x + (t * (size_t)c->shape.rows + (size_t)from) * n_in);
+        kernels->gru(to - from, c->shape.n_in, c->shape.n_out, c->w, c->u, c->bias, x, state, y, gates);
+        free(x);
+    }
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(results + r * 2 * hidden, state[r], hidden * sizeof *y);
+        memcpy(results + r * 2 * hidden + hidden, y + r * hidden, hidden * sizeof *y);
+        guarded_check(hidden, state[r]);
+        free(state[r]);
+    }
+    guarded_check(rows * hidden, y);
+    guarded_check(KERNELS_ROWS * 4 * hidden, gates);
+    free(y);
+    free(gates);
+    return results;
+}
+
+/* h of one row after STEPS steps, in doubles. */
+static void gru_exact(const struct lstm_case *c, size_t row, double *h) {
+    size_t n_in = (size_t)c->shape.n_in, hidden = (size_t)c->shape.n_out, rows = (size_t)c->shape.rows;
+    double from_x[3 * 300], from_h[3 * 300];
+
+    for (size_t j = 0; j < hidden; j++)
+        h[j] = (double)c->start[row * hidden + j];
+    for (size_t t = 0; t < STEPS; t++) {
+        const float *x = c->x + (t * rows + row) * n_in;
+        for (size_t j = 0; j < 3 * hidden; j++) {
+            from_x[j] = (double)c->bias[j];
+            from_h[j] = (double)c->bias[3 * hidden + j];
+            for (size_t k = 0; k < n_in; k++)
+                from_x[j] += (double)x[k] * (double)c->w[k * 3 * hidden + j];
+            for (size_t k = 0; k < hidden; k++)
+                from_h[j] += h[k] * (double)c->u[k * 3 * hidden + j];
+        }
+        for (size_t j = 0; j < hidden; j++) {
+            double z = sigmoid(from_x[j] + from_h[j]), r = sigmoid(from_x[hidden + j] + from_h[hidden + j]);
+            h[j] = z * h[j] + (1 - z) * tanh(from_x[2 * hidden + j] + r * from_h[2 * hidden + j]);
+        }
+    }
+}
+
+static void test_gru_is_the_equation(void **state) {
+    (void)state;
+    struct rng rng = {.state = 10};
+    double worst = 0;
+    for (int i = 0; i < N_SHAPES; i++) {
+        struct lstm_case c = gru_case_new(&rng, shapes[i]);
+        size_t hidden = (size_t)c.shape.n_out;
+        float *results = gru_run(&c, kernels_choose(), 0, c.shape.rows);
+        for (size_t r = 0; r < (size_t)c.shape.rows; r++) {
+            double h[300];
+            gru_exact(&c, r, h);
+            for (size_t j = 0; j < hidden; j++) {
+                worst = fmax(worst, fabs((double)results[r * 2 * hidden + j] - h[j]));
+                assert_true(results[r * 2 * hidden + j] == results[r * 2 * hidden + hidden + j]);
+            }
+        }
+        free(results);
+        lstm_case_free(&c);
+    }
+    print_message("gru: worst distance from the equation in doubles %.3g\n", worst);
+    assert_true(worst < 2e-5);
+}
+
+static void test_gru_of_some_rows_as_of_all_at_any_level(void **state) {
+    (void)state;
+    struct rng rng = {.state = 11};
+    for (int i = 0; i < N_SHAPES; i++) {
+        struct lstm_case c = gru_case_new(&rng, shapes[i]);
+        size_t row_size = 2 * (size_t)c.shape.n_out;
+        float *all = gru_run(&c, kernels_choose(), 0, c.shape.rows);
+        for (int r = 0, n; r < c.shape.rows; r += n) {
+            n = 1 + (int)rng_below(&rng, (uint64_t)(c.shape.rows - r));
+            for (int level = 0; kernels_at(level); level++) {
+                float *some = gru_run(&c, kernels_at(level), r, r + n);
+                assert_true(floats_same((size_t)n * row_size, some, all + (size_t)r * row_size));
+                free(some);
+            }
+        }
+        free(all);
+        lstm_case_free(&c);
+    }
+}
+
 static void test_nan_stays_in_its_row(void **state) {
     (void)state;
     struct rng rng = {.state = 7};
@@ -421,9 +579,13 @@ int main(void) {
         cmocka_unit_test(test_activations_agree_between_levels),
         cmocka_unit_test(test_dense_sums_in_the_documented_order),
         cmocka_unit_test(test_dense_of_one_row_as_of_many),
+        cmocka_unit_test(test_dense_without_bias),
+        cmocka_unit_test(test_accumulate_adds_in_order),
         cmocka_unit_test(test_lstm_is_the_equation),
         cmocka_unit_test(test_lstm_agrees_between_levels),
         cmocka_unit_test(test_lstm_of_some_rows_as_of_all),
+        cmocka_unit_test(test_gru_is_the_equation),
+        cmocka_unit_test(test_gru_of_some_rows_as_of_all_at_any_level),
         cmocka_unit_test(test_nan_stays_in_its_row),
         cmocka_unit_test(test_choice_is_the_last_level),
     };

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "engine/network.h"
+#include "tests/support/exact.h"
 #include "tests/support/floats.h"
 #include "tests/support/layers.h"
 
@@ -66,6 +67,9 @@ static const struct network_case cases[] = {
     {"dense tanh", 1, {DENSE(3, ACTIVATION_TANH)}},
     {"dense sigmoid", 1, {DENSE(3, ACTIVATION_SIGMOID)}},
     {"dense relu", 1, {DENSE(5, ACTIVATION_RELU)}},
+    {"dense swish", 1, {DENSE(5, ACTIVATION_SWISH)}},
+    {"dense softmax", 1, {DENSE(5, ACTIVATION_SOFTMAX)}},
+    {"dense without bias", 2, {{.kind = LAYER_DENSE, .units = 5}, DENSE(2, ACTIVATION_TANH)}},
     {"lstm", 1, {LSTM(5)}},
     {"lstm of one", 1, {LSTM(1)}},
     {"lstm, lstm, dense", 3, {LSTM(6), LSTM(3), DENSE(2, ACTIVATION_LINEAR)}},
@@ -76,19 +80,6 @@ enum {
     N_CASES = sizeof cases / sizeof *cases,
 };
 
-static double sigmoid(double x) {
-    return 1 / (1 + exp(-x));
-}
-
-static double exact_activation(enum activation activation, double x) {
-    switch (activation) {
-    case ACTIVATION_TANH: return tanh(x);
-    case ACTIVATION_SIGMOID: return sigmoid(x);
-    case ACTIVATION_RELU: return x > 0 ? x : 0;
-    default: return x;
-    }
-}
-
 /* One layer at one step of one row, x [n_in] to y; returns the parameters it used, moves *state on. */
 static size_t exact_layer(const struct layer_spec *spec, int n_in, const double *params, const double *x,
                           double **state, double *y) {
@@ -97,24 +88,22 @@ static size_t exact_layer(const struct layer_spec *spec, int n_in, const double 
     double z[4 * WIDTH_MAX], *h = *state, *c = h + units;
 
     for (int j = 0; j < n_z; j++) {
-        z[j] = bias[j];
+        z[j] = spec->use_bias ? bias[j] : 0;
         for (int k = 0; k < n_in; k++)
             z[j] += x[k] * params[k * n_z + j];
         for (int k = 0; lstm && k < units; k++)
             z[j] += h[k] * u[k * n_z + j];
     }
-    for (int j = 0; j < units; j++) {
-        if (!lstm) {
-            y[j] = exact_activation(spec->activation, z[j]);
-            continue;
-        }
-        c[j] = sigmoid(z[units + j]) * c[j] + sigmoid(z[j]) * tanh(z[2 * units + j]);
-        h[j] = sigmoid(z[3 * units + j]) * tanh(c[j]);
-        y[j] = h[j];
+    for (int j = 0; lstm && j < units; j++) {
+        c[j] = exact_sigmoid(z[units + j]) * c[j] + exact_sigmoid(z[j]) * tanh(z[2 * units + j]);
+        h[j] = exact_sigmoid(z[3 * units + j]) * tanh(c[j]);
     }
+    memcpy(y, lstm ? h : z, (size_t)units * sizeof *y);
+    if (!lstm)
+        exact_activate(spec->activation, units, y);
     if (lstm)
         *state += 2 * units;
-    return (size_t)(bias - params + n_z);
+    return (size_t)(bias - params + (spec->use_bias ? n_z : 0));
 }
 
 /* A problem: a network, what goes in, and a loss, sum_i pull[i] y[i] + y[i]^2 / 2. */
@@ -210,6 +199,7 @@ static double check_forward(const struct problem *p) {
     double *exact = calloc(p->n_y, sizeof *exact), worst = 0;
 
     tape_run(p, tape, NULL, y, state);
+    tape_run(p, tape, NULL, y, state); /* whatever a tape held before */
     for (int r = 0; r < ROWS; r++)
         rows[r] = served_state + (size_t)r * p->state_size;
     network_forward(p->network, kernels_choose(), ROWS, STEPS, p->x, rows, (float *const[]){served}, work);
@@ -279,7 +269,7 @@ static void test_gradients_are_the_slopes(void **state) {
 
 static void test_gradients_add_up(void **state) {
     (void)state;
-    struct problem p = problem_new(&cases[6], 3);
+    struct problem p = problem_new(&cases[9], 3);
     struct tape *tape = tape_new(p.network, ROWS, STEPS);
     float *once = floats_new(p.n_params), *twice = floats_new(p.n_params);
     tape_run(&p, tape, once, NULL, NULL);
@@ -296,7 +286,7 @@ static void test_gradients_add_up(void **state) {
 /* A tape that is larger than what is asked of it gives the same. */
 static void test_part_of_a_tape(void **state) {
     (void)state;
-    struct problem p = problem_new(&cases[7], 4);
+    struct problem p = problem_new(&cases[10], 4);
     struct tape *tape = tape_new(p.network, ROWS, STEPS), *large = tape_new(p.network, ROWS + 5, STEPS + 4);
     float *a = floats_new(p.n_params), *b = floats_new(p.n_params);
     float *after_a = floats_new(ROWS * p.state_size), *after_b = floats_new(ROWS * p.state_size);
@@ -318,7 +308,7 @@ static void test_part_of_a_tape(void **state) {
 static void test_chunks_carry_the_state_and_no_gradient(void **state) {
     (void)state;
     enum { FIRST = 2 };
-    struct problem p = problem_new(&cases[6], 5);
+    struct problem p = problem_new(&cases[9], 5);
     size_t n_out = (size_t)chain_width(p.network), split = FIRST * ROWS;
     struct tape *tape = tape_new(p.network, ROWS, STEPS), *other = tape_new(p.network, ROWS, STEPS);
     float *y = floats_new(p.n_y), *after = floats_new(ROWS * p.state_size);
@@ -353,7 +343,7 @@ static void test_chunks_carry_the_state_and_no_gradient(void **state) {
 /* The tape's inputs are copies: the caller's may go. */
 static void test_backward_does_not_need_the_inputs(void **state) {
     (void)state;
-    struct problem p = problem_new(&cases[4], 7);
+    struct problem p = problem_new(&cases[7], 7);
     struct tape *tape = tape_new(p.network, ROWS, STEPS);
     float *expected = floats_new(p.n_params), *grads = floats_new(p.n_params), *dy = floats_copy(p.n_y, p.pull);
     float *own_state = floats_copy(ROWS * p.state_size, p.state);
@@ -377,7 +367,7 @@ static void test_backward_does_not_need_the_inputs(void **state) {
 static void test_running_allocates_nothing(void **state) {
     (void)state;
 #if COUNTS_ALLOCATIONS
-    struct problem p = problem_new(&cases[7], 8);
+    struct problem p = problem_new(&cases[10], 8);
     struct tape *tape = tape_new(p.network, ROWS, STEPS);
     float *grads = floats_new(p.n_params), *y = floats_new(p.n_y), *rows[ROWS];
     float *work = floats_new(network_work_size(p.network, ROWS, STEPS));
