@@ -40,7 +40,7 @@ struct config_class {
     char *pattern;   /* fnmatch(3) without special slashes; the first class that matches has the stream */
     char **features; /* [n_features] in the order of a tick's values */
     int n_features;
-    struct time_policy_spec time; /* irregular, or every */
+    struct time_policy_spec time; /* irregular, or every; gaps */
     int64_t max_streams;
     int history; /* closed steps kept per stream */
     int pending; /* closed steps of a stream that may wait for its models */
@@ -76,6 +76,7 @@ struct config_model {
     bool residual; /* the network forecasts the difference to the last value */
     bool train;    /* false: the seeded weights serve as they are */
     uint64_t seed;
+    int64_t reset_every;   /* ns of the data's time: states begin anew in each such interval; 0 for never */
     int64_t retrain_every; /* ns of the data's time; 0 for only on command */
     struct config_training training;
 };

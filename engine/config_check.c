@@ -112,6 +112,8 @@ static int check_class(const struct entry *entry, const struct config *config, i
     }
     if (class->time.every && config_lines_has(entry->lines, path_of(path, entry, "time")))
         return fail(entry, "every", "contradicts `time: irregular`; for fixed intervals leave time out");
+    if (class->time.gap == GAP_RESET && !class->time.every && !class->time.gap_after)
+        return fail(entry, "gap", "a gap in irregular ticks is one longer than gap_after; give that");
     return check_features(entry, class);
 }
 

@@ -21,6 +21,7 @@
 /* In the order of their enums. */
 static const char *const times[] = {"irregular", NULL};
 static const char *const aggregates[] = {"last", NULL};
+static const char *const gaps[] = {"ignore", "reset", NULL};
 static const char *const activations[] = {
     "linear",      "tanh",     "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_keras2",
     "softsign",    "softplus", "elu",     "selu", "swish",        "gelu",
@@ -78,6 +79,12 @@ static const struct config_key table[] = {
      .help = "The interval of a step, of the ticks' own times"},
     {CONFIG_STREAM, "aggregate", CONFIG_CHOICE, "last", .choices = aggregates,
      .help = "With `every`: which values of an interval make its step"},
+    {CONFIG_STREAM, "gap", CONFIG_CHOICE, "ignore", .choices = gaps, AT(config_class, time.gap),
+     .help = "Behind a gap in time the states go on, or begin anew: reset"},
+    {CONFIG_STREAM, "gap_after", CONFIG_DURATION, NULL, US, 365 * DAY, AT(config_class, time.gap_after),
+     .example = "#10s",
+     .help =
+         "Ticks further apart than this have a gap between them; left out: with `every`, an empty interval is one"},
     {CONFIG_STREAM, "max_streams", CONFIG_INTEGER, "100000", 1, 1e8, AT(config_class, max_streams), .unit = "streams",
      .help = "More than these are refused"},
     {CONFIG_STREAM, "history", CONFIG_INTEGER, "1024", 2, 1 << 24, AT(config_class, history), .unit = "steps",
@@ -111,6 +118,10 @@ static const struct config_key table[] = {
      .help = "false: the initial, random weights serve as they are"},
     {CONFIG_MODEL, "seed", CONFIG_INTEGER, "1", 0, 9007199254740991, AT(config_model, seed),
      .help = "Of the initial weights and the choice of windows; the bound is what JSON can carry"},
+    {CONFIG_MODEL, "reset_every", CONFIG_DURATION, "0", 0, 365 * DAY, AT(config_model, reset_every),
+     .help =
+         "The states begin anew in each such interval of the data's time, counted from 1970; 1d: at midnight UTC; "
+         "0: never"},
     {CONFIG_MODEL, "retrain_every", CONFIG_DURATION, "1h", 0, 365 * DAY, AT(config_model, retrain_every),
      .help = "Time between trainings, of the data's own time; 0: only on command"},
     {CONFIG_MODEL, "training", CONFIG_MAPPING, .holds = CONFIG_TRAINING, AT(config_model, training),

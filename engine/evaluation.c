@@ -108,7 +108,7 @@ double evaluation_network(const struct config_model *model, const struct kernels
 static float seasonal(const struct config_model *model, const struct window *window, int origin, int h, int j) {
     int seasons = (h + model->period - 1) / model->period;
     int at = origin + h - seasons * model->period;
-    float z = at >= 0 ? window->z[(size_t)at * (size_t)model->n_targets + (size_t)j] : NAN;
+    float z = at >= -window->before ? window->z[(ptrdiff_t)at * model->n_targets + j] : NAN;
     return isnan(z) ? window->base[(size_t)origin * (size_t)model->n_targets + (size_t)j] : z;
 }
 

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * A slice of a takeover replays PRIME_STEPS steps of one slot in PRIME_STEPS of the batch: the work of
@@ -21,6 +22,13 @@ enum takeover {
     TAKEOVER_DONE,    /* the incoming lane serves it */
 };
 
+/* A state that was set. */
+struct given {
+    bool holds; /* it was as of `anew`, which a replay begins with */
+    size_t n;
+    float values[];
+};
+
 struct forecaster {
     const struct config_class *class;
     const struct config_model *model;
@@ -31,9 +39,11 @@ struct forecaster {
     const struct history **history; /* [slots]; NULL: free */
     enum takeover *takeover;        /* [slots] */
     uint64_t *frozen;               /* [slots] the step at which the replay began: scalers hold until then */
-    double *interval;               /* [slots] ns, the mean between steps; 0: not known */
+    uint64_t *anew;       /* [slots] the step at which the state began anew or was set: no replay goes back */
+    struct given **given; /* [slots] NULL: none was set */
+    double *interval;     /* [slots] ns, the mean between steps; 0: not known */
     struct scores *scores;
-    uint64_t not_finite;
+    uint64_t not_finite, time_resets;
 
     /* The latest forecast of each slot. */
     struct forecast *forecasts; /* [slots] */
@@ -74,6 +84,8 @@ static bool allocate(struct forecaster *f) {
     f->history = calloc(slots, sizeof *f->history);
     f->takeover = calloc(slots, sizeof *f->takeover);
     f->frozen = calloc(slots, sizeof *f->frozen);
+    f->anew = calloc(slots, sizeof *f->anew);
+    f->given = calloc(slots, sizeof(struct given *));
     f->interval = calloc(slots, sizeof *f->interval);
     f->scores = scores_new(f->n_slots, f->model->horizon, f->model->n_targets);
     f->row = calloc(slots, sizeof *f->row);
@@ -85,10 +97,10 @@ static bool allocate(struct forecaster *f) {
     f->values = calloc(slots * n_targets, sizeof *f->values);
     f->mean = calloc(slots * (size_t)f->n_outputs, sizeof *f->mean);
     f->units = calloc(n_targets, sizeof *f->units);
-    return f->serving != NULL && f->history != NULL && f->takeover != NULL && f->frozen != NULL &&
-           f->interval != NULL && f->scores != NULL && f->row != NULL && f->x != NULL && f->y != NULL &&
-           f->state != NULL && f->forecasts != NULL && f->times != NULL && f->values != NULL && f->mean != NULL &&
-           f->units != NULL;
+    return f->serving != NULL && f->history != NULL && f->takeover != NULL && f->frozen != NULL && f->anew != NULL &&
+           f->given != NULL && f->interval != NULL && f->scores != NULL && f->row != NULL && f->x != NULL &&
+           f->y != NULL && f->state != NULL && f->forecasts != NULL && f->times != NULL && f->values != NULL &&
+           f->mean != NULL && f->units != NULL;
 }
 
 struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
@@ -116,6 +128,10 @@ void forecaster_free(struct forecaster *f) {
     free(f->history);
     free(f->takeover);
     free(f->frozen);
+    free(f->anew);
+    for (int slot = 0; f->given != NULL && slot < f->n_slots; slot++)
+        free(f->given[slot]);
+    free(f->given);
     free(f->interval);
     scores_free(f->scores);
     free(f->row);
@@ -139,6 +155,7 @@ static struct lane *lane_of(const struct forecaster *f, int slot) {
 void forecaster_acquire(struct forecaster *f, int slot, const struct history *history) {
     assert(slot >= 0 && slot < f->n_slots && f->history[slot] == NULL && history != NULL);
     f->history[slot] = history;
+    f->anew[slot] = history->n;
     f->interval[slot] = 0;
     f->forecasts[slot].step = 0;
     scores_restart(f->scores, slot);
@@ -155,21 +172,63 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
 void forecaster_release(struct forecaster *f, int slot) {
     assert(f->history[slot] != NULL);
     f->history[slot] = NULL;
+    free(f->given[slot]);
+    f->given[slot] = NULL;
 }
 
-void forecaster_reset(struct forecaster *f, int slot) {
-    assert(f->history[slot] != NULL && forecaster_pending(f, slot) == 0);
-    uint64_t step = f->history[slot]->n;
+/* ---- states begin anew, are read and set -------------------------------------------------- */
+
+/* As of the latest step that the slot has seen. */
+static void begin_anew(struct forecaster *f, int slot) {
     struct lane *lane = lane_of(f, slot);
+    uint64_t step = lane->seen[slot];
+    f->anew[slot] = step;
+    if (f->given[slot] != NULL)
+        f->given[slot]->holds = false;
     lane_zero(lane, slot, step);
     if (f->incoming == NULL || lane == f->incoming)
         return;
-    /* Nothing before the reset is replayed: the slot has taken over at once. */
+    /* Nothing before that is replayed: the slot has taken over at once. */
     for (int i = 0; i < f->class->n_features; i++)
         lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
     lane_zero(f->incoming, slot, step);
     f->takeover[slot] = TAKEOVER_DONE;
     scores_restart(f->scores, slot);
+}
+
+void forecaster_reset(struct forecaster *f, int slot) {
+    assert(f->history[slot] != NULL && forecaster_pending(f, slot) == 0);
+    begin_anew(f, slot);
+}
+
+struct slot_state forecaster_state(const struct forecaster *f, int slot) {
+    const struct lane *lane = lane_of(f, slot);
+    uint64_t step = lane->seen[slot];
+    return (struct slot_state){.version = lane->version,
+                               .step = step,
+                               .primed = lane->version != NULL ? step - lane->zero[slot] : 0,
+                               .n = lane->state_size,
+                               .values = lane_state(lane, slot)};
+}
+
+int forecaster_set_state(struct forecaster *f, int slot, const float *values, size_t n) {
+    assert(f->history[slot] != NULL && forecaster_pending(f, slot) == 0);
+    if (n != lane_of(f, slot)->state_size || (f->incoming != NULL && n != f->incoming->state_size))
+        return -2;
+    struct given *given = malloc(sizeof *given + n * sizeof *given->values);
+    if (given == NULL)
+        return -1;
+    const float *before = lane_state(lane_of(f, slot), slot);
+    for (size_t i = 0; i < n; i++)
+        given->values[i] = isnan(values[i]) ? before[i] : values[i];
+    given->n = n;
+    given->holds = true;
+    free(f->given[slot]);
+    f->given[slot] = NULL;
+    begin_anew(f, slot);
+    f->given[slot] = given;
+    memcpy(lane_state(lane_of(f, slot), slot), given->values, n * sizeof *given->values);
+    return 0;
 }
 
 uint64_t forecaster_pending(const struct forecaster *f, int slot) {
@@ -188,12 +247,16 @@ uint64_t forecaster_not_finite(const struct forecaster *f) {
     return f->not_finite;
 }
 
+uint64_t forecaster_time_resets(const struct forecaster *f) {
+    return f->time_resets;
+}
+
 /* ---- an advance --------------------------------------------------------------------------- */
 
 static void see_interval(struct forecaster *f, int slot, uint64_t step) {
-    if (step < 2)
-        return;
     const struct history *history = f->history[slot];
+    if (step < 2 || (history_flags(history, step) & STEP_GAP) != 0)
+        return;
     /* Subtracted as integers: a double counts today's ns by the hundreds. Unsigned: it may exceed int64. */
     double between = (double)((uint64_t)history_time(history, step) - (uint64_t)history_time(history, step - 1));
     /* The first one counts whole, also where the slot was acquired with a past. */
@@ -317,8 +380,20 @@ static void advance_lane(struct forecaster *f, struct lane *lane, const int *slo
         finish_step(f, lane, f->row[r], lane->version != NULL ? f->y + (size_t)r * n_outputs : NULL);
 }
 
+/* Before a step that a slot's state begins anew with. */
+static void begin_anew_where_due(struct forecaster *f, int slot) {
+    const struct history *history = f->history[slot];
+    uint64_t step = forecaster_seen(f, slot) + 1;
+    if (!history_begins_anew(history, step, f->model->reset_every))
+        return;
+    f->time_resets += (history_flags(history, step) & STEP_RESET) == 0;
+    begin_anew(f, slot);
+}
+
 void forecaster_advance(struct forecaster *f, const int *slots, int n) {
     assert(n > 0 && n <= f->n_slots);
+    for (int i = 0; i < n; i++)
+        begin_anew_where_due(f, slots[i]);
     advance_lane(f, f->serving, slots, n);
     if (f->incoming != NULL)
         advance_lane(f, f->incoming, slots, n);
@@ -360,16 +435,19 @@ bool forecaster_taking_over(const struct forecaster *f) {
     return f->incoming != NULL;
 }
 
-/* The slot's replay begins: at the latest reset, or as far back as is kept. */
+/* The slot's replay begins: where the state began anew, or as far back as is kept. */
 static void begin_replay(struct forecaster *f, int slot) {
     const struct history *history = f->history[slot];
     uint64_t seen = f->serving->seen[slot], kept = (uint64_t)history->kept;
     uint64_t from = seen > kept ? seen - kept : 0;
-    if (history->reset > from)
-        from = history->reset;
+    if (f->anew[slot] > from)
+        from = f->anew[slot];
     for (int i = 0; i < f->class->n_features; i++)
         lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
     lane_zero(f->incoming, slot, from);
+    const struct given *given = f->given[slot];
+    if (given != NULL && given->holds && from == f->anew[slot] && given->n == f->incoming->state_size)
+        memcpy(lane_state(f->incoming, slot), given->values, given->n * sizeof *given->values);
     f->frozen[slot] = seen;
     f->takeover[slot] = TAKEOVER_PRIMING;
 }

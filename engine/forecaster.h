@@ -10,11 +10,12 @@
  *
  * Taking over: a new version is proposed; forecaster_prime then replays each slot's history under it,
  * in slices, into states of its own, while the old version serves; a slot changes when its replay has caught
- * up. Replay begins at the latest reset, at most `history` steps back, with the scalers as they stood at the step
+ * up. Replay begins where the state last began anew (by a reset, a gap or the time) or was set, with what was set if the
+ * new version has a state of the same size, else from zero; at most `history` steps back, and then from zero; with the scalers as they stood at the step
  * where it began, so what serves afterwards depends on that step alone, not on the slicing. (Where more arrives between
  * two slices than the history holds, it begins anew. A slice gains on what arrives as long as that is less than 8 steps.)
  *
- * One owner at a time. Only forecaster_new and _propose take memory; advance and prime take none.
+ * One owner at a time. Only forecaster_new, _propose and _set_state take memory; advance and prime take none.
  */
 #ifndef ENGINE_FORECASTER_H
 #define ENGINE_FORECASTER_H
@@ -37,7 +38,7 @@ struct forecast {
     uint64_t step;
     int64_t t;                  /* ns; of the step */
     uint64_t version;           /* that served; 0: none */
-    uint64_t primed;            /* steps in the state behind it, since zero */
+    uint64_t primed;            /* steps in the state behind it, since it was zero or was set */
     bool from_network;          /* else from the baseline */
     bool warming;               /* the state has seen fewer steps than burn_in */
     enum baseline baseline;     /* the model's */
@@ -59,8 +60,23 @@ void forecaster_free(struct forecaster *forecaster);
 void forecaster_acquire(struct forecaster *forecaster, int slot, const struct history *history);
 void forecaster_release(struct forecaster *forecaster, int slot);
 
-/* Zeroes the slot's state; the caller has marked the history (history_reset) and has let the slot see all its steps. */
+/* Zeroes the slot's state; the caller has let the slot see all its steps (and has marked the history, history_reset,
+ * where all models of the stream are reset). By a gap or by time (history_begins_anew) states begin anew by themselves. */
 void forecaster_reset(struct forecaster *forecaster, int slot);
+
+/* A slot's state behind the latest step that it has seen. Borrowed, until the slot's next step. */
+struct slot_state {
+    struct version *version; /* whose state it is; NULL: none serves, and it has none */
+    uint64_t step, primed;
+    size_t n; /* network_state_size */
+    const float *values;
+};
+struct slot_state forecaster_state(const struct forecaster *forecaster, int slot);
+
+/* The slot's state becomes values [n]; NaN: what it was there. The caller has let the slot see all its steps. Takes memory.
+ * Returns 0; -1 without memory; -2 where n is not the size of the state of what serves the slot, or of the version that
+ * is taking over. */
+int forecaster_set_state(struct forecaster *forecaster, int slot, const float *values, size_t n);
 
 /* Steps of the slot's history that it has not seen. */
 uint64_t forecaster_pending(const struct forecaster *forecaster, int slot);
@@ -88,6 +104,8 @@ uint64_t forecaster_version(const struct forecaster *forecaster);
 
 /* Steps at which a network's output was not finite: the baseline served, and the state began anew. */
 uint64_t forecaster_not_finite(const struct forecaster *forecaster);
+/* Times that a slot's state began anew by the model's reset_every. */
+uint64_t forecaster_time_resets(const struct forecaster *forecaster);
 
 /* The layers of a model's network, its head among them: [horizon x n_targets] outputs. */
 struct network *forecaster_network(const struct config_model *model, struct error *err);

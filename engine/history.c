@@ -1,5 +1,7 @@
 #include "engine/history.h"
 
+#include "engine/time_policy.h"
+
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -47,15 +49,14 @@ static size_t place(const struct history *history, uint64_t step) {
     return (size_t)(step % (uint64_t)history->capacity);
 }
 
-void history_append(struct history *history, int64_t t, const double *values, bool gap) {
+void history_append(struct history *history, int64_t t, const double *values, uint8_t flags) {
     const double *before = history->n > 0 ? history_values(history, history->n) : NULL;
     history->n++;
     size_t at = (size_t)(history->n % (uint64_t)history->capacity);
     size_t words = mask_words(history->n_features);
     double *row = history->values + at * (size_t)history->n_features;
     uint64_t *mask = history->missing + at * words;
-    uint8_t flags = gap ? STEP_GAP : 0;
-
+    assert((flags & ~(STEP_GAP | STEP_RESET)) == 0);
     memset(mask, 0, words * sizeof *mask);
     for (int f = 0; f < history->n_features; f++) {
         row[f] = values[f];
@@ -65,14 +66,20 @@ void history_append(struct history *history, int64_t t, const double *values, bo
         mask[f / WORD_BITS] |= UINT64_C(1) << (f % WORD_BITS);
         flags |= STEP_IMPUTED;
     }
-    if (history->reset > 0 && history->n == history->reset + 1)
-        flags |= STEP_RESET;
     history->t[at] = t;
     history->flags[at] = flags;
 }
 
 void history_reset(struct history *history) {
     history->reset = history->n;
+}
+
+bool history_begins_anew(const struct history *history, uint64_t step, int64_t reset_every) {
+    if ((history_flags(history, step) & STEP_RESET) != 0)
+        return true;
+    return reset_every > 0 && step > history_oldest(history) &&
+           time_interval_start(history_time(history, step), reset_every) !=
+               time_interval_start(history_time(history, step - 1), reset_every);
 }
 
 uint64_t history_oldest(const struct history *history) {

@@ -14,9 +14,9 @@
 
 /* Flags of a step. */
 enum {
-    STEP_GAP = 1,     /* empty intervals or lost ticks lie before it */
+    STEP_GAP = 1,     /* ticks are missing before it */
     STEP_IMPUTED = 2, /* at least one value was missing and is the one before */
-    STEP_RESET = 4,   /* the first step after a reset */
+    STEP_RESET = 4,   /* all states begin anew with it, as it comes after a gap */
 };
 
 struct history {
@@ -25,7 +25,7 @@ struct history {
     int pending;       /* steps that may wait to be seen: the owner appends no more */
     int capacity;      /* kept + pending */
     uint64_t n;        /* the newest step's number; 0: none yet */
-    uint64_t reset;    /* the latest step before the last reset; 0: never reset */
+    uint64_t reset;    /* the latest step before the last reset by command; 0: never reset */
     int64_t *t;        /* [capacity] ns */
     double *values;    /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
     uint64_t *missing; /* [capacity x words]: bit f is set where feature f was missing */
@@ -36,11 +36,15 @@ struct history {
 struct history *history_new(int n_features, int kept, int pending);
 void history_free(struct history *history);
 
-/* Appends a step; values [n_features] with NaN for missing ones. */
-void history_append(struct history *history, int64_t t, const double *values, bool gap);
+/* Appends a step; values [n_features] with NaN for missing ones; flags: of STEP_GAP and STEP_RESET. */
+void history_append(struct history *history, int64_t t, const double *values, uint8_t flags);
 
-/* The state begins anew with the next step. */
+/* By command: all states begin anew with the next step, and what was before it is forgotten. */
 void history_reset(struct history *history);
+
+/* Whether the state of a model with that reset_every (ns, 0: never) begins anew with a step that is held: behind a gap,
+ * or where it lies in another interval of time than the step before (if that is held too). */
+bool history_begins_anew(const struct history *history, uint64_t step, int64_t reset_every);
 
 /* The oldest step that is still held, 1 at least; above n when there is none. */
 uint64_t history_oldest(const struct history *history);

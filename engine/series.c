@@ -39,16 +39,19 @@ int series_take(struct series *series, int64_t t, const double *values, enum tim
     int64_t closed_t = 0;
     bool gap = false;
     *ret_verdict = time_policy_take(&series->time, &series->time_spec, t, &closed_t, &gap);
+    uint8_t flags = gap ? STEP_GAP : 0;
+    if (gap && series->time_spec.gap == GAP_RESET)
+        flags |= STEP_RESET;
     switch (*ret_verdict) {
     case TIME_LATE:
     case TIME_REPEATED: return -1;
     case TIME_JOINS: join(series, values); return 0;
     case TIME_CLOSES:
-        history_append(series->history, closed_t, series->open, gap);
+        history_append(series->history, closed_t, series->open, flags);
         memcpy(series->open, values, (size_t)series->history->n_features * sizeof *values);
         return 1;
     case TIME_STEP: break;
     }
-    history_append(series->history, closed_t, values, gap);
+    history_append(series->history, closed_t, values, flags);
     return 1;
 }

@@ -1,19 +1,25 @@
 #include "engine/time_policy.h"
 
-/* The start of the interval of length every that holds t; floor division, as times before 1970 are negative. */
-static int64_t interval_start(int64_t t, int64_t every) {
-    int64_t rest = t % every;
+/* Floor division, as times before 1970 are negative. */
+int64_t time_interval_start(int64_t t, int64_t length) {
+    int64_t rest = t % length;
     if (rest < 0)
-        rest += every;
+        rest += length;
     /* At the very beginning of int64 there is no earlier start. */
     return t < INT64_MIN + rest ? INT64_MIN : t - rest;
 }
 
-static enum time_verdict take_irregular(struct time_policy *policy, int64_t t, int64_t *ret_t, bool *ret_gap) {
+/* Unsigned: the distance of two int64 may exceed int64. */
+static uint64_t distance(int64_t from, int64_t to) {
+    return (uint64_t)to - (uint64_t)from;
+}
+
+static enum time_verdict take_irregular(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
+                                        int64_t *ret_t, bool *ret_gap) {
+    *ret_t = t;
+    *ret_gap = policy->started && spec->gap_after > 0 && distance(policy->latest, t) > (uint64_t)spec->gap_after;
     policy->latest = t;
     policy->started = true;
-    *ret_t = t;
-    *ret_gap = false;
     return TIME_STEP;
 }
 
@@ -24,9 +30,9 @@ enum time_verdict time_policy_take(struct time_policy *policy, const struct time
     if (policy->started && t == policy->latest)
         return TIME_REPEATED;
     if (spec->every == 0)
-        return take_irregular(policy, t, ret_t, ret_gap);
+        return take_irregular(policy, spec, t, ret_t, ret_gap);
 
-    int64_t start = interval_start(t, spec->every);
+    int64_t start = time_interval_start(t, spec->every);
     bool first = !policy->started;
     policy->started = true;
     policy->latest = t;
@@ -36,8 +42,8 @@ enum time_verdict time_policy_take(struct time_policy *policy, const struct time
     }
     *ret_t = policy->open;
     *ret_gap = policy->gap;
-    /* Unsigned: the distance of two int64 may exceed int64. */
-    policy->gap = (uint64_t)start - (uint64_t)policy->open > (uint64_t)spec->every;
+    int64_t within = spec->gap_after > spec->every ? spec->gap_after : spec->every;
+    policy->gap = distance(policy->open, start) > (uint64_t)within;
     policy->open = start;
     return TIME_CLOSES;
 }

@@ -4,7 +4,10 @@
  * irregular: every tick closes a step.
  * every:     time is cut into intervals [k every, (k + 1) every); the last values within an interval are
  *            its step, which closes when a tick of a later interval arrives; its time is the interval's
- *            start. Empty intervals make no step; the next step is flagged as a gap.
+ *            start. Empty intervals make no step.
+ *
+ * A gap lies between two ticks (every: between the starts of two intervals) that are more than gap_after apart; without
+ * gap_after, between two intervals that have an empty one between them.
  */
 #ifndef ENGINE_TIME_POLICY_H
 #define ENGINE_TIME_POLICY_H
@@ -12,8 +15,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum gap_policy {
+    GAP_IGNORE, /* the states go on over it */
+    GAP_RESET,  /* they begin anew behind it */
+};
+
 struct time_policy_spec {
-    int64_t every; /* ns; 0 for irregular */
+    int64_t every;     /* ns; 0 for irregular */
+    int64_t gap_after; /* ns; 0: empty intervals are gaps; irregular streams have none */
+    enum gap_policy gap;
 };
 
 /* Of one stream. Zero-initialise. */
@@ -21,7 +31,7 @@ struct time_policy {
     bool started;
     int64_t latest; /* time of the latest tick taken */
     int64_t open;   /* start of the interval that is open (every) */
-    bool gap;       /* the open interval comes after empty ones */
+    bool gap;       /* the open interval comes after a gap */
 };
 
 enum time_verdict {
@@ -36,5 +46,8 @@ enum time_verdict {
  * the step that closed; with TIME_STEP, of the tick's own. */
 enum time_verdict time_policy_take(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
                                    int64_t *ret_t, bool *ret_gap);
+
+/* The start of the interval of that length (above 0), counted from 1970, in which t lies. */
+int64_t time_interval_start(int64_t t, int64_t length);
 
 #endif

@@ -4,12 +4,13 @@
 
 #include <assert.h>
 #include <float.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The longest part that judges, in windows. */
-enum { VALIDATION_WINDOWS = 16 };
+/* The longest part that judges, in windows; and the most runs between resets that it is made of. */
+enum { VALIDATION_WINDOWS = 16, VALIDATION_RUNS = 4 };
 
 struct windows {
     const struct config_model *model;
@@ -118,11 +119,12 @@ bool windows_begin(struct windows_cursor *cursor, const struct config_model *mod
 
 static bool allocate_window(struct window *window, const struct config_model *model) {
     size_t n = (size_t)window->n, n_inputs = (size_t)model->n_inputs, n_targets = (size_t)model->n_targets;
-    window->x = malloc(n * (n_inputs + 2 * n_targets) * sizeof *window->x);
+    size_t before = (size_t)window->before * n_targets;
+    window->x = malloc((n * (n_inputs + 2 * n_targets) + before) * sizeof *window->x);
     if (window->x == NULL)
         return false;
-    window->z = window->x + n * n_inputs;
-    window->base = window->z + n * n_targets;
+    window->base = window->x + n * n_inputs;
+    window->z = window->base + n * n_targets + before;
     return true;
 }
 
@@ -134,37 +136,76 @@ static float target_of(double z) {
 
 static void fill_window(const struct window *window, const struct config_model *model, const struct history *history,
                         uint64_t first, const struct scaler *scalers) {
-    for (int i = 0; i < window->n; i++) {
-        uint64_t step = first + (uint64_t)i;
+    for (int i = -window->before; i < window->n; i++) {
+        uint64_t step = first + (uint64_t)(int64_t)i;
         const double *values = history_values(history, step);
-        float *x = window->x + (size_t)i * (size_t)model->n_inputs;
-        for (int k = 0; k < model->n_inputs; k++)
-            x[k] = scaler_scale(model->scaler, &scalers[model->inputs[k]], values[model->inputs[k]]);
+        for (int k = 0; i >= 0 && k < model->n_inputs; k++)
+            window->x[i * model->n_inputs + k] =
+                scaler_scale(model->scaler, &scalers[model->inputs[k]], values[model->inputs[k]]);
         for (int j = 0; j < model->n_targets; j++) {
             int f = model->targets[j];
             double origin = scaler_unscale(model->scaler, &scalers[f], 0);
             double unit = scaler_unit(model->scaler, &scalers[f]);
-            size_t at = (size_t)i * (size_t)model->n_targets + (size_t)j;
+            ptrdiff_t at = (ptrdiff_t)i * model->n_targets + j;
             window->z[at] = target_of((history_observed(history, step, f) - origin) / unit);
-            window->base[at] = target_of((values[f] - origin) / unit);
+            if (i >= 0)
+                window->base[at] = target_of((values[f] - origin) / unit);
         }
     }
 }
 
 /* Copies steps first..last, scored from step score_from on, if the set has a place for it. */
 static void add_window(struct windows *windows, const struct history *history, const struct scaler *scalers,
-                       uint64_t first, uint64_t last, uint64_t score_from, bool validation) {
+                       uint64_t first, uint64_t last, uint64_t score_from, int before, bool validation) {
     struct window *window = &windows->window[windows->n < windows->max ? windows->n : 0];
-    struct window made = {
-        .n = (int)(last - first + 1), .score_from = (int)(score_from - first), .validation = validation};
-    /* Steps may have left the ring since the choice was made: windows that reach back so far are left out. */
-    if (first < history_oldest(history) || windows->n == windows->max || !allocate_window(&made, windows->model)) {
+    struct window made = {.n = (int)(last - first + 1),
+                          .before = before,
+                          .score_from = (int)(score_from - first),
+                          .validation = validation};
+    if (windows->n == windows->max || !allocate_window(&made, windows->model)) {
         windows->left_out++;
         return;
     }
     fill_window(&made, windows->model, history, first, scalers);
     *window = made;
     windows->n++;
+}
+
+/* Steps that windows are cut from. */
+struct span {
+    uint64_t oldest;      /* that anything may look at */
+    uint64_t first, last; /* of the windows */
+    uint64_t score_from;
+    uint64_t ends_after; /* runs that end here, or before, are left to others */
+    int most;            /* runs, the newest */
+    bool validation;
+};
+
+/* Copies one window for each run between two resets by gap or time. */
+static void add_runs(struct windows *windows, const struct history *history, const struct scaler *scalers,
+                     const struct span *span) {
+    const struct config_model *model = windows->model;
+    /* Steps may have left the ring since the choice was made: windows that reach back so far are left out. */
+    if (span->first < history_oldest(history)) {
+        windows->left_out++;
+        return;
+    }
+    uint64_t oldest = span->oldest > history_oldest(history) ? span->oldest : history_oldest(history);
+    uint64_t last = span->last;
+    for (int n = 0; last >= span->first && last > span->ends_after && n < span->most;) {
+        uint64_t first = last;
+        while (first > span->first && !history_begins_anew(history, first, model->reset_every))
+            first--;
+        uint64_t score_from = first > span->score_from ? first : span->score_from, before = 0;
+        /* Where states begin anew the season does not. */
+        if (span->validation && first > span->first)
+            before = first - oldest < (uint64_t)model->period ? first - oldest : (uint64_t)model->period;
+        if (score_from + (uint64_t)model->horizon <= last) {
+            add_window(windows, history, scalers, first, last, score_from, (int)before, span->validation);
+            n++;
+        }
+        last = first - 1;
+    }
 }
 
 /* The newest part, behind as much context as warms the state and shows one season. */
@@ -178,19 +219,33 @@ static void add_validation(struct windows *windows, const struct windows_cursor 
     uint64_t most = VALIDATION_WINDOWS * (uint64_t)(model->training.window + model->horizon);
     uint64_t from = cursor->seen - cursor->split > most ? cursor->seen - most : cursor->split;
     uint64_t first = from > cursor->oldest + context ? from - context : cursor->oldest;
-    add_window(windows, history, scalers, first, cursor->seen, from, true);
+    const struct span span = {.oldest = cursor->oldest,
+                              .first = first,
+                              .last = cursor->seen,
+                              .score_from = from,
+                              .ends_after = from,
+                              .most = VALIDATION_RUNS,
+                              .validation = true};
+    add_runs(windows, history, scalers, &span);
 }
 
-/* The training window that ends at cursor->end; the oldest one of a stream may be shorter. */
+/* The training window that ends at cursor->end; the oldest one of a stream may be shorter. Of runs between resets, those
+ * that end behind the window before: it has the others. */
 static void add_training(struct windows *windows, const struct windows_cursor *cursor, const struct history *history,
                          const struct scaler *scalers) {
     const struct config_model *model = windows->model;
     uint64_t length = (uint64_t)(model->training.window + model->horizon);
     uint64_t first = cursor->end + 1 > cursor->oldest + length ? cursor->end + 1 - length : cursor->oldest;
     /* At the very beginning of a stream, or behind a reset, the zero state is the true one: nothing to warm. */
-    bool true_start = first == history->reset + 1;
-    uint64_t score_from = first + (true_start ? 0 : (uint64_t)model->training.burn_in);
-    add_window(windows, history, scalers, first, cursor->end, score_from, false);
+    bool true_start = first == history->reset + 1 ||
+                      (first >= history_oldest(history) && history_begins_anew(history, first, model->reset_every));
+    const struct span span = {.oldest = cursor->oldest,
+                              .first = first,
+                              .last = cursor->end,
+                              .score_from = first + (true_start ? 0 : (uint64_t)model->training.burn_in),
+                              .ends_after = cursor->end > stride_of(model) ? cursor->end - stride_of(model) : 0,
+                              .most = INT_MAX};
+    add_runs(windows, history, scalers, &span);
 }
 
 bool windows_copy(struct windows *windows, struct windows_cursor *cursor, const struct history *history,

@@ -4,7 +4,8 @@
  *
  * Which windows are taken depends on (seed, stream, step) alone. Of each stream, the newest share of its steps is
  * for validation: forecasts made there, whose answers lie wholly there, are scored and never
- * trained on; no window of the training part reaches into it.
+ * trained on; no window of the training part reaches into it. No window crosses a step with which the states begin
+ * anew, nor reaches behind a reset by command.
  */
 #ifndef ENGINE_WINDOWS_H
 #define ENGINE_WINDOWS_H
@@ -20,7 +21,8 @@
 /* One run of consecutive steps. Forecasts are made (and scored) at origins score_from .. n - horizon - 1, counted
  * from 0; the steps before warm the state. */
 struct window {
-    int n; /* steps */
+    int n;      /* steps */
+    int before; /* further steps before them that z has, for the seasonal baseline: at z - before x n_targets */
     int score_from;
     bool validation;
     float *x;    /* [n x n_inputs] scaled inputs */

@@ -150,6 +150,7 @@ static const struct bad bad_values[] = {
      "or d)"},
     {LEAST "    retrain_every: 60\n",
      ":8: models[0].retrain_every: \"60\" is not a duration (a number and ns, us, ms, s, m, h or d)"},
+    {LEAST "    reset_every: 366d\n", ":8: models[0].reset_every: \"366d\" is not within 0 to 365d"},
     {LEAST "    retrain_every: 1000d\n", ":8: models[0].retrain_every: \"1000d\" is not within 0 to 365d"},
     {LEAST "    horizon: 0\n", ":8: models[0].horizon: \"0\" is not within 1 to 4096"},
     {LEAST "    horizon: 5000\n", ":8: models[0].horizon: \"5000\" is not within 1 to 4096"},
@@ -184,6 +185,10 @@ static const struct bad bad_values[] = {
     {STREAMS "    every: 1s\n    aggregate: mean\n" MODELS, ":6: streams[0].aggregate: \"mean\" is not last"},
     {STREAMS "    time: every\n" MODELS, ":5: streams[0].time: \"every\" is not irregular"},
     {STREAMS "    every: 0\n" MODELS, ":5: streams[0].every: \"0\" is not within 1us to 365d"},
+    {STREAMS "    gap: reset\n" MODELS,
+     ":5: streams[0].gap: a gap in irregular ticks is one longer than gap_after; give that"},
+    {STREAMS "    gap: forget\n" MODELS, ":5: streams[0].gap: \"forget\" is not ignore or reset"},
+    {STREAMS "    gap_after: 0\n" MODELS, ":5: streams[0].gap_after: \"0\" is not within 1us to 365d"},
     {STREAMS "    history: 1\n" MODELS, ":5: streams[0].history: \"1\" is not within 2 to 16777216"},
     {"streams:\n  - class: a\n    pattern: ''\n    features: [x]\n" MODELS,
      ":3: streams[0].pattern: must not be empty"},
@@ -392,6 +397,7 @@ static void has_defaults(void **state) {
     assert_int_equal(class->n_features, 3);
     assert_string_equal(class->features[2], "c");
     assert_int_equal(class->time.every, 0);
+    assert_true(class->time.gap == GAP_IGNORE && class->time.gap_after == 0);
     assert_int_equal(class->max_streams, 100000);
     assert_int_equal(class->history, 1024);
     assert_int_equal(class->pending, 64);
@@ -413,6 +419,7 @@ static void has_defaults(void **state) {
     assert_true(model->residual && model->train);
     assert_int_equal(model->seed, 1);
     assert_int_equal(model->retrain_every, 3600000000000);
+    assert_int_equal(model->reset_every, 0);
     const struct config_training *training = &model->training;
     assert_int_equal(training->window, 128);
     assert_int_equal(training->burn_in, 16);
@@ -436,7 +443,7 @@ static const char full[] =
     "models:\n"
     "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
     "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}], residual: false, train: false,\n"
-    "     seed: 9007199254740991, retrain_every: 0,\n"
+    "     seed: 9007199254740991, retrain_every: 0, reset_every: 1d,\n"
     "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
     "                learning_rate: 1e-4, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
     "  - {name: two, class: first, layers: [], training: }\n"
@@ -444,7 +451,7 @@ static const char full[] =
     "streams:\n"
     "  - {class: first, pattern: '*', features: [x], time: irregular}\n"
     "  - {class: second, pattern: 's?', features: [x, y, z], every: 1.5s, aggregate: last, max_streams: 17,\n"
-    "     history: 18, pending: 19}\n";
+    "     history: 18, pending: 19, gap: reset, gap_after: 1m}\n";
 
 static void check_full_bus(const struct config_bus *bus) {
     assert_string_equal(bus->ticks, "");
@@ -486,6 +493,7 @@ static void check_full_model(const struct config_model *model) {
     assert_false(model->residual || model->train);
     assert_int_equal(model->seed, 9007199254740991);
     assert_int_equal(model->retrain_every, 0);
+    assert_int_equal(model->reset_every, 86400000000000);
     const struct config_training *training = &model->training;
     assert_true(training->window == 12 && training->burn_in == 1 && training->unroll == 12);
     assert_true(training->batch == 13 && training->epochs == 14 && training->min_steps == 17 &&
@@ -505,6 +513,7 @@ static void takes_every_key(void **state) {
     const struct config_class *class = &config->classes[1];
     assert_string_equal(class->pattern, "s?");
     assert_int_equal(class->time.every, 1500000000);
+    assert_true(class->time.gap == GAP_RESET && class->time.gap_after == 60000000000);
     assert_int_equal(class->max_streams, 17);
     assert_int_equal(class->history, 18);
     assert_int_equal(class->pending, 19);

@@ -54,6 +54,36 @@ static void missing_values_are_the_ones_before(void **state) {
     history_free(history);
 }
 
+/* By a gap or by time; a reset by command is none of a step's flags. */
+static void states_begin_anew(void **state) {
+    (void)state;
+    const double one = 1;
+    struct history *history = history_new(1, 3, 1);
+    const struct {
+        int64_t t;
+        uint8_t flags;
+        bool by_time; /* with intervals of 10 */
+    } steps[] = {{-11, 0, false}, {-10, 0, true}, {-1, 0, false},        {0, STEP_GAP | STEP_RESET, true},
+                 {9, 0, false},   {30, 0, true},  {38, STEP_GAP, false}, {39, STEP_RESET, false}};
+    for (uint64_t n = 1; n <= sizeof steps / sizeof *steps; n++) {
+        history_append(history, steps[n - 1].t, &one, steps[n - 1].flags);
+        bool flagged = (steps[n - 1].flags & STEP_RESET) != 0;
+        assert_int_equal(history_begins_anew(history, n, 0), flagged);
+        assert_int_equal(history_begins_anew(history, n, 10), flagged || steps[n - 1].by_time);
+        if (n == 5)
+            history_reset(history);
+    }
+    history_free(history);
+    /* Of the oldest one that is held it cannot be told. */
+    history = history_new(1, 3, 1);
+    for (int64_t t = 10; t <= 60; t += 10)
+        history_append(history, t, &one, 0);
+    assert_int_equal(history_oldest(history), 3);
+    assert_false(history_begins_anew(history, 3, 10));
+    assert_true(history_begins_anew(history, 4, 10));
+    history_free(history);
+}
+
 static void gaps_and_resets_are_flagged(void **state) {
     (void)state;
     const double one = 1;
@@ -64,7 +94,7 @@ static void gaps_and_resets_are_flagged(void **state) {
     history_reset(history);
     history_reset(history);
     assert_int_equal(history->reset, 2);
-    history_append(history, 3, &one, true);
+    history_append(history, 3, &one, STEP_GAP | STEP_RESET);
     history_append(history, 4, &one, false);
     const uint8_t flags[] = {0, STEP_GAP, STEP_GAP | STEP_RESET, 0};
     for (uint64_t step = 1; step <= 4; step++)
@@ -106,6 +136,7 @@ int main(void) {
         cmocka_unit_test(an_empty_one),
         cmocka_unit_test(missing_values_are_the_ones_before),
         cmocka_unit_test(gaps_and_resets_are_flagged),
+        cmocka_unit_test(states_begin_anew),
         cmocka_unit_test(the_ring_holds_the_latest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,10 +67,41 @@ static void every(void **state) {
     series_free(series);
 }
 
+/* A step is flagged by what lies before its own interval, not by what closes it. */
+static void gaps(void **state) {
+    (void)state;
+    const struct time_policy_spec specs[] = {{.every = 10, .gap = GAP_RESET},
+                                             {.every = 10, .gap = GAP_RESET, .gap_after = 25},
+                                             {.every = 10, .gap_after = 25}};
+    const uint8_t both = STEP_GAP | STEP_RESET;
+    const uint8_t flags[][4] = {{0, both, 0, both}, {0, 0, 0, both}, {0, 0, 0, STEP_GAP}};
+    for (int s = 0; s < 3; s++) {
+        struct series *series = series_new(&specs[s], 2, 8, FIXTURE_PENDING);
+        const int64_t times[] = {10, 30, 40, 70, 80};
+        for (int i = 0; i < 5; i++) {
+            check_take(series, times[i], 1, 2, i > 0, i > 0 ? TIME_CLOSES : TIME_JOINS);
+            if (i > 0)
+                check_newest(series, times[i - 1], 1, 2, flags[s][i - 1]);
+        }
+        series_free(series);
+    }
+    const struct time_policy_spec irregular = {.gap_after = 5, .gap = GAP_RESET};
+    struct series *series = series_new(&irregular, 2, 8, FIXTURE_PENDING);
+    const int64_t times[] = {-100, -95, -89, -89, -86};
+    const uint8_t flagged[] = {0, 0, STEP_GAP | STEP_RESET, 0, 0};
+    for (int i = 0; i < 5; i++) {
+        check_take(series, times[i], 1, 2, i == 3 ? -1 : 1, i == 3 ? TIME_REPEATED : TIME_STEP);
+        if (i != 3)
+            check_newest(series, times[i], 1, 2, flagged[i]);
+    }
+    series_free(series);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(irregular),
         cmocka_unit_test(every),
+        cmocka_unit_test(gaps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,8 +15,8 @@ struct expected {
     bool gap;
 };
 
-static void check(int64_t every, const struct expected *expected, int n) {
-    const struct time_policy_spec spec = {.every = every};
+static void check(int64_t every, int64_t gap_after, const struct expected *expected, int n) {
+    const struct time_policy_spec spec = {.every = every, .gap_after = gap_after};
     struct time_policy policy = {0};
     for (int i = 0; i < n; i++) {
         int64_t step_t = UNTOUCHED;
@@ -27,7 +27,7 @@ static void check(int64_t every, const struct expected *expected, int n) {
     }
 }
 
-#define CHECK(every, expected) check(every, expected, (int)(sizeof(expected) / sizeof *(expected)))
+#define CHECK(every, expected) check(every, 0, expected, (int)(sizeof(expected) / sizeof *(expected)))
 
 static void irregular(void **state) {
     (void)state;
@@ -61,6 +61,29 @@ static void refused_ticks_change_nothing(void **state) {
     CHECK(10, expected);
 }
 
+static void longer_gaps(void **state) {
+    (void)state;
+    const struct expected irregular[] = {
+        {-50, TIME_STEP, -50, false},     {-20, TIME_STEP, -20, false}, {11, TIME_STEP, 11, true},
+        {5, TIME_LATE, UNTOUCHED, false}, {41, TIME_STEP, 41, false},   {INT64_MAX, TIME_STEP, INT64_MAX, true},
+    };
+    check(0, 30, irregular, 6);
+    const struct expected intervals[] = {
+        {12, TIME_JOINS, UNTOUCHED, false},
+        {45, TIME_CLOSES, 10, false}, /* 30 later, counted by their starts */
+        {87, TIME_CLOSES, 40, false},
+        {95, TIME_CLOSES, 80, true},
+    };
+    check(10, 30, intervals, 4);
+    /* Less than an interval is no gap, whatever it says. */
+    const struct expected next[] = {{12, TIME_JOINS, UNTOUCHED, false},
+                                    {25, TIME_CLOSES, 10, false},
+                                    {35, TIME_CLOSES, 20, false},
+                                    {55, TIME_CLOSES, 30, false},
+                                    {65, TIME_CLOSES, 50, true}};
+    check(10, 1, next, 5);
+}
+
 static void before_1970(void **state) {
     (void)state;
     const struct expected expected[] = {
@@ -90,11 +113,8 @@ static void the_ends_of_time(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(irregular),
-        cmocka_unit_test(intervals),
-        cmocka_unit_test(refused_ticks_change_nothing),
-        cmocka_unit_test(before_1970),
-        cmocka_unit_test(the_ends_of_time),
+        cmocka_unit_test(irregular),   cmocka_unit_test(intervals),   cmocka_unit_test(refused_ticks_change_nothing),
+        cmocka_unit_test(longer_gaps), cmocka_unit_test(before_1970), cmocka_unit_test(the_ends_of_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -483,6 +483,52 @@ static void answers_out_of_range_are_missing(void **state) {
     history_free(history);
 }
 
+/* With states that begin anew every 20 steps: each window lies within one such run, and knows where the run began. */
+static void no_window_crosses_a_reset(void **state) {
+    (void)state;
+    for (int by_gap = 0; by_gap < 2; by_gap++) {
+        struct fixture fixture;
+        counting_fixture(&fixture);
+        struct config_model *model = &fixture.model;
+        model->training.window = 64;
+        model->reset_every = by_gap ? 0 : 20;
+        struct history *history = history_new(1, 512, FIXTURE_PENDING);
+        for (int64_t step = 1; step <= 500; step++)
+            history_append(history, step, &(double){(double)step},
+                           by_gap && step % 20 == 0 ? STEP_GAP | STEP_RESET : 0);
+        struct windows *windows = windows_new(model, 200, 1);
+        assert_true(collect(windows, model, "a", history, 500));
+        int judged = 0, learnt[501] = {0};
+        for (int w = 0; w < windows_count(windows); w++) {
+            const struct window *window = windows_at(windows, w);
+            uint64_t first = first_of(window), last = last_of(window);
+            assert_int_equal(first / 20, last / 20);
+            assert_int_equal(last - first + 1, window->n);
+            assert_in_range(window->score_from, 0, window->n - model->horizon - 1);
+            for (int i = -window->before; i < window->n; i++)
+                assert_true(window->z[i] == (float)first + (float)i);
+            if (window->validation) {
+                judged++;
+                assert_true(last > 375); /* a quarter is held back */
+                assert_int_equal(window->before, first % 20 == 0 ? model->period : 0);
+                continue;
+            }
+            assert_int_equal(window->before, 0);
+            assert_true(last <= 375);
+            if (first % 20 == 0 && window->n > 4 + model->horizon)
+                assert_true(window->score_from <= 4);
+            for (uint64_t step = first; step <= last; step++)
+                learnt[step]++;
+        }
+        assert_int_equal(judged, 4);
+        for (int step = 64; step < 340; step++)
+            assert_in_range(learnt[step], 1, 2); /* a run that an end cuts comes once more, whole */
+        assert_int_equal(windows_left_out(windows), 0);
+        windows_free(windows);
+        history_free(history);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(which_steps),
@@ -495,6 +541,7 @@ int main(void) {
         cmocka_unit_test(there_is_always_something_to_judge_by),
         cmocka_unit_test(what_does_not_fit_is_counted),
         cmocka_unit_test(the_ring_moves_on),
+        cmocka_unit_test(no_window_crosses_a_reset),
         cmocka_unit_test(scaled_values),
         cmocka_unit_test(answers_out_of_range_are_missing),
     };
