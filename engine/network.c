@@ -13,17 +13,27 @@ enum {
 
 /* ---- names -------------------------------------------------------------------------------------- */
 
-/* Keras' own name for a layer without one: its class in snake case, numbered from the second on. */
-static void default_name(const char *class, int number, char *ret_name) {
+const char *layer_kind_name(enum layer_kind kind) {
+    const struct layer_ops *ops = layer_ops_of(kind);
+    return ops ? ops->name : NULL;
+}
+
+/* As to_snake_case of keras/src/utils/naming.py: "MaxPooling1D" is "max_pooling1d", "PReLU" is "p_re_lu". */
+void layer_snake_case(const char *class, char *ret_name) {
     size_t n = 0;
     for (const char *c = class; *c != '\0'; c++) {
-        if (isupper((unsigned char)*c) && c > class && !isupper((unsigned char)c[-1]))
+        if (c > class && isupper((unsigned char)*c) && (islower((unsigned char)c[-1]) || islower((unsigned char)c[1])))
             ret_name[n++] = '_';
         ret_name[n++] = (char)tolower((unsigned char)*c);
     }
     ret_name[n] = '\0';
+}
+
+/* Keras' own name for a layer without one: its class in snake case, numbered from the second on. */
+static void default_name(const char *class, int number, char *ret_name) {
+    layer_snake_case(class, ret_name);
     if (number > 0)
-        snprintf(ret_name + n, LAYER_NAME_MAX - n, "_%d", number);
+        snprintf(ret_name + strlen(ret_name), LAYER_NAME_MAX - strlen(ret_name), "_%d", number);
 }
 
 static bool is_taken(const struct layer_spec *layers, int n, const char *name) {

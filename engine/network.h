@@ -136,6 +136,9 @@ struct network_spec {
     int n_outputs; /* 0: the one output is that of the last layer */
 };
 
+/* Keras' name for a kind, "MaxPooling1D"; NULL where there is none. */
+const char *layer_kind_name(enum layer_kind kind);
+
 /* ---- making one ----------------------------------------------------------------------------- */
 
 struct network;

@@ -101,6 +101,8 @@ struct layer_ops {
 
 /* By kind; NULL past what there is. */
 const struct layer_ops *layer_ops_of(enum layer_kind kind);
+/* Keras' name for layers of a class, without a number; at most twice as long. */
+void layer_snake_case(const char *class, char *ret_name);
 extern const struct layer_ops layer_dense, layer_lstm, layer_masking, layer_activation;
 
 /* ---- for build(); those that return int return -1 with the reason in build->err ------------- */

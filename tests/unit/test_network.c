@@ -4,7 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "engine/network.h"
+#include "engine/layers/layer.h"
 #include "tests/support/floats.h"
 #include "tests/support/layers.h"
 
@@ -298,6 +298,29 @@ static void test_the_bits_are_those_of_every_machine(void **state) {
     network_free(network);
 }
 
+/* What Keras 3.15's to_snake_case makes of them. */
+static void test_names_are_keras(void **state) {
+    (void)state;
+    static const char *const names[][2] = {
+        {"Dense", "dense"},
+        {"LSTM", "lstm"},
+        {"SimpleRNN", "simple_rnn"},
+        {"PReLU", "p_re_lu"},
+        {"LeakyReLU", "leaky_re_lu"},
+        {"Conv1D", "conv1d"},
+        {"MaxPooling1D", "max_pooling1d"},
+        {"GlobalAveragePooling1D", "global_average_pooling1d"},
+        {"BatchNormalization", "batch_normalization"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char name[64];
+        layer_snake_case(names[i][0], name);
+        assert_string_equal(name, names[i][1]);
+    }
+    assert_string_equal(layer_kind_name(LAYER_MASKING), "Masking");
+    assert_null(layer_kind_name(N_LAYER_KINDS));
+}
+
 /* ---- errors ------------------------------------------------------------------------------------- */
 
 static void check_refused(int n_inputs, const struct layer_spec *layers, int n_layers, const char *text) {
@@ -333,6 +356,7 @@ int main(void) {
         cmocka_unit_test(test_initial_weights_are_keras),
         cmocka_unit_test(test_a_seed_gives_its_weights),
         cmocka_unit_test(test_the_bits_are_those_of_every_machine),
+        cmocka_unit_test(test_names_are_keras),
         cmocka_unit_test(test_errors_name_the_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
