@@ -2,7 +2,7 @@
 
 # ---- what it needs: Debian 12's packages, one list ----------------------------------------------
 PACKAGES = build-essential pkg-config libzmq3-dev libopenblas-dev libcmocka-dev uthash-dev libmpack-dev \
-           libjansson-dev libcyaml-dev libyaml-dev libsystemd-dev libncurses-dev
+           libjansson-dev libcyaml-dev libyaml-dev libsystemd-dev libncurses-dev libhdf5-dev libzip-dev
 CHECK_PACKAGES = clang
 
 # ---- settings that a user may change ------------------------------------------------------------
@@ -14,22 +14,22 @@ WERROR   ?=
 SANITIZE ?=
 
 VERSION  := 0.1.0
-PC_LIBS  := libzmq openblas mpack jansson libcyaml yaml-0.1 libsystemd ncursesw
+PC_LIBS  := libzmq openblas mpack jansson libcyaml yaml-0.1 libsystemd ncursesw hdf5 libzip
 ARCH     := $(shell uname -m)
 
 BASE_CFLAGS = -std=c11 -Wall -Wextra -Wpedantic -Wconversion -ffp-contract=off -fPIC -fvisibility=hidden -pthread \
               -D_GNU_SOURCE -DFORECASTD_VERSION='"$(VERSION)"' -I. $(if $(WERROR),-Werror) \
               $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 BASE_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
-ENGINE_LIBS = $(shell pkg-config --libs openblas libcyaml yaml-0.1) -lm
+ENGINE_LIBS = $(shell pkg-config --libs openblas libcyaml yaml-0.1 hdf5 libzip jansson) -lm
 WIRE_LIBS   = $(shell pkg-config --libs libzmq mpack jansson)
 DAEMON_LIBS = $(WIRE_LIBS) $(shell pkg-config --libs libsystemd) $(ENGINE_LIBS)
-CLI_LIBS    = $(WIRE_LIBS) $(shell pkg-config --libs ncursesw) -lm
+CLI_LIBS    = $(WIRE_LIBS) $(shell pkg-config --libs ncursesw) $(ENGINE_LIBS)
 TEST_LIBS   = $(DAEMON_LIBS) $(shell pkg-config --libs cmocka)
 PC_CFLAGS   = $(shell pkg-config --cflags $(PC_LIBS))
 
 # ---- sources ------------------------------------------------------------------------------------
-ENGINE_SRC := $(wildcard engine/*.c engine/kernels/*.c engine/layers/*.c)
+ENGINE_SRC := $(wildcard engine/*.c engine/kernels/*.c engine/layers/*.c engine/keras/*.c)
 # What speaks the wire, used by the daemon and by the clients alike.
 WIRE_SRC   := $(wildcard daemon/wire*.c) daemon/reasons.c
 DAEMON_SRC := $(filter-out $(WIRE_SRC) daemon/main.c,$(wildcard daemon/*.c))
@@ -100,7 +100,7 @@ $(BUILD)/forecastd: $(BUILD)/obj/daemon/main.o $(BUILD)/libdaemon.a $(WIRE_OBJ) 
 $(BUILD)/libcli.a: $(CLI_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
-$(BUILD)/forecast: $(BUILD)/obj/clients/forecast/main.o $(BUILD)/libcli.a $(BUILD)/libforecast.a
+$(BUILD)/forecast: $(BUILD)/obj/clients/forecast/main.o $(BUILD)/libcli.a $(BUILD)/libforecast.a $(BUILD)/libengine.a
 	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
 # A test program is one file, linked against the archives: it takes in only what it calls.
