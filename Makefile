@@ -2,7 +2,8 @@
 
 # ---- what it needs: Debian 12's packages, one list ----------------------------------------------
 PACKAGES = build-essential pkg-config libzmq3-dev libopenblas-dev libcmocka-dev uthash-dev libmpack-dev \
-           libjansson-dev libcyaml-dev libyaml-dev libsystemd-dev libncurses-dev libhdf5-dev libzip-dev
+           libjansson-dev libcyaml-dev libyaml-dev libsystemd-dev libncurses-dev libhdf5-dev libzip-dev \
+           libseccomp-dev
 CHECK_PACKAGES = clang
 
 # ---- settings that a user may change ------------------------------------------------------------
@@ -14,14 +15,14 @@ WERROR   ?=
 SANITIZE ?=
 
 VERSION  := 0.1.0
-PC_LIBS  := libzmq openblas mpack jansson libcyaml yaml-0.1 libsystemd ncursesw hdf5 libzip
+PC_LIBS  := libzmq openblas mpack jansson libcyaml yaml-0.1 libsystemd ncursesw hdf5 libzip libseccomp
 ARCH     := $(shell uname -m)
 
 BASE_CFLAGS = -std=c11 -Wall -Wextra -Wpedantic -Wconversion -ffp-contract=off -fPIC -fvisibility=hidden -pthread \
               -D_GNU_SOURCE -DFORECASTD_VERSION='"$(VERSION)"' -I. $(if $(WERROR),-Werror) \
               $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 BASE_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
-ENGINE_LIBS = $(shell pkg-config --libs openblas libcyaml yaml-0.1 hdf5 libzip jansson) -lm
+ENGINE_LIBS = $(shell pkg-config --libs openblas libcyaml yaml-0.1 jansson hdf5 libzip libseccomp) -lm
 WIRE_LIBS   = $(shell pkg-config --libs libzmq mpack jansson)
 DAEMON_LIBS = $(WIRE_LIBS) $(shell pkg-config --libs libsystemd) $(ENGINE_LIBS)
 CLI_LIBS    = $(WIRE_LIBS) $(shell pkg-config --libs ncursesw) $(ENGINE_LIBS)
