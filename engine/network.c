@@ -210,12 +210,15 @@ static void place_tensors(struct network *network) {
     network->room_steps = steps;
 }
 
+/* Zeros that take no memory before they are written: a file may ask for much more than it then has weights for. */
 static int allocate_params(struct network *network) {
-    size_t size = (network->n_params * sizeof(float) / PARAMS_ALIGNMENT + 1) * PARAMS_ALIGNMENT;
-    network->params = aligned_alloc(PARAMS_ALIGNMENT, size);
-    if (!network->params)
+    if (network->n_params > INT_MAX)
         return -1;
-    memset(network->params, 0, size);
+    network->params_block = calloc(network->n_params * sizeof(float) + PARAMS_ALIGNMENT, 1);
+    if (!network->params_block)
+        return -1;
+    size_t past = (uintptr_t)network->params_block % PARAMS_ALIGNMENT;
+    network->params = (float *)(void *)((char *)network->params_block + (PARAMS_ALIGNMENT - past));
     return 0;
 }
 
@@ -310,7 +313,7 @@ void network_free(struct network *network) {
     free(network->masks);
     free(network->layers);
     free(network->layer_specs);
-    free(network->params);
+    free(network->params_block);
     free(network);
 }
 

@@ -132,6 +132,7 @@ struct network {
     struct layer *layers;          /* in an order in which a tensor is written before it is read */
     int outputs[LAYER_PORTS];      /* tensors, by their index */
     size_t n_params, state_size;
+    void *params_block; /* as malloc gave it; params is aligned in it */
     float *params;
 };
 
