@@ -1,5 +1,6 @@
 #include "engine/keras/container.h"
 #include "engine/keras/container_wire.h"
+#include "engine/keras/hdf5_lock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -177,9 +178,11 @@ static int read_by_child(int file, uint64_t size, struct container *container, s
     int ends[2];
     if (lseek(file, 0, SEEK_SET) < 0 || pipe2(ends, O_CLOEXEC) < 0)
         return error_set(err, "cannot be read: %s", strerror(errno));
+    hdf5_lock();
     pid_t child = fork();
     if (child == 0)
         container_child_main(file, size, ends[1]);
+    hdf5_unlock();
     close(ends[1]);
     if (child < 0) {
         close(ends[0]);

@@ -3,6 +3,7 @@
  * core driver), so that nothing of them is on disk before all of it is.
  */
 #include "engine/keras/write.h"
+#include "engine/keras/hdf5_lock.h"
 #include "engine/layers/layer.h"
 
 #include <hdf5.h>
@@ -25,7 +26,10 @@ struct h5 {
 /* ---- pieces ------------------------------------------------------------------------------------- */
 
 static bool h5_open(struct h5 *h5) {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t access;
+
+    hdf5_lock();
+    access = H5Pcreate(H5P_FILE_ACCESS);
 
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* what fails is told by what is returned, not on standard error */
     H5Pset_fapl_core(access, GROWTH, false);
@@ -47,6 +51,7 @@ static void h5_close(struct h5 *h5) {
     H5Pclose(h5->with_groups);
     H5Tclose(h5->text_type);
     H5Fclose(h5->file);
+    hdf5_unlock();
 }
 
 __attribute__((format(printf, 2, 3))) static const char *path_of(struct h5 *h5, const char *format, ...) {
