@@ -158,20 +158,3 @@ void architecture_fini(struct architecture *architecture) {
     free(architecture->homes);
     *architecture = (struct architecture){0};
 }
-
-const char *architecture_class(const struct layer_spec *spec) {
-    static const char *const classes[N_LAYER_KINDS] = {
-        [LAYER_DENSE] = "Dense",
-        [LAYER_LSTM] = "LSTM",
-        [LAYER_GRU] = "GRU",
-        [LAYER_SIMPLE_RNN] = "SimpleRNN",
-        [LAYER_BIDIRECTIONAL] = "Bidirectional",
-        [LAYER_EMBEDDING] = "Embedding",
-        [LAYER_BATCH_NORMALIZATION] = "BatchNormalization",
-        [LAYER_LAYER_NORMALIZATION] = "LayerNormalization",
-        [LAYER_PRELU] = "PReLU",
-        [LAYER_CONV1D] = "Conv1D",
-    };
-    const char *class_name = (unsigned)spec->kind < N_LAYER_KINDS ? classes[spec->kind] : NULL;
-    return class_name ? class_name : "layer";
-}

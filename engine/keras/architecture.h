@@ -38,7 +38,4 @@ struct architecture {
 int architecture_init(struct architecture *architecture, const json_t *json, bool old, struct error *err);
 void architecture_fini(struct architecture *architecture);
 
-/* Keras' class of a layer of the spec, for people. */
-const char *architecture_class(const struct layer_spec *spec);
-
 #endif

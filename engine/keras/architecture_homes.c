@@ -1,7 +1,7 @@
 /* Where parameters lie: a walk through the description in the order in which Keras keeps weights. */
 #include "engine/keras/builder.h"
+#include "engine/layers/layer.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,20 +13,6 @@ struct level {
     const char *path, *named; /* what stands before the names */
     int depth;
 };
-
-/* keras.src.utils.naming.to_snake_case: an underscore before a capital that a small letter follows, and after a small
- * letter; not at the beginning. */
-static void snake_case(const char *class, char *to, size_t size) {
-    size_t n = 0;
-    for (const char *c = class; *c && n + 3 < size; c++) {
-        bool begins = isupper((unsigned char)c[0]) && islower((unsigned char)c[1]);
-        bool after_small = c > class && isupper((unsigned char)c[0]) && islower((unsigned char)c[-1]);
-        if (c > class && (begins || after_small))
-            to[n++] = '_';
-        to[n++] = (char)tolower((unsigned char)*c);
-    }
-    to[n] = '\0';
-}
 
 /* Joins with '/'; -1 when it is too long, which no weight's name is. */
 static int join(char *to, const char *a, const char *b) {
@@ -101,10 +87,11 @@ static int walk_layers(struct builder *builder, const json_t *layers, const stru
         return error_set(builder->err, "names are too long");
     for (size_t i = 0; i < json_array_size(layers); i++) {
         struct description it = description_of(json_array_get(layers, i));
-        char name[160], path[ARCHITECTURE_PATH_MAX], named[ARCHITECTURE_PATH_MAX];
+        char class_name[64], name[160], path[ARCHITECTURE_PATH_MAX], named[ARCHITECTURE_PATH_MAX];
         if (it.is_op || strcmp(it.class_name, "InputLayer") == 0)
             continue;
-        snake_case(it.class_name, name, 128);
+        snprintf(class_name, sizeof class_name, "%s", it.class_name); /* no class that is read is so long */
+        layer_snake_case(class_name, name);
         int number = number_of(layers, i, it.class_name);
         if (number > 0)
             snprintf(name + strlen(name), 16, "_%d", number);

@@ -26,7 +26,7 @@ struct reading {
 
 static int blame(const struct reading *reading, const struct owner *owner) {
     const struct layer_spec *spec = &reading->architecture->layers[owner->home->layer];
-    return error_prefix(reading->err, "layer %.120s (%s)", spec->name, architecture_class(spec));
+    return error_prefix(reading->err, "layer %.120s (%s)", spec->name, layer_kind_name(spec->kind));
 }
 
 /* ---- Keras 3: by path --------------------------------------------------------------------------- */
