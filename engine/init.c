@@ -3,12 +3,14 @@
 #include <assert.h>
 #include <math.h>
 
-void init_glorot_uniform(struct rng *rng, int fan_in, int fan_out, float *w) {
-    double limit = sqrt(6.0 / ((double)fan_in + (double)fan_out));
-    size_t n = (size_t)fan_in * (size_t)fan_out;
-
+void init_glorot_uniform_of(struct rng *rng, double fan_in, double fan_out, size_t n, float *w) {
+    double limit = sqrt(6.0 / (fan_in + fan_out));
     for (size_t i = 0; i < n; i++)
         w[i] = (float)(limit * (2 * rng_uniform(rng) - 1));
+}
+
+void init_glorot_uniform(struct rng *rng, int fan_in, int fan_out, float *w) {
+    init_glorot_uniform_of(rng, fan_in, fan_out, (size_t)fan_in * (size_t)fan_out, w);
 }
 
 static double dot(int n, const float *a, const float *b) {

@@ -336,6 +336,17 @@ int network_n_inputs(const struct network *network) {
     return network->spec.n_inputs;
 }
 
+int network_vocabulary(const struct network *network) {
+    int smallest = 0;
+    for (int i = 0; network->spec.ids && i < network->n_layers; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (layer->spec.kind == LAYER_EMBEDDING && layer->in[0] == 0 &&
+            (smallest == 0 || layer->spec.vocabulary < smallest))
+            smallest = layer->spec.vocabulary;
+    }
+    return smallest;
+}
+
 int network_n_outputs(const struct network *network) {
     return network->n_outputs;
 }

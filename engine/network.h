@@ -56,7 +56,7 @@ enum padding { PADDING_VALID, PADDING_SAME, PADDING_CAUSAL };
 enum merge_mode { MERGE_CONCAT, MERGE_SUM, MERGE_MUL, MERGE_AVE };
 
 enum {
-    NETWORK_WIDTH_MAX = 16384, /* the widest a tensor may be: so that sizes in int cannot overflow */
+    NETWORK_WIDTH_MAX = 65536, /* the widest a tensor may be: so that sizes in int cannot overflow */
     NETWORK_STEPS_MAX = 1 << 20,
     LAYER_PORTS = 8, /* most inputs, and most outputs, of a layer; and most outputs of a network */
     LAYER_NAME_MAX = 128,
@@ -89,16 +89,20 @@ struct layer_spec {
     bool mask_zero;   /* Embedding: id 0 is masked */
     float mask_value; /* Masking: a step is masked where all of it equals this */
 
-    int kernel_size, strides, dilation; /* conv and pooling (kernel_size: pool_size) */
-    int groups;                         /* conv */
-    enum padding padding;               /* conv and pooling */
-    int target_steps, target_width;     /* Reshape: either may be -1; target_steps 0: no time axis */
+    /* conv and pooling (kernel_size: pool_size; its strides may be 0, then they are the pool_size) */
+    int kernel_size, strides, dilation;
+    int groups;                     /* conv */
+    enum padding padding;           /* conv and pooling */
+    int target_steps, target_width; /* Reshape: either may be -1; target_steps 0: no time axis */
 
     float epsilon, momentum; /* normalization */
     bool center, scale;      /* normalization: has beta, has gamma */
     float alpha;             /* LeakyReLU: the slope below zero */
     bool shared_steps;       /* PReLU: one slope per width for all steps */
     bool keep_steps;         /* global pooling: keepdims */
+    /* Add, Multiply, Concatenate: with the masks of several inputs they do as Keras 1 and 2 do, else as Keras 3 does
+     * (layers/merge.c) */
+    bool keras2_masks;
 
     bool time_distributed;              /* was wrapped so in the file; means the same without */
     int n_in;                           /* 0: reads the layer before it (the first: the network's input) */
@@ -158,7 +162,9 @@ void network_init_weights(struct network *network, uint64_t seed);
 /* What it was made from; its layers have their names, and live as long as the network. */
 const struct network_spec *network_spec(const struct network *network);
 
-int network_n_inputs(const struct network *network);      /* width of the input */
+int network_n_inputs(const struct network *network); /* width of the input */
+/* Of a network that reads ids: the smallest vocabulary of the Embeddings that do. 0: none does. */
+int network_vocabulary(const struct network *network);
 size_t network_state_size(const struct network *network); /* floats per row */
 
 struct network_shape {

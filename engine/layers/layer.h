@@ -104,6 +104,10 @@ const struct layer_ops *layer_ops_of(enum layer_kind kind);
 /* Keras' name for layers of a class, without a number; at most twice as long. */
 void layer_snake_case(const char *class, char *ret_name);
 extern const struct layer_ops layer_dense, layer_lstm, layer_masking, layer_activation;
+extern const struct layer_ops layer_embedding, layer_repeat_vector, layer_dropout, layer_flatten, layer_reshape,
+    layer_permute, layer_batch_normalization, layer_layer_normalization, layer_leaky_relu, layer_prelu, layer_conv1d,
+    layer_max_pooling1d, layer_average_pooling1d, layer_global_max_pooling1d, layer_global_average_pooling1d,
+    layer_add, layer_multiply, layer_concatenate;
 
 /* ---- for build(); those that return int return -1 with the reason in build->err ------------- */
 
@@ -138,7 +142,9 @@ struct network {
 
 /* Steps of a tensor in a call of `steps` steps, and its floats. */
 static inline int tensor_steps(const struct tensor *tensor, int steps) {
-    return tensor->steps > 0 ? tensor->steps : (steps - tensor->shrink + tensor->stride - 1) / tensor->stride;
+    if (tensor->steps > 0)
+        return tensor->steps;
+    return steps > tensor->shrink ? (steps - tensor->shrink + tensor->stride - 1) / tensor->stride : 0;
 }
 
 static inline size_t tensor_size(const struct tensor *tensor, int rows, int steps) {
