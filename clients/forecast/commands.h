@@ -6,6 +6,7 @@
 int command_feed(int argc, char **argv);
 int command_watch(int argc, char **argv);
 int command_ctl(int argc, char **argv);
+int command_model(int argc, char **argv);
 int command_bench(int argc, char **argv);
 
 #endif
