@@ -62,7 +62,7 @@ PROGRAMS = $(BUILD)/forecastd $(BUILD)/forecast
 LIBRARIES = $(BUILD)/libengine.a $(BUILD)/libforecast.a $(BUILD)/libforecast.so $(BUILD)/libforecast.pc
 
 .PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check bench format goldens \
-        install uninstall clean
+        check-written install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -164,6 +164,13 @@ goldens:
 	python3 -m venv $(BUILD)/venv && $(BUILD)/venv/bin/pip install -q -r tests/golden/requirements.txt
 	KERAS_BACKEND=tensorflow $(BUILD)/venv/bin/python tests/golden/make_goldens.py
 
+# Real Keras against the files that are written here: it loads them and predicts the same. Needs what goldens needs.
+check-written: $(BUILD)/tests/golden/write_models
+	python3 -m venv $(BUILD)/venv && $(BUILD)/venv/bin/pip install -q -r tests/golden/requirements.txt
+	rm -rf $(BUILD)/written && mkdir -p $(BUILD)/written && $< $(BUILD)/written
+	$(BUILD)/venv/bin/python tests/golden/check_written.py $(BUILD)/written keras
+	$(BUILD)/venv/bin/python tests/golden/check_written.py $(BUILD)/written tf_keras
+
 # conf/forecastd.yaml is what the table of keys prints.
 conf/forecastd.yaml: $(BUILD)/forecastd
 	$< --print-config > $@
@@ -210,5 +217,6 @@ help:
 	@echo "make install    to PREFIX ($(PREFIX)) under DESTDIR; make uninstall takes it away"
 	@echo "make deps       install the Debian packages that are needed"
 	@echo "make goldens    make the golden files anew from real Keras"
+	@echo "make check-written  let real Keras load what is written here, and compare"
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
