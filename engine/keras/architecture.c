@@ -117,19 +117,56 @@ static int settle_flat_input(struct builder *builder) {
 
 /* ---- the whole ---------------------------------------------------------------------------------- */
 
+static bool comes_out(const struct network_spec *spec, int n, struct layer_input at) {
+    for (int i = 0; i < n; i++)
+        if (spec->outputs[i].layer == at.layer && spec->outputs[i].port == at.port)
+            return true;
+    return false;
+}
+
+/* An input that comes out, and what comes out twice, go through a layer that does nothing. */
 static int settle_outputs(struct builder *builder, const struct values *out) {
     struct network_spec *spec = &builder->architecture->spec;
     if (out->n > LAYER_PORTS)
         return error_set(builder->err, "the model has %d outputs, and %d are supported", out->n, LAYER_PORTS);
     for (int i = 0; i < out->n; i++) {
-        if (out->value[i].at.layer < 0 || out->value[i].mask)
-            return error_set(builder->err, "output %d of the model is not made by a layer", i);
-        spec->outputs[i] = out->value[i].at;
+        struct layer_input at = out->value[i].at;
+        if (out->value[i].mask)
+            return error_set(builder->err, "output %d of the model is a mask", i);
+        if (at.layer < 0 || comes_out(spec, i, at)) {
+            at = (struct layer_input){builder_add_identity(builder, "output", &out->value[i]), 0};
+            if (at.layer < 0)
+                return -1;
+        }
+        spec->outputs[i] = at;
     }
     spec->n_outputs = out->n;
     /* The common case in the common way. */
     if (out->n == 1 && spec->outputs[0].layer == spec->n_layers - 1 && spec->outputs[0].port == 0)
         spec->n_outputs = 0;
+    return 0;
+}
+
+/* Whether what Keras 3 writes down of a mask is what a layer of the network does. */
+static bool is_own_mask(const struct network_spec *spec, const struct mask_made *mask) {
+    for (int i = 0; i < spec->n_layers; i++) {
+        const struct layer_spec *layer = &spec->layers[i];
+        struct layer_input in = layer->n_in ? layer->in[0] : (struct layer_input){i - 1, 0};
+        if (in.layer == mask->of.layer && in.port == mask->of.port &&
+            ((layer->kind == LAYER_EMBEDDING && layer->mask_zero && mask->constant == 0) ||
+             (layer->kind == LAYER_MASKING && layer->mask_value == (float)mask->constant)))
+            return true;
+    }
+    return false;
+}
+
+static int check_masks(const struct builder *builder) {
+    for (int i = 0; i < builder->n_masks; i++)
+        if (!is_own_mask(&builder->architecture->spec, &builder->masks[i]))
+            return error_set(builder->err,
+                             "a mask of the model is not made by Embedding or Masking (not equal to %g), "
+                             "which is not supported",
+                             builder->masks[i].constant);
     return 0;
 }
 
@@ -150,7 +187,7 @@ int architecture_init(struct architecture *architecture, const json_t *json, boo
         return -1;
     if (architecture->spec.n_layers < 1)
         return error_set(err, "the model has no layers");
-    return settle_flat_input(&builder) || settle_outputs(&builder, &out) ? -1 : 0;
+    return settle_outputs(&builder, &out) || settle_flat_input(&builder) || check_masks(&builder) ? -1 : 0;
 }
 
 void architecture_fini(struct architecture *architecture) {

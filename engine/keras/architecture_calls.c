@@ -63,6 +63,11 @@ static int add_layer(struct builder *builder, const struct layer_spec *asked, co
     return index;
 }
 
+int builder_add_identity(struct builder *builder, const char *name, const struct value *in) {
+    struct layer_spec spec = layer_spec_of(LAYER_ACTIVATION, 0);
+    return add_layer(builder, &spec, name, NULL, in, 1);
+}
+
 /* ---- what comes out ----------------------------------------------------------------------------- */
 
 static int n_states(const struct layer_spec *spec) {
@@ -170,8 +175,7 @@ static bool is_merging(enum layer_kind kind) {
 static int call_plain(struct builder *builder, const struct description *it, struct options *options,
                       const struct values *in, struct values *out) {
     struct layer_spec spec;
-    bool identity = false;
-    if (description_read(it, options, &spec, &identity))
+    if (description_read(it, options, &spec))
         return error_set(builder->err, "is not supported");
     if (options->failed)
         return -1;
@@ -187,10 +191,6 @@ static int call_plain(struct builder *builder, const struct description *it, str
     }
     if (spec.kind == LAYER_EMBEDDING && (in->value[0].at.layer >= 0 || !builder->input_is_flat))
         return error_set(builder->err, "does not read an input of ids, [batch, time]");
-    if (identity) {
-        *out = *in;
-        return 0;
-    }
     int index = add_layer(builder, &spec, it->name, builder_home(builder, it->data), in->value, in->n);
     if (index < 0)
         return -1;

@@ -146,34 +146,38 @@ static int gather(struct graph *graph, const json_t *reference, void *data) {
 }
 
 /*
- * Keras 3 writes down how a mask is worked out: not_equal(ids, 0), any(not_equal(x, mask_value)). The network does that
- * itself where Embedding or Masking say so, and no other masks.
+ * Keras 3 writes down how masks are worked out: not_equal(ids, 0), any(not_equal(x, mask_value)), and what merging layers
+ * make of those of their inputs. The network does that itself where Embedding or Masking begin them; that these do is
+ * seen when all layers are there.
  */
-static bool is_own_mask(const struct builder *builder, const struct value *value) {
-    const struct architecture *architecture = builder->architecture;
-    for (int i = 0; value->mask && i < architecture->spec.n_layers; i++) {
-        const struct layer_spec *spec = &architecture->layers[i];
-        if ((spec->kind == LAYER_EMBEDDING && spec->mask_zero && value->mask_of == 0) ||
-            (spec->kind == LAYER_MASKING && spec->mask_value == (float)value->mask_of))
+static bool is_mask_op(const struct description *it, const struct values *in) {
+    static const char *const makers[] = {"NotEqual", "OnesLike", "ZerosLike"};
+    static const char *const users[] = {"Any", "LogicalOr", "LogicalAnd", "ExpandDims", "Concatenate"};
+    bool all_masks = true;
+    for (int i = 0; i < in->n; i++)
+        all_masks = all_masks && in->value[i].mask;
+    for (size_t i = 0; it->is_op && in->n > 0 && i < sizeof makers / sizeof makers[0]; i++)
+        if (strcmp(it->class_name, makers[i]) == 0)
             return true;
-    }
+    for (size_t i = 0; it->is_op && in->n > 0 && i < sizeof users / sizeof users[0]; i++)
+        if (all_masks && strcmp(it->class_name, users[i]) == 0)
+            return true;
     return false;
 }
 
-static bool is_mask_op(const struct description *it) {
-    return it->is_op && (strcmp(it->class_name, "NotEqual") == 0 || strcmp(it->class_name, "Any") == 0);
-}
-
-static void call_mask_op(const struct description *it, const json_t *inbound, const struct values *in,
-                         struct values *ret_out) {
-    struct value mask = in->value[0];
+static int call_mask_op(struct builder *builder, const struct description *it, const json_t *inbound,
+                        const struct values *in, struct values *ret_out) {
     if (strcmp(it->class_name, "NotEqual") == 0) {
         const json_t *constant = json_array_get(json_object_get(inbound, "args"), 1);
-        mask.mask = json_is_number(constant);
-        mask.mask_of = json_number_value(constant);
+        if (in->value[0].mask || !json_is_number(constant) || builder->n_masks == BUILDER_MASKS) {
+            error_set(builder->err, "is not supported");
+            return builder_blame(builder, it);
+        }
+        builder->masks[builder->n_masks++] =
+            (struct mask_made){.of = in->value[0].at, .constant = json_number_value(constant)};
     }
-    ret_out->n = in->n;
-    ret_out->value[0] = mask;
+    *ret_out = (struct values){.n = 1, .value = {{.at = in->value[0].at, .mask = true}}};
+    return 0;
 }
 
 /* Named arguments: initial_state's tensors are inputs, a mask must be one that the network works out itself. */
@@ -190,7 +194,7 @@ static int gather_named(struct graph *graph, const json_t *kwargs, struct argume
         ret->waits |= gathering.waits;
         bool is_mask = strcmp(key, "mask") == 0, is_states = strcmp(key, "initial_state") == 0;
         for (int i = 0; i < tensors.n; i++) {
-            if (is_mask ? !is_own_mask(graph->builder, &tensors.value[i]) : !is_states && strcmp(key, "inputs") != 0)
+            if (is_mask ? !tensors.value[i].mask : !is_states && strcmp(key, "inputs") != 0)
                 return error_set(err, "is given %s%.60s, which is not supported", is_mask ? "its own " : "", key);
             struct values *to = is_states ? &ret->states : &ret->tensors;
             if (!is_mask && to->n < BUILDER_VALUES)
@@ -242,9 +246,10 @@ static int advance(struct graph *graph, struct node *node) {
         if (arguments.waits)
             break;
         const json_t *inbound = json_array_get(node->inbound, (size_t)node->done);
-        if (is_mask_op(&node->it) && arguments.tensors.n == 1)
-            call_mask_op(&node->it, inbound, &arguments.tensors, &node->outs[node->done]);
-        else if (arguments.foreign) {
+        if (is_mask_op(&node->it, &arguments.tensors)) {
+            if (call_mask_op(graph->builder, &node->it, inbound, &arguments.tensors, &node->outs[node->done]))
+                return -1;
+        } else if (arguments.foreign) {
             error_set(graph->builder->err, "reads a constant, which is not supported");
             return builder_blame(graph->builder, &node->it);
         } else if (builder_call(graph->builder, &node->it, &arguments.tensors, &node->outs[node->done]))

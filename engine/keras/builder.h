@@ -10,9 +10,15 @@ enum { BUILDER_VALUES = 32 }; /* most inputs, or outputs, of a call */
 struct value {
     struct layer_input at;
     bool sequence; /* has a time axis */
-    bool mask;     /* not a tensor but which of the steps of `at` are not mask_of */
-    double mask_of;
+    bool mask;     /* not a tensor but which of its steps count */
 };
+
+/* Keras 3: a step of it is masked where all of it equals the constant. */
+struct mask_made {
+    struct layer_input of;
+    double constant;
+};
+enum { BUILDER_MASKS = 64 };
 
 struct values {
     int n;
@@ -28,6 +34,8 @@ struct builder {
     bool time_distributed; /* within a TimeDistributed */
     bool input_is_flat;    /* [batch, something]: ids where an Embedding reads it */
     bool reads_ids, reads_numbers;
+    int n_masks;
+    struct mask_made masks[BUILDER_MASKS];
     struct error *err;
 };
 
@@ -45,6 +53,9 @@ struct architecture_home *builder_home(struct builder *builder, const json_t *da
 /* architecture_calls.c: calls a layer that is no model; in: its inputs, initial states behind them. */
 int builder_call_layer(struct builder *builder, const struct description *description, const struct values *in,
                        struct values *ret_out);
+
+/* A layer that does nothing, of a name. Returns its index, or -1. */
+int builder_add_identity(struct builder *builder, const char *name, const struct value *in);
 
 /* architecture_graph.c: calls whatever it is. */
 int builder_call(struct builder *builder, const struct description *description, const struct values *in,

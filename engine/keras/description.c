@@ -148,9 +148,8 @@ enum activation options_activation(struct options *options, const char *keys, en
         if (!name[0]) {
             struct options its = *options;
             struct layer_spec spec;
-            bool identity = false;
             its.config = inner.config;
-            if (description_read(&inner, &its, &spec, &identity) == 0 && !its.failed && spec.kind == LAYER_ACTIVATION)
+            if (description_read(&inner, &its, &spec) == 0 && !its.failed && spec.kind == LAYER_ACTIVATION)
                 return spec.activation;
             name = inner.class_name;
         }

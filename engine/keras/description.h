@@ -41,10 +41,9 @@ void options_last_axis(struct options *options);
 /* Refuses channels_first. */
 void options_channels_last(struct options *options);
 
-/* The spec of a layer that is one layer of a network and no wrapper, from its class and options; also of a cell. Returns
- * -1 for a class that is none. *ret_identity: it does nothing, and may be left out. */
-int description_read(const struct description *description, struct options *options, struct layer_spec *ret_spec,
-                     bool *ret_identity);
+/* The spec of a layer that is one layer of a network and no wrapper, from its class and options. Returns -1 for a class
+ * that is none. */
+int description_read(const struct description *description, struct options *options, struct layer_spec *ret_spec);
 /* Whether a kind of layer does the same to every step, and so may be in a TimeDistributed. */
 bool description_is_per_step(enum layer_kind kind);
 bool description_is_recurrent(enum layer_kind kind);

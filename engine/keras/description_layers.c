@@ -165,11 +165,13 @@ static void read_merge(struct options *options, struct layer_spec *spec) {
 }
 
 static void read_permute(struct options *options, struct layer_spec *spec) {
-    (void)spec;
     const json_t *dims = options_find(options, "dims");
-    bool swaps = json_array_size(dims) == 2 && json_integer_value(json_array_get(dims, 0)) == 2 &&
-                 json_integer_value(json_array_get(dims, 1)) == 1;
-    if (!swaps)
+    json_int_t first = json_integer_value(json_array_get(dims, 0)),
+               second = json_integer_value(json_array_get(dims, 1));
+    size_t n = json_array_size(dims);
+    if (first == 1 && (n == 1 || (n == 2 && second == 2)))
+        spec->kind = LAYER_ACTIVATION; /* that does nothing either */
+    else if (n != 2 || first != 2 || second != 1)
         options_fail(options, "only the dims (2, 1) are supported");
 }
 
@@ -227,18 +229,12 @@ static void check_sizes(struct options *options, const struct layer_spec *spec) 
         options_fail(options, "its size is not given");
 }
 
-int description_read(const struct description *description, struct options *options, struct layer_spec *ret_spec,
-                     bool *ret_identity) {
+int description_read(const struct description *description, struct options *options, struct layer_spec *ret_spec) {
     for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
         if (strcmp(description->class_name, classes[i].name) != 0)
             continue;
         *ret_spec = layer_spec_of(classes[i].kind, 0);
-        const json_t *dims = options_find(options, "dims");
-        *ret_identity = classes[i].kind == LAYER_PERMUTE && json_integer_value(json_array_get(dims, 0)) == 1 &&
-                        (json_array_size(dims) == 1 ||
-                         (json_array_size(dims) == 2 && json_integer_value(json_array_get(dims, 1)) == 2));
-        if (!*ret_identity)
-            classes[i].read(options, ret_spec);
+        classes[i].read(options, ret_spec);
         check_sizes(options, ret_spec);
         ret_spec->time_distributed = strcmp(classes[i].name, "TimeDistributedDense") == 0;
         return 0;

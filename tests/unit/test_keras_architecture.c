@@ -399,6 +399,14 @@ static void test_merging_and_sharing(void **state) {
                   "[['g', 1, 0]]"),
             "layer g (GRU): is stateful and called more than once");
     refused(MODEL(IN_NODE, "[['in', 0, 0]]"), "the model has no layers");
+    /* An input that comes out, and an output that comes out twice. */
+    read_as(MODEL(IN_NODE "," DENSE("a", "[" OLD("in", 0, 0) "]"), "[['a', 0, 0], ['in', 0, 0], ['a', 0, 0]]"),
+            false);
+    assert_int_equal(architecture.spec.n_layers, 3);
+    assert_int_equal(layer(1)->kind, LAYER_ACTIVATION);
+    assert_reads(1, 0, -1, 0);
+    assert_reads(2, 0, 0, 0);
+    assert_outputs(3, (const int[][2]){{0, 0}, {1, 0}, {2, 0}});
 }
 
 static void test_models_in_models(void **state) {
@@ -475,7 +483,25 @@ static void test_masks(void **state) {
           "[['l', 0, 0]]")
     read_as(MASKED("0.5", "0.5"), false);
     assert_int_equal(architecture.spec.n_layers, 2);
-    refused(MASKED("0.25", "0.5"), "layer l (LSTM): is given its own mask, which is not supported");
+    /* What Keras 3 makes of two masks that meet. */
+    read_as(
+        MODEL(IN_NODE "," NODE("Masking", "m", ", 'mask_value': 1.0", CALL(TENSOR("in", 0, 0), "")) "," OP(
+                  "NotEqual", "ne",
+                  CALL(TENSOR("in", 0, 0) ", 1.0",
+                       "")) "," OP("OnesLike", "o",
+                                   CALL(TENSOR("m", 0, 0),
+                                        "")) "," OP("LogicalOr", "or",
+                                                    CALL(TENSOR("ne", 0, 0) "," TENSOR("o", 0, 0),
+                                                         "")) "," OP("Any", "any",
+                                                                     CALL(TENSOR("or", 0, 0),
+                                                                          "")) "," NODE("LSTM", "l", ", 'units': 3",
+                                                                                        CALL(TENSOR("m", 0, 0),
+                                                                                             "'mask': " TENSOR(
+                                                                                                 "any", 0, 0))),
+              "[['l', 0, 0]]"),
+        false);
+    assert_int_equal(architecture.spec.n_layers, 2);
+    refused(MASKED("0.25", "0.5"), "a mask of the model is not made by Embedding or Masking (not equal to 0.25)");
     refused(MODEL(IN_NODE
                   "," NODE("LSTM", "l", ", 'units': 3", CALL(TENSOR("in", 0, 0), "'mask': " TENSOR("in", 0, 0))),
                   "[['l', 0, 0]]"),
