@@ -22,6 +22,7 @@ enum {
     WIRE_PROTOCOL = 1,       /* version of PROTOCOL.md that this file speaks */
     WIRE_MAX_NAME = 255,     /* bytes of a stream's name */
     WIRE_MAX_VALUES = 1024,  /* values of one tick */
+    WIRE_MAX_OUTPUTS = 8,    /* outputs of a network */
     WIRE_MAX_JSON = 1 << 20, /* bytes of a JSON message: parsed, it takes a hundred times as much */
 };
 
@@ -125,6 +126,20 @@ struct wire_score {
     double mae, mae_last_value, mae_seasonal; /* NaN (nil): not known, or no period is set */
 };
 
+/* What a network gave, unscaled: on the wire `steps` arrays of `width` numbers, or one where there is no time axis. */
+struct wire_output {
+    int steps; /* 0: no time axis */
+    int width;
+    const float *at; /* [steps x width], or [width] */
+};
+
+/* The state of a layer behind the forecast (h, c), as return_state gives it: `pieces` arrays of n numbers. */
+struct wire_state {
+    struct wire_text layer;
+    int pieces, n;
+    const float *at; /* [pieces x n] */
+};
+
 struct wire_forecast {
     struct wire_text stream, model;
     uint64_t version; /* of the model; 0 before the first trained one */
@@ -144,7 +159,10 @@ struct wire_forecast {
     uint32_t flags;
     enum wire_source source;
     enum wire_baseline baseline; /* what serves, or would serve, as the baseline */
-    int64_t received, sent;      /* ns since 1970 UTC: tick taken from its socket, forecast handed to the bus */
+    int n_outputs, n_states;
+    const struct wire_output *outputs; /* [n_outputs] of a model with a raw head; such a forecast has no targets */
+    const struct wire_state *states;   /* [n_states] of a model that publishes its state; not decoded */
+    int64_t received, sent;            /* ns since 1970 UTC: tick taken from its socket, forecast handed to the bus */
 };
 
 /* An upper bound of the bytes that wire_forecast_encode writes. */

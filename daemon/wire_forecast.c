@@ -14,9 +14,20 @@ enum {
     FIXED_BOUND = 512, /* head, keys, single numbers, source and baseline: 345 at most */
     SCORE_BOUND = 6 * PACK_MAX,
     FLAGS_BOUND = 16 * WIRE_N_FLAGS,
+    FLOAT_BOUND = 5,
 };
 
 _Static_assert(WIRE_N_FLAGS < 16, "the head of the flags' array is one byte");
+
+static size_t output_bound(const struct wire_output *output) {
+    size_t rows = output->steps > 0 ? (size_t)output->steps : 1;
+    return PACK_MAX + rows * (PACK_MAX + FLOAT_BOUND * (size_t)output->width);
+}
+
+static size_t state_bound(const struct wire_state *state) {
+    size_t pieces = (size_t)state->pieces;
+    return 2 * PACK_MAX + state->layer.n + pieces * (PACK_MAX + FLOAT_BOUND * (size_t)state->n);
+}
 
 size_t wire_forecast_bound(const struct wire_forecast *forecast) {
     size_t horizon = (size_t)forecast->horizon, n_targets = (size_t)forecast->n_targets;
@@ -25,6 +36,10 @@ size_t wire_forecast_bound(const struct wire_forecast *forecast) {
     bound += SCORE_BOUND * (size_t)forecast->n_scores;
     for (size_t i = 0; i < n_targets; i++)
         bound += forecast->targets[i].n;
+    for (int i = 0; i < forecast->n_outputs; i++)
+        bound += output_bound(&forecast->outputs[i]);
+    for (int i = 0; i < forecast->n_states; i++)
+        bound += state_bound(&forecast->states[i]);
     return bound;
 }
 
@@ -69,6 +84,38 @@ static char *pack_series(char *p, const struct wire_forecast *forecast) {
     return p;
 }
 
+static char *pack_floats(char *p, const float *values, int n) {
+    p = pack_array(p, (size_t)n);
+    for (int i = 0; i < n; i++)
+        p = isfinite(values[i]) ? pack_float(p, values[i]) : pack_nil(p);
+    return p;
+}
+
+static char *pack_outputs(char *p, const struct wire_forecast *forecast) {
+    p = pack_array(PACK_LITERAL(p, "outputs"), (size_t)forecast->n_outputs);
+    for (int i = 0; i < forecast->n_outputs; i++) {
+        const struct wire_output *output = &forecast->outputs[i];
+        if (output->steps == 0)
+            p = pack_floats(p, output->at, output->width);
+        else
+            p = pack_array(p, (size_t)output->steps);
+        for (int t = 0; t < output->steps; t++)
+            p = pack_floats(p, output->at + (size_t)t * (size_t)output->width, output->width);
+    }
+    return p;
+}
+
+static char *pack_states(char *p, const struct wire_forecast *forecast) {
+    p = pack_map(PACK_LITERAL(p, "state"), (size_t)forecast->n_states);
+    for (int i = 0; i < forecast->n_states; i++) {
+        const struct wire_state *state = &forecast->states[i];
+        p = pack_array(pack_text(p, state->layer), (size_t)state->pieces);
+        for (int piece = 0; piece < state->pieces; piece++)
+            p = pack_floats(p, state->at + (size_t)piece * (size_t)state->n, state->n);
+    }
+    return p;
+}
+
 static char *pack_origin(char *p, const struct wire_forecast *forecast) {
     p = PACK_LITERAL(p, "source");
     p = forecast->source == WIRE_SOURCE_NETWORK ? PACK_LITERAL(p, "network") : PACK_LITERAL(p, "baseline");
@@ -106,9 +153,13 @@ static char *pack_scores(char *p, const struct wire_forecast *forecast) {
 size_t wire_forecast_encode(const struct wire_forecast *forecast, char *buffer, size_t size) {
     if (size < wire_forecast_bound(forecast))
         return 0;
-    char *p = pack_map(buffer, N_KEYS);
+    char *p = pack_map(buffer, (size_t)(N_KEYS + (forecast->n_outputs > 0) + (forecast->n_states > 0)));
     p = pack_identity(p, forecast);
     p = pack_series(p, forecast);
+    if (forecast->n_outputs > 0)
+        p = pack_outputs(p, forecast);
+    if (forecast->n_states > 0)
+        p = pack_states(p, forecast);
     p = pack_origin(p, forecast);
     p = pack_flags(p, forecast->flags);
     p = pack_scores(p, forecast);

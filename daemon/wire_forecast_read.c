@@ -15,8 +15,9 @@ struct decoding {
     struct wire_reader reader;
     struct wire_arena *arena;
     struct wire_forecast *forecast;
-    int n_times, n_values, n_columns;            /* elements read; n_columns of every row of mean */
-    size_t times, targets, values, mean, scores; /* offsets in the arena */
+    int n_times, n_values, n_columns;                     /* elements read; n_columns of every row of mean */
+    size_t times, targets, values, mean, scores, outputs; /* offsets in the arena */
+    size_t output_at[WIRE_MAX_OUTPUTS];                   /* likewise, of each output's numbers */
     bool has_times, has_values;
     uint32_t keys; /* bit i: the table's key i was there */
 };
@@ -200,6 +201,65 @@ static bool read_mean(struct decoding *d) {
     return true;
 }
 
+/* What is not known is nil, and stays NaN. */
+static bool read_floats(struct decoding *d, uint32_t n, float *values) {
+    for (uint32_t i = 0; i < n; i++) {
+        double value;
+        if (!read_double(d, &value))
+            return false;
+        values[i] = (float)value;
+    }
+    return true;
+}
+
+/* Whether an array is what comes next. */
+static bool at_array(const struct decoding *d) {
+    unsigned head = d->reader.left > 0 ? (unsigned char)*d->reader.at : 0;
+    return (head & 0xf0) == 0x90 || head == 0xdc || head == 0xdd;
+}
+
+/* An array of numbers, or of `steps` arrays of as many numbers each; at stays an offset until the end. */
+static bool read_output(struct decoding *d, struct wire_output *output, size_t *ret_at) {
+    uint32_t n, width = 0;
+    *output = (struct wire_output){0};
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n))
+        return false;
+    if (n == 0 || !at_array(d)) {
+        output->width = (int)n;
+        return arena_take(d->arena, n, sizeof(float), ret_at) &&
+               read_floats(d, n, (float *)(void *)(d->arena->buffer + *ret_at));
+    }
+    output->steps = (int)n;
+    for (uint32_t t = 0; t < n; t++) {
+        uint32_t here;
+        if (!read_count(d, MPACK_TOKEN_ARRAY, &here) || (t > 0 && here != width))
+            return false;
+        width = here;
+        if (t == 0 &&
+            ((uint64_t)n * width > d->reader.left || !arena_take(d->arena, (size_t)n * width, sizeof(float), ret_at)))
+            return false;
+        if (!read_floats(d, width, (float *)(void *)(d->arena->buffer + *ret_at) + (size_t)t * width))
+            return false;
+    }
+    output->width = (int)width;
+    return true;
+}
+
+static bool read_outputs(struct decoding *d) {
+    uint32_t n;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n > WIRE_MAX_OUTPUTS ||
+        !arena_take(d->arena, n, sizeof(struct wire_output), &d->outputs))
+        return false;
+    d->forecast->n_outputs = (int)n;
+    for (uint32_t i = 0; i < n; i++) {
+        struct wire_output output;
+        if (!read_output(d, &output, &d->output_at[i]))
+            return false;
+        ((struct wire_output *)(void *)(d->arena->buffer + d->outputs))[i] = output;
+    }
+    return true;
+}
+
 static bool read_source(struct decoding *d) {
     struct wire_text name;
     if (!read_text(d, &name))
@@ -284,6 +344,7 @@ static const struct {
     {"targets", read_targets, true},
     {"values", read_values, false},
     {"mean", read_mean, true},
+    {"outputs", read_outputs, false},
     {"source", read_source, false},
     {"baseline", read_baseline, false},
     {"flags", read_flags, false},
@@ -356,6 +417,10 @@ size_t wire_forecast_decode(const void *data, size_t n, struct wire_arena *arena
     forecast.values = (const double *)(const void *)(base + d.values);
     forecast.mean = (const double *)(const void *)(base + d.mean);
     forecast.scores = (const struct wire_score *)(const void *)(base + d.scores);
+    struct wire_output *outputs = (struct wire_output *)(void *)(arena->buffer + d.outputs);
+    for (int i = 0; i < forecast.n_outputs; i++)
+        outputs[i].at = (const float *)(const void *)(base + d.output_at[i]);
+    forecast.outputs = outputs;
     *ret_forecast = forecast;
     return size - d.reader.left;
 }

@@ -139,6 +139,12 @@ static inline char *pack_double(char *p, double value) {
     return pack_u64(p, 0xcb, bits);
 }
 
+static inline char *pack_float(char *p, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return pack_u32(p, 0xca, bits);
+}
+
 static inline char *pack_array(char *p, size_t n) {
     if (n < 16)
         return pack_byte(p, 0x90 | (unsigned)n);

@@ -48,6 +48,40 @@ static void append(char *buffer, size_t size, size_t *used, const char *format, 
         *used = size - 1;
 }
 
+/* The target's value, and its forecast at both ends of the horizon. */
+static void append_target(const struct forecast *forecast, size_t at, char *buffer, size_t size, size_t *used) {
+    char now[16], first[16], end[16];
+    const double *mean = forecast->mean;
+    size_t n_targets = (size_t)forecast->n_targets;
+
+    append(buffer, size, used, "%s %s", forecast->targets[at],
+           run_format_number(forecast->values[at], now, sizeof now));
+    if (forecast->horizon > 0)
+        append(buffer, size, used, " -> %s", run_format_number(mean[at], first, sizeof first));
+    if (forecast->horizon > 1)
+        append(buffer, size, used, " .. %s (+%d)",
+               run_format_number(mean[(size_t)(forecast->horizon - 1) * n_targets + at], end, sizeof end),
+               forecast->horizon);
+}
+
+/* The first numbers of each raw output; of several steps those of the last one. */
+static void append_outputs(const struct forecast *forecast, char *buffer, size_t size, size_t *used) {
+    enum { SHOWN = 8 };
+    char number[16];
+
+    for (int o = 0; o < forecast->n_outputs; o++) {
+        const struct forecast_output *output = &forecast->outputs[o];
+        const float *at = output->at;
+        if (output->steps > 1)
+            at += (size_t)(output->steps - 1) * (size_t)output->width;
+        append(buffer, size, used, "%s[", o > 0 ? " " : "");
+        for (int j = 0; j < output->width && j < SHOWN; j++)
+            append(buffer, size, used, "%s%s", j > 0 ? " " : "",
+                   run_format_number((double)at[j], number, sizeof number));
+        append(buffer, size, used, "%s]", output->width > SHOWN ? " ..." : "");
+    }
+}
+
 size_t view_line(const struct forecast *forecast, int target, char *buffer, size_t size) {
     static const struct {
         unsigned flag;
@@ -56,9 +90,8 @@ size_t view_line(const struct forecast *forecast, int target, char *buffer, size
                  {FORECAST_FLAG_MISSING, "missing"},
                  {FORECAST_FLAG_WARMING, "warming"},
                  {FORECAST_FLAG_LAST, "last"}};
-    char time[32], now[16], first[16], end[16];
-    const double *mean = forecast->mean;
-    size_t used = 0, n_targets = (size_t)forecast->n_targets, at = (size_t)target;
+    char time[32];
+    size_t used = 0;
     double mae, last_value;
 
     append(buffer, size, &used, "%s  %s  %s ", run_format_time(forecast->t, time, sizeof time), forecast->stream,
@@ -68,14 +101,11 @@ size_t view_line(const struct forecast *forecast, int target, char *buffer, size
     else
         append(buffer, size, &used, "baseline (%s)",
                forecast->baseline == FORECAST_BASELINE_SEASONAL ? "seasonal" : "last value");
-    append(buffer, size, &used, "  step %llu  %s %s", (unsigned long long)forecast->step, forecast->targets[at],
-           run_format_number(forecast->values[at], now, sizeof now));
-    if (forecast->horizon > 0)
-        append(buffer, size, &used, " -> %s", run_format_number(mean[at], first, sizeof first));
-    if (forecast->horizon > 1)
-        append(buffer, size, &used, " .. %s (+%d)",
-               run_format_number(mean[(size_t)(forecast->horizon - 1) * n_targets + at], end, sizeof end),
-               forecast->horizon);
+    append(buffer, size, &used, "  step %llu  ", (unsigned long long)forecast->step);
+    if (target >= 0)
+        append_target(forecast, (size_t)target, buffer, size, &used);
+    else
+        append_outputs(forecast, buffer, size, &used);
     view_errors(forecast, &mae, &last_value);
     if (!isnan(mae))
         append(buffer, size, &used, "  mae %.3f, of last value %.3f", mae, last_value);

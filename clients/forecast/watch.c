@@ -60,7 +60,8 @@ static bool print_message(struct forecast_subscription *subscription, const stru
     const char *json;
     int target = message->forecast ? view_target(message->forecast, options.target) : 0;
 
-    if (target < 0)
+    /* A raw head has no targets at all. */
+    if (target < 0 && (options.target || message->forecast->n_targets > 0))
         return false;
     if (message->forecast && pace &&
         !pace_due(pace, message->forecast->model, message->forecast->stream, run_monotonic()))

@@ -119,6 +119,13 @@ struct forecast_score {
     double mae, mae_last_value, mae_seasonal;
 };
 
+/* What a network gave, as it is, of a model with a raw head. */
+struct forecast_output {
+    int steps; /* 0: no time axis */
+    int width;
+    const float *at; /* [steps x width], or [width] */
+};
+
 struct forecast {
     const char *stream, *model;
     uint64_t version;         /* of the model; 0 before the first trained one */
@@ -130,15 +137,17 @@ struct forecast {
     uint64_t primed; /* steps that the state behind this forecast has seen */
     int64_t t;       /* of the tick */
     int horizon, n_targets, n_scores;
-    const int64_t *times;                /* [horizon] of the forecasts, or NULL while the interval is not known */
-    const char *const *targets;          /* [n_targets] names */
-    const double *values;                /* [n_targets] the targets at t; NaN: missing */
-    const double *mean;                  /* [horizon x n_targets], row-major */
-    const struct forecast_score *scores; /* [n_scores] */
-    unsigned flags;                      /* FORECAST_FLAG_... */
-    enum forecast_source source;         /* what made it */
-    enum forecast_baseline baseline;     /* which baseline serves, or would serve */
-    int64_t received, sent;              /* tick taken by the daemon, forecast handed out */
+    const int64_t *times;                  /* [horizon] of the forecasts, or NULL while the interval is not known */
+    const char *const *targets;            /* [n_targets] names */
+    const double *values;                  /* [n_targets] the targets at t; NaN: missing */
+    const double *mean;                    /* [horizon x n_targets], row-major */
+    const struct forecast_score *scores;   /* [n_scores] */
+    int n_outputs;                         /* of a raw head: it has no targets */
+    const struct forecast_output *outputs; /* [n_outputs] */
+    unsigned flags;                        /* FORECAST_FLAG_... */
+    enum forecast_source source;           /* what made it */
+    enum forecast_baseline baseline;       /* which baseline serves, or would serve */
+    int64_t received, sent;                /* tick taken by the daemon, forecast handed out */
 };
 
 struct forecast_event {

@@ -255,6 +255,7 @@ static int take_forecast(struct forecast_subscription *sub, const struct wire_fo
     size_t n_targets = (size_t)wire->n_targets, n_scores = (size_t)wire->n_scores;
     size_t need =
         n_targets * sizeof(char *) + n_scores * sizeof(struct forecast_score) + wire->stream.n + wire->model.n + 2;
+    need += (size_t)wire->n_outputs * sizeof(struct forecast_output);
 
     for (size_t i = 0; i < n_targets; i++)
         need += wire->targets[i].n + 1;
@@ -263,11 +264,14 @@ static int take_forecast(struct forecast_subscription *sub, const struct wire_fo
         return code;
 
     struct forecast_score *scores = (struct forecast_score *)(void *)sub->strings;
-    const char **targets = (const char **)(void *)(scores + n_scores);
+    struct forecast_output *outputs = (struct forecast_output *)(void *)(scores + n_scores);
+    const char **targets = (const char **)(void *)(outputs + wire->n_outputs);
     char *at = (char *)(targets + n_targets);
     for (size_t i = 0; i < n_scores; i++)
         scores[i] = (struct forecast_score){wire->scores[i].h, wire->scores[i].n, wire->scores[i].mae,
                                             wire->scores[i].mae_last_value, wire->scores[i].mae_seasonal};
+    for (int i = 0; i < wire->n_outputs; i++)
+        outputs[i] = (struct forecast_output){wire->outputs[i].steps, wire->outputs[i].width, wire->outputs[i].at};
     for (size_t i = 0; i < n_targets; i++)
         targets[i] = copy_text(&at, wire->targets[i]);
     sub->forecast = (struct forecast){
@@ -289,6 +293,8 @@ static int take_forecast(struct forecast_subscription *sub, const struct wire_fo
         .values = wire->values,
         .mean = wire->mean,
         .scores = scores,
+        .n_outputs = wire->n_outputs,
+        .outputs = outputs,
         .flags = wire->flags,
         .source = (enum forecast_source)wire->source,
         .baseline = (enum forecast_baseline)wire->baseline,
