@@ -12,16 +12,80 @@
 /* A bundle is closed at this size: large enough to be cheap, small enough to share the ring. */
 enum { BUNDLE_BYTES = 128 * 1024 };
 
+/* What of a model's forecasts never changes. */
+struct model_form {
+    struct wire_text *targets; /* [n_targets] their names */
+    int n_states;
+    struct wire_state
+        *states;      /* [n_states] of a model that publishes its state; at: offsets from the state's begin */
+    size_t *state_at; /* [n_states] */
+    char (*layers)[LAYER_NAME_MAX]; /* [n_states] their names */
+    int n_outputs;
+    struct wire_output outputs[WIRE_MAX_OUTPUTS]; /* of a raw head, without at */
+    size_t beside;                                /* bytes that outputs and states add to a forecast at most */
+};
+
 struct emitter {
     const struct config *config;
     uint64_t epoch;
     struct ring *ring;
     struct doorbell *bell;
     const struct interest *interest;
-    struct wire_text **targets; /* [n_models] names of the targets */
+    struct model_form *forms; /* [n_models] */
     struct wire_score scores[SCORES_MAX];
+    struct wire_output outputs[WIRE_MAX_OUTPUTS];
     atomic_uint_fast64_t waits, count;
 };
+
+/* The shapes of raw outputs, and the layers that have a state. Their names are the form's own. */
+static bool form_network(struct model_form *form, const struct config_model *model) {
+    struct error err;
+    struct network *network = forecaster_network(model, &err);
+    if (network == NULL)
+        return false;
+    form->n_outputs = model->head == HEAD_RAW ? network_n_outputs(network) : 0;
+    for (int o = 0; o < form->n_outputs; o++) {
+        struct network_shape shape = network_output(network, o, model->window);
+        form->outputs[o] = (struct wire_output){.steps = shape.sequence ? shape.steps : 0, .width = shape.width};
+    }
+    int n_layers = network_spec(network)->n_layers;
+    form->states = calloc((size_t)n_layers, sizeof *form->states);
+    form->state_at = calloc((size_t)n_layers, sizeof *form->state_at);
+    form->layers = calloc((size_t)n_layers, sizeof *form->layers);
+    bool ok = form->states != NULL && form->state_at != NULL && form->layers != NULL;
+    for (int i = 0; ok && model->publish_state && i < n_layers; i++) {
+        int s = form->n_states;
+        struct wire_state *state = &form->states[s];
+        state->pieces = network_layer_states(network, i, &form->state_at[s], &state->n);
+        if (state->pieces == 0)
+            continue;
+        memcpy(form->layers[s], network_spec(network)->layers[i].name, LAYER_NAME_MAX);
+        state->layer = (struct wire_text){form->layers[s], strlen(form->layers[s])};
+        form->n_states++;
+    }
+    network_free(network);
+    const struct wire_forecast bare = {.n_outputs = 0};
+    const struct wire_forecast with = {
+        .outputs = form->outputs, .n_outputs = form->n_outputs, .states = form->states, .n_states = form->n_states};
+    form->beside = wire_forecast_bound(&with) - wire_forecast_bound(&bare);
+    return ok;
+}
+
+static void form_fini(struct model_form *form) {
+    free(form->targets);
+    free(form->states);
+    free(form->state_at);
+    free(form->layers);
+}
+
+static bool form_init(struct model_form *form, const struct config_model *model, char *const *features) {
+    form->targets = calloc((size_t)model->n_targets + 1, sizeof *form->targets);
+    for (int j = 0; form->targets != NULL && j < model->n_targets; j++)
+        form->targets[j] = (struct wire_text){features[model->targets[j]], strlen(features[model->targets[j]])};
+    if (form->targets == NULL)
+        return false;
+    return model->head == HEAD_RAW || model->publish_state ? form_network(form, model) : true;
+}
 
 struct emitter *emitter_new(const struct config *config, uint64_t epoch, struct ring *ring, struct doorbell *bell,
                             const struct interest *interest) {
@@ -35,20 +99,15 @@ struct emitter *emitter_new(const struct config *config, uint64_t epoch, struct 
     emitter->interest = interest;
     atomic_init(&emitter->waits, 0);
     atomic_init(&emitter->count, 0);
-    emitter->targets = calloc((size_t)config->n_models, sizeof(struct wire_text *));
-    for (int m = 0; emitter->targets != NULL && m < config->n_models; m++) {
+    emitter->forms = calloc((size_t)config->n_models, sizeof *emitter->forms);
+    for (int m = 0; emitter->forms != NULL && m < config->n_models; m++) {
         const struct config_model *model = &config->models[m];
-        emitter->targets[m] = calloc((size_t)model->n_targets, sizeof *emitter->targets[m]);
-        if (emitter->targets[m] == NULL) {
+        if (!form_init(&emitter->forms[m], model, config->classes[model->class].features)) {
             emitter_free(emitter);
             return NULL;
         }
-        for (int j = 0; j < model->n_targets; j++) {
-            const char *name = config->classes[model->class].features[model->targets[j]];
-            emitter->targets[m][j] = (struct wire_text){name, strlen(name)};
-        }
     }
-    if (emitter->targets != NULL)
+    if (emitter->forms != NULL)
         return emitter;
     free(emitter);
     return NULL;
@@ -58,8 +117,8 @@ void emitter_free(struct emitter *emitter) {
     if (emitter == NULL)
         return;
     for (int m = 0; m < emitter->config->n_models; m++)
-        free(emitter->targets[m]);
-    free(emitter->targets);
+        form_fini(&emitter->forms[m]);
+    free(emitter->forms);
     free(emitter);
 }
 
@@ -78,6 +137,21 @@ static uint32_t flags_of(const struct forecast *forecast) {
     return flags;
 }
 
+/* What goes out beside the forecast, or instead of one, where the network has run. */
+static void add_outputs(struct emitter *emitter, const struct model_form *form, const struct forecast *forecast,
+                        struct wire_forecast *wire) {
+    for (int o = 0; o < forecast->n_outputs; o++) {
+        emitter->outputs[o] = form->outputs[o];
+        emitter->outputs[o].at = forecast->outputs[o].at;
+    }
+    wire->outputs = emitter->outputs;
+    wire->n_outputs = forecast->n_outputs;
+    for (int s = 0; forecast->state != NULL && s < form->n_states; s++)
+        form->states[s].at = forecast->state + form->state_at[s];
+    wire->states = form->states;
+    wire->n_states = forecast->state != NULL ? form->n_states : 0;
+}
+
 static struct wire_forecast wire_of(struct emitter *emitter, const struct batch *batch, int slot, int64_t now) {
     const struct forecast *forecast = forecaster_latest(batch->forecaster, slot);
     const struct config_model *model = &emitter->config->models[batch->model];
@@ -88,7 +162,8 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
         emitter->scores[i] =
             (struct wire_score){score->h, score->n, score->mae, score->mae_last_value, score->mae_seasonal};
     }
-    return (struct wire_forecast){
+    const struct model_form *form = &emitter->forms[batch->model];
+    struct wire_forecast wire = {
         .stream = {stream->name, stream->name_length},
         .model = text_of(model->name),
         .version = forecast->version,
@@ -103,7 +178,7 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
         .n_targets = model->n_targets,
         .n_scores = forecast->n_scores,
         .times = forecast->times,
-        .targets = emitter->targets[batch->model],
+        .targets = form->targets,
         .values = forecast->values,
         .mean = forecast->mean,
         .scores = emitter->scores,
@@ -113,6 +188,8 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
         .received = arrival->received,
         .sent = now,
     };
+    add_outputs(emitter, form, forecast, &wire);
+    return wire;
 }
 
 size_t emitter_topic(const struct config_model *model, const struct stream *stream, char *topic) {
@@ -145,7 +222,10 @@ size_t emitter_max_record(const struct config *config) {
                                          .targets = &longest};
         size_t one = wire_forecast_bound(&forecast);
         size_t numbers = (size_t)(model->horizon + 2) * (size_t)model->n_targets * 9 + (size_t)model->n_targets * 5;
-        size_t bound = sizeof(struct record_message) + EMITTER_MAX_TOPIC + one + numbers;
+        struct model_form form = {0};
+        form_init(&form, model, config->classes[model->class].features); /* short of memory, emitter_new says so */
+        size_t bound = sizeof(struct record_message) + EMITTER_MAX_TOPIC + one + numbers + form.beside;
+        form_fini(&form);
         most = bound > most ? bound : most;
     }
     return most;
@@ -181,8 +261,8 @@ static int emit_bundle(struct emitter *emitter, const struct batch *batch, const
     size_t most = ring_max_record(emitter->ring);
     most = most < BUNDLE_BYTES ? most : BUNDLE_BYTES;
     struct wire_forecast forecast = wire_of(emitter, batch, slots[0], now);
-    /* Streams of a model differ in the lengths of their names alone. */
-    size_t bound = wire_forecast_bound(&forecast) + WIRE_MAX_NAME;
+    /* Streams of a model differ in the lengths of their names, and in whether the network has run. */
+    size_t bound = wire_forecast_bound(&forecast) + WIRE_MAX_NAME + emitter->forms[batch->model].beside;
     size_t head = sizeof(struct record_message) + EMITTER_MAX_TOPIC + WIRE_ARRAY_HEAD;
     int fit = most > head + bound ? (int)((most - head) / bound) : 1;
     n = n < fit ? n : fit;

@@ -76,23 +76,28 @@ static struct version *install(struct learning *learning, int m, struct network 
     return version;
 }
 
-static int install_seeded(struct learning *learning, int m, struct error *err) {
+static int install_first(struct learning *learning, int m, struct error *err) {
     const struct config_model *model = &learning->setup.config->models[m];
     struct network *network = forecaster_network(model, err);
     if (network == NULL)
         return -1;
-    if (model->train) {
+    if (model->train && model->keras == NULL) {
         /* It was made to see that it can be made. */
         network_free(network);
         return 0;
     }
-    network_init_weights(network, model->seed);
+    if (model->keras == NULL)
+        network_init_weights(network, model->seed);
     if (install(learning, m, network) == NULL) {
         network_free(network);
         return error_set(err, "model %s: out of memory", model->name);
     }
-    snprintf(learning->models[m].reason, sizeof learning->models[m].reason,
-             "seeded weights, not trained (train: false)");
+    char *reason = learning->models[m].reason;
+    if (model->keras != NULL)
+        snprintf(reason, sizeof learning->models[m].reason, "the weights of %.200s%s", model->file,
+                 model->train ? "" : ", not trained (train: false)");
+    else
+        snprintf(reason, sizeof learning->models[m].reason, "seeded weights, not trained (train: false)");
     return 0;
 }
 
@@ -110,7 +115,7 @@ struct learning *learning_new(const struct learning_setup *setup, struct error *
         model->version_sent = calloc(workers, sizeof *model->version_sent);
         snprintf(model->reason, sizeof model->reason, "not trained yet: it needs a stream with %d steps",
                  setup->config->models[m].training.first_after);
-        if (model->unsent == NULL || model->version_sent == NULL || install_seeded(learning, m, err) != 0) {
+        if (model->unsent == NULL || model->version_sent == NULL || install_first(learning, m, err) != 0) {
             learning_free(learning);
             return NULL;
         }

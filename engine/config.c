@@ -4,6 +4,7 @@
 #include "engine/config_check.h"
 #include "engine/config_lines.h"
 #include "engine/config_values.h"
+#include "engine/keras/keras.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -84,7 +85,10 @@ void config_free(struct config *config) {
     for (int i = 0; i < config->n_models; i++) {
         free(config->models[i].inputs);
         free(config->models[i].targets);
+        keras_model_free(config->models[i].keras);
     }
+    for (int i = 0; i < config->n_classes; i++)
+        free(config->classes[i].vocabulary);
     config_values_free(CONFIG_TOP, config);
     free(config);
 }

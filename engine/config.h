@@ -40,6 +40,7 @@ struct config_class {
     char *pattern;   /* fnmatch(3) without special slashes; the first class that matches has the stream */
     char **features; /* [n_features] in the order of a tick's values */
     int n_features;
+    int *vocabulary; /* [n_features] a model takes the feature as ids below this; 0: a number; NULL: none */
     struct time_policy_spec time; /* irregular, or every; gaps */
     int64_t max_streams;
     int history; /* closed steps kept per stream */
@@ -62,6 +63,22 @@ struct config_training {
     int first_after;   /* steps of a stream before a model without weights is first trained */
 };
 
+/* How a network is run on a stream. */
+enum model_mode {
+    MODEL_STATEFUL, /* one step per tick, the state carried */
+    MODEL_WINDOWED, /* the last `window` steps as one sample per tick */
+};
+
+enum forecast_form {
+    FORECAST_DIRECT,    /* the network gives all steps of the horizon */
+    FORECAST_RECURSIVE, /* it gives one, which is its next input */
+};
+
+enum model_head {
+    HEAD_FORECAST, /* the output is the targets, unscaled and scored */
+    HEAD_RAW,      /* the outputs go out as they are, unscored: then there are no targets and the horizon is 0 */
+};
+
 struct config_model {
     char *name;
     int class;                 /* index into classes */
@@ -69,12 +86,20 @@ struct config_model {
     int *targets, n_targets;   /* feature indices */
     int horizon;               /* steps ahead; the head gives all of them */
     int period;                /* steps of a season; 0 for none */
-    struct layer_spec *layers; /* [n_layers], without the head, which is dense and linear */
+    struct layer_spec *layers; /* [n_layers], without the head, which is dense and linear; unused with a file */
     int n_layers;
-    int batch_size; /* slots of a batch */
+    char *file, *architecture; /* a Keras file, NULL: layers; and a JSON beside it, or NULL */
+    struct keras_model *keras; /* what the file holds; NULL: layers */
+    enum model_mode mode;
+    int window;     /* windowed: steps of a sample; stateful: 1 */
+    int vocabulary; /* the one input is ids below this; 0: inputs are numbers */
+    enum forecast_form form;
+    enum model_head head;
+    bool publish_state; /* the state goes out beside each forecast */
+    int batch_size;     /* slots of a batch */
     enum scaler_kind scaler;
     bool residual; /* the network forecasts the difference to the last value */
-    bool train;    /* false: the seeded weights serve as they are */
+    bool train;    /* false: the seeded weights, or the file's, serve as they are */
     uint64_t seed;
     int64_t reset_every;   /* ns of the data's time: states begin anew in each such interval; 0 for never */
     int64_t retrain_every; /* ns of the data's time; 0 for only on command */

@@ -1,6 +1,7 @@
 #include "engine/config_check.h"
 
-#include "engine/config_values.h"
+#include "engine/config_entry.h"
+#include "engine/config_file.h"
 #include "engine/units.h"
 
 #include <inttypes.h>
@@ -8,26 +9,6 @@
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-/* One section of a list, with what a check of it needs. */
-struct entry {
-    const struct config_lines *lines;
-    const struct config_cell *cells;
-    char path[64]; /* models[0] */
-    struct error *err;
-};
-
-static const struct config_cell *cell(const struct config_cell *cells, enum config_section section, const char *key) {
-    return &cells[config_table_index(section, key)];
-}
-
-static const char *path_of(char path[CONFIG_PATH], const struct entry *entry, const char *key) {
-    snprintf(path, CONFIG_PATH, "%s.%s", entry->path, key);
-    return path;
-}
-
-#define fail(entry, key, ...) \
-    config_lines_fail((entry)->lines, (entry)->err, path_of((char[CONFIG_PATH]){0}, (entry), (key)), __VA_ARGS__)
 
 /* ---- bus -------------------------------------------------------------------------------------- */
 
@@ -146,18 +127,20 @@ static int find_feature(const struct config_class *class, const char *name) {
     return -1;
 }
 
-/* The features that a list of the model names, all of the class where the list is left out. */
+/* The features that the model names in a list, its file where the configuration does not, or all of the class. */
 static int find_features(const struct entry *entry, const char *key, const struct config_class *class,
-                         int **ret_features, int *ret_n) {
-    const struct config_cell *names = cell(entry->cells, CONFIG_MODEL, key);
-    int n = names->n ? (int)names->n : class->n_features;
+                         char *const *file_names, int n_file_names, int **ret_features, int *ret_n) {
+    const struct config_cell *said = cell(entry->cells, CONFIG_MODEL, key);
+    char *const *names = said->n ? said->p : file_names;
+    int n_names = said->n ? (int)said->n : n_file_names;
+    int n = n_names ? n_names : class->n_features;
     int *features = calloc((size_t)n, sizeof *features);
     if (!features)
         return error_set(entry->err, "out of memory");
     for (int i = 0; i < n; i++) {
-        const char *name = names->n ? ((char *const *)names->p)[i] : class->features[i];
+        const char *name = n_names ? names[i] : class->features[i];
         char at[32], quoted[CONFIG_QUOTED];
-        snprintf(at, sizeof at, "%s[%d]", key, i);
+        snprintf(at, sizeof at, said->n ? "%s[%d]" : "file", key, i);
         features[i] = find_feature(class, name);
         if (features[i] < 0) {
             fail(entry, at, "the class has no feature %s", config_quote(quoted, name));
@@ -179,6 +162,8 @@ free_features:
 
 static int check_layers(const struct entry *entry, struct config_model *model) {
     int n_keys;
+    if (model->file != NULL)
+        return 0;
     config_table_keys(CONFIG_LAYER, &n_keys);
     const struct config_cell *layers = cell(entry->cells, CONFIG_MODEL, "layers")->p;
     for (int i = 0; i < model->n_layers; i++) {
@@ -219,6 +204,7 @@ static int check_bounds(const struct entry *entry, const struct config_model *mo
         bool may_equal;
     } bounds[] = {
         {"horizon", model->horizon, class->history, history, false},
+        {"window", model->window, class->history, history, true},
         /* The season behind a forecast, and the forecast that waits for its answer, are both looked up. */
         {"period", model->period, class->history - model->horizon, "the history of its class less the horizon", true},
         {"training.window", training->window, class->history, history, true},
@@ -250,6 +236,33 @@ static int check_fits(const struct entry *entry, const struct config_model *mode
                 model->horizon, model->n_targets);
 }
 
+/* The class' streams have ids where a model takes them as such; of several models the smallest vocabulary counts. */
+static int note_vocabulary(const struct entry *entry, const struct config_model *model, struct config_class *class) {
+    if (model->vocabulary == 0)
+        return 0;
+    if (!class->vocabulary)
+        class->vocabulary = calloc((size_t) class->n_features, sizeof *class->vocabulary);
+    if (!class->vocabulary)
+        return error_set(entry->err, "out of memory");
+    int *least = &class->vocabulary[model->inputs[0]];
+    *least = *least == 0 || model->vocabulary < *least ? model->vocabulary : *least;
+    return 0;
+}
+
+static int check_served_features(const struct entry *entry, struct config_model *model,
+                                 const struct config_class *class, const struct own *own) {
+    if (find_features(entry, "inputs", class, own->inputs, own->n_inputs, &model->inputs, &model->n_inputs))
+        return -1;
+    if (model->head == HEAD_FORECAST)
+        return find_features(entry, "targets", class, own->targets, own->n_targets, &model->targets,
+                             &model->n_targets);
+    if (model_says(entry, "targets") || model_says(entry, "horizon"))
+        return fail(entry, model_says(entry, "targets") ? "targets" : "horizon",
+                    "a raw head gives what the network gives, and forecasts nothing");
+    model->horizon = 0;
+    return 0;
+}
+
 static int check_model(const struct entry *entry, struct config *config, int index) {
     struct config_model *model = &config->models[index];
     char quoted[CONFIG_QUOTED];
@@ -261,12 +274,14 @@ static int check_model(const struct entry *entry, struct config *config, int ind
     if (find_class(entry, config, &model->class))
         return -1;
     const struct config_class *class = &config->classes[model->class];
-    if (find_features(entry, "inputs", class, &model->inputs, &model->n_inputs) ||
-        find_features(entry, "targets", class, &model->targets, &model->n_targets))
+    struct own own;
+    if (config_file_open(entry, model, &own))
         return -1;
-    if (check_layers(entry, model) || check_bounds(entry, model, class))
-        return -1;
-    return check_fits(entry, model, config->bus.forecast_ring);
+    int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
+                 config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
+                 check_fits(entry, model, config->bus.forecast_ring);
+    own_fini(&own);
+    return failed ? -1 : note_vocabulary(entry, model, &config->classes[model->class]);
 }
 
 /* ---- all -------------------------------------------------------------------------------------- */

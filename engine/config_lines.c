@@ -10,6 +10,7 @@
 enum { MAX_DEPTH = 16 };
 
 struct config_lines {
+    char *path;
     char file[128]; /* its end, where it is long, so that err->text has room for the sentence */
     yaml_document_t document;
 };
@@ -116,6 +117,9 @@ struct config_lines *config_lines_new(const char *file, const uint8_t *text, siz
         error_set(err, "out of memory");
         return NULL;
     }
+    lines->path = strdup(file);
+    if (!lines->path)
+        goto no_memory;
     size_t length = strlen(file), room = sizeof lines->file - sizeof "...";
     if (length > room)
         snprintf(lines->file, sizeof lines->file, "...%s", file + length - room);
@@ -134,6 +138,7 @@ struct config_lines *config_lines_new(const char *file, const uint8_t *text, siz
 no_memory: /* what else could fail has been judged */
     error_set(err, "out of memory");
 free_lines:
+    free(lines->path);
     free(lines);
     return NULL;
 }
@@ -142,7 +147,12 @@ void config_lines_free(struct config_lines *lines) {
     if (!lines)
         return;
     yaml_document_delete(&lines->document);
+    free(lines->path);
     free(lines);
+}
+
+const char *config_lines_file(const struct config_lines *lines) {
+    return lines->path;
 }
 
 /* The value of a key of a mapping, the last one where it stands twice; its line is the key's. */

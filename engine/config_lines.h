@@ -19,6 +19,9 @@ struct config_lines;
 struct config_lines *config_lines_new(const char *file, const uint8_t *text, size_t size, struct error *err);
 void config_lines_free(struct config_lines *lines);
 
+/* The path of the file. */
+const char *config_lines_file(const struct config_lines *lines);
+
 /* Whether the file has something at the path, be it empty. */
 bool config_lines_has(const struct config_lines *lines, const char *path);
 

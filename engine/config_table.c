@@ -27,6 +27,9 @@ static const char *const activations[] = {
     "softsign",    "softplus", "elu",     "selu", "swish",        "gelu",
     "exponential", "softmax",  NULL};
 static const char *const scalers[] = {"standard", "none", NULL};
+static const char *const modes[] = {"stateful", "windowed", NULL};
+static const char *const forms[] = {"direct", "recursive", NULL};
+static const char *const heads[] = {"forecast", "raw", NULL};
 static const char *const losses[] = {"mse", "mae", "huber", NULL};
 
 static const struct config_key table[] = {
@@ -108,14 +111,31 @@ static const struct config_key table[] = {
     {CONFIG_MODEL, "layers", CONFIG_LIST, "lstm: 32", .holds = CONFIG_LAYER, .max = 32,
      COUNTED(config_model, layers, n_layers),
      .help = "The network from the inputs on; a linear head (horizon x targets) is added; []: the head alone"},
+    {CONFIG_MODEL, "file", CONFIG_TEXT, NULL, 1, 4096, AT(config_model, file), .example = "#model.keras",
+     .help = "Instead of layers: a Keras model (.keras, .h5), by a path from this file's folder. What its own "
+             "forecastd.json says is the default of the keys here"},
+    {CONFIG_MODEL, "architecture", CONFIG_TEXT, NULL, 1, 4096, AT(config_model, architecture),
+     .example = "#model.json", .help = "With a file of weights alone: the JSON of its architecture"},
+    {CONFIG_MODEL, "mode", CONFIG_CHOICE, NULL, .choices = modes, AT(config_model, mode), .example = "#stateful",
+     .help = "stateful: one step per tick, the state carried; windowed: the last `window` steps as one sample per "
+             "tick. Left out: stateful; for a file without stateful layers windowed"},
+    {CONFIG_MODEL, "window", CONFIG_INTEGER, NULL, 1, 1 << 20, AT(config_model, window), .unit = "steps",
+     .example = "#24", .help = "Of a sample in windowed mode; left out: what the file says"},
+    {CONFIG_MODEL, "forecast", CONFIG_CHOICE, "direct", .choices = forms, AT(config_model, form),
+     .help = "direct: the network gives all steps of the horizon; recursive: it gives one, which is its next input"},
+    {CONFIG_MODEL, "head", CONFIG_CHOICE, "forecast", .choices = heads, AT(config_model, head),
+     .help = "raw: what the network gives goes out as it is (a class, an embedding), unscored"},
+    {CONFIG_MODEL, "publish_state", CONFIG_BOOLEAN, "false", AT(config_model, publish_state),
+     .help = "The network's state (h, c) goes out beside each forecast"},
     {CONFIG_MODEL, "batch_size", CONFIG_INTEGER, "64", 1, 65536, AT(config_model, batch_size), .unit = "streams",
      .help = "Slots of a batch: streams that one worker advances together"},
     {CONFIG_MODEL, "scaler", CONFIG_CHOICE, "standard", .choices = scalers, AT(config_model, scaler),
-     .help = "How values are scaled, per stream and feature: by running mean and deviation, or not"},
+     .help =
+         "How values are scaled, per stream and feature: by running mean and deviation, or not; for a file: none"},
     {CONFIG_MODEL, "residual", CONFIG_BOOLEAN, "true", AT(config_model, residual),
-     .help = "The network forecasts the difference to the last value"},
+     .help = "The network forecasts the difference to the last value; for a file: false"},
     {CONFIG_MODEL, "train", CONFIG_BOOLEAN, "true", AT(config_model, train),
-     .help = "false: the initial, random weights serve as they are"},
+     .help = "false: the initial, random weights, or the file's, serve as they are; for a file: false"},
     {CONFIG_MODEL, "seed", CONFIG_INTEGER, "1", 0, 9007199254740991, AT(config_model, seed),
      .help = "Of the initial weights and the choice of windows; the bound is what JSON can carry"},
     {CONFIG_MODEL, "reset_every", CONFIG_DURATION, "0", 0, 365 * DAY, AT(config_model, reset_every),

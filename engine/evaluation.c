@@ -50,9 +50,14 @@ static bool is_origin(const struct config_model *model, const struct window *win
     return at >= window->score_from && at + model->horizon < window->n;
 }
 
+int chunk_origins(const struct config_model *model, int steps) {
+    return model->mode == MODEL_WINDOWED ? 1 : steps;
+}
+
 double chunk_fill(struct chunk *chunk, const struct config_model *model, const struct window *const *windows,
                   int rows, int from, int steps) {
     size_t n_inputs = (size_t)model->n_inputs, n_outputs = (size_t)(model->horizon * model->n_targets);
+    int first_origin = steps - chunk_origins(model, steps);
     double sum = 0;
     for (int s = 0; s < steps; s++)
         for (int r = 0; r < rows; r++) {
@@ -63,6 +68,9 @@ double chunk_fill(struct chunk *chunk, const struct config_model *model, const s
                 memcpy(chunk->x + place * n_inputs, window->x + (size_t)at * n_inputs, n_inputs * sizeof *chunk->x);
             else
                 memset(chunk->x + place * n_inputs, 0, n_inputs * sizeof *chunk->x);
+            if (s < first_origin)
+                continue;
+            place -= (size_t)first_origin * (size_t)rows;
             float *answer = chunk->answer + place * n_outputs, *weight = chunk->weight + place * n_outputs;
             if (is_origin(model, window, at)) {
                 sum += fill_origin(model, window, at, answer, weight);
@@ -92,12 +100,14 @@ double evaluation_network(const struct config_model *model, const struct kernels
         int rows = n - first < chunk->rows ? n - first : chunk->rows;
         int steps = longest(windows + first, rows);
         memset(state, 0, (size_t)rows * network_state_size(network) * sizeof *state);
-        for (int from = 0; from < steps; from += chunk->steps) {
+        bool windowed = model->mode == MODEL_WINDOWED;
+        for (int from = 0; windowed ? from + model->window <= steps : from < steps;
+             from += windowed ? 1 : chunk->steps) {
             int some = steps - from < chunk->steps ? steps - from : chunk->steps;
             weight += chunk_fill(chunk, model, windows + first, rows, from, some);
             const float *y;
             tape_forward(tape, network, kernels, false, rows, some, chunk->x, state, &y);
-            size_t places = (size_t)rows * (size_t)some;
+            size_t places = (size_t)rows * (size_t)chunk_origins(model, some);
             loss += loss_sum(model->training.loss, places * n_outputs, y, chunk->answer, chunk->weight, 1, NULL);
         }
     }

@@ -6,17 +6,21 @@
 #include "engine/promotion.h"
 #include "engine/windows.h"
 
-/* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. Workspace. */
+/* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. A windowed network
+ * takes a chunk of model->window steps as one sample and answers for its last step alone. Workspace. */
 struct chunk {
     int rows, steps; /* that fit */
     float *x;        /* [steps x rows x n_inputs] */
-    float *answer;   /* [steps x rows x horizon x n_targets]: what the network should put out */
+    float *answer;   /* [origins x rows x horizon x n_targets]: what the network should put out */
     float *weight;   /* the same shape; 0 where there is no origin or no answer */
     float *gradient; /* the same shape */
 };
 
 int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, int steps);
 void chunk_fini(struct chunk *chunk);
+
+/* Origins of a chunk of so many steps, per row: all of them, or the last one of a sample. */
+int chunk_origins(const struct config_model *model, int steps);
 
 /* Fills the chunk with steps from..from + steps - 1 of the windows; rows whose window has ended are zero and weigh
  * nothing. Returns the sum of the weights. */

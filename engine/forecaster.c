@@ -1,6 +1,8 @@
 #include "engine/forecaster.h"
 
+#include "engine/keras/keras.h"
 #include "engine/lane.h"
+#include "engine/runner.h"
 
 #include <assert.h>
 #include <math.h>
@@ -39,10 +41,11 @@ struct forecaster {
     const struct history **history; /* [slots]; NULL: free */
     enum takeover *takeover;        /* [slots] */
     uint64_t *frozen;               /* [slots] the step at which the replay began: scalers hold until then */
-    uint64_t *anew;       /* [slots] the step at which the state began anew or was set: no replay goes back */
-    struct given **given; /* [slots] NULL: none was set */
-    double *interval;     /* [slots] ns, the mean between steps; 0: not known */
-    struct scores *scores;
+    uint64_t *anew;        /* [slots] the step at which the state began anew or was set: no replay goes back */
+    struct given **given;  /* [slots] NULL: none was set */
+    double *interval;      /* [slots] ns, the mean between steps; 0: not known */
+    struct scores *scores; /* NULL: a raw head */
+    struct runner *runner;
     uint64_t not_finite, time_resets;
 
     /* The latest forecast of each slot. */
@@ -50,20 +53,21 @@ struct forecaster {
     int64_t *times;             /* [slots x horizon] */
     double *values;             /* [slots x n_targets] */
     double *mean;               /* [slots x n_outputs] */
+    float *raw;                 /* [slots x floats of all outputs] of a raw head; NULL before a version comes in */
+    size_t raw_size;
+    struct forecast_output *outputs; /* [slots x LAYER_PORTS], into raw */
+    float *states;                   /* [slots x state_size] as published; NULL: they are not */
+    size_t state_size;
 
-    /* Workspace, by row of a call. */
-    int *row;      /* [slots] slots */
-    float *x, *y;  /* [slots x n_inputs], [slots x n_outputs] */
-    float **state; /* [slots] */
-    float *work;   /* the network's; grown when a version comes in */
-    size_t work_size;
-    double *units; /* [n_targets] */
+    int *row, *replayed; /* [slots] workspace: slots, by row of a call */
+    bool *finite;        /* [slots] workspace: of each row */
+    double *units;       /* [n_targets] workspace */
 };
 
-struct network *forecaster_network(const struct config_model *model, struct error *err) {
+static struct network *layers_network(const struct config_model *model, struct error *err) {
     struct layer_spec *layers = calloc((size_t)model->n_layers + 1, sizeof *layers);
     if (layers == NULL) {
-        error_set(err, "model %s: out of memory", model->name);
+        error_set(err, "out of memory");
         return NULL;
     }
     for (int i = 0; i < model->n_layers; i++)
@@ -72,9 +76,17 @@ struct network *forecaster_network(const struct config_model *model, struct erro
     const struct network_spec spec = {
         .mode = NETWORK_STREAM, .n_inputs = model->n_inputs, .layers = layers, .n_layers = model->n_layers + 1};
     struct network *network = network_new(&spec, err);
+    free(layers);
+    return network;
+}
+
+struct network *forecaster_network(const struct config_model *model, struct error *err) {
+    enum network_mode mode = model->mode == MODEL_WINDOWED ? NETWORK_SAMPLES : NETWORK_STREAM;
+    struct network *network =
+        model->keras != NULL ? keras_network(model->keras, mode, mode == NETWORK_SAMPLES ? model->window : 0, err)
+                             : layers_network(model, err);
     if (network == NULL)
         error_prefix(err, "model %s", model->name);
-    free(layers);
     return network;
 }
 
@@ -87,20 +99,22 @@ static bool allocate(struct forecaster *f) {
     f->anew = calloc(slots, sizeof *f->anew);
     f->given = calloc(slots, sizeof(struct given *));
     f->interval = calloc(slots, sizeof *f->interval);
-    f->scores = scores_new(f->n_slots, f->model->horizon, f->model->n_targets);
+    f->runner = runner_new(f->model, f->kernels);
     f->row = calloc(slots, sizeof *f->row);
-    f->x = calloc(slots * (size_t)f->model->n_inputs, sizeof *f->x);
-    f->y = calloc(slots * (size_t)f->n_outputs, sizeof *f->y);
-    f->state = calloc(slots, sizeof *f->state);
+    f->replayed = calloc(slots, sizeof *f->replayed);
+    f->finite = calloc(slots, sizeof *f->finite);
     f->forecasts = calloc(slots, sizeof *f->forecasts);
-    f->times = calloc(slots * (size_t)f->model->horizon, sizeof *f->times);
-    f->values = calloc(slots * n_targets, sizeof *f->values);
-    f->mean = calloc(slots * (size_t)f->n_outputs, sizeof *f->mean);
-    f->units = calloc(n_targets, sizeof *f->units);
+    f->times = calloc(slots * (size_t)f->model->horizon + 1, sizeof *f->times);
+    f->values = calloc(slots * n_targets + 1, sizeof *f->values);
+    f->mean = calloc(slots * (size_t)f->n_outputs + 1, sizeof *f->mean);
+    f->units = calloc(n_targets + 1, sizeof *f->units);
+    f->outputs = calloc(f->model->head == HEAD_RAW ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
+    if (f->model->head == HEAD_FORECAST)
+        f->scores = scores_new(f->n_slots, f->model->horizon, f->model->n_targets);
     return f->serving != NULL && f->history != NULL && f->takeover != NULL && f->frozen != NULL && f->anew != NULL &&
-           f->given != NULL && f->interval != NULL && f->scores != NULL && f->row != NULL && f->x != NULL &&
-           f->y != NULL && f->state != NULL && f->forecasts != NULL && f->times != NULL && f->values != NULL &&
-           f->mean != NULL && f->units != NULL;
+           f->given != NULL && f->interval != NULL && f->runner != NULL && f->row != NULL && f->replayed != NULL &&
+           f->finite != NULL && f->forecasts != NULL && f->times != NULL && f->values != NULL && f->mean != NULL &&
+           f->units != NULL && f->outputs != NULL && (f->scores != NULL || f->model->head == HEAD_RAW);
 }
 
 struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
@@ -134,17 +148,24 @@ void forecaster_free(struct forecaster *f) {
     free(f->given);
     free(f->interval);
     scores_free(f->scores);
+    runner_free(f->runner);
     free(f->row);
-    free(f->x);
-    free(f->y);
-    free(f->state);
-    free(f->work);
+    free(f->replayed);
+    free(f->finite);
     free(f->forecasts);
     free(f->times);
     free(f->values);
     free(f->mean);
     free(f->units);
+    free(f->raw);
+    free(f->outputs);
+    free(f->states);
     free(f);
+}
+
+static void restart_scores(struct forecaster *f, int slot) {
+    if (f->scores != NULL)
+        scores_restart(f->scores, slot);
 }
 
 /* The lane that serves a slot. */
@@ -158,7 +179,7 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
     f->anew[slot] = history->n;
     f->interval[slot] = 0;
     f->forecasts[slot].step = 0;
-    scores_restart(f->scores, slot);
+    restart_scores(f, slot);
     lane_clear(f->serving, slot);
     lane_zero(f->serving, slot, history->n);
     if (f->incoming == NULL)
@@ -193,7 +214,7 @@ static void begin_anew(struct forecaster *f, int slot) {
         lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
     lane_zero(f->incoming, slot, step);
     f->takeover[slot] = TAKEOVER_DONE;
-    scores_restart(f->scores, slot);
+    restart_scores(f, slot);
 }
 
 void forecaster_reset(struct forecaster *f, int slot) {
@@ -279,34 +300,52 @@ static const int64_t *target_times(const struct forecaster *f, int slot, int64_t
 
 static void forecast_baseline(const struct forecaster *f, struct forecast *forecast, double *mean) {
     const struct config_model *model = f->model;
-    forecast->from_network = false;
     for (int h = 1; h <= model->horizon; h++)
         for (int j = 0; j < model->n_targets; j++)
             *mean++ = baseline_forecast(forecast->baseline, f->history[forecast->slot], forecast->step,
                                         model->targets[j], h, model->period);
 }
 
-/* The network's output y [n_outputs] in the unit of the targets. Returns false when it is not finite. */
-static bool forecast_network(const struct forecaster *f, struct forecast *forecast, const struct lane *lane,
-                             const float *y, double *mean) {
+/* What the network has just given for a row, h = 1 .. n steps behind `ahead` ones, in the unit of the targets. Returns
+ * false when it is not finite. */
+static bool read_forecast(const struct forecaster *f, const struct lane *lane, int row, int ahead, int n) {
     const struct config_model *model = f->model;
-    const struct history *history = f->history[forecast->slot];
-    const struct scaler *scalers = lane_scalers(lane, forecast->slot);
-    forecast->from_network = true;
+    int slot = f->row[row];
+    const struct history *history = f->history[slot];
+    const struct scaler *scalers = lane_scalers(lane, slot);
+    double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
     for (int j = 0; j < model->n_targets; j++) {
         int feature = model->targets[j];
         double unit = scaler_unit(model->scaler, &scalers[feature]);
-        double from = model->residual ? baseline_last_value(history, forecast->step, feature)
-                                      : scaler_unscale(model->scaler, &scalers[feature], 0);
-        for (int h = 0; h < model->horizon; h++) {
-            double z = (double)y[h * model->n_targets + j];
+        double from = scaler_unscale(model->scaler, &scalers[feature], 0);
+        if (model->residual)
+            from = ahead > 0 ? mean[(ahead - 1) * model->n_targets + j]
+                             : baseline_last_value(history, lane->seen[slot], feature);
+        for (int h = 0; h < n; h++) {
+            double z = (double)runner_value(f->runner, row, h + 1, j);
             if (!isfinite(z))
                 return false;
             /* A target never seen (from is NaN) has no forecast, and that is no fault of the network. */
-            mean[h * model->n_targets + j] = from + unit * z;
+            mean[(ahead + h) * model->n_targets + j] = from + unit * z;
         }
     }
     return true;
+}
+
+/* The forecast for `ahead` steps on as the next input of a row; what is an input and no target keeps its last value. */
+static void feed_back(const struct forecaster *f, const struct lane *lane, int row, int ahead) {
+    const struct config_model *model = f->model;
+    int slot = f->row[row];
+    const double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs + (ahead - 1) * model->n_targets;
+    float *x = runner_next(f->runner, row);
+    for (int i = 0; i < model->n_inputs; i++) {
+        int feature = model->inputs[i];
+        double value = baseline_last_value(f->history[slot], lane->seen[slot], feature);
+        for (int j = 0; j < model->n_targets; j++)
+            if (model->targets[j] == feature)
+                value = mean[j];
+        x[i] = scaler_scale(model->scaler, &lane_scalers(lane, slot)[feature], value);
+    }
 }
 
 /* Before the network: the step enters scalers and scores. */
@@ -323,7 +362,8 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         values[j] = history_observed(history, step, model->targets[j]);
         f->units[j] = scaler_unit(model->scaler, &lane_scalers(lane, slot)[model->targets[j]]);
     }
-    scores_answer(f->scores, slot, history, step, model->targets, f->units, model->period);
+    if (f->scores != NULL)
+        scores_answer(f->scores, slot, history, step, model->targets, f->units, model->period);
     lane->seen[slot] = step;
     int64_t t = history_time(history, step);
     f->forecasts[slot] = (struct forecast){
@@ -336,48 +376,98 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         .times = target_times(f, slot, t),
         .values = values,
         .mean = f->mean + (size_t)slot * (size_t)f->n_outputs,
-        .scores = scores_of(f->scores, slot),
-        .n_scores = scores_count(f->scores),
+        .scores = f->scores != NULL ? scores_of(f->scores, slot) : NULL,
+        .n_scores = f->scores != NULL ? scores_count(f->scores) : 0,
     };
 }
 
-/* After the network: y is the row's output, or NULL where no network serves. */
-static void finish_step(struct forecaster *f, struct lane *lane, int slot, const float *y) {
-    struct forecast *forecast = &f->forecasts[slot];
-    double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
-    if (y != NULL && !forecast_network(f, forecast, lane, y, mean)) {
+/* What the network gave for a row becomes its slot's forecast; where it is not finite, the baseline's does. */
+static void finish_network(struct forecaster *f, struct lane *lane, int row, bool finite) {
+    int slot = f->row[row];
+    if (!finite) {
         f->not_finite++;
-        lane_zero(lane, slot, forecast->step);
-        y = NULL;
+        /* What made it so is in the state, or in the window, which goes on by itself. */
+        if (f->model->mode == MODEL_STATEFUL)
+            lane_zero(lane, slot, f->forecasts[slot].step);
     }
-    if (y == NULL)
-        forecast_baseline(f, forecast, mean);
-    forecast->primed = lane->version != NULL ? forecast->step - lane->zero[slot] : 0;
-    forecast->warming = forecast->from_network && forecast->primed < (uint64_t)f->model->training.burn_in;
-    scores_publish(f->scores, slot, forecast->step, mean);
+    f->forecasts[slot].from_network = finite;
+    if (f->states != NULL) {
+        float *state = f->states + (size_t)slot * f->state_size;
+        memcpy(state, lane_state(lane, slot), f->state_size * sizeof *state);
+        f->forecasts[slot].state = state;
+    }
 }
 
-static void run_network(const struct forecaster *f, const struct lane *lane, int rows) {
-    network_forward(version_network(lane->version), f->kernels, rows, 1, f->x, f->state, &f->y, f->work);
+/* Copies the raw outputs of a row. Returns false when one is not finite. */
+static bool keep_outputs(struct forecaster *f, const struct lane *lane, int row) {
+    int slot = f->row[row], n = network_n_outputs(version_network(lane->version));
+    float *at = f->raw + (size_t)slot * f->raw_size;
+    struct forecast_output *outputs = f->outputs + (size_t)slot * LAYER_PORTS;
+    for (int o = 0; o < n; o++) {
+        struct network_shape shape = network_output(version_network(lane->version), o, f->model->window);
+        outputs[o] = (struct forecast_output){shape, at};
+        runner_copy_output(f->runner, o, row, at);
+        at += (size_t)shape.steps * (size_t)shape.width;
+    }
+    for (const float *y = outputs[0].at; y < at; y++)
+        if (!isfinite(*y))
+            return false;
+    f->forecasts[slot].outputs = outputs;
+    f->forecasts[slot].n_outputs = n;
+    return true;
+}
+
+/* The forecasts of all rows that the network has been run for: at once, or each step from the one before. */
+static void forecast_rows(struct forecaster *f, struct lane *lane, int rows) {
+    const struct config_model *model = f->model;
+    int at_once = model->form == FORECAST_RECURSIVE ? 1 : model->horizon;
+    for (int row = 0; row < rows; row++)
+        f->finite[row] =
+            model->head == HEAD_RAW ? keep_outputs(f, lane, row) : read_forecast(f, lane, row, 0, at_once);
+    for (int ahead = 1; model->head == HEAD_FORECAST && ahead + 1 <= model->horizon && at_once == 1; ahead++) {
+        for (int row = 0; row < rows; row++)
+            feed_back(f, lane, row, ahead);
+        runner_run_again(f->runner, lane);
+        for (int row = 0; row < rows; row++)
+            f->finite[row] &= read_forecast(f, lane, row, ahead, 1);
+    }
+    for (int row = 0; row < rows; row++)
+        finish_network(f, lane, row, f->finite[row]);
+}
+
+/* After the network, where there is one. */
+static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
+    const struct config_model *model = f->model;
+    struct forecast *forecast = &f->forecasts[slot];
+    double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
+    if (!forecast->from_network)
+        forecast_baseline(f, forecast, mean);
+    forecast->primed = lane->version != NULL ? forecast->step - lane->zero[slot] : 0;
+    if (model->mode == MODEL_WINDOWED)
+        forecast->warming = lane->version != NULL && forecast->primed < (uint64_t)model->window;
+    else
+        forecast->warming = forecast->from_network && forecast->primed < (uint64_t)model->training.burn_in;
+    if (f->scores != NULL)
+        scores_publish(f->scores, slot, forecast->step, mean);
 }
 
 /* Advances those of the given slots that a lane serves. */
 static void advance_lane(struct forecaster *f, struct lane *lane, const int *slots, int n) {
-    size_t n_inputs = (size_t)f->model->n_inputs, n_outputs = (size_t)f->n_outputs;
     int rows = 0;
     for (int i = 0; i < n; i++) {
-        int slot = slots[i];
-        if (lane_of(f, slot) != lane)
+        if (lane_of(f, slots[i]) != lane)
             continue;
-        take_step(f, lane, slot);
-        lane_gather(lane, slot, f->history[slot], lane->seen[slot], f->model, f->x + (size_t)rows * n_inputs);
-        f->state[rows] = lane_state(lane, slot);
-        f->row[rows++] = slot;
+        take_step(f, lane, slots[i]);
+        if (runner_can(f->runner, lane, slots[i]))
+            f->row[rows++] = slots[i];
     }
-    if (rows > 0 && lane->version != NULL)
-        run_network(f, lane, rows);
-    for (int r = 0; r < rows; r++)
-        finish_step(f, lane, f->row[r], lane->version != NULL ? f->y + (size_t)r * n_outputs : NULL);
+    if (rows > 0) {
+        runner_run(f->runner, lane, f->history, f->row, rows);
+        forecast_rows(f, lane, rows);
+    }
+    for (int i = 0; i < n; i++)
+        if (lane_of(f, slots[i]) == lane)
+            finish_step(f, lane, slots[i]);
 }
 
 /* Before a step that a slot's state begins anew with. */
@@ -410,19 +500,28 @@ const struct scaler *forecaster_scalers(const struct forecaster *f, int slot) {
 
 /* ---- taking over -------------------------------------------------------------------------- */
 
+/* Room for what goes out beside the forecasts. All versions of a model have the same shapes. */
+static bool allocate_published(struct forecaster *f, const struct network *network) {
+    size_t slots = (size_t)f->n_slots;
+    if (f->model->head == HEAD_RAW && f->raw == NULL) {
+        f->raw_size = 0;
+        for (int o = 0; o < network_n_outputs(network); o++) {
+            struct network_shape shape = network_output(network, o, f->model->window);
+            f->raw_size += (size_t)shape.steps * (size_t)shape.width;
+        }
+        f->raw = calloc(slots * f->raw_size, sizeof *f->raw);
+    }
+    f->state_size = network_state_size(network);
+    if (f->model->publish_state && f->states == NULL)
+        f->states = calloc(slots * f->state_size + 1, sizeof *f->states);
+    return (f->raw != NULL || f->model->head == HEAD_FORECAST) && (f->states != NULL || !f->model->publish_state);
+}
+
 int forecaster_propose(struct forecaster *f, struct version *version) {
     if (f->incoming != NULL)
         return -1;
-    const struct network *network = version_network(version);
-    assert(network_n_inputs(network) == f->model->n_inputs && network_output(network, 0, 1).width == f->n_outputs);
-    size_t work_size = network_work_size(network, f->n_slots, 1);
-    if (work_size > f->work_size) {
-        float *work = realloc(f->work, work_size * sizeof *work);
-        if (work == NULL)
-            return -1;
-        f->work = work;
-        f->work_size = work_size;
-    }
+    if (runner_fit(f->runner, version_network(version)) != 0 || !allocate_published(f, version_network(version)))
+        return -1;
     f->incoming = lane_new(f->n_slots, f->class->n_features, version);
     if (f->incoming == NULL)
         return -1;
@@ -455,7 +554,6 @@ static void begin_replay(struct forecaster *f, int slot) {
 /* Replays up to PRIME_STEPS steps of the given slots; those that have caught up take over. */
 static void replay(struct forecaster *f, int *slots, int n) {
     struct lane *lane = f->incoming;
-    size_t n_inputs = (size_t)f->model->n_inputs;
     for (int s = 0; s < PRIME_STEPS; s++) {
         int rows = 0;
         for (int i = 0; i < n; i++) {
@@ -465,17 +563,17 @@ static void replay(struct forecaster *f, int *slots, int n) {
             uint64_t step = ++lane->seen[slot];
             if (step > f->frozen[slot])
                 lane_update_scalers(lane, slot, f->history[slot], step);
-            lane_gather(lane, slot, f->history[slot], step, f->model, f->x + (size_t)rows * n_inputs);
-            f->state[rows++] = lane_state(lane, slot);
+            f->replayed[rows++] = slot;
         }
-        if (rows > 0)
-            run_network(f, lane, rows);
+        /* A window is in the history: there is no state to be rebuilt. */
+        if (rows > 0 && f->model->mode == MODEL_STATEFUL)
+            runner_run(f->runner, lane, f->history, f->replayed, rows);
     }
     for (int i = 0; i < n; i++) {
         if (lane->seen[slots[i]] != f->serving->seen[slots[i]])
             continue;
         f->takeover[slots[i]] = TAKEOVER_DONE;
-        scores_restart(f->scores, slots[i]);
+        restart_scores(f, slots[i]);
     }
 }
 

@@ -32,6 +32,12 @@
 
 struct forecaster;
 
+/* An output of the network as it is. */
+struct forecast_output {
+    struct network_shape shape;
+    const float *at; /* [steps x width] */
+};
+
 /* A slot's latest forecast; it and its arrays are the forecaster's and live until the slot's next step. */
 struct forecast {
     int slot;
@@ -40,7 +46,7 @@ struct forecast {
     uint64_t version;           /* that served; 0: none */
     uint64_t primed;            /* steps in the state behind it, since it was zero or was set */
     bool from_network;          /* else from the baseline */
-    bool warming;               /* the state has seen fewer steps than burn_in */
+    bool warming;               /* the state has seen fewer steps than burn_in; windowed: than a sample has */
     enum baseline baseline;     /* the model's */
     uint8_t step_flags;         /* STEP_* of the step */
     const int64_t *times;       /* [horizon] target times, or NULL while the interval is not known */
@@ -48,6 +54,9 @@ struct forecast {
     const double *mean;         /* [horizon x n_targets]; NaN where nothing is known */
     const struct score *scores; /* [n_scores] */
     int n_scores;
+    const struct forecast_output *outputs; /* [n_outputs] of a raw head; none where the network did not run */
+    int n_outputs;
+    const float *state; /* [network_state_size] behind it, where the model publishes it; NULL: no network ran */
 };
 
 /* A batch of model->batch_size slots, all free, without a version: it forecasts by the baseline until one
@@ -107,7 +116,8 @@ uint64_t forecaster_not_finite(const struct forecaster *forecaster);
 /* Times that a slot's state began anew by the model's reset_every. */
 uint64_t forecaster_time_resets(const struct forecaster *forecaster);
 
-/* The layers of a model's network, its head among them: [horizon x n_targets] outputs. */
+/* A model's network in the mode it is served in: its file's, with its weights, or its layers with the head,
+ * [horizon x n_targets] outputs, and weights of zero. */
 struct network *forecaster_network(const struct config_model *model, struct error *err);
 
 #endif

@@ -22,7 +22,8 @@ const char *layer_kind_name(enum layer_kind kind) {
 void layer_snake_case(const char *class, char *ret_name) {
     size_t n = 0;
     for (const char *c = class; *c != '\0'; c++) {
-        if (c > class && isupper((unsigned char)*c) && (islower((unsigned char)c[-1]) || islower((unsigned char)c[1])))
+        if (c > class && isupper((unsigned char)*c) &&
+            (islower((unsigned char)c[-1]) || islower((unsigned char)c[1])))
             ret_name[n++] = '_';
         ret_name[n++] = (char)tolower((unsigned char)*c);
     }

@@ -2,6 +2,7 @@
 
 #include "engine/evaluation.h"
 #include "engine/forecaster.h"
+#include "engine/keras/keras.h"
 #include "engine/optimizer.h"
 #include "engine/random.h"
 
@@ -21,13 +22,69 @@ struct job {
     struct optimizer *optimizer;
     struct tape *tape;
     struct chunk chunk;
+    struct rng rng;
     float *state, *grads;
     const struct window **training, **validation; /* the windows of all sets */
     int n_training, n_validation;
+    int at_once; /* steps of a chunk: unrolled ones, or a sample */
     int epochs;
     int64_t steps, steps_in_all; /* of the optimiser */
     double loss, weight;         /* of this epoch */
 };
+
+/* ---- the network as it is trained ------------------------------------------------------------- */
+
+static bool is_recurrent(enum layer_kind kind) {
+    return kind == LAYER_LSTM || kind == LAYER_GRU || kind == LAYER_SIMPLE_RNN;
+}
+
+/* The file's network with an output at every step: where a recurrent layer gives its last step only, all of them. On a
+ * stream that is the same, tick by tick. */
+static struct network *every_step(const struct config_model *model, struct error *err) {
+    struct network_spec spec = model->keras->spec;
+    struct layer_spec *layers = calloc((size_t)spec.n_layers, sizeof *layers);
+    if (layers == NULL) {
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    memcpy(layers, spec.layers, (size_t)spec.n_layers * sizeof *layers);
+    for (int i = 0; i < spec.n_layers; i++)
+        if (is_recurrent(layers[i].kind))
+            layers[i].return_sequences = true;
+    spec.layers = layers;
+    spec.mode = NETWORK_STREAM;
+    struct network *network = network_new(&spec, err);
+    free(layers);
+    return network;
+}
+
+struct network *training_network(const struct config_model *model, struct error *err) {
+    if (model->keras == NULL)
+        return forecaster_network(model, err);
+    bool windowed = model->mode == MODEL_WINDOWED;
+    struct network *network = windowed ? forecaster_network(model, err) : every_step(model, err);
+    if (network == NULL)
+        return NULL;
+    int steps = windowed ? model->window : 2;
+    struct network_shape shape = network_output(network, 0, steps);
+    if (network_n_outputs(network) == 1 && shape.width == model->horizon * model->n_targets &&
+        (windowed ? !shape.sequence : shape.sequence && shape.steps == steps) &&
+        network_n_params(network) == model->keras->n_params) {
+        memcpy(network_params(network), model->keras->params, model->keras->n_params * sizeof(float));
+        return network;
+    }
+    network_free(network);
+    error_set(err, "a network is trained that gives the whole horizon at once, %s",
+              windowed ? "for a whole sample" : "at every step");
+    return NULL;
+}
+
+/* The parameters of one network in another form of it. */
+static void take_params(struct network *network, const struct network *from) {
+    memcpy(network_params(network), network_params_const(from), network_n_params(from) * sizeof(float));
+}
+
+/* ---- a job ------------------------------------------------------------------------------------ */
 
 static int collect(struct job *job, struct windows *const *sets, int n_sets) {
     size_t all = 1;
@@ -50,10 +107,12 @@ static int collect(struct job *job, struct windows *const *sets, int n_sets) {
 
 static int prepare(struct job *job, const struct network *champion, struct error *err) {
     const struct config_training *training = &job->model->training;
-    job->network = champion != NULL ? network_clone(champion) : forecaster_network(job->model, err);
+    job->network = training_network(job->model, err);
     if (job->network == NULL)
         return -1;
-    if (champion == NULL)
+    if (champion != NULL)
+        take_params(job->network, champion);
+    else if (job->model->keras == NULL)
         network_init_weights(job->network, job->model->seed);
     size_t n_params = network_n_params(job->network);
     const struct optimizer_spec spec = {.learning_rate = training->learning_rate,
@@ -62,12 +121,13 @@ static int prepare(struct job *job, const struct network *champion, struct error
                                         .epsilon = 1e-7,
                                         .clip_norm = training->clip_norm};
     job->optimizer = optimizer_new(&spec, n_params);
-    job->tape = tape_new(job->network, training->batch, training->unroll);
+    job->at_once = job->model->mode == MODEL_WINDOWED ? job->model->window : training->unroll;
+    job->tape = tape_new(job->network, training->batch, job->at_once);
     job->state = calloc((size_t)training->batch * network_state_size(job->network) + 1, sizeof *job->state);
     job->grads = calloc(n_params, sizeof *job->grads);
     if (job->optimizer == NULL || job->tape == NULL || job->state == NULL || job->grads == NULL)
         return -1;
-    return chunk_init(&job->chunk, job->model, training->batch, training->unroll);
+    return chunk_init(&job->chunk, job->model, training->batch, job->at_once);
 }
 
 static void fini(struct job *job) {
@@ -90,7 +150,8 @@ static void train_chunk(struct job *job, const struct window *const *windows, in
     job->steps++;
     if (weight == 0)
         return;
-    size_t n = (size_t)rows * (size_t)steps * (size_t)(job->model->horizon * job->model->n_targets);
+    size_t n = (size_t)rows * (size_t)chunk_origins(job->model, steps) *
+               (size_t)(job->model->horizon * job->model->n_targets);
     job->loss +=
         loss_sum(job->model->training.loss, n, y, chunk->answer, chunk->weight, (float)(1 / weight), chunk->gradient);
     job->weight += weight;
@@ -115,11 +176,14 @@ static bool train_batch(struct job *job, const struct window *const *windows, in
     const struct training_watch *watch = job->watch;
     /* The last `horizon` steps are answers only. */
     int steps = longest_window(windows, rows) - job->model->horizon, unroll = job->model->training.unroll;
+    bool windowed = job->model->mode == MODEL_WINDOWED;
     memset(job->state, 0, (size_t)rows * network_state_size(job->network) * sizeof *job->state);
-    for (int from = 0; from < steps; from += unroll) {
+    /* Samples begin elsewhere each time, so that in the end all of them are seen. */
+    int from = windowed ? (int)rng_below(&job->rng, (uint64_t)unroll) : 0;
+    for (; windowed ? from + job->at_once <= steps : from < steps; from += unroll) {
         if (watch->stop != NULL && watch->stop(watch->context))
             return false;
-        train_chunk(job, windows, rows, from, steps - from < unroll ? steps - from : unroll);
+        train_chunk(job, windows, rows, from, steps - from < job->at_once ? steps - from : job->at_once);
     }
     return true;
 }
@@ -136,7 +200,6 @@ static void shuffle(const struct window **windows, int n, struct rng *rng) {
 static bool train(struct job *job) {
     const struct config_training *training = &job->model->training;
     const struct training_watch *watch = job->watch;
-    struct rng rng = {job->model->seed};
     int batches = (job->n_training + training->batch - 1) / training->batch;
     int chunks = (training->window + training->unroll - 1) / training->unroll;
     int64_t each = (int64_t)batches * chunks;
@@ -145,7 +208,7 @@ static bool train(struct job *job) {
     job->steps_in_all = job->epochs * each;
     for (int epoch = 0; epoch < job->epochs; epoch++) {
         job->loss = job->weight = 0;
-        shuffle(job->training, job->n_training, &rng);
+        shuffle(job->training, job->n_training, &job->rng);
         for (int first = 0; first < job->n_training; first += training->batch) {
             int rows = job->n_training - first < training->batch ? job->n_training - first : training->batch;
             if (!train_batch(job, job->training + first, rows))
@@ -159,19 +222,34 @@ static bool train(struct job *job) {
     return true;
 }
 
-static void judge(struct job *job, const struct network *champion, struct promotion_losses *losses) {
-    evaluation_baselines(job->model, job->validation, job->n_validation, losses);
-    losses->challenger = evaluation_network(job->model, job->kernels, &job->chunk, job->tape, job->state,
-                                            job->network, job->validation, job->n_validation);
-    losses->champion = evaluation_network(job->model, job->kernels, &job->chunk, job->tape, job->state, champion,
-                                          job->validation, job->n_validation);
+static double loss_of(struct job *job, const struct network *network) {
+    return evaluation_network(job->model, job->kernels, &job->chunk, job->tape, job->state, network, job->validation,
+                              job->n_validation);
+}
+
+/* The losses of all, and the challenger as it would serve. Returns -1 when memory is short. */
+static int judge(struct job *job, const struct network *champion, struct training_outcome *outcome) {
+    struct error err;
+    evaluation_baselines(job->model, job->validation, job->n_validation, &outcome->losses);
+    outcome->losses.challenger = loss_of(job, job->network);
+    outcome->training_loss = job->loss / job->weight;
+    outcome->challenger = forecaster_network(job->model, &err);
+    if (outcome->challenger == NULL)
+        return -1;
+    take_params(outcome->challenger, job->network);
+    if (champion != NULL) {
+        take_params(job->network, champion);
+        outcome->losses.champion = loss_of(job, job->network);
+    }
+    return 0;
 }
 
 int training_run(const struct config_model *model, const struct kernels *kernels, struct windows *const *sets,
                  int n_sets, const struct network *champion, const struct training_watch *watch,
                  struct training_outcome *ret_outcome, struct error *err) {
     static const struct training_watch nobody = {0};
-    struct job job = {.model = model, .kernels = kernels, .watch = watch != NULL ? watch : &nobody};
+    struct job job = {
+        .model = model, .kernels = kernels, .watch = watch != NULL ? watch : &nobody, .rng = {model->seed}};
     struct training_outcome outcome = {.losses = {NAN, NAN, NAN, NAN}, .training_loss = NAN};
     error_set(err, "model %s: out of memory for training", model->name);
     if (collect(&job, sets, n_sets) != 0 || prepare(&job, champion, err) != 0) {
@@ -182,11 +260,9 @@ int training_run(const struct config_model *model, const struct kernels *kernels
     outcome.n_validation = job.n_validation;
     if (job.n_training > 0 && job.n_validation > 0) {
         outcome.stopped = !train(&job);
-        if (!outcome.stopped) {
-            judge(&job, champion, &outcome.losses);
-            outcome.training_loss = job.loss / job.weight;
-            outcome.challenger = job.network;
-            job.network = NULL;
+        if (!outcome.stopped && judge(&job, champion, &outcome) != 0) {
+            fini(&job);
+            return -1;
         }
     }
     outcome.steps = (int)(job.steps < INT_MAX ? job.steps : INT_MAX);

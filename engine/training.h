@@ -35,6 +35,10 @@ struct training_outcome {
     bool stopped;
 };
 
+/* A model's network in the form that is trained: one forecast at every step, with the weights of its file, or zeros for
+ * a model of layers. NULL with the reason in err, also for a file's network that cannot be given that form. */
+struct network *training_network(const struct config_model *model, struct error *err);
+
 /* Trains on sets[n_sets] (of one model), starting from the champion's weights, or from initial ones where it is NULL.
  * Returns 0, also where there are no windows to train on (the losses are NaN then); -1 when memory is short. */
 int training_run(const struct config_model *model, const struct kernels *kernels, struct windows *const *sets,

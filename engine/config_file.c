@@ -1,0 +1,160 @@
+#include "engine/config_file.h"
+
+#include "engine/forecaster.h"
+#include "engine/head.h"
+#include "engine/keras/keras.h"
+#include "engine/training.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The path of a file that the configuration names: from its own folder on. To be freed; NULL without memory. */
+static char *beside(const struct config_lines *lines, const char *name) {
+    const char *file = config_lines_file(lines), *slash = strrchr(file, '/');
+    size_t folder = *name == '/' || slash == NULL ? 0 : (size_t)(slash - file) + 1, n = strlen(name) + 1;
+    char *path = malloc(folder + n);
+    if (path == NULL)
+        return NULL;
+    memcpy(path, file, folder);
+    memcpy(path + folder, name, n);
+    return path;
+}
+
+static int read_file(const struct entry *entry, struct config_model *model) {
+    struct error err;
+    char *path = beside(entry->lines, model->file);
+    char *architecture = model->architecture != NULL ? beside(entry->lines, model->architecture) : NULL;
+    if (path != NULL && (model->architecture == NULL || architecture != NULL))
+        model->keras = keras_read(path, architecture, &err);
+    else
+        error_set(&err, "out of memory");
+    free(path);
+    free(architecture);
+    return model->keras != NULL ? 0 : fail(entry, "file", "%s", err.text);
+}
+
+/* What the file says stands where the configuration says nothing, and the other way round. */
+static void take_over(const struct entry *entry, struct config_model *model, const struct own *own) {
+    if (!model_says(entry, "scaler"))
+        model->scaler = own->scaler >= 0 ? (enum scaler_kind)own->scaler : SCALER_NONE;
+    if (!model_says(entry, "residual"))
+        model->residual = own->residual > 0;
+    if (!model_says(entry, "train"))
+        model->train = false;
+    if (!model_says(entry, "horizon"))
+        model->horizon = own->horizon >= 0 ? own->horizon : 0; /* 0: what the network gives */
+    if (!model_says(entry, "period") && own->period >= 0)
+        model->period = own->period;
+    if (!model_says(entry, "forecast") && own->form >= 0)
+        model->form = (enum forecast_form)own->form;
+    if (!model_says(entry, "head") && own->head >= 0)
+        model->head = (enum model_head)own->head;
+}
+
+int config_file_open(const struct entry *entry, struct config_model *model, struct own *ret_own) {
+    struct error err;
+    *ret_own = (struct own){.window = -1, .mode = -1};
+    if (model->file == NULL)
+        return model->architecture != NULL ? fail(entry, "architecture", "without a file of weights") : 0;
+    if (model_says(entry, "layers"))
+        return fail(entry, "layers", "the layers are those of the file: give one of the two");
+    if (read_file(entry, model))
+        return -1;
+    struct own own = {.scaler = -1, .horizon = -1, .period = -1, .window = -1, .mode = -1, .form = -1, .head = -1};
+    if (model->keras->own != NULL && own_read(model->keras->own, &own, &err))
+        return fail(entry, "file", "%s", err.text);
+    take_over(entry, model, &own);
+    *ret_own = own;
+    return 0;
+}
+
+/* ---- mode, window, horizon -------------------------------------------------------------------- */
+
+static bool is_stateful(const struct network_spec *spec) {
+    for (int i = 0; i < spec->n_layers; i++)
+        if (spec->layers[i].stateful)
+            return true;
+    return false;
+}
+
+static int choose_mode(const struct entry *entry, struct config_model *model, const struct own *own) {
+    if (!model_says(entry, "mode") && model->keras != NULL)
+        model->mode = own->mode >= 0                     ? (enum model_mode)own->mode
+                      : is_stateful(&model->keras->spec) ? MODEL_STATEFUL
+                                                         : MODEL_WINDOWED;
+    if (model->mode == MODEL_STATEFUL) {
+        if (model_says(entry, "window"))
+            return fail(entry, "window", "belongs to `mode: windowed`; a stateful model has a step per tick");
+        model->window = 1;
+        return 0;
+    }
+    if (model->keras == NULL)
+        return fail(entry, "mode", "windowed serves a model that comes from a file; layers are trained statefully");
+    if (!model_says(entry, "window"))
+        model->window = own->window >= 0 ? own->window : model->keras->spec.no_time ? 1 : model->keras->spec.steps;
+    if (model->window == 0)
+        return fail(entry, "mode",
+                    "the file does not say how many steps a sample has: give window, or mode: stateful");
+    return 0;
+}
+
+static int check_inputs(const struct entry *entry, struct config_model *model, const struct config_class *class,
+                        const struct network *network) {
+    if (network_n_inputs(network) != model->n_inputs)
+        return fail(entry, model_says(entry, "inputs") ? "inputs" : "file",
+                    "the network has %d input%s, and %d are given", network_n_inputs(network),
+                    network_n_inputs(network) == 1 ? "" : "s", model->n_inputs);
+    model->vocabulary = network_vocabulary(network);
+    if (model->vocabulary > 0 && model_says(entry, "scaler") && model->scaler != SCALER_NONE)
+        return fail(entry, "scaler", "the input %s is ids, which are not scaled", class->features[model->inputs[0]]);
+    return 0;
+}
+
+static int check_head(const struct entry *entry, struct config_model *model, const struct network *network) {
+    struct head head;
+    struct error err;
+    if (model->head == HEAD_RAW)
+        return model->form == FORECAST_RECURSIVE ? fail(entry, "forecast", "a raw head is not fed back") : 0;
+    if (model->horizon == 0)
+        model->horizon = head_horizon(model, network, model->window);
+    if (head_fit(model, network, model->window, &head, &err))
+        return fail(entry, "file", "%s: %s; give horizon and targets, or head: raw", model->file, err.text);
+    if (head.form == HEAD_CLASS && model->n_targets != 1)
+        return fail(entry, "targets", "the network forecasts ids of one target, and %d are given", model->n_targets);
+    return 0;
+}
+
+static int check_training(const struct entry *entry, struct config_model *model) {
+    struct error err;
+    if (!model->train)
+        return 0;
+    if (model->head == HEAD_RAW || model->form == FORECAST_RECURSIVE || model->vocabulary > 0)
+        return fail(entry, "train",
+                    "a model from a file is trained when its forecast is of numbers, direct and not raw");
+    /* What stands before the first origin of a window is in its first sample. */
+    if (model->mode == MODEL_WINDOWED && model->training.burn_in < model->window - 1)
+        model->training.burn_in = model->window - 1;
+    struct network *network = training_network(model, &err);
+    if (network == NULL)
+        return fail(entry, "train", "%s: %s", model->file, err.text);
+    network_free(network);
+    return 0;
+}
+
+int config_file_apply(const struct entry *entry, struct config_model *model, const struct config_class *class,
+                      const struct own *own) {
+    struct error err;
+    if (choose_mode(entry, model, own))
+        return -1;
+    if (model->keras == NULL)
+        return model->form == FORECAST_DIRECT && model->head == HEAD_FORECAST
+                   ? 0
+                   : fail(entry, model->form != FORECAST_DIRECT ? "forecast" : "head",
+                          "a model of layers has a direct forecast; others come from a file");
+    struct network *network = forecaster_network(model, &err);
+    if (network == NULL)
+        return fail(entry, model_says(entry, "mode") ? "mode" : "file", "%s: %s", model->file, err.text);
+    int failed = check_inputs(entry, model, class, network) || check_head(entry, model, network);
+    network_free(network);
+    return failed || check_training(entry, model) ? -1 : 0;
+}

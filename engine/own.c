@@ -1,0 +1,128 @@
+#include "engine/own.h"
+
+#include "engine/config_table.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The values of a key are those of the configuration's key of the same name. */
+static const char *const *choices_of(const char *key) {
+    int n;
+    return config_table_keys(CONFIG_MODEL, &n)[config_table_index(CONFIG_MODEL, key)].choices;
+}
+
+/* A later format that this program cannot read has a greater number. */
+enum { FORMAT = 1 };
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+static int read_count(const json_t *root, const char *key, int least, int *ret_count, struct error *err) {
+    const json_t *value = json_object_get(root, key);
+    if (value == NULL)
+        return 0;
+    if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > 1 << 24)
+        return error_set(err, "%s is not an integer from %d to %d", key, least, 1 << 24);
+    *ret_count = (int)json_integer_value(value);
+    return 0;
+}
+
+static int read_choice(const json_t *root, const char *key, int *ret_choice, struct error *err) {
+    const char *const *choices = choices_of(key);
+    const json_t *value = json_object_get(root, key);
+    if (value == NULL)
+        return 0;
+    for (int i = 0; json_is_string(value) && choices[i] != NULL; i++)
+        if (strcmp(json_string_value(value), choices[i]) == 0) {
+            *ret_choice = i;
+            return 0;
+        }
+    return error_set(err, "%s is not one of the values it may have", key);
+}
+
+static int read_names(const json_t *root, const char *key, char ***ret_names, int *ret_n, struct error *err) {
+    const json_t *list = json_object_get(root, key);
+    size_t n = json_array_size(list);
+    if (list == NULL)
+        return 0;
+    if (!json_is_array(list) || n < 1 || n > CONFIG_MAX_FEATURES)
+        return error_set(err, "%s is not a list of 1 to %d names", key, CONFIG_MAX_FEATURES);
+    *ret_names = calloc(n, sizeof **ret_names);
+    for (size_t i = 0; *ret_names != NULL && i < n; i++) {
+        const json_t *name = json_array_get(list, i);
+        size_t length = json_string_length(name);
+        if (!json_is_string(name) || length < 1 || length > CONFIG_MAX_NAME)
+            return error_set(err, "%s[%zu] is not a name", key, i);
+        (*ret_names)[i] = strdup(json_string_value(name));
+        if ((*ret_names)[i] == NULL)
+            return error_set(err, "out of memory");
+        *ret_n = (int)i + 1;
+    }
+    return *ret_names != NULL ? 0 : error_set(err, "out of memory");
+}
+
+static int read_all(const json_t *root, struct own *own, struct error *err) {
+    const json_t *residual = json_object_get(root, "residual");
+    if (!json_is_object(root))
+        return error_set(err, "is not an object");
+    if (json_integer_value(json_object_get(root, "format")) != FORMAT)
+        return error_set(err, "format is not %d, the one that this program reads", FORMAT);
+    if (residual != NULL && !json_is_boolean(residual))
+        return error_set(err, "residual is not true or false");
+    if (residual != NULL)
+        own->residual = json_is_true(residual);
+    if (read_count(root, "horizon", 1, &own->horizon, err) || read_count(root, "period", 0, &own->period, err) ||
+        read_count(root, "window", 1, &own->window, err) || read_choice(root, "scaler", &own->scaler, err) ||
+        read_choice(root, "mode", &own->mode, err) || read_choice(root, "forecast", &own->form, err) ||
+        read_choice(root, "head", &own->head, err) || read_names(root, "inputs", &own->inputs, &own->n_inputs, err) ||
+        read_names(root, "targets", &own->targets, &own->n_targets, err))
+        return -1;
+    return 0;
+}
+
+int own_read(const char *text, struct own *ret_own, struct error *err) {
+    json_error_t at;
+    *ret_own = (struct own){
+        .horizon = -1, .period = -1, .window = -1, .scaler = -1, .residual = -1, .mode = -1, .form = -1, .head = -1};
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &at);
+    int failed = root == NULL ? error_set(err, "line %d: %s", at.line, at.text) : read_all(root, ret_own, err);
+    json_decref(root);
+    if (!failed)
+        return 0;
+    own_fini(ret_own);
+    return error_prefix(err, "forecastd.json");
+}
+
+void own_fini(struct own *own) {
+    for (int i = 0; i < own->n_inputs; i++)
+        free(own->inputs[i]);
+    for (int i = 0; i < own->n_targets; i++)
+        free(own->targets[i]);
+    free(own->inputs);
+    free(own->targets);
+    *own = (struct own){0};
+}
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+static json_t *names_of(const struct config_class *class, const int *features, int n) {
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++)
+        json_array_append_new(list, json_string(class->features[features[i]]));
+    return list;
+}
+
+char *model_own_json(const struct config_model *model, const struct config_class *class) {
+    json_t *root = json_pack("{s:i, s:o, s:i, s:s, s:b, s:s, s:i, s:s, s:s}", "format", FORMAT, "inputs",
+                             names_of(class, model->inputs, model->n_inputs), "period", model->period, "scaler",
+                             choices_of("scaler")[model->scaler], "residual", model->residual, "mode",
+                             choices_of("mode")[model->mode], "window", model->window, "forecast",
+                             choices_of("forecast")[model->form], "head", choices_of("head")[model->head]);
+    if (model->head == HEAD_FORECAST) {
+        json_object_set_new(root, "targets", names_of(class, model->targets, model->n_targets));
+        json_object_set_new(root, "horizon", json_integer(model->horizon));
+    }
+    char *text = root != NULL ? json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
+    json_decref(root);
+    return text;
+}

@@ -1,0 +1,143 @@
+#include "engine/runner.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct runner {
+    const struct config_model *model;
+    const struct kernels *kernels;
+    int most, sample; /* rows; steps of a call */
+    size_t n_inputs;
+    int rows; /* of the latest run */
+    bool again;
+
+    float *x, *next;             /* [sample x rows x n_inputs], [rows x n_inputs] */
+    float **state, **copy_state; /* [rows] */
+    float *copies;               /* [rows x state size] */
+    float *y[LAYER_PORTS];       /* of each output */
+    struct network_shape shape[LAYER_PORTS];
+    struct head head;
+    float *work;
+    size_t state_size, copies_size, work_size, y_size[LAYER_PORTS];
+};
+
+struct runner *runner_new(const struct config_model *model, const struct kernels *kernels) {
+    struct runner *runner = calloc(1, sizeof *runner);
+    if (runner == NULL)
+        return NULL;
+    size_t most = (size_t)model->batch_size, n_inputs = (size_t)model->n_inputs;
+    runner->model = model;
+    runner->kernels = kernels;
+    runner->most = model->batch_size;
+    runner->sample = model->window > 0 ? model->window : 1;
+    runner->n_inputs = n_inputs;
+    runner->x = calloc((size_t)runner->sample * most * n_inputs, sizeof *runner->x);
+    runner->next = calloc(most * n_inputs, sizeof *runner->next);
+    runner->state = calloc(most, sizeof *runner->state);
+    runner->copy_state = calloc(most, sizeof *runner->copy_state);
+    if (runner->x != NULL && runner->next != NULL && runner->state != NULL && runner->copy_state != NULL)
+        return runner;
+    runner_free(runner);
+    return NULL;
+}
+
+void runner_free(struct runner *runner) {
+    if (runner == NULL)
+        return;
+    free(runner->x);
+    free(runner->next);
+    free(runner->state);
+    free(runner->copy_state);
+    free(runner->copies);
+    for (int o = 0; o < LAYER_PORTS; o++)
+        free(runner->y[o]);
+    free(runner->work);
+    free(runner);
+}
+
+static int grow(float **floats, size_t *size, size_t needed) {
+    if (needed <= *size)
+        return 0;
+    float *grown = realloc(*floats, needed * sizeof *grown);
+    if (grown == NULL)
+        return -1;
+    *floats = grown;
+    *size = needed;
+    return 0;
+}
+
+int runner_fit(struct runner *runner, const struct network *network) {
+    const struct config_model *model = runner->model;
+    size_t most = (size_t)runner->most;
+    assert(network_n_inputs(network) == model->n_inputs);
+    for (int o = 0; o < network_n_outputs(network); o++) {
+        struct network_shape shape = network_output(network, o, runner->sample);
+        if (grow(&runner->y[o], &runner->y_size[o], most * (size_t)shape.steps * (size_t)shape.width) != 0)
+            return -1;
+        runner->shape[o] = shape;
+    }
+    if (grow(&runner->work, &runner->work_size, network_work_size(network, runner->most, runner->sample)) != 0)
+        return -1;
+    if (model->form == FORECAST_RECURSIVE &&
+        grow(&runner->copies, &runner->copies_size, most * network_state_size(network) + 1) != 0)
+        return -1;
+    if (model->head == HEAD_FORECAST) {
+        struct error err;
+        int fits = head_fit(model, network, runner->sample, &runner->head, &err);
+        assert(fits == 0 && "the configuration has been checked");
+        (void)fits;
+    }
+    return 0;
+}
+
+bool runner_can(const struct runner *runner, const struct lane *lane, int slot) {
+    return lane->version != NULL && lane->seen[slot] - lane->zero[slot] >= (uint64_t)runner->sample;
+}
+
+static void forward(struct runner *runner, const struct lane *lane, float *const *state) {
+    network_forward(version_network(lane->version), runner->kernels, runner->rows, runner->sample, runner->x, state,
+                    runner->y, runner->work);
+}
+
+void runner_run(struct runner *runner, const struct lane *lane, const struct history *const *history,
+                const int *slots, int rows) {
+    runner->rows = rows;
+    runner->again = false;
+    for (int row = 0; row < rows; row++) {
+        int slot = slots[row];
+        uint64_t first = lane->seen[slot] + 1 - (uint64_t)runner->sample;
+        for (int t = 0; t < runner->sample; t++)
+            lane_gather(lane, slot, history[slot], first + (uint64_t)t, runner->model,
+                        runner->x + ((size_t)t * (size_t)rows + (size_t)row) * runner->n_inputs);
+        runner->state[row] = lane_state(lane, slot);
+    }
+    forward(runner, lane, runner->state);
+}
+
+float *runner_next(struct runner *runner, int row) {
+    return runner->next + (size_t)row * runner->n_inputs;
+}
+
+void runner_run_again(struct runner *runner, const struct lane *lane) {
+    size_t rows = (size_t)runner->rows, step = rows * runner->n_inputs, size = lane->state_size;
+    for (size_t r = 0; !runner->again && r < rows; r++) {
+        runner->copy_state[r] = runner->copies + r * size;
+        memcpy(runner->copy_state[r], runner->state[r], size * sizeof(float));
+    }
+    runner->again = true;
+    memmove(runner->x, runner->x + step, (size_t)(runner->sample - 1) * step * sizeof(float));
+    memcpy(runner->x + (size_t)(runner->sample - 1) * step, runner->next, step * sizeof(float));
+    forward(runner, lane, runner->copy_state);
+}
+
+float runner_value(const struct runner *runner, int row, int h, int j) {
+    return head_value(&runner->head, runner->y[0], runner->rows, row, h, j, runner->model->n_targets);
+}
+
+void runner_copy_output(const struct runner *runner, int output, int row, float *ret) {
+    const struct network_shape *shape = &runner->shape[output];
+    size_t width = (size_t)shape->width, rows = (size_t)runner->rows;
+    for (size_t t = 0; t < (size_t)shape->steps; t++)
+        memcpy(ret + t * width, runner->y[output] + (t * rows + (size_t)row) * width, width * sizeof *ret);
+}

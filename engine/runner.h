@@ -1,0 +1,38 @@
+/*
+ * Runs the network of a lane for rows of slots: gathers their inputs (one step, or the last `window` ones), keeps the
+ * buffers, feeds a forecast back. Part of the forecaster; one owner at a time.
+ */
+#ifndef ENGINE_RUNNER_H
+#define ENGINE_RUNNER_H
+
+#include "engine/head.h"
+#include "engine/lane.h"
+
+struct runner;
+
+/* For up to model->batch_size rows. NULL when memory is short. */
+struct runner *runner_new(const struct config_model *model, const struct kernels *kernels);
+void runner_free(struct runner *runner);
+
+/* Makes room for a network of the model; to be called before it runs. Returns -1 when memory is short. */
+int runner_fit(struct runner *runner, const struct network *network);
+
+/* Whether a slot has seen enough steps since its state was zero: all of a window. */
+bool runner_can(const struct runner *runner, const struct lane *lane, int slot);
+
+/* Runs the lane's network at the steps that the slots have seen last; history: of each slot of the batch. The states go
+ * on. */
+void runner_run(struct runner *runner, const struct lane *lane, const struct history *const *history,
+                const int *slots, int rows);
+
+/* After runner_run: the next input of each row is x(row) [n_inputs], and the network runs once more, on copies of the
+ * states (made at the first time). */
+float *runner_next(struct runner *runner, int row);
+void runner_run_again(struct runner *runner, const struct lane *lane);
+
+/* What came out: the forecast of target j, h steps ahead (of the head's horizon); output `output` of a row, copied as
+ * [steps x width]. */
+float runner_value(const struct runner *runner, int row, int h, int j);
+void runner_copy_output(const struct runner *runner, int output, int row, float *ret);
+
+#endif
