@@ -20,7 +20,8 @@
     X(STREAM_LIMIT, "stream_limit", "max_streams of the class is reached") \
     X(LATE, "late", "the time goes back") \
     X(REPEATED, "repeated", "the time repeats the one before") \
-    X(NO_MEMORY, "no_memory", "there is no memory for another stream")
+    X(NO_MEMORY, "no_memory", "there is no memory for another stream") \
+    X(ID, "id", "a category is not an integer id that its model knows")
 
 enum reason {
     REASON_NONE,

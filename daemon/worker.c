@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -71,6 +72,15 @@ static void take_step(struct worker *worker, struct stream *stream, struct arriv
         make_ready(worker, &stream->places[i]);
 }
 
+/* Whether every category of a tick is an id that the models know; a missing one is no wrong one. */
+static bool ids_known(const struct config_class *class, const double *values) {
+    for (int f = 0; class->vocabulary != NULL && f < class->n_features; f++)
+        if (class->vocabulary[f] > 0 && !isnan(values[f]) &&
+            !(values[f] >= 0 && values[f] < class->vocabulary[f] && values[f] == floor(values[f])))
+            return false;
+    return true;
+}
+
 /* Returns false when the tick has to wait until the stream's models have caught up. */
 static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     struct stream *stream = tick->stream;
@@ -79,6 +89,10 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
         return false;
     }
     count(&worker->ticks, 1);
+    if (!ids_known(&worker->config->classes[stream->class], tick->values)) {
+        tell_refused(worker, stream, REASON_ID, tick->t);
+        return true;
+    }
     enum time_verdict verdict;
     int closed = series_take(stream->series, tick->t, tick->values, &verdict);
     if (closed < 0)
