@@ -10,6 +10,8 @@
 #include "daemon/records.h"
 #include "daemon/service.h"
 #include "daemon/trainer.h"
+#include "daemon/wire.h"
+#include "engine/keras/keras.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -68,6 +70,18 @@ struct bus {
 
 /* ---- outputs -------------------------------------------------------------------------------- */
 
+static void tell_anew(struct bus *bus, const struct record_anew *anew) {
+    char name[WIRE_MAX_NAME + 1];
+    memcpy(name, anew->name, anew->n);
+    name[anew->n] = '\0';
+    json_t *fields = json_pack("{s:s, s:s, s:I}", "stream", name, "cause", anew->gap ? "gap" : "command", "step",
+                               (json_int_t)anew->step);
+    if (anew->model >= 0)
+        json_object_set_new(fields, "model", json_string(bus->config->models[anew->model].name));
+    publisher_event(bus->publisher, "reset", name, fields, "the states of stream %s begin anew behind step %llu%s",
+                    name, (unsigned long long)anew->step, anew->gap ? ", after a gap" : "");
+}
+
 static void take_output(struct bus *bus, const void *at) {
     switch (((const struct record *)at)->kind) {
     case RECORD_FORECAST:
@@ -81,6 +95,8 @@ static void take_output(struct bus *bus, const void *at) {
                         "%s", reason_sentence(refused->reason));
         break;
     }
+    case RECORD_ANEW: tell_anew(bus, at); break;
+    case RECORD_STATE_DONE: control_state_done(bus->control, ((const struct record_state *)at)->order); break;
     case RECORD_ENDED: ingest_ended(bus->ingest, ((const struct record_stream *)at)->stream); break;
     case RECORD_COLLECTED: learning_collected(bus->learning, at); break;
     case RECORD_STOPPED: bus->running--; break;
@@ -176,7 +192,7 @@ static void wait_for_work(struct bus *bus, bool busy) {
             items[n++] = (zmq_pollitem_t){.socket = sockets[i], .events = ZMQ_POLLIN};
 
     doorbell_arm(&bus->bell);
-    bool waiting = trainer_has_result(bus->trainer) ||
+    bool waiting = trainer_has_result(bus->trainer) || control_has_result(bus->control) ||
                    (!bus->draining && atomic_load_explicit(&bus->stop_requested, memory_order_acquire));
     size_t size;
     for (int w = 0; w < bus->config->workers; w++)
@@ -303,9 +319,12 @@ static int open_all(struct bus *bus, struct error *err) {
                                           .epoch = bus->epoch,
                                           .workers = bus->workers,
                                           .streams = bus->streams,
+                                          .placement = bus->placement,
                                           .publisher = bus->publisher,
                                           .ingest = bus->ingest,
                                           .learning = bus->learning,
+                                          .write = keras_write,
+                                          .bell = &bus->bell,
                                           .disconnects = &bus->disconnects,
                                           .stop = stop_asked,
                                           .context = bus};

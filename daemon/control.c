@@ -1,22 +1,22 @@
 #include "daemon/control.h"
 
 #include "daemon/clock.h"
-#include "daemon/endpoint.h"
+#include "daemon/requests.h"
+#include "daemon/saver.h"
+#include "daemon/state_json.h"
 #include "daemon/wire.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zmq.h>
 
 /* Requests answered in one go; streams in one page. */
 enum { SERVE_MOST = 16, PAGE_MOST = 1000 };
 
 struct control {
     struct control_setup setup;
-    void *socket;
+    struct requests *requests;
+    struct saver *saver;
     int64_t started;
-    uint64_t requests, errors;
 };
 
 struct control *control_open(void *zmq, const struct control_setup *setup, struct error *err) {
@@ -25,35 +25,40 @@ struct control *control_open(void *zmq, const struct control_setup *setup, struc
         error_set(err, "control: out of memory");
         return NULL;
     }
-    const struct config_bus *bus = &setup->config->bus;
     control->setup = *setup;
     control->started = clock_monotonic();
-    control->socket = zmq_socket(zmq, ZMQ_ROUTER);
-    if (control->socket == NULL ||
-        zmq_setsockopt(control->socket, ZMQ_MAXMSGSIZE, &bus->max_message, sizeof bus->max_message) != 0 ||
-        endpoint_bind(control->socket, bus->control) != 0) {
-        error_set(err, "bus.control: cannot bind to %s: %s", bus->control, zmq_strerror(errno));
-        control_close(control, 0);
-        return NULL;
+    control->requests = requests_open(zmq, &setup->config->bus, err);
+    if (control->requests == NULL)
+        goto close;
+    control->saver = saver_new(setup->write, setup->bell);
+    if (control->saver == NULL) {
+        error_set(err, "control: out of memory");
+        goto close;
     }
     return control;
+
+close:
+    control_close(control, 0);
+    return NULL;
 }
+
+static void answer_saved(struct control *control);
 
 void control_close(struct control *control, int linger_ms) {
     if (control == NULL)
         return;
-    if (control->socket != NULL) {
-        zmq_setsockopt(control->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-        zmq_close(control->socket);
-    }
+    if (control->saver != NULL)
+        answer_saved(control);
+    saver_free(control->saver);
+    requests_close(control->requests, linger_ms);
     free(control);
 }
 
 void *control_socket(const struct control *control) {
-    return control->socket;
+    return requests_socket(control->requests);
 }
 
-/* ---- commands: each returns a reply map ------------------------------------------------------- */
+/* ---- commands: each returns a reply map, or NULL where it has kept the request ------------------------------------------------------- */
 
 static json_t *failure(const char *code, const char *message) {
     return json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message);
@@ -130,6 +135,9 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
         sum.not_finite += one.not_finite;
         sum.windows_left_out += one.windows_left_out;
         sum.repeats += one.repeats;
+        sum.resets_asked += one.resets_asked;
+        sum.resets_gap += one.resets_gap;
+        sum.resets_time += one.resets_time;
         for (int r = 0; r < N_REASONS; r++)
             refused[r] += one.refused[r];
         input_used += ring_used(worker_input(worker));
@@ -140,6 +148,9 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
     json_object_set_new(reply, "advances", integer(sum.advances));
     json_object_set_new(reply, "pending_full", integer(sum.pending_full));
     json_object_set_new(reply, "not_finite", integer(sum.not_finite));
+    json_object_set_new(reply, "resets",
+                        json_pack("{s:o, s:o, s:o}", "command", integer(sum.resets_asked), "gap",
+                                  integer(sum.resets_gap), "time", integer(sum.resets_time)));
     json_object_set_new(reply, "windows_left_out", integer(sum.windows_left_out));
     json_object_set_new(reply, "tick_rings",
                         json_pack("{s:o, s:o}", "bytes", integer(input_used), "times_full", integer(input_full)));
@@ -175,9 +186,11 @@ static json_t *do_status(struct control *control, const json_t *request) {
                                   integer(taken->messages), "bytes", integer(taken->bytes), "parked",
                                   integer(taken->parked), "refused", refused_counts(refused)));
     json_object_set_new(reply, "disconnects", integer(*control->setup.disconnects));
-    json_object_set_new(
-        reply, "control",
-        json_pack("{s:o, s:o}", "requests", integer(control->requests), "errors", integer(control->errors)));
+    const struct requests_counters asked = requests_counters(control->requests);
+    json_object_set_new(reply, "control",
+                        json_pack("{s:o, s:o, s:o, s:o}", "requests", integer(asked.requests), "errors",
+                                  integer(asked.errors), "waiting", integer(asked.kept), "busy",
+                                  integer(asked.busy)));
     return reply;
 }
 
@@ -223,24 +236,184 @@ static json_t *do_retrain(struct control *control, const json_t *request) {
     }
 }
 
-static json_t *on_stream(struct control *control, const json_t *request,
-                         int (*command)(struct ingest *, const char *)) {
-    const char *stream = text_of(request, "stream");
-    if (stream == NULL)
-        return failure("argument", "the command needs a stream");
-    switch (command(control->setup.ingest, stream)) {
-    case 0: return success();
-    case -1: return failure("unknown_stream", "no such stream");
-    default: return failure("busy", "the stream's worker is behind: try again");
-    }
-}
-
-static json_t *do_reset(struct control *control, const json_t *request) {
-    return on_stream(control, request, ingest_reset);
+static json_t *busy(void) {
+    return failure("busy", "the stream's worker is behind: try again");
 }
 
 static json_t *do_end(struct control *control, const json_t *request) {
-    return on_stream(control, request, ingest_end);
+    const char *stream = text_of(request, "stream");
+    if (stream == NULL)
+        return failure("argument", "end needs a stream");
+    switch (ingest_end(control->setup.ingest, stream)) {
+    case 0: return success();
+    case -1: return failure("unknown_stream", "no such stream");
+    default: return busy();
+    }
+}
+
+/* The model of a request; NULL (an error reply in *ret_failure) where there is none. */
+static const struct config_model *model_of(const struct control *control, const json_t *request,
+                                           json_t **ret_failure) {
+    const struct config *config = control->setup.config;
+    const char *name = text_of(request, "model");
+    for (int m = 0; name != NULL && m < config->n_models; m++)
+        if (strcmp(config->models[m].name, name) == 0)
+            return &config->models[m];
+    *ret_failure =
+        name == NULL ? failure("argument", "the command needs a model") : failure("unknown_model", "no such model");
+    return NULL;
+}
+
+/* The same for the stream, which the model (NULL: any) has to serve. */
+static struct stream *stream_of(const struct control *control, const json_t *request,
+                                const struct config_model *model, json_t **ret_failure) {
+    const char *name = text_of(request, "stream");
+    struct stream *stream = name != NULL ? streams_find(control->setup.streams, name, strlen(name)) : NULL;
+    if (stream != NULL && (model == NULL || model->class == stream->class))
+        return stream;
+    *ret_failure = name == NULL     ? failure("argument", "the command needs a stream")
+                   : stream == NULL ? failure("unknown_stream", "no such stream")
+                                    : failure("argument", "the model does not serve this stream");
+    return NULL;
+}
+
+static json_t *do_reset(struct control *control, const json_t *request) {
+    const json_t *all = json_object_get(request, "all");
+    bool of_stream = json_object_get(request, "stream") != NULL, of_model = json_object_get(request, "model") != NULL;
+    const struct config_model *model = NULL;
+    const struct stream *stream = NULL;
+    json_t *failed;
+    if (all != NULL && (!json_is_boolean(all) || of_stream))
+        return failure("argument", "all is true or false, and true without a stream");
+    if (!json_is_true(all) && !of_stream && !of_model)
+        return failure("argument", "reset needs a stream, a model, or all");
+    if (of_model && (model = model_of(control, request, &failed)) == NULL)
+        return failed;
+    if (of_stream && (stream = stream_of(control, request, model, &failed)) == NULL)
+        return failed;
+    int index = model != NULL ? (int)(model - control->setup.config->models) : -1;
+    int refused = ingest_reset(control->setup.ingest, stream != NULL ? stream->name : NULL, index);
+    return refused == 0 ? success() : busy();
+}
+
+/* ---- states ------------------------------------------------------------------------------------ */
+
+/* The version whose network the model's slots have, or NULL and an error reply. */
+static struct version *version_of(const struct control *control, const struct config_model *model,
+                                  json_t **ret_failure) {
+    struct version *version =
+        placement_version(control->setup.placement, (int)(model - control->setup.config->models));
+    if (version == NULL)
+        *ret_failure = failure("no_version", "the model has no version yet");
+    return version;
+}
+
+static int place_of(const struct stream *stream, int model) {
+    int place = 0;
+    while (stream->places[place].batch->model != model)
+        place++;
+    return place;
+}
+
+/* Hands an order on the request at hand to the worker, taking it over. */
+static json_t *send_order(struct control *control, struct state_order *order) {
+    order->request = requests_keep(control->requests);
+    if (order->request == 0) {
+        state_order_free(order);
+        return failure("busy", "too many requests wait: try again");
+    }
+    const struct record_state record = {RECORD_STATE, order};
+    if (!ingest_command(control->setup.ingest, order->stream->worker, &record, sizeof record)) {
+        requests_answer_kept(control->requests, order->request, busy());
+        state_order_free(order);
+    }
+    return NULL;
+}
+
+static json_t *order_state(struct control *control, const json_t *request, bool set) {
+    json_t *failed = NULL;
+    const struct config_model *model = model_of(control, request, &failed);
+    struct stream *stream = model != NULL ? stream_of(control, request, model, &failed) : NULL;
+    struct version *version = stream != NULL ? version_of(control, model, &failed) : NULL;
+    if (version == NULL)
+        return failed;
+    int place = place_of(stream, (int)(model - control->setup.config->models));
+    struct state_order *order = state_order_new(stream, place, set, version);
+    if (order == NULL)
+        return failure("memory", "out of memory");
+    struct error err;
+    if (set &&
+        state_json_read(version_network(version), json_object_get(request, "state"), order->values, &err) != 0) {
+        state_order_free(order);
+        return failure("argument", err.text);
+    }
+    return send_order(control, order);
+}
+
+static json_t *do_state(struct control *control, const json_t *request) {
+    return order_state(control, request, false);
+}
+
+static json_t *do_set_state(struct control *control, const json_t *request) {
+    return order_state(control, request, true);
+}
+
+static json_t *describe_state(const struct control *control, const struct state_order *order) {
+    const struct batch *batch = order->stream->places[order->place].batch;
+    json_t *reply = json_pack("{s:b, s:s, s:s, s:o, s:o, s:o}", "ok", 1, "stream", order->stream->name, "model",
+                              control->setup.config->models[batch->model].name, "version", integer(order->version),
+                              "step", integer(order->step), "primed", integer(order->primed));
+    if (!order->set)
+        json_object_set_new(reply, "state", state_json_make(version_network(order->layout), order->values));
+    return reply;
+}
+
+void control_state_done(struct control *control, struct state_order *order) {
+    json_t *reply = order->outcome == STATE_DONE    ? describe_state(control, order)
+                    : order->outcome == STATE_OTHER ? failure("busy", "another version is taking over: try again")
+                                                    : failure("memory", "out of memory");
+    requests_answer_kept(control->requests, order->request, reply);
+    state_order_free(order);
+}
+
+/* ---- saving ------------------------------------------------------------------------------------ */
+
+static json_t *do_save(struct control *control, const json_t *request) {
+    json_t *failed = NULL;
+    const char *file = text_of(request, "file");
+    if (file == NULL || file[0] != '/')
+        return failure("argument", "save needs a file, by its absolute path");
+    const struct config_model *model = model_of(control, request, &failed);
+    struct version *version = model != NULL ? version_of(control, model, &failed) : NULL;
+    if (version == NULL)
+        return failed;
+    char *path = strdup(file); /* the request is gone once it is kept */
+    uint64_t number = requests_keep(control->requests);
+    if (number == 0) {
+        free(path);
+        return failure("busy", "too many requests wait: try again");
+    }
+    struct error err;
+    int refused = saver_start(control->saver, number, version, path, NULL, &err);
+    if (refused != 0)
+        requests_answer_kept(control->requests, number,
+                             refused == -1 ? failure("busy", "a model is being saved: try again")
+                                           : failure("memory", err.text));
+    return NULL;
+}
+
+/* Waits for the file, if one is being written. */
+static void answer_saved(struct control *control) {
+    struct saver_result result;
+    if (!saver_take(control->saver, &result))
+        return;
+    requests_answer_kept(control->requests, result.request,
+                         result.failed ? failure("file", result.err.text)
+                                       : json_pack("{s:b, s:o}", "ok", 1, "version", integer(result.version)));
+}
+
+bool control_has_result(const struct control *control) {
+    return saver_has_result(control->saver);
 }
 
 static json_t *do_stop(struct control *control, const json_t *request) {
@@ -253,8 +426,10 @@ static const struct {
     const char *name;
     json_t *(*answer)(struct control *control, const json_t *request);
 } commands[] = {
-    {"hello", do_hello},     {"status", do_status}, {"streams", do_streams}, {"models", do_models},
-    {"retrain", do_retrain}, {"reset", do_reset},   {"end", do_end},         {"stop", do_stop},
+    {"hello", do_hello},   {"status", do_status}, {"streams", do_streams},
+    {"models", do_models}, {"end", do_end},       {"retrain", do_retrain},
+    {"reset", do_reset},   {"state", do_state},   {"set_state", do_set_state},
+    {"save", do_save},     {"stop", do_stop},
 };
 
 static json_t *answer(struct control *control, const json_t *request) {
@@ -269,71 +444,16 @@ static json_t *answer(struct control *control, const json_t *request) {
     return failure("unknown_command", "no such command");
 }
 
-/* ---- the socket ----------------------------------------------------------------------------- */
-
-/* The frames of a request: the peer's identity, perhaps an empty delimiter (REQ), the payload. */
-struct envelope {
-    zmq_msg_t identity, payload;
-    bool delimited, has_payload;
-};
-
-/* Returns false when there is no message. Frames behind the payload are dropped, and so is the request. */
-static bool receive(void *socket, struct envelope *envelope) {
-    *envelope = (struct envelope){0};
-    zmq_msg_init(&envelope->identity);
-    zmq_msg_init(&envelope->payload);
-    if (zmq_msg_recv(&envelope->identity, socket, ZMQ_DONTWAIT) < 0)
-        return false;
-    int frames = 0;
-    for (int more = zmq_msg_more(&envelope->identity); more; frames++) {
-        if (zmq_msg_recv(&envelope->payload, socket, ZMQ_DONTWAIT) < 0)
-            break;
-        more = zmq_msg_more(&envelope->payload);
-        if (frames == 0 && more && zmq_msg_size(&envelope->payload) == 0)
-            envelope->delimited = true;
-    }
-    envelope->has_payload = frames == (envelope->delimited ? 2 : 1);
-    return true;
-}
-
-static void reply_to(struct control *control, struct envelope *envelope, const json_t *reply, bool as_json) {
-    char *data;
-    size_t n;
-    if (wire_message_encode(reply, as_json, &data, &n) != 0)
-        return;
-    /* A ROUTER drops what its peer does not take. */
-    if (zmq_msg_send(&envelope->identity, control->socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
-        (!envelope->delimited || zmq_send(control->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0))
-        zmq_send(control->socket, data, n, ZMQ_DONTWAIT);
-    free(data);
-}
-
-static bool serve_one(struct control *control) {
-    struct envelope envelope;
-    bool got = receive(control->socket, &envelope);
-    if (got) {
-        control->requests++;
-        bool as_json = false;
-        json_t *request = NULL;
-        if (envelope.has_payload)
-            request = wire_message_decode(zmq_msg_data(&envelope.payload), zmq_msg_size(&envelope.payload), &as_json);
-        json_t *reply = answer(control, request);
-        control->errors += json_object_get(reply, "error") != NULL;
-        json_t *id = json_object_get(request, "id");
-        if (id != NULL)
-            json_object_set(reply, "id", id);
-        reply_to(control, &envelope, reply, as_json);
-        json_decref(reply);
-        json_decref(request);
-    }
-    zmq_msg_close(&envelope.identity);
-    zmq_msg_close(&envelope.payload);
-    return got;
-}
-
 bool control_serve(struct control *control) {
-    for (int i = 0; i < SERVE_MOST; i++)
-        if (!serve_one(control))
+    if (saver_has_result(control->saver))
+        answer_saved(control);
+    const json_t *request;
+    for (int i = 0; i < SERVE_MOST; i++) {
+        if (!requests_next(control->requests, &request))
             return false;
+        json_t *reply = answer(control, request);
+        if (reply != NULL)
+            requests_answer(control->requests, reply);
+    }
     return true;
 }

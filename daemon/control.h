@@ -1,12 +1,13 @@
 /*
- * Commands: a ROUTER socket, request maps in, reply maps out, in the form (MessagePack or JSON) of the request. Bus
- * thread only; never blocks: a client that does not read its replies loses them.
+ * Commands: request maps in, reply maps out. What a worker or another thread has to do is answered when it is done, the
+ * request being kept meanwhile. Bus thread only; never blocks, but for control_close.
  */
 #ifndef DAEMON_CONTROL_H
 #define DAEMON_CONTROL_H
 
 #include "daemon/ingest.h"
 #include "daemon/learning.h"
+#include "daemon/saver.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,9 +19,12 @@ struct control_setup {
     uint64_t epoch;
     struct worker **workers;
     struct streams *streams;
+    struct placement *placement;
     struct publisher *publisher;
     struct ingest *ingest;
     struct learning *learning;
+    saver_write *write;          /* how models are saved */
+    struct doorbell *bell;       /* the bus', rung when one is */
     const uint64_t *disconnects; /* the bus' count */
     void (*stop)(void *context); /* asked for by a command */
     void *context;
@@ -28,10 +32,16 @@ struct control_setup {
 
 /* Binds the socket. NULL with the sentence in err. */
 struct control *control_open(void *zmq, const struct control_setup *setup, struct error *err);
+/* Waits for a model that is being saved. NULL is fine. */
 void control_close(struct control *control, int linger_ms);
 void *control_socket(const struct control *control);
 
 /* Answers a bounded number of requests. Returns whether there may be more. */
 bool control_serve(struct control *control);
+
+/* A worker has carried an order out: answers it, and frees it. */
+void control_state_done(struct control *control, struct state_order *order);
+/* Whether control_serve has something to answer that came of another thread. */
+bool control_has_result(const struct control *control);
 
 #endif

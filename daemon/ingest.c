@@ -396,29 +396,37 @@ bool ingest_parked(const struct ingest *ingest) {
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
-static int command_on(struct ingest *ingest, const char *name, enum record_kind kind, struct stream **ret_stream) {
-    struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
-    if (stream == NULL)
-        return -1;
-    const struct record_stream record = {kind, stream};
-    if (!ingest_command(ingest, stream->worker, &record, sizeof record))
-        return -2;
-    *ret_stream = stream;
+static int reset_all(struct ingest *ingest, int model) {
+    const struct record_reset record = {RECORD_RESET, NULL, model};
+    int workers = ingest->setup.config->workers;
+    for (int w = 0; w < workers; w++)
+        if (!ring_has_room(ring_of(ingest, w), sizeof record, 0))
+            return -2; /* all or none */
+    for (int w = 0; w < workers; w++)
+        ingest_command(ingest, w, &record, sizeof record);
     return 0;
 }
 
-int ingest_reset(struct ingest *ingest, const char *name) {
-    struct stream *stream;
-    return command_on(ingest, name, RECORD_RESET, &stream);
+int ingest_reset(struct ingest *ingest, const char *name, int model) {
+    if (name == NULL)
+        return reset_all(ingest, model);
+    struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
+    if (stream == NULL)
+        return -1;
+    const struct record_reset record = {RECORD_RESET, stream, model};
+    return ingest_command(ingest, stream->worker, &record, sizeof record) ? 0 : -2;
 }
 
 int ingest_end(struct ingest *ingest, const char *name) {
-    struct stream *stream;
-    int failed = command_on(ingest, name, RECORD_END, &stream);
-    if (failed == 0)
-        /* From here on the name is free; the slots are only when the worker has let go. */
-        streams_remove(ingest->setup.streams, stream);
-    return failed;
+    struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
+    if (stream == NULL)
+        return -1;
+    const struct record_stream record = {RECORD_END, stream};
+    if (!ingest_command(ingest, stream->worker, &record, sizeof record))
+        return -2;
+    /* From here on the name is free; the slots are only when the worker has let go. */
+    streams_remove(ingest->setup.streams, stream);
+    return 0;
 }
 
 void ingest_ended(struct ingest *ingest, struct stream *stream) {

@@ -43,10 +43,11 @@ bool ingest_parked(const struct ingest *ingest);
 /* Goes on with the message at hand, and reads no other. Returns whether it is done: else it is to be called again. */
 bool ingest_finish(struct ingest *ingest);
 
-/* Has the stream of the name end (or reset) behind the ticks that were taken. Returns 0; -1: no such stream; -2: the
- * worker's ring has no room for a command now. */
+/* Has the stream of the name end behind the ticks that were taken. Returns 0; -1: no such stream; -2: the worker's ring
+ * has no room for a command now. */
 int ingest_end(struct ingest *ingest, const char *name);
-int ingest_reset(struct ingest *ingest, const char *name);
+/* The same for a reset, of a stream or (NULL) all of them, in one model or (-1) all of them. */
+int ingest_reset(struct ingest *ingest, const char *name, int model);
 
 /* A worker has let go of a stream: its slots are free again, and it is freed. */
 void ingest_ended(struct ingest *ingest, struct stream *stream);

@@ -13,7 +13,8 @@ enum record_kind {
     /* Bus to worker. */
     RECORD_TICK,    /* struct record_tick */
     RECORD_OPEN,    /* struct record_stream: the worker's from now on */
-    RECORD_RESET,   /* struct record_stream */
+    RECORD_RESET,   /* struct record_reset */
+    RECORD_STATE,   /* struct record_state: the worker's until it comes back */
     RECORD_END,     /* struct record_stream */
     RECORD_VERSION, /* struct record_version: with a reference */
     RECORD_COLLECT, /* struct record_windows: the worker's until it comes back */
@@ -21,12 +22,14 @@ enum record_kind {
     RECORD_STOP,    /* struct record: finish what has been taken, then say RECORD_STOPPED */
 
     /* Worker to bus. */
-    RECORD_FORECAST,  /* struct record_message */
-    RECORD_BUNDLE,    /* struct record_message */
-    RECORD_REFUSED,   /* struct record_refused */
-    RECORD_ENDED,     /* struct record_stream: the bus' again */
-    RECORD_COLLECTED, /* struct record_windows */
-    RECORD_STOPPED,   /* struct record */
+    RECORD_FORECAST,   /* struct record_message */
+    RECORD_BUNDLE,     /* struct record_message */
+    RECORD_REFUSED,    /* struct record_refused */
+    RECORD_ANEW,       /* struct record_anew */
+    RECORD_STATE_DONE, /* struct record_state */
+    RECORD_ENDED,      /* struct record_stream: the bus' again */
+    RECORD_COLLECTED,  /* struct record_windows */
+    RECORD_STOPPED,    /* struct record */
 };
 
 struct record {
@@ -44,6 +47,17 @@ struct record_tick {
 struct record_stream {
     enum record_kind kind;
     struct stream *stream;
+};
+
+struct record_reset {
+    enum record_kind kind;
+    struct stream *stream; /* NULL: all that the worker has */
+    int model;             /* -1: all models */
+};
+
+struct record_state {
+    enum record_kind kind;
+    struct state_order *order;
 };
 
 struct record_version {
@@ -77,6 +91,16 @@ struct record_refused {
     enum record_kind kind;
     enum reason reason;
     int64_t t;
+    size_t n;
+    char name[]; /* of the stream */
+};
+
+/* The states of a stream began anew, behind the step. */
+struct record_anew {
+    enum record_kind kind;
+    bool gap;  /* else by command */
+    int model; /* -1: in all models */
+    uint64_t step;
     size_t n;
     char name[]; /* of the stream */
 };

@@ -78,6 +78,26 @@ void stream_free(struct stream *stream) {
     free(stream);
 }
 
+struct state_order *state_order_new(struct stream *stream, int place, bool set, struct version *layout) {
+    size_t n = network_state_size(version_network(layout));
+    struct state_order *order = calloc(1, sizeof *order + n * sizeof *order->values);
+    if (order == NULL)
+        return NULL;
+    order->stream = stream;
+    order->place = place;
+    order->set = set;
+    order->layout = version_acquire(layout);
+    order->n = n;
+    return order;
+}
+
+void state_order_free(struct state_order *order) {
+    if (order == NULL)
+        return;
+    version_release(order->layout);
+    free(order);
+}
+
 struct arrival *stream_arrival(const struct stream *stream, uint64_t step) {
     return &stream->arrivals[step % ((uint64_t)stream->series->history->pending + 1)];
 }

@@ -66,6 +66,30 @@ struct stream {
     atomic_uint_fast64_t steps; /* closed; written by the worker, read by anyone */
 };
 
+/* Reading or setting the state of a slot: the bus makes it, the worker carries it out, the bus answers with it. */
+struct state_order {
+    uint64_t request; /* of control, which waits for it */
+    struct stream *stream;
+    int place;              /* index into its places */
+    bool set;               /* else read */
+    struct version *layout; /* with a reference: its network says what is where in values */
+
+    /* When done. */
+    enum state_outcome {
+        STATE_DONE,
+        STATE_OTHER, /* another version serves, or takes over, whose state has another size */
+        STATE_NO_MEMORY,
+    } outcome;
+    uint64_t version, step, primed; /* of the state, behind the order */
+
+    size_t n;
+    float values[]; /* set: NaN keeps what there is */
+};
+
+/* NULL when memory is short. */
+struct state_order *state_order_new(struct stream *stream, int place, bool set, struct version *layout);
+void state_order_free(struct state_order *order);
+
 /* Slots for `slots` streams, its forecaster serving the version (NULL: none yet). NULL when memory is short. */
 struct batch *batch_new(const struct config *config, int model, int id, int worker, const struct kernels *kernels,
                         struct version *version);

@@ -22,21 +22,37 @@ static void count(atomic_uint_fast64_t *counter, uint64_t n) {
 
 /* ---- taking records ------------------------------------------------------------------------- */
 
-static void tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t) {
-    count(&worker->refused[reason], 1);
+/* All are counted; more than the events that may be sent need not go to the bus. */
+static bool may_tell(const struct worker *worker, struct telling *telling) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (worker->refused_second != now.tv_sec)
-        worker->refused_told = 0;
-    worker->refused_second = now.tv_sec;
-    /* All are counted; more than the events that may be sent need not go to the bus. */
-    if (worker->refused_told++ > (int)worker->config->bus.events_per_second)
+    if (telling->second != now.tv_sec)
+        telling->told = 0;
+    telling->second = now.tv_sec;
+    return telling->told++ <= (int)worker->config->bus.events_per_second;
+}
+
+static void tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t) {
+    count(&worker->refused[reason], 1);
+    if (!may_tell(worker, &worker->refused_telling))
         return;
     struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
     record->kind = RECORD_REFUSED;
     record->reason = reason;
     record->t = t;
     record->n = stream->name_length;
+    memcpy(record->name, stream->name, stream->name_length);
+    ring_commit(worker->output, sizeof *record + stream->name_length);
+}
+
+/* model: -1 for all. */
+static void tell_anew(struct worker *worker, const struct stream *stream, bool gap, int model, uint64_t step) {
+    count(gap ? &worker->resets_gap : &worker->resets_asked, 1);
+    if (!may_tell(worker, &worker->anew_telling))
+        return;
+    struct record_anew *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
+    *record =
+        (struct record_anew){.kind = RECORD_ANEW, .gap = gap, .model = model, .step = step, .n = stream->name_length};
     memcpy(record->name, stream->name, stream->name_length);
     ring_commit(worker->output, sizeof *record + stream->name_length);
 }
@@ -68,6 +84,8 @@ static void take_step(struct worker *worker, struct stream *stream, struct arriv
     atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
     count(&worker->steps, 1);
     set_clock(worker, stream);
+    if ((history_flags(stream->series->history, step) & STEP_RESET) != 0)
+        tell_anew(worker, stream, true, -1, step - 1);
     for (int i = 0; i < stream->n_places; i++)
         make_ready(worker, &stream->places[i]);
 }
@@ -132,12 +150,54 @@ static bool take_open(struct worker *worker, struct stream *stream) {
 }
 
 /* Commands on a stream stand in its order of ticks: they wait until all steps before them have been seen. */
-static bool take_reset(struct stream *stream) {
+static bool reset_stream(struct worker *worker, struct stream *stream, int model) {
     if (stream_pending(stream) > 0)
         return false;
-    history_reset(stream->series->history);
-    for (int i = 0; i < stream->n_places; i++)
-        forecaster_reset(stream->places[i].batch->forecaster, stream->places[i].slot);
+    bool any = false;
+    for (int i = 0; i < stream->n_places; i++) {
+        const struct place *place = &stream->places[i];
+        if (model >= 0 && place->batch->model != model)
+            continue;
+        forecaster_reset(place->batch->forecaster, place->slot);
+        any = true;
+    }
+    if (model < 0)
+        history_reset(stream->series->history);
+    if (any)
+        tell_anew(worker, stream, false, model, stream->series->history->n);
+    return true;
+}
+
+static bool take_reset(struct worker *worker, const struct record_reset *record) {
+    if (record->stream != NULL)
+        return reset_stream(worker, record->stream, record->model);
+    if (worker->n_ready > 0)
+        return false;
+    for (struct stream *stream = worker->streams; stream != NULL; stream = stream->worker_next)
+        reset_stream(worker, stream, record->model);
+    return true;
+}
+
+static bool take_state(struct worker *worker, struct state_order *order) {
+    const struct place *place = &order->stream->places[order->place];
+    struct forecaster *forecaster = place->batch->forecaster;
+    if (forecaster_pending(forecaster, place->slot) > 0)
+        return false;
+    order->outcome = STATE_DONE;
+    int failed = order->set ? forecaster_set_state(forecaster, place->slot, order->values, order->n) : 0;
+    struct slot_state state = forecaster_state(forecaster, place->slot);
+    if (failed == -1)
+        order->outcome = STATE_NO_MEMORY;
+    else if (failed != 0 || state.version == NULL || state.n != order->n)
+        order->outcome = STATE_OTHER;
+    else
+        memcpy(order->values, state.values, state.n * sizeof *state.values);
+    order->version = state.version != NULL ? version_number(state.version) : 0;
+    order->step = state.step;
+    order->primed = state.primed;
+    struct record_state *record = emitter_reserve(worker->emitter, sizeof *record);
+    *record = (struct record_state){RECORD_STATE_DONE, order};
+    ring_commit(worker->output, sizeof *record);
     return true;
 }
 
@@ -174,7 +234,8 @@ static bool take_record(struct worker *worker, const void *at) {
     switch (record->kind) {
     case RECORD_TICK: return take_tick(worker, at);
     case RECORD_OPEN: return take_open(worker, ((const struct record_stream *)at)->stream);
-    case RECORD_RESET: return take_reset(((const struct record_stream *)at)->stream);
+    case RECORD_RESET: return take_reset(worker, at);
+    case RECORD_STATE: return take_state(worker, ((const struct record_state *)at)->order);
     case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream);
     case RECORD_VERSION: background_version(worker, at); return true;
     case RECORD_COLLECT: background_collect(worker, at); return true;
@@ -200,10 +261,11 @@ static bool drain(struct worker *worker) {
 
 static void advance_batch(struct worker *worker, struct batch *batch) {
     int n = batch->n_ready;
-    uint64_t not_finite = forecaster_not_finite(batch->forecaster);
+    uint64_t not_finite = forecaster_not_finite(batch->forecaster), anew = forecaster_time_resets(batch->forecaster);
     forecaster_advance(batch->forecaster, batch->ready, n);
     count(&worker->advances, 1);
     count(&worker->not_finite, forecaster_not_finite(batch->forecaster) - not_finite);
+    count(&worker->resets_time, forecaster_time_resets(batch->forecaster) - anew);
     emitter_forecasts(worker->emitter, batch, batch->ready, n);
     batch->n_ready = 0;
     for (int i = 0; i < n; i++) {
@@ -355,6 +417,9 @@ void worker_counters(const struct worker *worker, struct worker_counters *ret_co
         .pending_full = read_counter(&worker->pending_full),
         .windows_left_out = read_counter(&worker->windows_left_out),
         .repeats = read_counter(&worker->repeats),
+        .resets_asked = read_counter(&worker->resets_asked),
+        .resets_gap = read_counter(&worker->resets_gap),
+        .resets_time = read_counter(&worker->resets_time),
     };
     for (int r = 0; r < N_REASONS; r++)
         ret_counters->refused[r] = read_counter(&worker->refused[r]);

@@ -29,6 +29,8 @@ struct worker_setup {
 /* Counters, a snapshot of them; each only grows. */
 struct worker_counters {
     uint64_t ticks, steps, advances, forecasts, waits, pending_full, not_finite, windows_left_out, repeats;
+    uint64_t resets_asked, resets_gap; /* streams whose states began anew: by command, behind a gap */
+    uint64_t resets_time;              /* states that began anew by reset_every */
     uint64_t refused[N_REASONS];
 };
 

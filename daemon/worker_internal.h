@@ -46,10 +46,13 @@ struct worker {
     struct repeating repeating;
     int n_taking_over; /* batches that change version */
 
-    time_t refused_second; /* the second in which refused_told were told */
-    int refused_told;
+    struct telling {
+        time_t second; /* in which so many were told */
+        int told;
+    } refused_telling, anew_telling;
 
     atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
+    atomic_uint_fast64_t resets_asked, resets_gap, resets_time;
     atomic_uint_fast64_t refused[N_REASONS];
     atomic_uint_fast64_t *most_steps; /* [n_classes] of the stream that has the most */
     atomic_int_fast64_t *clocks;      /* [n_classes] the time of its latest step, ns */

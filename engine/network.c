@@ -384,8 +384,11 @@ size_t network_state_size(const struct network *network) {
 int network_layer_states(const struct network *network, int index, size_t *ret_at, int *ret_n) {
     const struct layer *layer = &network->layers[index];
     *ret_at = layer->state_at;
-    *ret_n = layer->spec.units;
-    return layer->carries && layer->n_state > 0 ? (int)(layer->n_state / (size_t)layer->spec.units) : 0;
+    if (!layer->carries || layer->n_state == 0)
+        return 0;
+    bool inputs = layer->spec.kind == LAYER_CONV1D;
+    *ret_n = inputs ? (int)layer->n_state : layer->spec.units;
+    return (int)(layer->n_state / (size_t)*ret_n);
 }
 
 int network_weights(const struct network *network, int index, struct network_weight ret_weights[LAYER_WEIGHTS]) {

@@ -183,7 +183,8 @@ struct network_shape network_layer_output(const struct network *network, int lay
 int network_steps(const struct network *network);
 int network_min_steps(const struct network *network);
 
-/* A layer's part of a row's state: the pieces (h, c) as [n] floats each, from `at` on. 0: it has none. */
+/* A layer's part of a row's state: the pieces (h, c; of a convolution its last inputs, in one) as [n] floats each, from `at`
+ * on. 0: it has none. */
 int network_layer_states(const struct network *network, int layer, size_t *ret_at, int *ret_n);
 
 /* An array among the parameters of a layer, by Keras' name for it. */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -98,6 +99,21 @@ static void note_stop(void *context) {
     ((struct rig *)context)->stops++;
 }
 
+atomic_bool rig_hold_write;
+
+/* Saves the number of parameters. */
+static int rig_write(const char *path, const struct network *network, const char *own, struct error *err) {
+    (void)own;
+    while (atomic_load(&rig_hold_write))
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    FILE *file = fopen(path, "w");
+    if (file == NULL)
+        return error_set(err, "%s: cannot be written", path);
+    fprintf(file, "%zu", network_n_params(network));
+    fclose(file);
+    return 0;
+}
+
 static void open_learning(struct rig *rig, struct error *err) {
     rig->trainer = trainer_start(rig->config, &rig->bell, err);
     assert_non_null(rig->trainer);
@@ -115,9 +131,12 @@ static void open_learning(struct rig *rig, struct error *err) {
                                           .epoch = 17,
                                           .workers = rig->workers,
                                           .streams = rig->streams,
+                                          .placement = rig->placement,
                                           .publisher = rig->publisher,
                                           .ingest = rig->ingest,
                                           .learning = rig->learning,
+                                          .write = rig_write,
+                                          .bell = &rig->bell,
                                           .disconnects = &rig->disconnects,
                                           .stop = note_stop,
                                           .context = rig};
@@ -169,6 +188,13 @@ static void take_output(struct rig *rig, const void *at) {
         rig->ended++;
         ingest_ended(rig->ingest, ((const struct record_stream *)at)->stream);
         break;
+    case RECORD_ANEW:
+        if (((const struct record_anew *)at)->gap)
+            rig->gaps++;
+        else
+            rig->resets++;
+        break;
+    case RECORD_STATE_DONE: control_state_done(rig->control, ((const struct record_state *)at)->order); break;
     case RECORD_COLLECTED:
         rig->collected++;
         learning_collected(rig->learning, at);

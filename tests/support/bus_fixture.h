@@ -39,6 +39,9 @@ void idle_worker_free(struct worker *worker);
 
 enum { RIG_MAX_WORKERS = 4 };
 
+/* While it is set no model that is being saved comes to its end. */
+extern atomic_bool rig_hold_write;
+
 struct rig_setup {
     const char *bus, *rest; /* of the configuration */
     bool idle;              /* workers without threads */
@@ -64,7 +67,7 @@ struct rig {
     int stops; /* asked for by the command */
 
     /* What came out of the workers. */
-    int stopped, ended, refused, forecasts, bundles, collected;
+    int stopped, ended, refused, forecasts, bundles, collected, resets, gaps;
     enum reason latest_refused;
 };
 

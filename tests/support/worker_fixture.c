@@ -14,9 +14,10 @@
     "workers: 1\nstreams:\n" \
     "  - {class: c, pattern: 'c/*', features: [a, b], history: 96}\n" \
     "  - {class: e, pattern: 'e/*', features: [a, b], history: 32, every: 1us}\n" \
-    "models:\n" RIG_MODEL_OF("m", "c") RIG_MODEL_OF( \
-        "x", \
-        "e") "  - {name: o, class: c, horizon: 2, batch_size: 3, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"
+    "  - {class: g, pattern: 'g/*', features: [a, b], history: 32, gap: reset, gap_after: 1us}\n" \
+    "models:\n" RIG_MODEL_OF("m", "c") \
+        RIG_MODEL_OF("x", "e") "  - {name: o, class: c, horizon: 2, batch_size: 3, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" RIG_MODEL_OF( \
+            "g", "g")
 
 void worker_scene_open(struct worker_scene *scene, const char *bus) {
     *scene = (struct worker_scene){0};
@@ -70,7 +71,10 @@ void worker_begin_many(struct worker_scene *scene, struct stream **ret_streams, 
 void worker_command(struct worker_scene *scene, enum record_kind kind, struct stream *stream) {
     if (kind == RECORD_END)
         streams_remove(scene->rig.streams, stream);
-    worker_give(scene, &(struct record_stream){kind, stream}, sizeof(struct record_stream));
+    if (kind == RECORD_RESET)
+        worker_give(scene, &(struct record_reset){kind, stream, -1}, sizeof(struct record_reset));
+    else
+        worker_give(scene, &(struct record_stream){kind, stream}, sizeof(struct record_stream));
 }
 
 double worker_value(int64_t t, int feature) {

@@ -8,9 +8,10 @@
 #include "daemon/records.h"
 #include "tests/support/bus_fixture.h"
 
-/* Class "c": two models, "m" in batches of 2, "o" in batches of 3; class "e" has steps of a microsecond, and model "x". */
-enum { CLASS_C, CLASS_E };
-enum { MODEL_M, MODEL_X, MODEL_O };
+/* Class "c": two models, "m" in batches of 2, "o" in batches of 3; class "e" has steps of a microsecond, and model "x";
+ * class "g" begins anew behind gaps of more than a microsecond, and has model "g". */
+enum { CLASS_C, CLASS_E, CLASS_G };
+enum { MODEL_M, MODEL_X, MODEL_O, MODEL_G };
 
 struct worker_scene {
     struct rig rig;

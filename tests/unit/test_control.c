@@ -131,6 +131,23 @@ static void what_is_no_request_is_answered_with_an_error(void **state) {
         {"{\"cmd\":\"end\",\"stream\":\"none\"}", "unknown_stream"},
         {"{\"cmd\":\"reset\",\"stream\":\"none\"}", "unknown_stream"},
         {"{\"cmd\":\"reset\",\"stream\":null}", "argument"},
+        {"{\"cmd\":\"reset\"}", "argument"},
+        {"{\"cmd\":\"reset\",\"all\":false}", "argument"},
+        {"{\"cmd\":\"reset\",\"all\":1}", "argument"},
+        {"{\"cmd\":\"reset\",\"all\":true,\"stream\":\"a\"}", "argument"},
+        {"{\"cmd\":\"reset\",\"model\":\"none\"}", "unknown_model"},
+        {"{\"cmd\":\"reset\",\"model\":7}", "argument"},
+        {"{\"cmd\":\"reset\",\"model\":\"m\",\"stream\":\"none\"}", "unknown_stream"},
+        {"{\"cmd\":\"state\"}", "argument"},
+        {"{\"cmd\":\"state\",\"model\":\"m\"}", "argument"},
+        {"{\"cmd\":\"state\",\"model\":\"none\",\"stream\":\"none\"}", "unknown_model"},
+        {"{\"cmd\":\"state\",\"model\":\"m\",\"stream\":\"none\"}", "unknown_stream"},
+        {"{\"cmd\":\"set_state\",\"model\":\"m\",\"stream\":\"none\"}", "unknown_stream"},
+        {"{\"cmd\":\"save\"}", "argument"},
+        {"{\"cmd\":\"save\",\"model\":\"m\"}", "argument"},
+        {"{\"cmd\":\"save\",\"model\":\"m\",\"file\":\"m.keras\"}", "argument"},
+        {"{\"cmd\":\"save\",\"model\":\"none\",\"file\":\"/m.keras\"}", "unknown_model"},
+        {"{\"cmd\":\"save\",\"file\":\"/m.keras\"}", "argument"},
         {"{\"cmd\":\"streams\",\"limit\":0}", "argument"},
         {"{\"cmd\":\"streams\",\"limit\":1001}", "argument"},
         {"{\"cmd\":\"streams\",\"limit\":\"1\"}", "argument"},
@@ -246,14 +263,15 @@ static void status_counts(void **state) {
     expect_shape(
         reply,
         "ok:t version:s epoch:i workers:i kernels:s uptime_s:r streams:i started:i ended:i ticks:o steps:i "
-        "advances:i pending_full:i not_finite:i windows_left_out:i tick_rings:o forecast_rings:o forecasts:o events:o "
+        "advances:i pending_full:i not_finite:i resets:o windows_left_out:i tick_rings:o forecast_rings:o forecasts:o events:o "
         "disconnects:i control:o");
     expect_shape(json_object_get(reply, "ticks"), "taken:i messages:i bytes:i parked:i refused:o");
     expect_shape(json_object_get(reply, "tick_rings"), "bytes:i times_full:i");
     expect_shape(json_object_get(reply, "forecast_rings"), "bytes:i waits:i");
     expect_shape(json_object_get(reply, "forecasts"), "made:i singles:i bundles:i repeated:i subscriptions:i");
     expect_shape(json_object_get(reply, "events"), "sent:i suppressed:i");
-    expect_shape(json_object_get(reply, "control"), "requests:i errors:i");
+    expect_shape(json_object_get(reply, "control"), "requests:i errors:i waiting:i busy:i");
+    expect_shape(json_object_get(reply, "resets"), "command:i gap:i time:i");
     char *refused =
         json_dumps(json_object_get(json_object_get(reply, "ticks"), "refused"), JSON_COMPACT | JSON_SORT_KEYS);
     assert_string_equal(refused, "{\"no_class\":1,\"repeated\":1}"); /* the bus' and the workers' */
@@ -336,6 +354,173 @@ static void commands_on_streams_and_models_are_done(void **state) {
     close_scene(&scene);
 }
 
+/* ---- states and files --------------------------------------------------------------------------- */
+
+static json_t *ask_for(struct scene *scene, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static json_t *ask_for(struct scene *scene, const char *format, ...) {
+    char request[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(request, sizeof request, format, arguments);
+    va_end(arguments);
+    for (char *c = request; *c != '\0'; c++)
+        *c = *c == '\'' ? '"' : *c;
+    return ask(scene, request);
+}
+
+static void resets_of_streams_and_models(void **state) {
+    (void)state;
+    struct scene scene;
+    const struct rig_setup setup = {.learns = true,
+                                    .rest = "workers: 2\nstreams:\n  - {class: c, pattern: 'c/*', features: [a, b], "
+                                            "history: 32}\n  - {class: d, pattern: 'd/*', features: [a, b], history: "
+                                            "32}\nmodels:\n" RIG_MODEL_OF("m", "c") RIG_MODEL_OF("n", "d")};
+    open_scene_of(&scene, &setup);
+    static const char *const names[] = {"c/1", "c/2", "d/1"};
+    feed(&scene, names, 3);
+    expect_ok(ask_for(&scene, "{'cmd':'reset','stream':'c/1','model':'m'}"));
+    expect_error(ask_for(&scene, "{'cmd':'reset','stream':'c/1','model':'n'}"), "argument");
+    rig_turn_until(&scene.rig, &scene.rig.resets, 1);
+    expect_ok(ask_for(&scene, "{'cmd':'reset','model':'m'}"));
+    rig_turn_until(&scene.rig, &scene.rig.resets, 3);
+    expect_ok(ask_for(&scene, "{'cmd':'reset','model':'n','all':true}"));
+    rig_turn_until(&scene.rig, &scene.rig.resets, 4);
+    expect_ok(ask_for(&scene, "{'cmd':'reset','all':true}"));
+    rig_turn_until(&scene.rig, &scene.rig.resets, 7);
+    json_t *reply = ask_for(&scene, "{'cmd':'status'}");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(reply, "resets"), "command")), 7);
+    json_decref(reply);
+    close_scene(&scene);
+}
+
+static void a_state_is_read_and_set(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    static const char *const names[] = {"c/1", "c/2"};
+    feed(&scene, names, 2);
+    json_t *read = ask_for(&scene, "{'cmd':'state','stream':'c/1','model':'m','id':5}");
+    expect_shape(read, "ok:t stream:s model:s version:i step:i primed:i state:o id:i");
+    assert_int_equal(json_integer_value(json_object_get(read, "version")), 1);
+    assert_int_equal(json_integer_value(json_object_get(read, "step")), 1);
+    assert_int_equal(json_integer_value(json_object_get(read, "primed")), 1);
+    const json_t *lstm = json_object_iter_value(json_object_iter(json_object_get(read, "state")));
+    const char *layer = json_object_iter_key(json_object_iter(json_object_get(read, "state")));
+    assert_int_equal(json_object_size(json_object_get(read, "state")), 1);
+    assert_int_equal(json_array_size(lstm), 2);
+    assert_int_equal(json_array_size(json_array_get(lstm, 1)), 4);
+    /* It comes back as it was set, and only there. */
+    json_t *done = ask_for(&scene,
+                           "{'cmd':'set_state','stream':'c/2','model':'m','state':{'%s':[[1,2,3,4],"
+                           "[0.1,-6,7,8]]}}",
+                           layer);
+    expect_shape(done, "ok:t stream:s model:s version:i step:i primed:i");
+    json_decref(done);
+    json_t *set = ask_for(&scene, "{'cmd':'state','stream':'c/2','model':'m'}");
+    char *text = json_dumps(json_array_get(json_object_get(json_object_get(set, "state"), layer), 1), JSON_COMPACT);
+    assert_string_equal(text, "[0.10000000149011612,-6.0,7.0,8.0]");
+    assert_int_equal(json_integer_value(json_object_get(set, "primed")), 0);
+    free(text);
+    json_t *again = ask_for(&scene, "{'cmd':'state','stream':'c/1','model':'m','id':5}");
+    assert_true(json_equal(again, read));
+    /* What does not fit changes nothing. */
+    static const char *const wrong[] = {"{'%s':[[1,2,3,4],[0,0,0]]}", "{'%s':[[1,2,3,4],[0,0,0,1e39]]}", "{'x%s':[]}",
+                                        "[]"};
+    for (int i = 0; i < 4; i++) {
+        char given[128];
+        snprintf(given, sizeof given, wrong[i], layer);
+        expect_error(ask_for(&scene, "{'cmd':'set_state','stream':'c/2','model':'m','state':%s}", given), "argument");
+    }
+    expect_error(ask_for(&scene, "{'cmd':'set_state','stream':'c/2','model':'m'}"), "argument");
+    json_t *still = ask_for(&scene, "{'cmd':'state','stream':'c/2','model':'m'}");
+    assert_true(json_equal(still, set));
+    json_decref(read);
+    json_decref(set);
+    json_decref(again);
+    json_decref(still);
+    close_scene(&scene);
+}
+
+/* Their worker never answers: so many requests may wait, and who comes then is told. */
+static void waiting_requests_have_a_bound(void **state) {
+    (void)state;
+    enum { BOUND = 64 };
+    struct scene scene;
+    const struct rig_setup setup = {.learns = true, .idle = true, .idle_bytes = 65536};
+    open_scene_of(&scene, &setup);
+    static const char *const names[] = {"c/1"};
+    feed(&scene, names, 1);
+    static const char request[] = "{\"cmd\":\"state\",\"stream\":\"c/1\",\"model\":\"m\"}";
+    for (int i = 0; i < BOUND; i++)
+        rig_send(scene.dealer, request, sizeof request - 1);
+    expect_error(ask(&scene, request), "busy");
+    json_t *reply = ask_for(&scene, "{'cmd':'status'}");
+    const json_t *control = json_object_get(reply, "control");
+    assert_int_equal(json_integer_value(json_object_get(control, "waiting")), BOUND);
+    assert_int_equal(json_integer_value(json_object_get(control, "busy")), 1);
+    json_decref(reply);
+    /* The test is the worker. */
+    size_t n;
+    int answered = 0;
+    for (const struct record *at; (at = ring_peek(worker_input(scene.rig.workers[0]), &n)) != NULL;) {
+        if (at->kind == RECORD_STATE) {
+            struct state_order *order = ((const struct record_state *)(const void *)at)->order;
+            order->outcome = answered % 2 == 0 ? STATE_OTHER : STATE_NO_MEMORY;
+            control_state_done(scene.rig.control, order);
+            char frame[512];
+            assert_true(rig_receive(scene.dealer, frame, sizeof frame, RIG_WAIT_MS) > 0);
+            expect_error(json_loads(frame, 0, NULL), answered++ % 2 == 0 ? "busy" : "memory");
+        }
+        ring_consume(worker_input(scene.rig.workers[0]));
+    }
+    assert_int_equal(answered, BOUND);
+    close_scene(&scene);
+}
+
+static void a_model_is_saved(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    const char *folder = rig_folder();
+    char request[256], frame[512];
+    snprintf(request, sizeof request, "{\"cmd\":\"save\",\"model\":\"m\",\"file\":\"%s/m.keras\",\"id\":1}", folder);
+    /* The second comes while the first is being written. */
+    atomic_store(&rig_hold_write, true);
+    rig_send(scene.dealer, request, strlen(request));
+    expect_error(ask(&scene, request), "busy");
+    atomic_store(&rig_hold_write, false);
+    wait_for_frame(&scene, scene.dealer, frame, sizeof frame);
+    json_t *reply = json_loads(frame, 0, NULL);
+    expect_shape(reply, "ok:t version:i id:i");
+    assert_int_equal(json_integer_value(json_object_get(reply, "version")), 1);
+    json_decref(reply);
+    char path[128];
+    snprintf(path, sizeof path, "%s/m.keras", folder);
+    assert_int_equal(remove(path), 0);
+    expect_error(ask_for(&scene, "{'cmd':'save','model':'m','file':'/nowhere/at/all.keras'}"), "file");
+    /* One that is being written when the daemon ends is written to its end. */
+    atomic_store(&rig_hold_write, true);
+    rig_send(scene.dealer, request, strlen(request));
+    expect_error(ask(&scene, request), "busy");
+    atomic_store(&rig_hold_write, false);
+    close_scene(&scene);
+    assert_int_equal(remove(path), 0);
+}
+
+static void a_model_without_a_version_has_no_state_and_no_file(void **state) {
+    (void)state;
+    struct scene scene;
+    const struct rig_setup setup = {.learns = true,
+                                    .rest = "workers: 1\n" RIG_CLASS "models:\n" RIG_MODEL_OF("m", "c")};
+    open_scene_of(&scene, &setup);
+    static const char *const names[] = {"c/1"};
+    feed(&scene, names, 1);
+    expect_error(ask_for(&scene, "{'cmd':'state','stream':'c/1','model':'m'}"), "no_version");
+    expect_error(ask_for(&scene, "{'cmd':'set_state','stream':'c/1','model':'m','state':{}}"), "no_version");
+    expect_error(ask_for(&scene, "{'cmd':'save','model':'m','file':'/m.keras'}"), "no_version");
+    close_scene(&scene);
+}
+
 static void an_endpoint_that_cannot_be_bound_is_named(void **state) {
     (void)state;
     struct scene scene;
@@ -363,6 +548,11 @@ int main(void) {
         cmocka_unit_test(streams_come_in_pages),
         cmocka_unit_test(models_tell_who_serves_and_why),
         cmocka_unit_test(commands_on_streams_and_models_are_done),
+        cmocka_unit_test(resets_of_streams_and_models),
+        cmocka_unit_test(a_state_is_read_and_set),
+        cmocka_unit_test(waiting_requests_have_a_bound),
+        cmocka_unit_test(a_model_is_saved),
+        cmocka_unit_test(a_model_without_a_version_has_no_state_and_no_file),
         cmocka_unit_test(an_endpoint_that_cannot_be_bound_is_named),
     };
     log_open(LOG_LEVEL_ERROR);

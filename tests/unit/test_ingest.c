@@ -456,8 +456,8 @@ static void commands_have_room_while_a_tick_is_parked(void **state) {
     struct scene scene;
     open_scene(&scene);
     park(&scene);
-    assert_int_equal(ingest_reset(scene.rig.ingest, "c/0"), 0);
-    assert_int_equal(ingest_reset(scene.rig.ingest, "nobody"), -1);
+    assert_int_equal(ingest_reset(scene.rig.ingest, "c/0", -1), 0);
+    assert_int_equal(ingest_reset(scene.rig.ingest, "nobody", -1), -1);
     assert_int_equal(ingest_end(scene.rig.ingest, "nobody"), -1);
     assert_true(ingest_parked(scene.rig.ingest));
     uint64_t ticks = counters(&scene)->ticks;
@@ -466,7 +466,7 @@ static void commands_have_room_while_a_tick_is_parked(void **state) {
         peek(&scene, 0, RECORD_TICK);
         consume(&scene, 0);
     }
-    const struct record_stream *reset = peek(&scene, 0, RECORD_RESET);
+    const struct record_reset *reset = peek(&scene, 0, RECORD_RESET);
     assert_ptr_equal(reset->stream, find(&scene, "c/0"));
     close_scene(&scene);
 }
@@ -477,10 +477,10 @@ static void a_command_without_room_is_told(void **state) {
     open_scene(&scene);
     park(&scene);
     int n = 0;
-    while (ingest_reset(scene.rig.ingest, "c/0") == 0)
+    while (ingest_reset(scene.rig.ingest, "c/0", -1) == 0)
         n++;
     assert_true(n > 100);
-    assert_int_equal(ingest_reset(scene.rig.ingest, "c/0"), -2);
+    assert_int_equal(ingest_reset(scene.rig.ingest, "c/0", -1), -2);
     assert_int_equal(ingest_end(scene.rig.ingest, "c/0"), -2);
     assert_non_null(find(&scene, "c/0")); /* not ended */
     close_scene(&scene);

@@ -142,6 +142,16 @@ static void pending_steps_have_a_bound(void **state) {
     worker_scene_close(&scene);
 }
 
+/* The next record tells that the states of a stream began anew. */
+static void hear_anew(struct worker_scene *scene, const char *name, bool gap, int model, uint64_t step) {
+    const struct record_anew *anew = worker_wait_for(scene, RECORD_ANEW);
+    assert_int_equal(anew->n, strlen(name));
+    assert_memory_equal(anew->name, name, anew->n);
+    assert_true(anew->gap == gap && anew->model == model);
+    assert_int_equal(anew->step, step);
+    worker_consume(scene);
+}
+
 /* ---- commands ----------------------------------------------------------------------------------- */
 
 /* END stands behind the ticks before it, however many are pending; and before it is told the slots are let go. */
@@ -217,7 +227,178 @@ static void a_reset_waits_for_the_ticks_before_it(void **state) {
         assert_int_equal(forecast.step, step);
         assert_int_equal(forecast.primed, step <= BEFORE ? step : step - BEFORE);
         assert_int_equal(worker_next_forecast(&scene).step, step);
+        if (step == BEFORE)
+            hear_anew(&scene, "c/1", false, -1, BEFORE);
     }
+    assert_int_equal(worker_counters_of(&scene).resets_asked, 1);
+    worker_scene_close(&scene);
+}
+
+static void give_reset(struct worker_scene *scene, struct stream *stream, int model) {
+    worker_give(scene, &(struct record_reset){RECORD_RESET, stream, model}, sizeof(struct record_reset));
+}
+
+/* Of one model, of all streams, of all streams in one model. */
+static void a_reset_may_be_of_some(void **state) {
+    (void)state;
+    struct worker_scene scene;
+    worker_scene_open(&scene, "");
+    worker_promote(&scene, MODEL_M, 1);
+    worker_promote(&scene, MODEL_O, 1);
+    struct stream *streams[3];
+    worker_begin_many(&scene, streams, 3, 0);
+    struct stream *other = worker_begin(&scene, CLASS_E, "e/1");
+    worker_tick(&scene, other, 1);
+    uint64_t since[3][2] = {{0}}; /* the step of the latest reset, by stream and model */
+    for (uint64_t round = 0; round < 4; round++) {
+        for (int i = 0; i < 3; i++)
+            for (uint64_t k = 1; k <= 5; k++)
+                worker_tick(&scene, streams[i], (int64_t)(round * 5 + k));
+        for (int n = 0; n < 3 * 5 * 2; n++) {
+            const struct record_message *message = worker_wait_for(&scene, RECORD_FORECAST);
+            int i = message->bytes[message->topic - 2] - '0';
+            struct wire_forecast forecast = worker_next_forecast(&scene);
+            assert_int_equal(forecast.primed, forecast.step - since[i][forecast.horizon == 2]);
+        }
+        uint64_t step = round * 5 + 5;
+        if (round == 0) {
+            give_reset(&scene, streams[1], MODEL_M);
+            hear_anew(&scene, "c/1", false, MODEL_M, step);
+            since[1][0] = step;
+            give_reset(&scene, streams[1], MODEL_X); /* which it has not */
+        } else if (round == 1) {
+            give_reset(&scene, NULL, MODEL_O);
+            for (int i = 0; i < 3; i++) {
+                hear_anew(&scene, streams[i]->name, false, MODEL_O, step);
+                since[i][1] = step;
+            }
+        } else if (round == 2) {
+            give_reset(&scene, NULL, -1);
+            for (int i = 0; i < 3; i++) {
+                hear_anew(&scene, streams[i]->name, false, -1, step);
+                since[i][0] = since[i][1] = step;
+            }
+            hear_anew(&scene, "e/1", false, -1, 0);
+        }
+    }
+    assert_int_equal(worker_counters_of(&scene).resets_asked, 1 + 3 + 4);
+    worker_scene_close(&scene);
+}
+
+/* Behind a gap the state begins anew in the step's own turn, however many steps are pending. */
+static void a_gap_resets_in_its_turn(void **state) {
+    (void)state;
+    enum { TICKS = 200 };
+    struct worker_scene scene;
+    worker_scene_open(&scene, "  events_per_second: 1000\n");
+    worker_promote(&scene, MODEL_G, 1);
+    struct stream *stream = worker_begin(&scene, CLASS_G, "g/1");
+    for (int64_t n = 0; n < TICKS; n++)
+        worker_tick(&scene, stream, 10 * n + n / 7 * 1000); /* each seventh comes 1010 later */
+    uint64_t seen = 0, told = 0;
+    while (seen < TICKS) {
+        size_t n;
+        int64_t began = 0;
+        const struct record *record;
+        while ((record = ring_peek(worker_output(scene.worker), &n)) == NULL)
+            assert_true(rig_wait(&began));
+        if (record->kind == RECORD_ANEW) {
+            hear_anew(&scene, "g/1", true, -1, 7 * ++told);
+            continue;
+        }
+        struct wire_forecast forecast = worker_next_forecast(&scene);
+        assert_int_equal(forecast.step, ++seen);
+        assert_int_equal(forecast.primed, (seen - 1) % 7 + 1);
+        assert_int_equal(forecast.flags & WIRE_FLAG(GAP), seen > 1 && seen % 7 == 1 ? WIRE_FLAG(GAP) : 0);
+    }
+    assert_int_equal(told, (TICKS - 1) / 7);
+    assert_int_equal(worker_counters_of(&scene).resets_gap, (TICKS - 1) / 7);
+    worker_scene_close(&scene);
+}
+
+/* ---- states ------------------------------------------------------------------------------------- */
+
+static struct state_order *give_order(struct worker_scene *scene, struct stream *stream, bool set,
+                                      const float *values) {
+    struct version *layout = placement_version(scene->rig.placement, MODEL_M);
+    struct state_order *order = state_order_new(stream, 0, set, layout);
+    assert_non_null(order);
+    assert_int_equal(order->n, 8); /* h and c of an LSTM of 4 */
+    if (set)
+        memcpy(order->values, values, 8 * sizeof *values);
+    worker_give(scene, &(struct record_state){RECORD_STATE, order}, sizeof(struct record_state));
+    return order;
+}
+
+static void order_comes_back(struct worker_scene *scene, const struct state_order *order) {
+    assert_ptr_equal(((const struct record_state *)worker_wait_for(scene, RECORD_STATE_DONE))->order, order);
+    worker_consume(scene);
+}
+
+/* Read behind the ticks before it, set before those behind it. */
+static void a_state_is_carried_in_the_order_of_ticks(void **state) {
+    (void)state;
+    enum { TICKS = 300 };
+    struct worker_scene scene;
+    worker_scene_open(&scene, "");
+    worker_promote(&scene, MODEL_M, 1);
+    struct stream *from = worker_begin(&scene, CLASS_C, "c/1"), *to = worker_begin(&scene, CLASS_C, "c/2");
+    for (int64_t t = 1; t <= TICKS; t++)
+        worker_tick(&scene, from, t);
+    struct state_order *read = give_order(&scene, from, false, NULL);
+    for (uint64_t i = 0; i < 2 * TICKS; i++)
+        assert_int_equal(worker_next_forecast(&scene).step, i / 2 + 1);
+    order_comes_back(&scene, read);
+    assert_true(read->outcome == STATE_DONE && read->version == 1 && read->step == TICKS && read->primed == TICKS);
+    float any = 0;
+    for (int i = 0; i < 8; i++)
+        any += read->values[i] != 0;
+    assert_true(any > 6);
+
+    for (int64_t t = 1; t <= TICKS; t++)
+        worker_tick(&scene, to, t);
+    give_reset(&scene, to, MODEL_M);
+    struct state_order *set = give_order(&scene, to, true, read->values);
+    worker_tick(&scene, to, TICKS + 1);
+    worker_tick(&scene, from, TICKS + 1);
+    for (uint64_t i = 0; i < 2 * TICKS; i++)
+        worker_next_forecast(&scene);
+    hear_anew(&scene, "c/2", false, MODEL_M, TICKS);
+    order_comes_back(&scene, set);
+    assert_true(set->outcome == STATE_DONE && set->step == TICKS && set->primed == 0);
+    double mean[2][6];
+    for (int i = 0, n = 0; i < 4; i++) {
+        struct wire_forecast forecast = worker_next_forecast(&scene);
+        assert_int_equal(forecast.step, TICKS + 1);
+        if (forecast.horizon == 3)
+            memcpy(mean[n++], forecast.mean, sizeof mean[0]);
+    }
+    assert_memory_equal(mean[0], mean[1], sizeof mean[0]);
+    state_order_free(read);
+    state_order_free(set);
+    state_order_free(NULL);
+    worker_scene_close(&scene);
+}
+
+/* The slot is served by nobody yet, while the bus knows of a version. */
+static void a_state_of_nobody_is_told_so(void **state) {
+    (void)state;
+    struct worker_scene scene;
+    worker_scene_open(&scene, "");
+    struct stream *stream = worker_begin(&scene, CLASS_C, "c/1");
+    struct error err;
+    struct network *network = forecaster_network(&scene.rig.config->models[MODEL_M], &err);
+    struct version *version = version_new(4, network);
+    placement_set_version(scene.rig.placement, MODEL_M, version);
+    const float values[8] = {0};
+    for (int set = 0; set < 2; set++) {
+        struct state_order *order = give_order(&scene, stream, set == 1, values);
+        order_comes_back(&scene, order);
+        assert_int_equal(order->outcome, STATE_OTHER);
+        assert_int_equal(order->version, 0);
+        state_order_free(order);
+    }
+    version_release(version);
     worker_scene_close(&scene);
 }
 
@@ -247,6 +428,10 @@ int main(void) {
         cmocka_unit_test(an_end_waits_for_the_ticks_before_it),
         cmocka_unit_test(a_slot_is_as_new_for_the_next_stream),
         cmocka_unit_test(a_reset_waits_for_the_ticks_before_it),
+        cmocka_unit_test(a_reset_may_be_of_some),
+        cmocka_unit_test(a_gap_resets_in_its_turn),
+        cmocka_unit_test(a_state_is_carried_in_the_order_of_ticks),
+        cmocka_unit_test(a_state_of_nobody_is_told_so),
         cmocka_unit_test(a_stop_is_said_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
