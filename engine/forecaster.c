@@ -59,9 +59,9 @@ struct forecaster {
     float *states;                   /* [slots x state_size] as published; NULL: they are not */
     size_t state_size;
 
-    int *row, *replayed; /* [slots] workspace: slots, by row of a call */
-    bool *finite;        /* [slots] workspace: of each row */
-    double *units;       /* [n_targets] workspace */
+    int *row, *replayed;  /* [slots] workspace: slots, by row of a call */
+    bool *finite;         /* [slots] workspace: of each row */
+    double *units, *from; /* [n_targets] workspace */
 };
 
 static struct network *layers_network(const struct config_model *model, struct error *err) {
@@ -108,13 +108,15 @@ static bool allocate(struct forecaster *f) {
     f->values = calloc(slots * n_targets + 1, sizeof *f->values);
     f->mean = calloc(slots * (size_t)f->n_outputs + 1, sizeof *f->mean);
     f->units = calloc(n_targets + 1, sizeof *f->units);
+    f->from = calloc(n_targets + 1, sizeof *f->from);
     f->outputs = calloc(f->model->head == HEAD_RAW ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
     if (f->model->head == HEAD_FORECAST)
         f->scores = scores_new(f->n_slots, f->model->horizon, f->model->n_targets);
     return f->serving != NULL && f->history != NULL && f->takeover != NULL && f->frozen != NULL && f->anew != NULL &&
            f->given != NULL && f->interval != NULL && f->runner != NULL && f->row != NULL && f->replayed != NULL &&
            f->finite != NULL && f->forecasts != NULL && f->times != NULL && f->values != NULL && f->mean != NULL &&
-           f->units != NULL && f->outputs != NULL && (f->scores != NULL || f->model->head == HEAD_RAW);
+           f->units != NULL && f->from != NULL && f->outputs != NULL &&
+           (f->scores != NULL || f->model->head == HEAD_RAW);
 }
 
 struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
@@ -157,6 +159,7 @@ void forecaster_free(struct forecaster *f) {
     free(f->values);
     free(f->mean);
     free(f->units);
+    free(f->from);
     free(f->raw);
     free(f->outputs);
     free(f->states);
@@ -316,17 +319,21 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
     double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
     for (int j = 0; j < model->n_targets; j++) {
         int feature = model->targets[j];
-        double unit = scaler_unit(model->scaler, &scalers[feature]);
-        double from = scaler_unscale(model->scaler, &scalers[feature], 0);
-        if (model->residual)
-            from = ahead > 0 ? mean[(ahead - 1) * model->n_targets + j]
-                             : baseline_last_value(history, lane->seen[slot], feature);
-        for (int h = 0; h < n; h++) {
-            double z = (double)runner_value(f->runner, row, h + 1, j);
-            if (!isfinite(z))
+        f->units[j] = scaler_unit(model->scaler, &scalers[feature]);
+        if (!model->residual)
+            f->from[j] = scaler_unscale(model->scaler, &scalers[feature], 0);
+        else
+            f->from[j] = ahead > 0 ? mean[(ahead - 1) * model->n_targets + j]
+                                   : baseline_last_value(history, lane->seen[slot], feature);
+    }
+    mean += ahead * model->n_targets;
+    for (int h = 1; h <= n; h++, mean += model->n_targets) {
+        const float *z = runner_values(f->runner, row, h);
+        for (int j = 0; j < model->n_targets; j++) {
+            if (!isfinite(z[j]))
                 return false;
             /* A target never seen (from is NaN) has no forecast, and that is no fault of the network. */
-            mean[(ahead + h) * model->n_targets + j] = from + unit * z;
+            mean[j] = f->from[j] + f->units[j] * (double)z[j];
         }
     }
     return true;

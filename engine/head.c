@@ -1,5 +1,7 @@
 #include "engine/head.h"
 
+#include <math.h>
+
 /* Whether the steps of output 0 are a number of their own (a decoder's) and not those of the call. */
 static bool has_own_steps(const struct network *network, int sample) {
     struct network_shape shape = network_output(network, 0, sample);
@@ -44,13 +46,14 @@ static int likeliest(const float *y, int width) {
     return best;
 }
 
-float head_value(const struct head *head, const float *y, int rows, int row, int h, int j, int n_targets) {
+const float *head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets,
+                         float *ret_id) {
     int step = head->form == HEAD_BY_STEP ? h - 1 : head->steps - 1;
     const float *at = y + ((size_t)step * (size_t)rows + (size_t)row) * (size_t)head->width;
     switch (head->form) {
-    case HEAD_CLASS: return (float)likeliest(at, head->width);
-    case HEAD_BY_STEP: return at[j];
+    case HEAD_CLASS: *ret_id = isnan(*at) ? NAN : (float)likeliest(at, head->width); return ret_id;
+    case HEAD_BY_STEP: return at;
     case HEAD_ALL_AT_ONCE: break;
     }
-    return at[(h - 1) * n_targets + j];
+    return at + (h - 1) * n_targets;
 }

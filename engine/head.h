@@ -27,7 +27,9 @@ int head_fit(const struct config_model *model, const struct network *network, in
 /* The horizon that a network would serve where the configuration leaves it open, at least 1. */
 int head_horizon(const struct config_model *model, const struct network *network, int sample);
 
-/* The forecast of target j, h steps ahead (1 to head->horizon), in output 0 of a call of `rows` rows. */
-float head_value(const struct head *head, const float *y, int rows, int row, int h, int j, int n_targets);
+/* The forecasts of the targets h steps ahead (1 to head->horizon), [n_targets], in output 0 of a call of `rows` rows; of
+ * a class in *ret_id. */
+const float *head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets,
+                         float *ret_id);
 
 #endif

@@ -18,6 +18,7 @@ struct runner {
     float *y[LAYER_PORTS];       /* of each output */
     struct network_shape shape[LAYER_PORTS];
     struct head head;
+    float id; /* the likeliest one, of a head that gives a class */
     float *work;
     size_t state_size, copies_size, work_size, y_size[LAYER_PORTS];
 };
@@ -131,8 +132,8 @@ void runner_run_again(struct runner *runner, const struct lane *lane) {
     forward(runner, lane, runner->copy_state);
 }
 
-float runner_value(const struct runner *runner, int row, int h, int j) {
-    return head_value(&runner->head, runner->y[0], runner->rows, row, h, j, runner->model->n_targets);
+const float *runner_values(struct runner *runner, int row, int h) {
+    return head_values(&runner->head, runner->y[0], runner->rows, row, h, runner->model->n_targets, &runner->id);
 }
 
 void runner_copy_output(const struct runner *runner, int output, int row, float *ret) {
