@@ -161,10 +161,13 @@ static int call_time_distributed(struct builder *builder, const struct descripti
     return failed;
 }
 
-static int check_merged(struct builder *builder, const struct values *in) {
-    for (int i = 1; i < in->n; i++)
-        if (in->value[i].sequence != in->value[0].sequence)
+/* Add and Multiply take an input without a time axis as the same at every step. */
+static int check_merged(struct builder *builder, enum layer_kind kind, const struct values *in, bool *sequence) {
+    for (int i = 1; i < in->n; i++) {
+        if (kind == LAYER_CONCATENATE && in->value[i].sequence != in->value[0].sequence)
             return error_set(builder->err, "its inputs differ in the number of dimensions, which is not supported");
+        *sequence |= in->value[i].sequence;
+    }
     return 0;
 }
 
@@ -182,8 +185,9 @@ static int call_plain(struct builder *builder, const struct description *it, str
     if (in->n != 1 && !is_merging(spec.kind))
         return error_set(builder->err, "has %d inputs, and must have one", in->n);
     bool sequence = in->value[0].sequence;
-    if (is_merging(spec.kind) && check_merged(builder, in))
+    if (is_merging(spec.kind) && check_merged(builder, spec.kind, in, &sequence))
         return -1;
+    spec.keras2_masks = is_merging(spec.kind) && builder->old;
     if (builder->time_distributed) {
         if (!description_is_per_step(spec.kind))
             return error_set(builder->err, "is not supported in a TimeDistributed");

@@ -184,7 +184,7 @@ static void put_conv(struct filling *f, const struct layer_spec *spec) {
 
 static void put_pooling(struct filling *f, const struct layer_spec *spec) {
     put_dims(f, "pool_size", spec->kernel_size);
-    put_dims(f, "strides", spec->strides);
+    put_dims(f, "strides", spec->strides > 0 ? spec->strides : spec->kernel_size);
     put_padding(f, spec->padding);
     put_channels(f);
 }
