@@ -46,7 +46,10 @@ static int prelu_build(struct layer *layer, struct layer_build *build) {
     int steps = 1;
     if (layer_check_inputs(layer, build, 1, 1))
         return -1;
-    if (!layer->spec.shared_steps && (layer_refuse_stream(layer, build) || layer_fixed_steps(build, in, &steps)))
+    if (!layer->spec.shared_steps && layer->mode == NETWORK_STREAM && in->sequence && in->of_call)
+        return error_set(build->err,
+                         "has a slope for each step of a sample, and a stream has no end: it runs on windows");
+    if (!layer->spec.shared_steps && layer_fixed_steps(build, in, &steps))
         return -1;
     layer_like_input(layer, build, in->width);
     if (!in->sequence)
