@@ -6,7 +6,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "tests/support/exact.h"
+#include "tests/support/exact_layers.h"
 #include "tests/support/floats.h"
 
 #include <stdio.h>

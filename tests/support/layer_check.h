@@ -1,4 +1,4 @@
-/* What must hold for every layer, checked on networks of a few of them against tests/support/exact.h. */
+/* What must hold for every layer, checked on networks of a few of them against tests/support/exact_layers.h. */
 #ifndef TESTS_SUPPORT_LAYER_CHECK_H
 #define TESTS_SUPPORT_LAYER_CHECK_H
 

@@ -1,3 +1,4 @@
+#include "tests/support/exact_layers.h"
 #include "tests/support/exact.h"
 
 #include <assert.h>
@@ -61,16 +62,6 @@ struct inputs {
     bool training;
 };
 
-static double activated(enum activation activation, double x) {
-    switch (activation) {
-    case ACTIVATION_TANH: return tanh(x);
-    case ACTIVATION_SIGMOID: return 1 / (1 + exp(-x));
-    case ACTIVATION_RELU: return x > 0 ? x : 0;
-    case ACTIVATION_SWISH: return x / (1 + exp(-x));
-    default: assert(activation == ACTIVATION_LINEAR); return x;
-    }
-}
-
 static struct exact_tensor dense(const struct inputs *of, const double **params) {
     const struct exact_tensor *in = of->in[0];
     struct exact_tensor out = like(in, of->spec->units);
@@ -81,7 +72,7 @@ static struct exact_tensor dense(const struct inputs *of, const double **params)
                 double sum = of->spec->use_bias ? bias[j] : 0;
                 for (int k = 0; k < in->width; k++)
                     sum += vector(in, r, t)[k] * kernel[k * out.width + j];
-                vector(&out, r, t)[j] = activated(of->spec->activation, sum);
+                vector(&out, r, t)[j] = exact_activated(of->spec->activation, sum);
             }
     *params = bias + (of->spec->use_bias ? out.width : 0);
     return out;
@@ -255,7 +246,7 @@ static struct exact_tensor conv(const struct inputs *of, const double **params) 
                         if (at >= 0 && at < in->steps)
                             sum += vector(in, r, at)[from + k] * kernel[(i * of_group + k) * spec->units + j];
                     }
-                vector(&out, r, t)[j] = activated(spec->activation, sum);
+                vector(&out, r, t)[j] = exact_activated(spec->activation, sum);
             }
     *params = bias + (spec->use_bias ? spec->units : 0);
     return out;
