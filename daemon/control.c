@@ -5,6 +5,7 @@
 #include "daemon/saver.h"
 #include "daemon/state_json.h"
 #include "daemon/wire.h"
+#include "engine/own.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -378,6 +379,36 @@ void control_state_done(struct control *control, struct state_order *order) {
 
 /* ---- saving ------------------------------------------------------------------------------------ */
 
+/* Files with room for the daemon's own settings. */
+static bool has_room_for_own(const char *file) {
+    static const char ending[] = ".keras";
+    size_t n = strlen(file), least = sizeof ending - 1;
+    return n >= least && strcmp(file + n - least, ending) == 0;
+}
+
+static json_t *begin_save(struct control *control, const struct config_model *model, struct version *version,
+                          const char *file) {
+    struct error err;
+    char *own = NULL, *path = strdup(file); /* the request is gone once it is kept */
+    if (path == NULL || (has_room_for_own(file) &&
+                         (own = model_own_json(model, &control->setup.config->classes[model->class])) == NULL)) {
+        free(path);
+        return failure("memory", "out of memory");
+    }
+    uint64_t number = requests_keep(control->requests);
+    if (number == 0) {
+        free(path);
+        free(own);
+        return failure("busy", "too many requests wait: try again");
+    }
+    int refused = saver_start(control->saver, number, version, path, own, &err);
+    if (refused != 0)
+        requests_answer_kept(control->requests, number,
+                             refused == -1 ? failure("busy", "a model is being saved: try again")
+                                           : failure("memory", err.text));
+    return NULL;
+}
+
 static json_t *do_save(struct control *control, const json_t *request) {
     json_t *failed = NULL;
     const char *file = text_of(request, "file");
@@ -385,21 +416,7 @@ static json_t *do_save(struct control *control, const json_t *request) {
         return failure("argument", "save needs a file, by its absolute path");
     const struct config_model *model = model_of(control, request, &failed);
     struct version *version = model != NULL ? version_of(control, model, &failed) : NULL;
-    if (version == NULL)
-        return failed;
-    char *path = strdup(file); /* the request is gone once it is kept */
-    uint64_t number = requests_keep(control->requests);
-    if (number == 0) {
-        free(path);
-        return failure("busy", "too many requests wait: try again");
-    }
-    struct error err;
-    int refused = saver_start(control->saver, number, version, path, NULL, &err);
-    if (refused != 0)
-        requests_answer_kept(control->requests, number,
-                             refused == -1 ? failure("busy", "a model is being saved: try again")
-                                           : failure("memory", err.text));
-    return NULL;
+    return version != NULL ? begin_save(control, model, version, file) : failed;
 }
 
 /* Waits for the file, if one is being written. */

@@ -1,5 +1,6 @@
 #include "clients/forecast/commands.h"
 
+#include "clients/forecast/ctl.h"
 #include "clients/forecast/options.h"
 #include "clients/forecast/run.h"
 #include "clients/forecast/table.h"
@@ -12,8 +13,8 @@
 #include <string.h>
 
 static struct {
-    bool json;
-    const char *control, *prefix;
+    bool json, all;
+    const char *control, *prefix, *model;
     double timeout;
     long limit;
 } options = {.timeout = 5};
@@ -22,6 +23,8 @@ static const struct option_row rows_of_options[] = {
     {"json", 'j', OPTION_FLAG, NULL, "print the daemon's reply as it is", &options.json, 0, 0},
     {"prefix", 'p', OPTION_TEXT, "TEXT", "of streams: only those whose names begin so", &options.prefix, 0, 0},
     {"limit", 'n', OPTION_INTEGER, "N", "of streams: at most so many", &options.limit, 1, 1e12},
+    {"all", 'a', OPTION_FLAG, NULL, "of reset: all streams", &options.all, 0, 0},
+    {"model", 'm', OPTION_TEXT, "MODEL", "of reset: only in this model", &options.model, 0, 0},
     {"timeout", 'w', OPTION_NUMBER, "SECONDS", "how long to wait for an answer (default 5)", &options.timeout, 0.001,
      1e6},
     {"control", 0, OPTION_TEXT, "ENDPOINT", "where the daemon answers (default " FORECAST_DEFAULT_CONTROL ")",
@@ -33,17 +36,28 @@ static const struct option_command ctl = {
     .name = "forecast ctl",
     .usage = "status|streams|models [OPTIONS]\n"
              "forecast ctl retrain MODEL\n"
-             "forecast ctl reset|end STREAM\n"
+             "forecast ctl reset STREAM|--all [--model MODEL]\n"
+             "forecast ctl state STREAM MODEL\n"
+             "forecast ctl set-state STREAM MODEL FILE.json\n"
+             "forecast ctl save MODEL FILE.keras\n"
+             "forecast ctl end STREAM\n"
              "forecast ctl stop",
     .summary = "asks and commands the daemon.",
     .rows = rows_of_options,
-    .notes = "status, streams and models print what the daemon knows of itself, its streams and its models.\n"
-             "retrain trains a model now; reset sets a stream's states to zero; end forgets a stream; stop ends the\n"
-             "daemon when it has finished what it took.\n",
-    .examples = "  forecast ctl status\n"
-                "  forecast ctl streams --prefix plant/\n"
-                "  forecast ctl retrain boilers\n"
-                "  forecast ctl models --json | jq .models[].reason\n",
+    .notes =
+        "status, streams and models print what the daemon knows of itself, its streams and its models.\n"
+        "retrain trains a model now; reset sets a stream's states to zero; end forgets a stream; stop ends the\n"
+        "daemon when it has finished what it took.\n"
+        "state prints what a stream's network carries, layer by layer (h and c, as Keras' return_state has them);\n"
+        "set-state takes what state --json printed, or the map of some of its layers (-: standard input).\n"
+        "save has the daemon write the version that serves to a file of its machine.\n",
+    .examples =
+        "  forecast ctl status\n"
+        "  forecast ctl streams --prefix plant/\n"
+        "  forecast ctl retrain boilers\n"
+        "  forecast ctl reset --all --model boilers\n"
+        "  forecast ctl state plant/boiler-7 boilers --json | forecast ctl set-state plant/boiler-8 boilers -\n"
+        "  forecast ctl models --json | jq .models[].reason\n",
 };
 
 /* ---- how values look ---------------------------------------------------------------------- */
@@ -234,6 +248,8 @@ static void print_reply(const char *cmd, const json_t *reply) {
     if (strcmp(cmd, "streams") == 0) {
         print_objects(json_object_get(reply, "streams"), stream_keys);
         printf("%zu streams\n", json_array_size(json_object_get(reply, "streams")));
+    } else if (strcmp(cmd, "state") == 0) {
+        ctl_print_state(reply);
     } else if (strcmp(cmd, "models") == 0) {
         print_objects(json_object_get(reply, "models"), model_keys);
     } else if (json_object_size(reply) <= 1) {
@@ -245,56 +261,124 @@ static void print_reply(const char *cmd, const json_t *reply) {
     }
 }
 
-static const struct {
-    const char *name, *key; /* of the operand in the request; NULL: none */
+enum { OPERANDS = 3 };
+
+static const struct ctl_command {
+    const char *name, *cmd;
+    const char *keys[OPERANDS]; /* of its operands in the request */
 } commands[] = {
-    {"status", NULL}, {"streams", NULL},    {"models", NULL},    {"hello", NULL},
-    {"stop", NULL},   {"retrain", "model"}, {"reset", "stream"}, {"end", "stream"},
+    {"status", "status", {NULL}},
+    {"streams", "streams", {NULL}},
+    {"models", "models", {NULL}},
+    {"hello", "hello", {NULL}},
+    {"stop", "stop", {NULL}},
+    {"retrain", "retrain", {"model"}},
+    {"reset", "reset", {"stream"}},
+    {"end", "end", {"stream"}},
+    {"state", "state", {"stream", "model"}},
+    {"set-state", "set_state", {"stream", "model", "state"}},
+    {"save", "save", {"model", "file"}},
 };
 
-int command_ctl(int argc, char **argv) {
-    struct forecast_control *control;
-    int first, code = options_begin(&ctl, argc, argv, &first), which = -1,
-               n_commands = sizeof commands / sizeof commands[0];
+static const char known[] = "status, streams, models, retrain, reset, state, set-state, save, end or stop";
 
-    if (code >= 0)
-        return code;
-    if (first == argc)
-        return options_wrong(&ctl, "what to ask is missing: status, streams, models, retrain, reset, end or stop");
-    for (int i = 0; i < n_commands; i++)
-        if (strcmp(argv[first], commands[i].name) == 0)
-            which = i;
-    if (which < 0)
-        return options_wrong(&ctl, "there is no \"%s\": status, streams, models, retrain, reset, end or stop",
-                             argv[first]);
-    const char *name = commands[which].name, *key = commands[which].key;
-    if (argc - first - 1 < (key ? 1 : 0))
-        return options_wrong(&ctl, "%s needs the name of a %s", name, key);
-    if (argc - first - 1 > (key ? 1 : 0))
-        return options_wrong(&ctl, "\"%s\" is too much", argv[first + (key ? 2 : 1)]);
-    if (forecast_control_open(options.control, &control)) {
-        fprintf(stderr, "%s: %s\n", ctl.name, forecast_error_text());
-        return 1;
+/* Returns -1 when the operands fit the command, else what to exit with. */
+static int check_operands(const struct ctl_command *command, int n, char **operands) {
+    bool resets = strcmp(command->name, "reset") == 0;
+    int expected = 0;
+
+    if (!resets && (options.all || options.model))
+        return options_wrong(&ctl, "--all and --model are of reset");
+    while (expected < OPERANDS && command->keys[expected] && !(resets && options.all))
+        expected++;
+    if (resets && n < expected)
+        return options_wrong(&ctl, "reset needs the name of a stream, or --all");
+    if (n < expected)
+        return options_wrong(&ctl, "%s needs the name of a %s", command->name,
+                             strcmp(command->keys[n], "state") == 0 ? "file" : command->keys[n]);
+    if (n > expected)
+        return options_wrong(&ctl, "\"%s\" is too much", operands[expected]);
+    return -1;
+}
+
+/* One operand as the value of its key; NULL after a sentence. */
+static json_t *operand_value(const char *key, const char *operand) {
+    if (strcmp(key, "state") == 0)
+        return ctl_read_state(operand);
+    if (strcmp(key, "file") != 0)
+        return json_string_nocheck(operand); /* what is not UTF-8 is told when it is sent */
+    char *path = ctl_absolute(operand);
+    json_t *value = path ? json_string_nocheck(path) : NULL;
+
+    free(path);
+    return value;
+}
+
+/* NULL after a sentence. */
+static json_t *make_request(const struct ctl_command *command, int n, char **operands) {
+    json_t *request = json_pack("{s:s}", "cmd", command->cmd);
+
+    for (int i = 0; i < n; i++) {
+        json_t *value = operand_value(command->keys[i], operands[i]);
+
+        if (!value) {
+            json_decref(request);
+            return NULL;
+        }
+        json_object_set_new(request, command->keys[i], value);
     }
-    json_t *request = json_pack("{s:s}", "cmd", name), *reply;
-    if (key)
-        json_object_set_new(request, key, json_string(argv[first + 1]));
-    if (strcmp(name, "hello") == 0)
+    if (options.all)
+        json_object_set_new(request, "all", json_true());
+    if (options.model)
+        json_object_set_new(request, "model", json_string_nocheck(options.model));
+    if (strcmp(command->name, "hello") == 0)
         json_object_set_new(request, "protocol", json_integer(1));
-    if (strcmp(name, "streams") == 0) {
+    return request;
+}
+
+static int run_command(struct forecast_control *control, const struct ctl_command *command, int n, char **operands) {
+    json_t *request = make_request(command, n, operands), *reply = NULL;
+
+    if (request && strcmp(command->name, "streams") == 0) {
         json_decref(request);
         reply = ask_streams(control);
-    } else {
+    } else if (request) {
         reply = ask(control, request);
     }
     if (reply && options.json) {
         json_dumpf(reply, stdout, JSON_COMPACT);
         putchar('\n');
     } else if (reply) {
-        print_reply(name, reply);
+        print_reply(command->name, reply);
     }
-    code = reply ? 0 : 1;
     json_decref(reply);
+    return reply ? 0 : 1;
+}
+
+int command_ctl(int argc, char **argv) {
+    struct forecast_control *control;
+    const struct ctl_command *command = NULL;
+    int first, code = options_begin(&ctl, argc, argv, &first);
+
+    if (code >= 0)
+        return code;
+    if (first == argc)
+        return options_wrong(&ctl, "what to ask is missing: %s", known);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[first], commands[i].name) == 0)
+            command = &commands[i];
+    if (!command)
+        return options_wrong(&ctl, "there is no \"%s\": %s", argv[first], known);
+    int n = argc - first - 1;
+    char **operands = argv + first + 1;
+    code = check_operands(command, n, operands);
+    if (code >= 0)
+        return code;
+    if (forecast_control_open(options.control, &control)) {
+        fprintf(stderr, "%s: %s\n", ctl.name, forecast_error_text());
+        return 1;
+    }
+    code = run_command(control, command, n, operands);
     forecast_control_close(&control);
     return code;
 }

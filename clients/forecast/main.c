@@ -11,7 +11,8 @@ static const struct {
 } commands[] = {
     {"feed", command_feed, "send ticks: rows of a CSV file, or this machine's metrics"},
     {"watch", command_watch, "see forecasts: a line each, or a live table"},
-    {"ctl", command_ctl, "ask and command the daemon: status, streams, models, retrain, reset, end, stop"},
+    {"ctl", command_ctl,
+     "ask and command the daemon: status, streams, models, retrain, reset, state, save, end, stop"},
     {"model", command_model, "look at Keras' models, run and convert them"},
     {"bench", command_bench, "measure ticks and forecasts a second, and latency"},
 };

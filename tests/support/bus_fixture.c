@@ -101,15 +101,14 @@ static void note_stop(void *context) {
 
 atomic_bool rig_hold_write;
 
-/* Saves the number of parameters. */
+/* Saves the number of parameters, and what is the daemon's own. */
 static int rig_write(const char *path, const struct network *network, const char *own, struct error *err) {
-    (void)own;
     while (atomic_load(&rig_hold_write))
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     FILE *file = fopen(path, "w");
     if (file == NULL)
         return error_set(err, "%s: cannot be written", path);
-    fprintf(file, "%zu", network_n_params(network));
+    fprintf(file, "%zu %s", network_n_params(network), own != NULL ? own : "none");
     fclose(file);
     return 0;
 }

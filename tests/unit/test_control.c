@@ -7,6 +7,7 @@
 #include "daemon/control.h"
 
 #include "daemon/log.h"
+#include "engine/own.h"
 #include "tests/support/bus_fixture.h"
 
 #include <stdio.h>
@@ -477,6 +478,20 @@ static void waiting_requests_have_a_bound(void **state) {
     close_scene(&scene);
 }
 
+/* Takes the reply, and removes the file, which holds a number of parameters and the daemon's own. */
+static void expect_saved(json_t *reply, const char *path, const char *own) {
+    assert_int_equal(json_integer_value(json_object_get(reply, "version")), 1);
+    json_decref(reply);
+    char text[4096] = "", *end;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    assert_true(strtol(text, &end, 10) > 100);
+    assert_string_equal(end + 1, own);
+    assert_int_equal(remove(path), 0);
+}
+
 static void a_model_is_saved(void **state) {
     (void)state;
     struct scene scene;
@@ -492,11 +507,14 @@ static void a_model_is_saved(void **state) {
     wait_for_frame(&scene, scene.dealer, frame, sizeof frame);
     json_t *reply = json_loads(frame, 0, NULL);
     expect_shape(reply, "ok:t version:i id:i");
-    assert_int_equal(json_integer_value(json_object_get(reply, "version")), 1);
-    json_decref(reply);
-    char path[128];
+    char path[128], *own = model_own_json(&scene.rig.config->models[0], &scene.rig.config->classes[0]);
     snprintf(path, sizeof path, "%s/m.keras", folder);
-    assert_int_equal(remove(path), 0);
+    expect_saved(reply, path, own);
+    free(own);
+    /* Where there is no room for them the daemon's own settings are left out. */
+    snprintf(path, sizeof path, "%s/m.h5", folder);
+    expect_saved(ask_for(&scene, "{'cmd':'save','model':'m','file':'%s'}", path), path, "none");
+    snprintf(path, sizeof path, "%s/m.keras", folder);
     expect_error(ask_for(&scene, "{'cmd':'save','model':'m','file':'/nowhere/at/all.keras'}"), "file");
     /* One that is being written when the daemon ends is written to its end. */
     atomic_store(&rig_hold_write, true);
