@@ -56,7 +56,8 @@ int config_file_open(const struct entry *entry, struct config_model *model, stru
     *ret_own = (struct own){.window = -1, .mode = -1};
     if (model->file == NULL)
         return model->architecture != NULL ? fail(entry, "architecture", "without a file of weights") : 0;
-    if (model_says(entry, "layers"))
+    char path[CONFIG_PATH];
+    if (config_lines_has(entry->lines, path_of(path, entry, "layers"))) /* the cells have the default's too */
         return fail(entry, "layers", "the layers are those of the file: give one of the two");
     if (read_file(entry, model))
         return -1;
