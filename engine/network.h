@@ -83,6 +83,7 @@ struct layer_spec {
     bool return_sequences, return_state, go_backwards, stateful;
     bool reset_after;                 /* GRU: the reset gate acts after the recurrent product; two rows of bias */
     bool zero_output_for_mask;        /* zeros come out at a masked step, else the output before it */
+    bool ignores_mask;                /* passes over no step, and yet hands the mask on: Keras 3, when given an initial state */
     float dropout, recurrent_dropout; /* in training; dropout's rate too */
 
     int vocabulary;   /* Embedding: ids are 0 .. vocabulary - 1 */

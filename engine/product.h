@@ -23,6 +23,22 @@ static inline void product_with_transposed(int m, int n, int k, const float *a, 
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, a, k, b, k, keep, c, n);
 }
 
+/* The same three of parts of matrices, added to c: rows of a, b and c are so many floats apart as their arguments say. */
+static inline void product_of_parts(int m, int n, int k, const float *a, int a_stride, const float *b, int b_stride,
+                                    float *c, int c_stride) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1, a, a_stride, b, b_stride, 1, c, c_stride);
+}
+
+static inline void product_of_transposed_parts(int m, int n, int k, const float *a, int a_stride, const float *b,
+                                               int b_stride, float *c, int c_stride) {
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, m, n, k, 1, a, a_stride, b, b_stride, 1, c, c_stride);
+}
+
+static inline void product_with_transposed_parts(int m, int n, int k, const float *a, int a_stride, const float *b,
+                                                 int b_stride, float *c, int c_stride) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, a, a_stride, b, b_stride, 1, c, c_stride);
+}
+
 /* Every row of c [m x n] = row [n] */
 static inline void rows_fill(int m, int n, const float *row, float *c) {
     for (int r = 0; r < m; r++)

@@ -7,6 +7,9 @@
 static const struct layer_ops *const kinds[N_LAYER_KINDS] = {
     [LAYER_DENSE] = &layer_dense,
     [LAYER_LSTM] = &layer_lstm,
+    [LAYER_GRU] = &layer_gru,
+    [LAYER_SIMPLE_RNN] = &layer_simple_rnn,
+    [LAYER_BIDIRECTIONAL] = &layer_bidirectional,
     [LAYER_EMBEDDING] = &layer_embedding,
     [LAYER_MASKING] = &layer_masking,
     [LAYER_REPEAT_VECTOR] = &layer_repeat_vector,

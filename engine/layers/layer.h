@@ -103,7 +103,8 @@ struct layer_ops {
 const struct layer_ops *layer_ops_of(enum layer_kind kind);
 /* Keras' name for layers of a class, without a number; at most twice as long. */
 void layer_snake_case(const char *class, char *ret_name);
-extern const struct layer_ops layer_dense, layer_lstm, layer_masking, layer_activation;
+extern const struct layer_ops layer_dense, layer_lstm, layer_gru, layer_simple_rnn, layer_bidirectional,
+    layer_masking, layer_activation;
 extern const struct layer_ops layer_embedding, layer_repeat_vector, layer_dropout, layer_flatten, layer_reshape,
     layer_permute, layer_batch_normalization, layer_layer_normalization, layer_leaky_relu, layer_prelu, layer_conv1d,
     layer_max_pooling1d, layer_average_pooling1d, layer_global_max_pooling1d, layer_global_average_pooling1d,

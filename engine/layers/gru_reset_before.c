@@ -1,0 +1,123 @@
+/*
+ * GRU, as Keras' without reset_after (that of Keras 1 and 2.0): gates in the order z, r, h.
+ *
+ *     z, r = recurrent_activation(x W + h U + b)           of their columns
+ *     g = activation(x Wh + (r h) Uh + bh)                 h' = z h + (1 - z) g
+ *
+ * Parameters W [n_in x 3 units], U [units x 3 units], b [3 units]; state h [units] of each row.
+ */
+#include "engine/layers/activation.h"
+#include "engine/layers/recurrent.h"
+#include "engine/product.h"
+
+static void gru_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x,
+                     float *const *state, float *y, float *work) {
+    size_t units = (size_t)pass->units;
+    float *reset = work + KERNELS_ROWS * 3 * units; /* r h, [KERNELS_ROWS x units] */
+    const float *reset_at[KERNELS_ROWS];
+
+    for (int r = 0, taken; r < n; r += taken) {
+        taken = n - r < KERNELS_ROWS ? n - r : KERNELS_ROWS;
+        pass_affine(pass, kernels, taken, x + (size_t)r * (size_t)pass->n_in, state + r, 2, work);
+        for (int i = 0; i < taken; i++) {
+            float *z = work + (size_t)i * 3 * units, *to = reset + (size_t)i * units;
+            kernels->activate(pass->recurrent_activation, 2, units, z);
+            for (size_t j = 0; j < units; j++)
+                to[j] = z[units + j] * state[r + i][j];
+            reset_at[i] = to;
+        }
+        kernels->accumulate(taken, pass->units, pass->units, reset_at, 3 * units, pass->u + 2 * units, 3 * units,
+                            work + 2 * units);
+        for (int i = 0; i < taken; i++) {
+            float *z = work + (size_t)i * 3 * units, *g = z + 2 * units, *h = state[r + i];
+            float *y_at = y + (size_t)(r + i) * units;
+            kernels->activate(pass->activation, 1, units, g);
+            for (size_t j = 0; j < units; j++)
+                h[j] = y_at[j] = __builtin_fmaf(z[j], h[j], (1.0f - z[j]) * g[j]);
+        }
+    }
+}
+
+/* ---- training: kept is r h ---------------------------------------------------------------------- */
+
+static void gru_record(const struct pass *pass, const struct tape_step *step) {
+    int units = pass->units, n_z = 3 * units;
+    size_t n = (size_t)units, rows = (size_t)step->rows;
+    const float *h = step->before[0];
+
+    product_of_parts(step->rows, 2 * units, units, h, units, pass->u, n_z, step->gates, n_z);
+    for (size_t r = 0; r < rows; r++) {
+        float *z = step->gates + r * 3 * n;
+        if (step->pre)
+            memcpy(step->pre + r * 3 * n, z, 2 * n * sizeof *z);
+        step->kernels->activate(pass->recurrent_activation, 2, n, z);
+        for (size_t j = 0; j < n; j++)
+            step->kept[r * n + j] = z[n + j] * h[r * n + j];
+    }
+    product_of_parts(step->rows, units, units, step->kept, units, pass->u + 2 * n, n_z, step->gates + 2 * n, n_z);
+    for (size_t r = 0; r < rows; r++) {
+        float *z = step->gates + r * 3 * n, *g = z + 2 * n;
+        if (step->pre)
+            memcpy(step->pre + r * 3 * n + 2 * n, g, n * sizeof *g);
+        step->kernels->activate(pass->activation, 1, n, g);
+        for (size_t j = 0; j < n; j++)
+            step->after[0][r * n + j] = z[j] * h[r * n + j] + (1 - z[j]) * g[j];
+    }
+}
+
+/* g of all rows becomes its gradient before activation, dh what goes past the gates; the gradient of z into spare. */
+static void candidate_backward(const struct pass *pass, const struct tape_step *step) {
+    size_t units = (size_t)pass->units;
+    for (size_t row = 0; row < (size_t)step->rows; row++) {
+        size_t at = 3 * row * units;
+        float *z = step->gates + at, *g = z + 2 * units, *dz = step->spare + at, *dg = dz + 2 * units;
+        float *dh = step->d[0] + row * units;
+        const float *h = step->before[0] + row * units;
+        for (size_t j = 0; j < units; j++) {
+            dz[j] = dh[j] * (h[j] - g[j]);
+            dg[j] = dh[j] * (1 - z[j]);
+            dh[j] *= z[j];
+        }
+        activation_backward(pass->activation, 1, units, step->pre ? step->pre + at + 2 * units : NULL, g, dg, g);
+    }
+}
+
+static void gru_backward(const struct pass *pass, const struct tape_step *step) {
+    int units = pass->units, n_z = 3 * units;
+    size_t n = (size_t)units;
+
+    candidate_backward(pass, step);
+    for (size_t row = 0; row < (size_t)step->rows; row++)
+        memset(step->spare + (3 * row + 1) * n, 0, n * sizeof *step->spare);
+    /* d loss / d (r h), into spare's middle */
+    product_with_transposed_parts(step->rows, units, units, step->gates + 2 * n, n_z, pass->u + 2 * n, n_z,
+                                  step->spare + n, n_z);
+    for (size_t row = 0; row < (size_t)step->rows; row++) {
+        size_t at = 3 * row * n;
+        float *z = step->gates + at, *r = z + n, *d_gates = step->spare + at, *dr = d_gates + n;
+        for (size_t j = 0; j < n; j++) {
+            step->d[0][row * n + j] += dr[j] * r[j];
+            dr[j] *= step->before[0][row * n + j];
+        }
+        activation_backward(pass->recurrent_activation, 2, n, step->pre ? step->pre + at : NULL, z, d_gates, z);
+    }
+    product_with_transposed_parts(step->rows, units, 2 * units, step->gates, n_z, pass->u, n_z, step->d[0], units);
+}
+
+static void gru_recurrent_gradient(const struct pass *pass, int n, const float *h_before, const float *dz,
+                                   const float *kept) {
+    int units = pass->units, n_z = 3 * units;
+    product_of_transposed_parts(units, 2 * units, n, h_before, units, dz, n_z, pass->du, n_z);
+    product_of_transposed_parts(units, units, n, kept, units, dz + 2 * units, n_z, pass->du + 2 * units, n_z);
+}
+
+const struct cell_ops cell_gru_reset_before = {
+    .n_gates = 3,
+    .n_states = 1,
+    .bias_rows = 1,
+    .n_kept = 1,
+    .step = gru_step,
+    .record = gru_record,
+    .backward = gru_backward,
+    .recurrent_gradient = gru_recurrent_gradient,
+};
