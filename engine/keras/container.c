@@ -25,6 +25,7 @@ struct intake {
     size_t arrays_room, texts_room;
     bool heard; /* the child has said something */
     bool late;  /* the deadline has passed */
+    bool ended; /* there is no more */
 };
 
 static int64_t now_ms(void) {
@@ -49,8 +50,10 @@ static int take(struct intake *intake, void *to, size_t size) {
         ssize_t n = read(intake->in, at, size);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
+        if (n <= 0) {
+            intake->ended = true;
             return -1;
+        }
         intake->heard = true;
         at += n;
         size -= (size_t)n;
@@ -103,7 +106,7 @@ static int take_named_array(struct intake *intake, char *name, const struct cont
     uint64_t n = 1;
     for (uint32_t i = 0; i < record->n_dims; i++) {
         uint32_t dim = record->dims[i];
-        if (dim > INT_MAX || (dim && n > record->size / dim))
+        if (dim > INT_MAX || (dim && n > UINT64_MAX / sizeof(float) / dim))
             return -1;
         n *= dim;
         array.dims[i] = (int)dim;
@@ -163,6 +166,8 @@ static void explain(const struct intake *intake, int status, struct error *err) 
         return;
     if (intake->late)
         error_set(err, "not a readable file: its parser did not end in time");
+    else if (!intake->ended)
+        error_set(err, "not a readable file: what its parser gave is too much, or makes no sense");
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
         error_set(err, "not a readable file: its parser took too much time");
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
