@@ -91,19 +91,43 @@ static bool gives_sequence(const struct layer_spec *spec, bool sequence) {
     }
 }
 
-static void give(struct values *out, int layer, int port, bool sequence) {
+/* Whether there may be a mask behind a layer, given whether there may be one before it. */
+static bool gives_mask(const struct layer_spec *spec, bool masked) {
+    switch (spec->kind) {
+    case LAYER_MASKING: return true;
+    case LAYER_EMBEDDING: return spec->mask_zero;
+    case LAYER_LSTM:
+    case LAYER_GRU:
+    case LAYER_SIMPLE_RNN:
+    case LAYER_BIDIRECTIONAL: return masked && spec->return_sequences;
+    case LAYER_FLATTEN:
+    case LAYER_RESHAPE:
+    case LAYER_REPEAT_VECTOR:
+    case LAYER_CONV1D:
+    case LAYER_MAX_POOLING1D:
+    case LAYER_AVERAGE_POOLING1D:
+    case LAYER_GLOBAL_MAX_POOLING1D:
+    case LAYER_GLOBAL_AVERAGE_POOLING1D: return false;
+    default: return masked;
+    }
+}
+
+static void give(struct values *out, int layer, int port, bool sequence, bool masked) {
     assert(out->n < BUILDER_VALUES);
-    out->value[out->n++] = (struct value){.at = {layer, port}, .sequence = sequence};
+    out->value[out->n++] = (struct value){.at = {layer, port}, .sequence = sequence, .masked = masked};
 }
 
 /* ---- recurrent layers --------------------------------------------------------------------------- */
 
-static bool has_masks(const struct architecture *architecture) {
-    for (int i = 0; i < architecture->spec.n_layers; i++)
-        if (architecture->layers[i].kind == LAYER_MASKING ||
-            (architecture->layers[i].kind == LAYER_EMBEDDING && architecture->layers[i].mask_zero))
-            return true;
-    return false;
+/* Pooling of single steps changes nothing, and loses the mask. */
+static int drop_mask(struct builder *builder, const char *name, struct value *value) {
+    struct layer_spec spec = layer_spec_of(LAYER_MAX_POOLING1D, 0);
+    char its[LAYER_NAME_MAX];
+    spec.kernel_size = spec.strides = 1;
+    snprintf(its, sizeof its, "%.100s_unmasked", name);
+    int index = add_layer(builder, &spec, its, NULL, value, 1);
+    *value = (struct value){.at = {index, 0}, .sequence = true};
+    return index < 0 ? -1 : 0;
 }
 
 /* specs: of the cells from the first on; one for a plain layer. The states of all cells come out, and go in, in order. */
@@ -117,10 +141,12 @@ static int call_recurrent(struct builder *builder, const struct description *it,
         return error_set(builder->err, "has %d initial states, and must have none or %d", in->n - 1, wanted - 1);
     if (!in->value[0].sequence)
         return error_set(builder->err, "its input has no time axis");
-    if (n > 1 && specs[0].go_backwards && has_masks(builder->architecture))
-        return error_set(builder->err, "go_backwards of a stack of cells with a mask is not supported");
-
     struct value inputs[1 + 4] = {in->value[0]};
+    if (in->unmasked && inputs[0].masked && drop_mask(builder, it->name, &inputs[0]))
+        return -1;
+    bool masked = inputs[0].masked;
+    if (n > 1 && specs[0].go_backwards && masked)
+        return error_set(builder->err, "go_backwards of a stack of cells with a mask is not supported");
     struct values states = {0};
     int state = 1, index = -1;
     for (int i = 0; i < n; i++) {
@@ -135,9 +161,9 @@ static int call_recurrent(struct builder *builder, const struct description *it,
             return -1;
         inputs[0] = (struct value){.at = {index, 0}, .sequence = true};
         for (int s = 0; s < its && specs[i].return_state; s++)
-            give(&states, index, 1 + s, false);
+            give(&states, index, 1 + s, false, false);
     }
-    give(out, index, 0, specs[n - 1].return_sequences);
+    give(out, index, 0, specs[n - 1].return_sequences, gives_mask(&specs[n - 1], masked));
     for (int s = 0; s < states.n; s++)
         out->value[out->n++] = states.value[s];
     return 0;
@@ -184,10 +210,12 @@ static int call_plain(struct builder *builder, const struct description *it, str
         return -1;
     if (in->n != 1 && !is_merging(spec.kind))
         return error_set(builder->err, "has %d inputs, and must have one", in->n);
-    bool sequence = in->value[0].sequence;
+    bool sequence = in->value[0].sequence, masked = false;
+    for (int i = 0; i < in->n; i++)
+        masked |= in->value[i].masked;
     if (is_merging(spec.kind) && check_merged(builder, spec.kind, in, &sequence))
         return -1;
-    spec.keras2_masks = is_merging(spec.kind) && builder->old;
+    spec.keras2_masks = is_merging(spec.kind) && builder->old && masked;
     if (builder->time_distributed) {
         if (!description_is_per_step(spec.kind))
             return error_set(builder->err, "is not supported in a TimeDistributed");
@@ -198,7 +226,7 @@ static int call_plain(struct builder *builder, const struct description *it, str
     int index = add_layer(builder, &spec, it->name, builder_home(builder, it->data), in->value, in->n);
     if (index < 0)
         return -1;
-    give(out, index, 0, gives_sequence(&spec, sequence));
+    give(out, index, 0, gives_sequence(&spec, sequence), gives_mask(&spec, masked));
     return 0;
 }
 
@@ -215,6 +243,7 @@ int builder_call_layer(struct builder *builder, const struct description *it, co
     struct options options = {.config = it->config, .old = builder->old, .err = builder->err};
     struct layer_spec specs[CELLS_MAX];
     ret_out->n = 0;
+    ret_out->unmasked = false;
     if (in->n < 1)
         return error_set(builder->err, "has no input");
     for (int i = 0; i < in->n; i++)

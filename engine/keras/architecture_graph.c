@@ -83,6 +83,7 @@ struct arguments {
     struct values tensors, states;
     bool waits;   /* something is not worked out yet */
     bool foreign; /* something that is no tensor */
+    bool masked;  /* a mask was given */
 };
 
 typedef int on_reference(struct graph *graph, const json_t *reference, void *data);
@@ -196,6 +197,7 @@ static int gather_named(struct graph *graph, const json_t *kwargs, struct argume
         for (int i = 0; i < tensors.n; i++) {
             if (is_mask ? !tensors.value[i].mask : !is_states && strcmp(key, "inputs") != 0)
                 return error_set(err, "is given %s%.60s, which is not supported", is_mask ? "its own " : "", key);
+            ret->masked |= is_mask;
             struct values *to = is_states ? &ret->states : &ret->tensors;
             if (!is_mask && to->n < BUILDER_VALUES)
                 to->value[to->n++] = tensors.value[i];
@@ -228,6 +230,8 @@ static int gather_call(struct graph *graph, const json_t *inbound, struct argume
     if (keras3 ? gather_named(graph, json_object_get(inbound, "kwargs"), ret)
                : gather_old_kwargs(graph, inbound, 0, ret))
         return -1;
+    /* Keras 3 hands masks on by itself only to calls with one tensor. */
+    ret->tensors.unmasked = keras3 && ret->states.n > 0 && !ret->masked;
     for (int i = 0; i < ret->states.n; i++) {
         if (ret->tensors.n == BUILDER_VALUES)
             return error_set(graph->builder->err, "has more than %d inputs", BUILDER_VALUES);
@@ -356,6 +360,7 @@ static int run_graph(struct graph *graph, const struct description *model, const
     }
     struct gathering gathering = {.to = ret_out};
     ret_out->n = 0;
+    ret_out->unmasked = false;
     if (visit(graph, outputs, 0, &foreign, gather, &gathering))
         return error_prefix(err, "output_layers");
     if (gathering.waits || ret_out->n < 1)

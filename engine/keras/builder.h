@@ -11,6 +11,13 @@ struct value {
     struct layer_input at;
     bool sequence; /* has a time axis */
     bool mask;     /* not a tensor but which of its steps count */
+    bool masked;   /* a tensor that may have a mask */
+};
+
+struct values {
+    int n;
+    bool unmasked; /* as inputs: the call does without the first one's mask */
+    struct value value[BUILDER_VALUES];
 };
 
 /* Keras 3: a step of it is masked where all of it equals the constant. */
@@ -19,11 +26,6 @@ struct mask_made {
     double constant;
 };
 enum { BUILDER_MASKS = 64 };
-
-struct values {
-    int n;
-    struct value value[BUILDER_VALUES];
-};
 
 struct builder {
     struct architecture *architecture;

@@ -513,6 +513,41 @@ static void test_masks(void **state) {
             "is called with training=True");
 }
 
+/* Before Keras 3 merging layers made another mask; and Keras 3 hands none on to a call with an initial state. */
+static void test_masks_of_versions(void **state) {
+    (void)state;
+#define ADDED(options) \
+    MODEL(IN_NODE "," NODE("Masking", "m", "", "[" OLD("in", 0, 0) "]") "," NODE( \
+              "Add", "a", "", \
+              "[" OLD("m", 0, 0) "," OLD("in", 0, 0) "]") "," NODE("Add", "b", "", \
+                                                                   "[" OLD("in", 0, 0) "," OLD("in", 0, 0) "]"), \
+          "[['a', 0, 0], ['b', 0, 0]]")
+    for (int old = 0; old < 2; old++) {
+        read_as(ADDED(""), old);
+        assert_int_equal(layer(1)->keras2_masks, old);
+        assert_false(layer(2)->keras2_masks);
+    }
+#define DECODED(mask) \
+    MODEL(IN_NODE "," NODE("Masking", "m", "", CALL(TENSOR("in", 0, 0), "")) "," NODE( \
+              "GRU", "e", ", 'units': 3, 'return_state': true", \
+              CALL(TENSOR("m", 0, 0), \
+                   "'mask': null")) "," OP("NotEqual", "ne", \
+                                           CALL(TENSOR("in", 0, 0) ", 0.0", \
+                                                "")) "," NODE("GRU", "d", ", 'units': 3", \
+                                                              CALL(TENSOR("m", 0, 0), \
+                                                                   "'initial_state': " TENSOR("e", 0, 1) mask)), \
+          "[['d', 0, 0]]")
+    read_as(DECODED(""), false);
+    assert_int_equal(architecture.spec.n_layers, 4);
+    assert_int_equal(layer(2)->kind, LAYER_MAX_POOLING1D);
+    assert_string_equal(layer(2)->name, "d_unmasked");
+    assert_reads(2, 0, 0, 0);
+    assert_reads(3, 0, 2, 0);
+    assert_reads(3, 1, 1, 1);
+    read_as(DECODED(", 'mask': " TENSOR("ne", 0, 0)), false);
+    assert_int_equal(architecture.spec.n_layers, 3);
+}
+
 /* ---- hostile ------------------------------------------------------------------------------------ */
 
 /* As many calls as there are paths through models that call each other's models. */
@@ -649,6 +684,7 @@ int main(void) {
         cmocka_unit_test(test_models_in_models),
         cmocka_unit_test(test_stacks_of_cells),
         cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_masks_of_versions),
         cmocka_unit_test(test_calls_that_multiply),
         cmocka_unit_test(test_mutated_descriptions),
     };
