@@ -83,7 +83,6 @@ struct layer_spec {
     bool return_sequences, return_state, go_backwards, stateful;
     bool reset_after;                 /* GRU: the reset gate acts after the recurrent product; two rows of bias */
     bool zero_output_for_mask;        /* zeros come out at a masked step, else the output before it */
-    bool ignores_mask;                /* passes over no step, and yet hands the mask on: Keras 3, when given an initial state */
     float dropout, recurrent_dropout; /* in training; dropout's rate too */
 
     int vocabulary;   /* Embedding: ids are 0 .. vocabulary - 1 */
@@ -101,8 +100,9 @@ struct layer_spec {
     float alpha;             /* LeakyReLU: the slope below zero */
     bool shared_steps;       /* PReLU: one slope per width for all steps */
     bool keep_steps;         /* global pooling: keepdims */
-    /* Add, Multiply, Concatenate: with the masks of several inputs they do as Keras 1 and 2 do, else as Keras 3 does
-     * (layers/merge.c) */
+    /* Layers of several inputs do with their masks as Keras 1 and 2 do, else as Keras 3 does: Add, Multiply, Concatenate
+     * (layers/merge.c), and recurrent layers with an initial state, which in Keras 3 pass over no step, and yet hand the
+     * mask on */
     bool keras2_masks;
 
     bool time_distributed;              /* was wrapped so in the file; means the same without */

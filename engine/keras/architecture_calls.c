@@ -156,7 +156,9 @@ static int call_recurrent(struct builder *builder, const struct description *it,
         struct description cell = description_of(cells ? json_array_get(cells, (size_t)i) : it->data);
         char name[LAYER_NAME_MAX];
         snprintf(name, sizeof name, cells ? "%.60s_%.60s" : "%s%.0s", it->name, cell.name);
-        index = add_layer(builder, &specs[i], name, builder_home(builder, cell.data), inputs, n_in);
+        struct layer_spec spec = specs[i];
+        spec.keras2_masks = builder->old && n_in > 1;
+        index = add_layer(builder, &spec, name, builder_home(builder, cell.data), inputs, n_in);
         if (index < 0)
             return -1;
         inputs[0] = (struct value){.at = {index, 0}, .sequence = true};

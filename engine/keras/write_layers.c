@@ -286,6 +286,20 @@ static void put_bidirectional(struct filling *f, const struct layer_spec *spec) 
     put_text(f, "merge_mode", merges[spec->merge]);
 }
 
+/* A recurrent layer that reads a mask and has an initial state does what only one of the two Keras does. */
+static void check_mask(struct filling *f, int layer, const struct layer_spec *spec) {
+    const struct network *network = f->written->network;
+    bool masked = network->tensors[network->layers[layer].in[0]].mask >= 0, keras3 = f->written->keras3;
+    bool recurrent = spec->kind == LAYER_LSTM || spec->kind == LAYER_GRU || spec->kind == LAYER_SIMPLE_RNN ||
+                     spec->kind == LAYER_BIDIRECTIONAL;
+    if (!recurrent || spec->n_in < 2 || !masked || spec->keras2_masks != keras3)
+        return;
+    f->failed = true;
+    error_set(f->err, "with its initial state it %s, and in a %s file it would not",
+              keras3 ? "passes over masked steps, as in Keras 1 and 2" : "sees no mask, as in Keras 3",
+              keras3 ? ".keras" : ".h5");
+}
+
 json_t *written_layer_json(const struct written *written, int layer, struct error *err) {
     const struct layer_spec *spec = &written->spec->layers[layer];
     struct error why = {"not enough memory"};
@@ -293,6 +307,7 @@ json_t *written_layer_json(const struct written *written, int layer, struct erro
     bool wrapped = written_is_wrapped(spec);
 
     begin(&f, written->layers[layer].name);
+    check_mask(&f, layer, spec);
     if (wrapped)
         put(&f, "layer", inner_entry(&f, "", spec, &f.failed));
     else

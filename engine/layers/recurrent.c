@@ -137,7 +137,7 @@ struct pass pass_of(const struct layer *layer, const struct layer_run *run, int 
         .goes_back = spec->go_backwards != (index == 1),
         .return_sequences = spec->return_sequences,
         .zero_output_for_mask = spec->zero_output_for_mask,
-        .ignores_mask = spec->ignores_mask,
+        .ignores_mask = layer->n_in > 1 && !spec->keras2_masks,
         .carries = layer->carries,
         .is_piece = layer->carries && layer->mode == NETWORK_STREAM,
         .has_own_kernel =

@@ -7,6 +7,7 @@
  * order in which it makes them, as Keras does. Where the mask is 0 the state stays, and what comes out is what came out
  * before it in the same call (zeros where nothing did), or zeros if zero_output_for_mask. A call that is a piece of a
  * stream goes on where the one before it ended: there the output before the first step is the state's h.
+ * Keras 3 (3.15: Layer.__call__) does not give a layer the mask when it gives it an initial state.
  */
 #ifndef ENGINE_LAYERS_RECURRENT_H
 #define ENGINE_LAYERS_RECURRENT_H

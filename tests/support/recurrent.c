@@ -293,7 +293,8 @@ static void exact_row(const struct problem *p, int r, double *carried, double *y
         double end[UNITS] = {0};
         params = exact_layer(&p->layers[p->of->masked + i], false, params, x, mask, end, own + i * UNITS);
     }
-    exact_layer(layer, p->of->mode == NETWORK_STREAM, params, x, layer->ignores_mask ? unmasked : mask, state, y);
+    exact_layer(layer, p->of->mode == NETWORK_STREAM, params, x,
+                p->of->seeded && !layer->keras2_masks ? unmasked : mask, state, y);
 }
 
 static double *exact_states(const struct problem *p) {
@@ -541,6 +542,7 @@ void recurrent_check_options(struct layer_spec layer) {
             struct recurrent_case c = {.mode = mode, .masked = bits & 1, .seeded = bits & 2, .layer = layer};
             c.layer.stateful =
                 c.seeded; /* said, so that the seeds carry nothing; and it does not, having initial states */
+            c.layer.keras2_masks = c.seeded && c.masked;
             c.layer.return_sequences = bits & 4;
             c.layer.return_state = bits & 8;
             c.layer.go_backwards = bits & 16;

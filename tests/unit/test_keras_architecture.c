@@ -330,9 +330,10 @@ static void test_initial_state(void **state) {
                                                                                    "'training': false")) "," IN_NODE,
               "[['dec', 0, 0], ['enc', 0, 1]]"),
     };
-    for (int i = 0; i < 3; i++) {
-        read_as(dialects[i], false);
+    for (int i = 0; i < 6; i++) {
+        read_as(dialects[i % 3], i < 3);
         assert_int_equal(architecture.spec.n_layers, 3);
+        assert_int_equal(layer(2)->keras2_masks, i < 3);
         assert_string_equal(layer(2)->name, "dec");
         assert_int_equal(layer(2)->n_in, 3);
         assert_reads(2, 0, 1, 0);

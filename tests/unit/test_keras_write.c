@@ -241,6 +241,22 @@ static void test_refused(void **state) {
     network_free(network);
 
     layers[0] = layer_spec_of(LAYER_MASKING, 0);
+    layers[1] = layers[2] = layer_spec_of(LAYER_LSTM, 3);
+    layers[1].return_state = true;
+    layers[2].n_in = 3;
+    for (int i = 0; i < 3; i++)
+        layers[2].in[i] = (struct layer_input){i > 0, i};
+    network = network_of(3, layers, 3);
+    expect_refused(network, "m.h5", NULL,
+                   "layer lstm_1 (LSTM): with its initial state it sees no mask, as in Keras 3");
+    network_free(network);
+    layers[2].keras2_masks = true;
+    network = network_of(3, layers, 3);
+    expect_refused(network, "m.keras", NULL,
+                   "layer lstm_1 (LSTM): with its initial state it passes over masked steps");
+    network_free(network);
+
+    layers[0] = layer_spec_of(LAYER_MASKING, 0);
     layers[0].mask_value = NAN;
     network = network_of(3, layers, 1);
     expect_refused(network, "m.keras", NULL, "layer masking (Masking): mask_value is nan, which JSON cannot say");
