@@ -84,14 +84,14 @@ static int check_features(const struct entry *entry, const struct config_class *
 
 static int check_class(const struct entry *entry, const struct config *config, int index) {
     const struct config_class *class = &config->classes[index];
-    char path[CONFIG_PATH], quoted[CONFIG_QUOTED];
+    char quoted[CONFIG_QUOTED];
     for (int j = 0; j < index; j++) {
         if (!strcmp(class->name, config->classes[j].name))
             return fail(entry, "class", "a second class %s", config_quote(quoted, class->name));
         if (!strcmp(class->pattern, config->classes[j].pattern))
             return fail(entry, "pattern", "the same as streams[%d].pattern, which has all these streams", j);
     }
-    if (class->time.every && config_lines_has(entry->lines, path_of(path, entry, "time")))
+    if (class->time.every && says(entry, "time"))
         return fail(entry, "every", "contradicts `time: irregular`; for fixed intervals leave time out");
     if (class->time.gap == GAP_RESET && !class->time.every && !class->time.gap_after)
         return fail(entry, "gap", "a gap in irregular ticks is one longer than gap_after; give that");
@@ -256,8 +256,8 @@ static int check_served_features(const struct entry *entry, struct config_model 
     if (model->head == HEAD_FORECAST)
         return find_features(entry, "targets", class, own->targets, own->n_targets, &model->targets,
                              &model->n_targets);
-    if (model_says(entry, "targets") || model_says(entry, "horizon"))
-        return fail(entry, model_says(entry, "targets") ? "targets" : "horizon",
+    if (says(entry, "targets") || says(entry, "horizon"))
+        return fail(entry, says(entry, "targets") ? "targets" : "horizon",
                     "a raw head gives what the network gives, and forecasts nothing");
     model->horizon = 0;
     return 0;

@@ -19,14 +19,15 @@ static inline const struct config_cell *cell(const struct config_cell *cells, en
     return &cells[config_table_index(section, key)];
 }
 
-/* Whether the file says something of a key of the model. */
-static inline bool model_says(const struct entry *entry, const char *key) {
-    return cell(entry->cells, CONFIG_MODEL, key)->p != NULL;
-}
-
 static inline const char *path_of(char path[CONFIG_PATH], const struct entry *entry, const char *key) {
     snprintf(path, CONFIG_PATH, "%s.%s", entry->path, key);
     return path;
+}
+
+/* Whether the file says something of a key of the section. */
+static inline bool says(const struct entry *entry, const char *key) {
+    char path[CONFIG_PATH];
+    return config_lines_has(entry->lines, path_of(path, entry, key));
 }
 
 #define fail(entry, key, ...) \

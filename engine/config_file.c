@@ -35,19 +35,19 @@ static int read_file(const struct entry *entry, struct config_model *model) {
 
 /* What the file says stands where the configuration says nothing, and the other way round. */
 static void take_over(const struct entry *entry, struct config_model *model, const struct own *own) {
-    if (!model_says(entry, "scaler"))
+    if (!says(entry, "scaler"))
         model->scaler = own->scaler >= 0 ? (enum scaler_kind)own->scaler : SCALER_NONE;
-    if (!model_says(entry, "residual"))
+    if (!says(entry, "residual"))
         model->residual = own->residual > 0;
-    if (!model_says(entry, "train"))
+    if (!says(entry, "train"))
         model->train = false;
-    if (!model_says(entry, "horizon"))
+    if (!says(entry, "horizon"))
         model->horizon = own->horizon >= 0 ? own->horizon : 0; /* 0: what the network gives */
-    if (!model_says(entry, "period") && own->period >= 0)
+    if (!says(entry, "period") && own->period >= 0)
         model->period = own->period;
-    if (!model_says(entry, "forecast") && own->form >= 0)
+    if (!says(entry, "forecast") && own->form >= 0)
         model->form = (enum forecast_form)own->form;
-    if (!model_says(entry, "head") && own->head >= 0)
+    if (!says(entry, "head") && own->head >= 0)
         model->head = (enum model_head)own->head;
 }
 
@@ -56,8 +56,7 @@ int config_file_open(const struct entry *entry, struct config_model *model, stru
     *ret_own = (struct own){.window = -1, .mode = -1};
     if (model->file == NULL)
         return model->architecture != NULL ? fail(entry, "architecture", "without a file of weights") : 0;
-    char path[CONFIG_PATH];
-    if (config_lines_has(entry->lines, path_of(path, entry, "layers"))) /* the cells have the default's too */
+    if (says(entry, "layers"))
         return fail(entry, "layers", "the layers are those of the file: give one of the two");
     if (read_file(entry, model))
         return -1;
@@ -79,19 +78,19 @@ static bool is_stateful(const struct network_spec *spec) {
 }
 
 static int choose_mode(const struct entry *entry, struct config_model *model, const struct own *own) {
-    if (!model_says(entry, "mode") && model->keras != NULL)
+    if (!says(entry, "mode") && model->keras != NULL)
         model->mode = own->mode >= 0                     ? (enum model_mode)own->mode
                       : is_stateful(&model->keras->spec) ? MODEL_STATEFUL
                                                          : MODEL_WINDOWED;
     if (model->mode == MODEL_STATEFUL) {
-        if (model_says(entry, "window"))
+        if (says(entry, "window"))
             return fail(entry, "window", "belongs to `mode: windowed`; a stateful model has a step per tick");
         model->window = 1;
         return 0;
     }
     if (model->keras == NULL)
         return fail(entry, "mode", "windowed serves a model that comes from a file; layers are trained statefully");
-    if (!model_says(entry, "window"))
+    if (!says(entry, "window"))
         model->window = own->window >= 0 ? own->window : model->keras->spec.no_time ? 1 : model->keras->spec.steps;
     if (model->window == 0)
         return fail(entry, "mode",
@@ -102,11 +101,10 @@ static int choose_mode(const struct entry *entry, struct config_model *model, co
 static int check_inputs(const struct entry *entry, struct config_model *model, const struct config_class *class,
                         const struct network *network) {
     if (network_n_inputs(network) != model->n_inputs)
-        return fail(entry, model_says(entry, "inputs") ? "inputs" : "file",
-                    "the network has %d input%s, and %d are given", network_n_inputs(network),
-                    network_n_inputs(network) == 1 ? "" : "s", model->n_inputs);
+        return fail(entry, says(entry, "inputs") ? "inputs" : "file", "the network has %d input%s, and %d are given",
+                    network_n_inputs(network), network_n_inputs(network) == 1 ? "" : "s", model->n_inputs);
     model->vocabulary = network_vocabulary(network);
-    if (model->vocabulary > 0 && model_says(entry, "scaler") && model->scaler != SCALER_NONE)
+    if (model->vocabulary > 0 && says(entry, "scaler") && model->scaler != SCALER_NONE)
         return fail(entry, "scaler", "the input %s is ids, which are not scaled", class->features[model->inputs[0]]);
     return 0;
 }
@@ -154,7 +152,7 @@ int config_file_apply(const struct entry *entry, struct config_model *model, con
                           "a model of layers has a direct forecast; others come from a file");
     struct network *network = forecaster_network(model, &err);
     if (network == NULL)
-        return fail(entry, model_says(entry, "mode") ? "mode" : "file", "%s: %s", model->file, err.text);
+        return fail(entry, says(entry, "mode") ? "mode" : "file", "%s: %s", model->file, err.text);
     int failed = check_inputs(entry, model, class, network) || check_head(entry, model, network);
     network_free(network);
     return failed || check_training(entry, model) ? -1 : 0;
