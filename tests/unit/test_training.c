@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "engine/forecaster.h"
+#include "engine/keras/keras.h"
 #include "engine/optimizer.h"
 #include "engine/random.h"
 #include "engine/training.h"
@@ -381,6 +382,81 @@ static void a_rate_that_is_far_too_large(void **state) {
     network_free(outcome.challenger);
 }
 
+/* ---- models from files ---------------------------------------------------------------------- */
+
+/* The fixture's model with layers as if they had been read from a file, with random weights. */
+static struct config_model file_model(struct fixture *fixture, struct keras_model *keras, struct layer_spec *layers,
+                                      int n_layers) {
+    struct error err;
+    sine_fixture(fixture);
+    struct config_model model = fixture->model;
+    *keras = (struct keras_model){.spec = {.n_inputs = 1, .steps = 12, .layers = layers, .n_layers = n_layers}};
+    struct network *network = network_new(&keras->spec, &err);
+    if (network == NULL)
+        fail_msg("%s", err.text);
+    network_init_weights(network, 5);
+    keras->n_params = network_n_params(network);
+    keras->params = floats_copy(keras->n_params, network_params(network));
+    network_free(network);
+    model.keras = keras;
+    model.training.epochs = 12;
+    return model;
+}
+
+/* Trains the file's weights and returns the outcome; the challenger has the form that is served. */
+static struct training_outcome run_file(const struct config_model *model) {
+    const struct streams streams = {6, 400, sine};
+    struct error err;
+    struct network *champion = forecaster_network(model, &err);
+    assert_non_null(champion);
+    struct training_outcome outcome = run(model, &streams, champion, NULL);
+    assert_non_null(outcome.challenger);
+    assert_int_equal(network_output(outcome.challenger, 0, 12).sequence, network_output(champion, 0, 12).sequence);
+    assert_true(outcome.losses.challenger < 0.3 * outcome.losses.last_value);
+    assert_true(outcome.losses.challenger < 0.3 * outcome.losses.champion);
+    network_free(champion);
+    return outcome;
+}
+
+static void a_windowed_file_learns_from_samples(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct keras_model keras;
+    struct layer_spec layers[] = {layer_spec_of(LAYER_LSTM, 8), layer_spec_of(LAYER_DENSE, 3)};
+    struct config_model model = file_model(&fixture, &keras, layers, 2);
+    model.mode = MODEL_WINDOWED;
+    model.window = 12;
+    model.training.burn_in = 11;
+    struct training_outcome outcome = run_file(&model);
+    network_free(outcome.challenger);
+    free(keras.params);
+}
+
+/* It gives its last step only; it learns from all of them, and gives its last step again. */
+static void a_stateful_file_learns_at_every_step(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct keras_model keras;
+    struct layer_spec layers[] = {layer_spec_of(LAYER_LSTM, 8), layer_spec_of(LAYER_DENSE, 3)};
+    struct config_model model = file_model(&fixture, &keras, layers, 2);
+    struct training_outcome outcome = run_file(&model);
+    network_free(outcome.challenger);
+    free(keras.params);
+}
+
+static void a_decoder_is_not_trained(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct keras_model keras;
+    struct error err;
+    struct layer_spec layers[] = {layer_spec_of(LAYER_LSTM, 8), layer_spec_of(LAYER_REPEAT_VECTOR, 3),
+                                  layer_spec_of(LAYER_LSTM, 4), layer_spec_of(LAYER_DENSE, 1)};
+    layers[2].return_sequences = true;
+    struct config_model model = file_model(&fixture, &keras, layers, 4);
+    assert_null(training_network(&model, &err));
+    free(keras.params);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_truncated_back_propagation),
@@ -393,6 +469,9 @@ int main(void) {
         cmocka_unit_test(windows_of_different_lengths),
         cmocka_unit_test(odd_streams),
         cmocka_unit_test(a_rate_that_is_far_too_large),
+        cmocka_unit_test(a_windowed_file_learns_from_samples),
+        cmocka_unit_test(a_stateful_file_learns_at_every_step),
+        cmocka_unit_test(a_decoder_is_not_trained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
