@@ -1,68 +1,13 @@
-#include "engine/forecaster.h"
-
+#include "engine/forecaster_internal.h"
 #include "engine/keras/keras.h"
-#include "engine/lane.h"
-#include "engine/runner.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * A slice of a takeover replays PRIME_STEPS steps of one slot in PRIME_STEPS of the batch: the work of
- * one full advance, but concentrated, so that a slot gains on the ticks that go on arriving.
- */
-enum { PRIME_STEPS = 8 };
-
 /* Steps over which the interval of an irregular stream is averaged. */
 enum { INTERVAL_MEMORY = 64 };
-
-enum takeover {
-    TAKEOVER_WAITING, /* its replay has not begun */
-    TAKEOVER_PRIMING, /* its replay is under way in the incoming lane */
-    TAKEOVER_DONE,    /* the incoming lane serves it */
-};
-
-/* A state that was set. */
-struct given {
-    bool holds; /* it was as of `anew`, which a replay begins with */
-    size_t n;
-    float values[];
-};
-
-struct forecaster {
-    const struct config_class *class;
-    const struct config_model *model;
-    const struct kernels *kernels;
-    int n_slots, n_outputs;
-    struct lane *serving;
-    struct lane *incoming;          /* NULL unless a version is taking over */
-    const struct history **history; /* [slots]; NULL: free */
-    enum takeover *takeover;        /* [slots] */
-    uint64_t *frozen;               /* [slots] the step at which the replay began: scalers hold until then */
-    uint64_t *anew;        /* [slots] the step at which the state began anew or was set: no replay goes back */
-    struct given **given;  /* [slots] NULL: none was set */
-    double *interval;      /* [slots] ns, the mean between steps; 0: not known */
-    struct scores *scores; /* NULL: a raw head */
-    struct runner *runner;
-    uint64_t not_finite, time_resets;
-
-    /* The latest forecast of each slot. */
-    struct forecast *forecasts; /* [slots] */
-    int64_t *times;             /* [slots x horizon] */
-    double *values;             /* [slots x n_targets] */
-    double *mean;               /* [slots x n_outputs] */
-    float *raw;                 /* [slots x floats of all outputs] of a raw head; NULL before a version comes in */
-    size_t raw_size;
-    struct forecast_output *outputs; /* [slots x LAYER_PORTS], into raw */
-    float *states;                   /* [slots x state_size] as published; NULL: they are not */
-    size_t state_size;
-
-    int *row, *replayed;  /* [slots] workspace: slots, by row of a call */
-    bool *finite;         /* [slots] workspace: of each row */
-    double *units, *from; /* [n_targets] workspace */
-};
 
 static struct network *layers_network(const struct config_model *model, struct error *err) {
     struct layer_spec *layers = calloc((size_t)model->n_layers + 1, sizeof *layers);
@@ -166,16 +111,6 @@ void forecaster_free(struct forecaster *f) {
     free(f);
 }
 
-static void restart_scores(struct forecaster *f, int slot) {
-    if (f->scores != NULL)
-        scores_restart(f->scores, slot);
-}
-
-/* The lane that serves a slot. */
-static struct lane *lane_of(const struct forecaster *f, int slot) {
-    return f->incoming != NULL && f->takeover[slot] == TAKEOVER_DONE ? f->incoming : f->serving;
-}
-
 void forecaster_acquire(struct forecaster *f, int slot, const struct history *history) {
     assert(slot >= 0 && slot < f->n_slots && f->history[slot] == NULL && history != NULL);
     f->history[slot] = history;
@@ -198,61 +133,6 @@ void forecaster_release(struct forecaster *f, int slot) {
     f->history[slot] = NULL;
     free(f->given[slot]);
     f->given[slot] = NULL;
-}
-
-/* ---- states begin anew, are read and set -------------------------------------------------- */
-
-/* As of the latest step that the slot has seen. */
-static void begin_anew(struct forecaster *f, int slot) {
-    struct lane *lane = lane_of(f, slot);
-    uint64_t step = lane->seen[slot];
-    f->anew[slot] = step;
-    if (f->given[slot] != NULL)
-        f->given[slot]->holds = false;
-    lane_zero(lane, slot, step);
-    if (f->incoming == NULL || lane == f->incoming)
-        return;
-    /* Nothing before that is replayed: the slot has taken over at once. */
-    for (int i = 0; i < f->class->n_features; i++)
-        lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
-    lane_zero(f->incoming, slot, step);
-    f->takeover[slot] = TAKEOVER_DONE;
-    restart_scores(f, slot);
-}
-
-void forecaster_reset(struct forecaster *f, int slot) {
-    assert(f->history[slot] != NULL && forecaster_pending(f, slot) == 0);
-    begin_anew(f, slot);
-}
-
-struct slot_state forecaster_state(const struct forecaster *f, int slot) {
-    const struct lane *lane = lane_of(f, slot);
-    uint64_t step = lane->seen[slot];
-    return (struct slot_state){.version = lane->version,
-                               .step = step,
-                               .primed = lane->version != NULL ? step - lane->zero[slot] : 0,
-                               .n = lane->state_size,
-                               .values = lane_state(lane, slot)};
-}
-
-int forecaster_set_state(struct forecaster *f, int slot, const float *values, size_t n) {
-    assert(f->history[slot] != NULL && forecaster_pending(f, slot) == 0);
-    if (n != lane_of(f, slot)->state_size || (f->incoming != NULL && n != f->incoming->state_size))
-        return -2;
-    struct given *given = malloc(sizeof *given + n * sizeof *given->values);
-    if (given == NULL)
-        return -1;
-    const float *before = lane_state(lane_of(f, slot), slot);
-    for (size_t i = 0; i < n; i++)
-        given->values[i] = isnan(values[i]) ? before[i] : values[i];
-    given->n = n;
-    given->holds = true;
-    free(f->given[slot]);
-    f->given[slot] = NULL;
-    begin_anew(f, slot);
-    f->given[slot] = given;
-    memcpy(lane_state(lane_of(f, slot), slot), given->values, n * sizeof *given->values);
-    return 0;
 }
 
 uint64_t forecaster_pending(const struct forecaster *f, int slot) {
@@ -477,20 +357,10 @@ static void advance_lane(struct forecaster *f, struct lane *lane, const int *slo
             finish_step(f, lane, slots[i]);
 }
 
-/* Before a step that a slot's state begins anew with. */
-static void begin_anew_where_due(struct forecaster *f, int slot) {
-    const struct history *history = f->history[slot];
-    uint64_t step = forecaster_seen(f, slot) + 1;
-    if (!history_begins_anew(history, step, f->model->reset_every))
-        return;
-    f->time_resets += (history_flags(history, step) & STEP_RESET) == 0;
-    begin_anew(f, slot);
-}
-
 void forecaster_advance(struct forecaster *f, const int *slots, int n) {
     assert(n > 0 && n <= f->n_slots);
     for (int i = 0; i < n; i++)
-        begin_anew_where_due(f, slots[i]);
+        forecaster_begin_anew_where_due(f, slots[i]);
     advance_lane(f, f->serving, slots, n);
     if (f->incoming != NULL)
         advance_lane(f, f->incoming, slots, n);
@@ -503,110 +373,4 @@ const struct forecast *forecaster_latest(const struct forecaster *f, int slot) {
 
 const struct scaler *forecaster_scalers(const struct forecaster *f, int slot) {
     return lane_scalers(lane_of(f, slot), slot);
-}
-
-/* ---- taking over -------------------------------------------------------------------------- */
-
-/* Room for what goes out beside the forecasts. All versions of a model have the same shapes. */
-static bool allocate_published(struct forecaster *f, const struct network *network) {
-    size_t slots = (size_t)f->n_slots;
-    if (f->model->head == HEAD_RAW && f->raw == NULL) {
-        f->raw_size = 0;
-        for (int o = 0; o < network_n_outputs(network); o++) {
-            struct network_shape shape = network_output(network, o, f->model->window);
-            f->raw_size += (size_t)shape.steps * (size_t)shape.width;
-        }
-        f->raw = calloc(slots * f->raw_size, sizeof *f->raw);
-    }
-    f->state_size = network_state_size(network);
-    if (f->model->publish_state && f->states == NULL)
-        f->states = calloc(slots * f->state_size + 1, sizeof *f->states);
-    return (f->raw != NULL || f->model->head == HEAD_FORECAST) && (f->states != NULL || !f->model->publish_state);
-}
-
-int forecaster_propose(struct forecaster *f, struct version *version) {
-    if (f->incoming != NULL)
-        return -1;
-    if (runner_fit(f->runner, version_network(version)) != 0 || !allocate_published(f, version_network(version)))
-        return -1;
-    f->incoming = lane_new(f->n_slots, f->class->n_features, version);
-    if (f->incoming == NULL)
-        return -1;
-    for (int slot = 0; slot < f->n_slots; slot++)
-        f->takeover[slot] = TAKEOVER_WAITING;
-    return 0;
-}
-
-bool forecaster_taking_over(const struct forecaster *f) {
-    return f->incoming != NULL;
-}
-
-/* The slot's replay begins: where the state began anew, or as far back as is kept. */
-static void begin_replay(struct forecaster *f, int slot) {
-    const struct history *history = f->history[slot];
-    uint64_t seen = f->serving->seen[slot], kept = (uint64_t)history->kept;
-    uint64_t from = seen > kept ? seen - kept : 0;
-    if (f->anew[slot] > from)
-        from = f->anew[slot];
-    for (int i = 0; i < f->class->n_features; i++)
-        lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
-    lane_zero(f->incoming, slot, from);
-    const struct given *given = f->given[slot];
-    if (given != NULL && given->holds && from == f->anew[slot] && given->n == f->incoming->state_size)
-        memcpy(lane_state(f->incoming, slot), given->values, given->n * sizeof *given->values);
-    f->frozen[slot] = seen;
-    f->takeover[slot] = TAKEOVER_PRIMING;
-}
-
-/* Replays up to PRIME_STEPS steps of the given slots; those that have caught up take over. */
-static void replay(struct forecaster *f, int *slots, int n) {
-    struct lane *lane = f->incoming;
-    for (int s = 0; s < PRIME_STEPS; s++) {
-        int rows = 0;
-        for (int i = 0; i < n; i++) {
-            int slot = slots[i];
-            if (lane->seen[slot] == f->serving->seen[slot])
-                continue;
-            uint64_t step = ++lane->seen[slot];
-            if (step > f->frozen[slot])
-                lane_update_scalers(lane, slot, f->history[slot], step);
-            f->replayed[rows++] = slot;
-        }
-        /* A window is in the history: there is no state to be rebuilt. */
-        if (rows > 0 && f->model->mode == MODEL_STATEFUL)
-            runner_run(f->runner, lane, f->history, f->replayed, rows);
-    }
-    for (int i = 0; i < n; i++) {
-        if (lane->seen[slots[i]] != f->serving->seen[slots[i]])
-            continue;
-        f->takeover[slots[i]] = TAKEOVER_DONE;
-        restart_scores(f, slots[i]);
-    }
-}
-
-bool forecaster_prime(struct forecaster *f) {
-    assert(f->incoming != NULL);
-    int most = f->n_slots / PRIME_STEPS > 0 ? f->n_slots / PRIME_STEPS : 1;
-    int n = 0;
-    /* Those under way first: their replay must stay ahead of the ring. */
-    for (int slot = 0; slot < f->n_slots && n < most; slot++)
-        if (f->history[slot] != NULL && f->takeover[slot] == TAKEOVER_PRIMING) {
-            /* So much has come since the last slice that its next step has left the ring: anew. */
-            if (f->incoming->seen[slot] + 1 < history_oldest(f->history[slot]))
-                begin_replay(f, slot);
-            f->row[n++] = slot;
-        }
-    for (int slot = 0; slot < f->n_slots && n < most; slot++)
-        if (f->history[slot] != NULL && f->takeover[slot] == TAKEOVER_WAITING) {
-            begin_replay(f, slot);
-            f->row[n++] = slot;
-        }
-    if (n > 0) {
-        replay(f, f->row, n);
-        return false;
-    }
-    lane_free(f->serving);
-    f->serving = f->incoming;
-    f->incoming = NULL;
-    return true;
 }

@@ -1,0 +1,116 @@
+/* A version takes over: its lane replays the histories while the other serves. */
+#include "engine/forecaster_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * A slice of a takeover replays PRIME_STEPS steps of one slot in PRIME_STEPS of the batch: the work of
+ * one full advance, but concentrated, so that a slot gains on the ticks that go on arriving.
+ */
+enum { PRIME_STEPS = 8 };
+
+/* Room for what goes out beside the forecasts. All versions of a model have the same shapes. */
+static bool allocate_published(struct forecaster *f, const struct network *network) {
+    size_t slots = (size_t)f->n_slots;
+    if (f->model->head == HEAD_RAW && f->raw == NULL) {
+        f->raw_size = 0;
+        for (int o = 0; o < network_n_outputs(network); o++) {
+            struct network_shape shape = network_output(network, o, f->model->window);
+            f->raw_size += (size_t)shape.steps * (size_t)shape.width;
+        }
+        f->raw = calloc(slots * f->raw_size, sizeof *f->raw);
+    }
+    f->state_size = network_state_size(network);
+    if (f->model->publish_state && f->states == NULL)
+        f->states = calloc(slots * f->state_size + 1, sizeof *f->states);
+    return (f->raw != NULL || f->model->head == HEAD_FORECAST) && (f->states != NULL || !f->model->publish_state);
+}
+
+int forecaster_propose(struct forecaster *f, struct version *version) {
+    if (f->incoming != NULL)
+        return -1;
+    if (runner_fit(f->runner, version_network(version)) != 0 || !allocate_published(f, version_network(version)))
+        return -1;
+    f->incoming = lane_new(f->n_slots, f->class->n_features, version);
+    if (f->incoming == NULL)
+        return -1;
+    for (int slot = 0; slot < f->n_slots; slot++)
+        f->takeover[slot] = TAKEOVER_WAITING;
+    return 0;
+}
+
+bool forecaster_taking_over(const struct forecaster *f) {
+    return f->incoming != NULL;
+}
+
+/* The slot's replay begins: where the state began anew, or as far back as is kept. */
+static void begin_replay(struct forecaster *f, int slot) {
+    const struct history *history = f->history[slot];
+    uint64_t seen = f->serving->seen[slot], kept = (uint64_t)history->kept;
+    uint64_t from = seen > kept ? seen - kept : 0;
+    if (f->anew[slot] > from)
+        from = f->anew[slot];
+    for (int i = 0; i < f->class->n_features; i++)
+        lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
+    lane_zero(f->incoming, slot, from);
+    const struct given *given = f->given[slot];
+    if (given != NULL && given->holds && from == f->anew[slot] && given->n == f->incoming->state_size)
+        memcpy(lane_state(f->incoming, slot), given->values, given->n * sizeof *given->values);
+    f->frozen[slot] = seen;
+    f->takeover[slot] = TAKEOVER_PRIMING;
+}
+
+/* Replays up to PRIME_STEPS steps of the given slots; those that have caught up take over. */
+static void replay(struct forecaster *f, int *slots, int n) {
+    struct lane *lane = f->incoming;
+    for (int s = 0; s < PRIME_STEPS; s++) {
+        int rows = 0;
+        for (int i = 0; i < n; i++) {
+            int slot = slots[i];
+            if (lane->seen[slot] == f->serving->seen[slot])
+                continue;
+            uint64_t step = ++lane->seen[slot];
+            if (step > f->frozen[slot])
+                lane_update_scalers(lane, slot, f->history[slot], step);
+            f->replayed[rows++] = slot;
+        }
+        /* A window is in the history: there is no state to be rebuilt. */
+        if (rows > 0 && f->model->mode == MODEL_STATEFUL)
+            runner_run(f->runner, lane, f->history, f->replayed, rows);
+    }
+    for (int i = 0; i < n; i++) {
+        if (lane->seen[slots[i]] != f->serving->seen[slots[i]])
+            continue;
+        f->takeover[slots[i]] = TAKEOVER_DONE;
+        restart_scores(f, slots[i]);
+    }
+}
+
+bool forecaster_prime(struct forecaster *f) {
+    assert(f->incoming != NULL);
+    int most = f->n_slots / PRIME_STEPS > 0 ? f->n_slots / PRIME_STEPS : 1;
+    int n = 0;
+    /* Those under way first: their replay must stay ahead of the ring. */
+    for (int slot = 0; slot < f->n_slots && n < most; slot++)
+        if (f->history[slot] != NULL && f->takeover[slot] == TAKEOVER_PRIMING) {
+            /* So much has come since the last slice that its next step has left the ring: anew. */
+            if (f->incoming->seen[slot] + 1 < history_oldest(f->history[slot]))
+                begin_replay(f, slot);
+            f->row[n++] = slot;
+        }
+    for (int slot = 0; slot < f->n_slots && n < most; slot++)
+        if (f->history[slot] != NULL && f->takeover[slot] == TAKEOVER_WAITING) {
+            begin_replay(f, slot);
+            f->row[n++] = slot;
+        }
+    if (n > 0) {
+        replay(f, f->row, n);
+        return false;
+    }
+    lane_free(f->serving);
+    f->serving = f->incoming;
+    f->incoming = NULL;
+    return true;
+}
