@@ -472,6 +472,8 @@ static void waiting_requests_have_a_bound(void **state) {
             assert_true(rig_receive(scene.dealer, frame, sizeof frame, RIG_WAIT_MS) > 0);
             expect_error(json_loads(frame, 0, NULL), answered++ % 2 == 0 ? "busy" : "memory");
         }
+        if (at->kind == RECORD_VERSION)
+            version_release(((const struct record_version *)(const void *)at)->version);
         ring_consume(worker_input(scene.rig.workers[0]));
     }
     assert_int_equal(answered, BOUND);
