@@ -320,6 +320,38 @@ static void wrong_use_is_told(void **state) {
     close_scene(&scene);
 }
 
+/* ---- saving --------------------------------------------------------------------------------- */
+
+/* A daemon that serves the file forecasts what the one does that wrote it. */
+static void a_saved_model_is_served_alike(void **state) {
+    (void)state;
+    enum { STEPS = 40 };
+    struct scene scene;
+    open_scene(&scene);
+    expect_ctl(&scene, "save plain model.keras", 0, "version");
+    expect_ctl(&scene, "save plain model.h5", 0, "version");
+    char rest[1024];
+    snprintf(rest, sizeof rest,
+             "streams:\n  - {class: plain, pattern: \"*\", features: [a, b]}\nmodels:\n"
+             "  - {name: plain, class: plain, file: %s/model.keras, train: false, training: {burn_in: 4}}\n",
+             scene.daemon->directory);
+    const struct daemon_setup setup = {.rest = rest};
+    struct daemon *other = daemon_run(&setup);
+    struct heard *heard = heard_new(other, "forecast/plain/", 15, 1);
+    void *ticks = daemon_connect(other, ZMQ_PUSH, other->ticks);
+    for (int step = 0; step < STEPS; step++) {
+        feed_step(scene.ticks, "a", midnight + step * second, step);
+        feed_step(ticks, "a", midnight + step * second, step);
+    }
+    heard_until(scene.heard, 2 * STEPS);
+    heard_until(heard, STEPS);
+    heard_compare(heard_find(scene.heard, "plain", "a"), 0, heard_find(heard, "plain", "a"), 0, STEPS);
+    heard_free(heard);
+    daemon_stop(other);
+    daemon_free(&other);
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_gap_begins_a_state_anew, scenario_teardown),
@@ -328,6 +360,7 @@ int main(void) {
         cmocka_unit_test_teardown(commands_reset_one_some_or_all, scenario_teardown),
         cmocka_unit_test_teardown(a_state_is_carried_by_commands, scenario_teardown),
         cmocka_unit_test_teardown(wrong_use_is_told, scenario_teardown),
+        cmocka_unit_test_teardown(a_saved_model_is_served_alike, scenario_teardown),
     };
     scenario_begin(180);
     return cmocka_run_group_tests(tests, NULL, NULL);

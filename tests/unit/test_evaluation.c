@@ -208,6 +208,15 @@ static void baselines_by_hand(void **state) {
     fixture.model.period = 1;
     evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
     assert_near(losses.seasonal, (1 + 64 + 49) / 3.0, 1e-12);
+    /* A window that begins where its states do has the season before it. */
+    fixture.model.period = 3;
+    const struct window later = {.n = 4, .before = 3, .x = base + 3, .z = values + 3, .base = base + 3};
+    evaluation_baselines(&fixture.model, &(const struct window *){&later}, 1, &losses);
+    assert_near(losses.last_value, (1 + 64 + 49) / 3.0, 1e-12);
+    assert_near(losses.seasonal, (0 + 36 + 36) / 3.0, 1e-12);
+    const struct window alone = {.n = 4, .before = 1, .x = base + 3, .z = values + 3, .base = base + 3};
+    evaluation_baselines(&fixture.model, &(const struct window *){&alone}, 1, &losses);
+    assert_near(losses.seasonal, (1 + 36 + 36) / 3.0, 1e-12);
     /* Without a season in the window, or where it is missing: the last value. */
     fixture.model.period = 6;
     evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
