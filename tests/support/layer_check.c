@@ -91,7 +91,9 @@ static size_t output_size(const struct problem *p, int output, int rows) {
 }
 
 static void fill_x(struct problem *p, struct rng *rng) {
-    int vocabulary = p->of->layers[0].vocabulary, width = p->of->n_inputs;
+    int width = p->of->n_inputs, vocabulary = 0;
+    for (const struct layer_spec *layer = p->of->layers; p->of->ids && vocabulary == 0; layer++)
+        vocabulary = layer->vocabulary;
     for (int t = 0; t < p->of->steps; t++)
         for (int r = 0; r < ROWS; r++) {
             float *x = p->x + (t * ROWS + r) * width;
@@ -133,13 +135,18 @@ static double exact_loss(const struct problem *p, bool training, double *y) {
     double loss = 0;
     size_t i = 0;
     exact_run(spec, p->params, training, ROWS, p->of->steps, p->x, tensors);
-    for (int o = 0; o < network_n_outputs(p->network); o++)
+    for (int o = 0; o < network_n_outputs(p->network); o++) {
+        const struct exact_tensor *out = &tensors[spec->outputs[o].layer];
+        struct network_shape shape = network_output(p->network, o, p->of->steps);
+        if (shape.sequence != out->sequence || shape.steps != out->steps || shape.width != out->width)
+            fail_msg("%s: output %d has another shape", p->of->name, o);
         for (size_t n = output_size(p, o, ROWS), j = 0; j < n; j++, i++) {
-            double at = exact_at(&tensors[spec->outputs[o].layer], j);
+            double at = exact_at(out, j);
             loss += (double)p->pull[i] * at + at * at / 2;
             if (y)
                 y[i] = at;
         }
+    }
     exact_free(tensors, spec->n_layers);
     return loss;
 }

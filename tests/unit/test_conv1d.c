@@ -19,6 +19,7 @@
 
 static const struct layer_case cases[] = {
     {"first", .n_inputs = 3, .steps = 9, .layers = {CONV(5, 3, TANH)}},
+    {"more than fits a block, in groups", .n_inputs = 4, .steps = 30, .layers = {CONV(6, 3, TANH, .groups = 2)}},
     {"valid", IN_4(CONV(5, 3, TANH))},
     {"valid, no bias", IN_4(CONV_NO_BIAS(5, 3, TANH))},
     {"of one step", IN_4(CONV(5, 1, TANH))},

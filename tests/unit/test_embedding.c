@@ -17,6 +17,7 @@ static const struct layer_case cases[] = {
     {"alone", IDS, .layers = {EMBEDDING(4, 7)}},
     {"masked", IDS, .masked = true, .layers = {EMBEDDING(4, 7, .mask_zero = true), MEAN}},
     {"zeros, but no mask", IDS, .masked = true, .layers = {EMBEDDING(4, 7), MEAN}},
+    {"the mask ends", IDS, .masked = true, .layers = {{.kind = LAYER_MASKING}, EMBEDDING(4, 7), MEAN}},
     {"two of one input", IDS,
      .layers = {EMBEDDING(4, 9, IN({-1, 0})),
                 EMBEDDING(3, 9, IN({-1, 0})),

@@ -84,6 +84,24 @@ static void test_numbers(void **state) {
     assert_true(floats_same(6, y, (float[]){0, 0, 7, 1, NAN, 7}));
 }
 
+/* What is masked is nothing to its input: weight 1, and the second of the steps 7, 3 is all that the gradient sees. */
+static void test_masking_keeps_gradients_back(void **state) {
+    (void)state;
+    static const struct layer_case of = {
+        "masking", .n_inputs = 1, .steps = 2,
+        .layers = {DENSE(1, ACTIVATION_LINEAR), {.kind = LAYER_MASKING, .mask_value = 7}}};
+    struct network *network = layer_case_network(&of, NETWORK_SAMPLES);
+    struct tape *tape = tape_new(network, 1, 2);
+    float grads[2] = {0}, none;
+    const float *y;
+    memcpy(network_params(network), (float[]){1, 0}, 2 * sizeof(float));
+    tape_forward(tape, network, kernels_choose(), true, 1, 2, (float[]){7, 3}, &none, &y);
+    tape_backward(tape, network, (const float *const[]){(float[]){10, 1}}, grads);
+    assert_true(grads[0] == 3 && grads[1] == 1);
+    tape_free(tape);
+    network_free(network);
+}
+
 static void check_shape(const struct layer_case *of, enum network_mode mode, struct network_shape expected) {
     struct network *network = layer_case_network(of, mode);
     struct network_shape shape = network_output(network, 0, of->steps);
@@ -182,9 +200,13 @@ static void test_steps_of_their_own_may_be_looked_at_in_a_stream(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),    cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_shapes),   cmocka_unit_test(test_steps_are_fixed_only_where_needed),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_steps_of_their_own_may_be_looked_at_in_a_stream),
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_masking_keeps_gradients_back),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_steps_are_fixed_only_where_needed),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_steps_of_their_own_may_be_looked_at_in_a_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
