@@ -308,7 +308,7 @@ static void activate(enum activation activation, size_t rows, size_t width, floa
         for (size_t r = 0; r < rows; r++)
             activation_softmax(width, x + r * width);
         break;
-    case N_ACTIVATIONS: assert(!"no activation");
+    case N_ACTIVATIONS: assert(0 && "no activation");
     }
 }
 

@@ -64,7 +64,7 @@ void activation_backward(enum activation activation, size_t rows, size_t width, 
         for (size_t r = 0; r < rows; r++)
             softmax_backward(width, y + r * width, dy + r * width, dz + r * width);
         break;
-    case N_ACTIVATIONS: assert(!"no activation");
+    case N_ACTIVATIONS: assert(0 && "no activation");
     }
 }
 
