@@ -286,18 +286,41 @@ static void put_bidirectional(struct filling *f, const struct layer_spec *spec) 
     put_text(f, "merge_mode", merges[spec->merge]);
 }
 
-/* A recurrent layer that reads a mask and has an initial state does what only one of the two Keras does. */
-static void check_mask(struct filling *f, int layer, const struct layer_spec *spec) {
-    const struct network *network = f->written->network;
-    bool masked = network->tensors[network->layers[layer].in[0]].mask >= 0, keras3 = f->written->keras3;
-    bool recurrent = spec->kind == LAYER_LSTM || spec->kind == LAYER_GRU || spec->kind == LAYER_SIMPLE_RNN ||
-                     spec->kind == LAYER_BIDIRECTIONAL;
-    if (!recurrent || spec->n_in < 2 || !masked || spec->keras2_masks != keras3)
+/* Whether Keras 2 and 3 make different things of the masks that come to a layer. */
+static bool masks_matter(const struct network *network, const struct layer *layer) {
+    bool first = network->tensors[layer->in[0]].mask >= 0, any = false, differ = false;
+
+    for (int i = 0; i < layer->n_in; i++) {
+        any |= network->tensors[layer->in[i]].mask >= 0;
+        differ |= network->tensors[layer->in[i]].mask != network->tensors[layer->in[0]].mask;
+    }
+    switch (layer->spec.kind) {
+    case LAYER_LSTM:
+    case LAYER_GRU:
+    case LAYER_SIMPLE_RNN:
+    case LAYER_BIDIRECTIONAL: return layer->n_in > 1 && first; /* Keras 3 loses it to the initial state */
+    case LAYER_MULTIPLY: return layer->n_in > 1 && any;
+    case LAYER_ADD:
+    case LAYER_CONCATENATE: return layer->n_in > 1 && differ;
+    default: return false;
+    }
+}
+
+static void check_masks(struct filling *f, int layer) {
+    const struct written *written = f->written;
+    const struct layer_spec *spec = &written->spec->layers[layer];
+    bool keras3 = written->keras3;
+
+    if (spec->keras2_masks != keras3 || !masks_matter(written->network, &written->network->layers[layer]))
         return;
     f->failed = true;
-    error_set(f->err, "with its initial state it %s, and in a %s file it would not",
-              keras3 ? "passes over masked steps, as in Keras 1 and 2" : "sees no mask, as in Keras 3",
-              keras3 ? ".keras" : ".h5");
+    if (spec->kind == LAYER_ADD || spec->kind == LAYER_MULTIPLY || spec->kind == LAYER_CONCATENATE)
+        error_set(f->err, "it merges masked inputs as %s, and in a %s file it would not",
+                  keras3 ? "Keras 1 and 2 do" : "Keras 3 does", keras3 ? ".keras" : ".h5");
+    else
+        error_set(f->err, "with its initial state it %s, and in a %s file it would not",
+                  keras3 ? "passes over masked steps, as in Keras 1 and 2" : "sees no mask, as in Keras 3",
+                  keras3 ? ".keras" : ".h5");
 }
 
 json_t *written_layer_json(const struct written *written, int layer, struct error *err) {
@@ -307,7 +330,7 @@ json_t *written_layer_json(const struct written *written, int layer, struct erro
     bool wrapped = written_is_wrapped(spec);
 
     begin(&f, written->layers[layer].name);
-    check_mask(&f, layer, spec);
+    check_masks(&f, layer);
     if (wrapped)
         put(&f, "layer", inner_entry(&f, "", spec, &f.failed));
     else

@@ -391,7 +391,7 @@ static void make_pools(struct model *m) {
 
     add(m, pool(LAYER_MAX_POOLING1D, 2, 1, PADDING_SAME));
     add(m, pool(LAYER_AVERAGE_POOLING1D, 3, 1, PADDING_SAME));
-    add(m, pool(LAYER_MAX_POOLING1D, 2, 2, PADDING_VALID));
+    add(m, plain(LAYER_MAX_POOLING1D));
     add(m, pool(LAYER_AVERAGE_POOLING1D, 2, 1, PADDING_VALID));
     keeps.keep_steps = true;
     add(m, keeps);
@@ -406,6 +406,28 @@ static void make_residual(struct model *m) {
     int product = add_on(m, plain(LAYER_MULTIPLY), ON({sum, 0}, {gate, 0}, {b, 0}));
 
     add_on(m, plain(LAYER_CONCATENATE), ON({product, 0}, INPUT, {a, 0}));
+}
+
+/* One input of the sum has a mask and another has none: then the sum has none in Keras 3, and has it in Keras 2. */
+static void make_masked_sum(struct model *m) {
+    struct layer_spec mask = plain(LAYER_MASKING), sum = plain(LAYER_ADD), product = plain(LAYER_MULTIPLY);
+
+    m->not_keras2 = true;
+    mask.mask_value = MASK_VALUE;
+    sum.keras2_masks = product.keras2_masks = m->not_keras3;
+    int a = add_on(m, mask, ON(INPUT));
+    int b = add_on(m, recurrent(LAYER_GRU, WIDTH, true, false), ON({a, 0}));
+    int c = add_on(m, sum, ON({b, 0}, INPUT));
+    int d = add_on(m, product, ON({b, 0}, {a, 0}));
+    int e = add_on(m, recurrent(LAYER_LSTM, 4, false, false), ON({c, 0}));
+    int f = add_on(m, recurrent(LAYER_LSTM, 4, false, false), ON({d, 0}));
+    set_outputs(m, 3, (struct layer_input[]){{e, 0}, {f, 0}, {d, 0}});
+}
+
+static void make_masked_sum_keras2(struct model *m) {
+    m->not_keras3 = true;
+    make_masked_sum(m);
+    m->not_keras2 = false;
 }
 
 /* Branches of the same shape in an order that is not Keras': a file that goes by this order has their weights exchanged. */
@@ -488,6 +510,8 @@ static const struct {
     {"conv", make_conv},
     {"pools", make_pools},
     {"residual", make_residual},
+    {"masked_sum", make_masked_sum},
+    {"masked_sum_keras2", make_masked_sum_keras2},
     {"branches", make_branches},
     {"shared", make_shared},
     {"timed", make_timed},

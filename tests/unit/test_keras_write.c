@@ -194,6 +194,32 @@ static void test_floats(void **state) {
     unlink(path_in("m.keras"));
 }
 
+/* The order in which Keras 3.15.1 and tf-keras 2.21 have the layers of that model, which is not the order here. Both find
+ * weights by it. */
+static void test_order(void **state) {
+    (void)state;
+    static const char *const order[] = {"input_layer", "other", "short", "first", "third", "second", "concatenate"};
+    struct model model;
+    struct error err;
+    int i = 0;
+
+    while (model_at(i, &model) && strcmp(model.name, "branches") != 0)
+        i++;
+    struct network *network = model_network(&model, 1, &err);
+    assert_non_null(network);
+    assert_int_equal(keras_write(path_in("m.keras"), network, NULL, &err), 0);
+    char *text = member(path_in("m.keras"), "config.json", NULL);
+    json_t *config = json_loads(text, 0, NULL);
+    const json_t *layers = json_object_get(json_object_get(config, "config"), "layers");
+    assert_int_equal(json_array_size(layers), sizeof order / sizeof order[0]);
+    for (size_t k = 0; k < sizeof order / sizeof order[0]; k++)
+        assert_string_equal(json_string_value(json_object_get(json_array_get(layers, k), "name")), order[k]);
+    json_decref(config);
+    free(text);
+    network_free(network);
+    unlink(path_in("m.keras"));
+}
+
 /* ---- what cannot be ----------------------------------------------------------------------------- */
 
 static void expect_refused(const struct network *network, const char *name, const char *own, const char *reason) {
@@ -257,6 +283,18 @@ static void test_refused(void **state) {
     network_free(network);
 
     layers[0] = layer_spec_of(LAYER_MASKING, 0);
+    layers[1] = layer_spec_of(LAYER_ADD, 0);
+    layers[1].n_in = 2;
+    layers[1].in[0] = (struct layer_input){0, 0};
+    layers[1].in[1] = (struct layer_input){-1, 0};
+    network = network_of(3, layers, 2);
+    expect_refused(network, "m.h5", NULL, "layer add (Add): it merges masked inputs as Keras 3 does");
+    network_free(network);
+    layers[1].keras2_masks = true;
+    network = network_of(3, layers, 2);
+    expect_refused(network, "m.keras", NULL, "layer add (Add): it merges masked inputs as Keras 1 and 2 do");
+    network_free(network);
+
     layers[0].mask_value = NAN;
     network = network_of(3, layers, 1);
     expect_refused(network, "m.keras", NULL, "layer masking (Masking): mask_value is nan, which JSON cannot say");
@@ -317,7 +355,8 @@ static void test_full(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_members), cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_floats),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_no_place),   cmocka_unit_test(test_full),
+        cmocka_unit_test(test_order),   cmocka_unit_test(test_refused),    cmocka_unit_test(test_no_place),
+        cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
