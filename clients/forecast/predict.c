@@ -16,22 +16,8 @@ enum {
 
 /* ---- x ------------------------------------------------------------------------------------------ */
 
-/* How many ids the embeddings behind the input know; 0: there is none. */
-static int vocabulary_of(const struct network_spec *spec) {
-    int least = 0;
-
-    for (int i = 0; i < spec->n_layers; i++) {
-        const struct layer_spec *layer = &spec->layers[i];
-        int from = layer->n_in > 0 ? layer->in[0].layer : i - 1;
-
-        if (layer->kind == LAYER_EMBEDDING && from == -1 && (least == 0 || layer->vocabulary < least))
-            least = layer->vocabulary;
-    }
-    return least;
-}
-
-static int check_ids(const struct network_spec *spec, const struct npy *x, struct error *err) {
-    int vocabulary = vocabulary_of(spec);
+static int check_ids(const struct network *network, const struct npy *x, struct error *err) {
+    int vocabulary = network_vocabulary(network);
 
     for (size_t i = 0; i < x->n; i++) {
         double id = npy_value(x, i);
@@ -71,8 +57,6 @@ int predict_check(const struct network_spec *spec, const struct npy *x, long cal
     size_t steps = x->dims[1] / (size_t)calls;
     if (steps < 1 || steps > NETWORK_STEPS_MAX)
         return error_set(err, "its shape is %s, and a call takes from 1 to %d steps", shape, NETWORK_STEPS_MAX);
-    if (spec->ids && check_ids(spec, x, err) != 0)
-        return -1;
     *ret_steps = (int)steps;
     return 0;
 }
@@ -201,6 +185,8 @@ int predict(const struct network *network, const struct npy *x, long calls, bool
     if (network_steps(network) ? steps != network_steps(network) : steps < network_min_steps(network))
         return error_set(err, "a call has %d step%s, and the model takes %s%d", steps, steps == 1 ? "" : "s",
                          network_steps(network) ? "" : "at least ", network_min_steps(network));
+    if (spec->ids && check_ids(network, x, err) != 0)
+        return -1;
     if (block_init(&block, network, batch, steps, err) != 0)
         return -1;
     if (prediction_init(ret, network, batch, steps, calls, stacked, err) != 0) {

@@ -160,7 +160,7 @@ static float below_zero(size_t i) {
 static void test_refused(void **state) {
     (void)state;
     static const struct layer_spec dense[] = {DENSE(UNITS, ACTIVATION_TANH)};
-    static const struct layer_spec embedding[] = {{.kind = LAYER_EMBEDDING, .vocabulary = 6}};
+    static const struct layer_spec embedding[] = {{.kind = LAYER_EMBEDDING, .units = 2, .vocabulary = 6}};
     static const struct network_spec features = {.n_inputs = WIDTH, .layers = dense, .n_layers = 1};
     static const struct network_spec flat = {.n_inputs = WIDTH, .layers = dense, .n_layers = 1, .no_time = true};
     static const struct network_spec ids = {.n_inputs = 1, .layers = embedding, .n_layers = 1, .ids = true};
@@ -192,8 +192,18 @@ static void test_refused(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct npy x = array_of(cases[i].n_dims, cases[i].dims, cases[i].value);
         struct error err = {""};
+        struct prediction prediction;
         int steps, code = predict_check(cases[i].spec, &x, cases[i].calls, &steps, &err);
 
+        if (code == 0) {
+            struct network *network = network_new(cases[i].spec, &err);
+
+            assert_non_null(network);
+            code = predict(network, &x, cases[i].calls, cases[i].calls > 1, &prediction, &err);
+            if (code == 0)
+                prediction_fini(&prediction);
+            network_free(network);
+        }
         if (code != (cases[i].reason ? -1 : 0) || (cases[i].reason && !strstr(err.text, cases[i].reason)))
             fail_msg("case %zu: %d, \"%s\"", i, code, err.text);
         npy_fini(&x);
