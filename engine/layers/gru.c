@@ -47,7 +47,7 @@ static void gru_step(const struct pass *pass, const struct kernels *kernels, int
                      float *const *state, float *y, float *work) {
     size_t units = (size_t)pass->units;
     float *inner = work + KERNELS_ROWS * 3 * units;
-    if (pass->has_own_kernel) {
+    if (pass->is_plain && pass->bias) {
         kernels->gru(n, pass->n_in, pass->units, pass->w, pass->u, pass->bias, x, state, y, work);
         return;
     }

@@ -35,7 +35,7 @@ static void lstm_update(const struct pass *pass, const struct kernels *kernels, 
 static void lstm_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x,
                       float *const *state, float *y, float *work) {
     size_t units = (size_t)pass->units;
-    if (pass->has_own_kernel) {
+    if (pass->is_plain && pass->bias) {
         kernels->lstm(n, pass->n_in, pass->units, pass->w, pass->u, pass->bias, x, state, y, work);
         return;
     }
@@ -84,6 +84,22 @@ static void gates_backward(size_t units, const float *gates, const float *c_befo
     }
 }
 
+/* A row whose activations are tanh and sigmoid: all of it in one loop. */
+static void row_backward_plain(size_t units, float *gates, const float *c_before, const float *tanh_c,
+                               const float *dh, float *dc) {
+    float *at_i = gates, *at_f = at_i + units, *at_g = at_f + units, *at_o = at_g + units;
+
+    for (size_t j = 0; j < units; j++) {
+        float i = at_i[j], f = at_f[j], g = at_g[j], o = at_o[j];
+        float d = dc[j] + dh[j] * o * (1 - tanh_c[j] * tanh_c[j]);
+        at_i[j] = d * g * i * (1 - i);
+        at_f[j] = d * c_before[j] * f * (1 - f);
+        at_g[j] = d * i * (1 - g * g);
+        at_o[j] = dh[j] * tanh_c[j] * o * (1 - o);
+        dc[j] = d * f;
+    }
+}
+
 static void row_backward(const struct pass *pass, const struct tape_step *step, size_t r) {
     size_t units = (size_t)pass->units, at = r * units;
     float *gates = step->gates + 4 * at, *d_gates = step->spare + 4 * at, *dh = step->d[0] + at,
@@ -104,8 +120,14 @@ static void row_backward(const struct pass *pass, const struct tape_step *step, 
 }
 
 static void lstm_backward(const struct pass *pass, const struct tape_step *step) {
-    for (size_t r = 0; r < (size_t)step->rows; r++)
-        row_backward(pass, step, r);
+    for (size_t r = 0; r < (size_t)step->rows; r++) {
+        size_t at = r * (size_t)pass->units;
+        if (pass->is_plain)
+            row_backward_plain((size_t)pass->units, step->gates + 4 * at, step->before[1] + at, step->kept + at,
+                               step->d[0] + at, step->d[1] + at);
+        else
+            row_backward(pass, step, r);
+    }
     product_with_transposed(step->rows, pass->units, 4 * pass->units, step->gates, pass->u, 0, step->d[0]);
 }
 

@@ -140,8 +140,7 @@ struct pass pass_of(const struct layer *layer, const struct layer_run *run, int 
         .ignores_mask = layer->n_in > 1 && !spec->keras2_masks,
         .carries = layer->carries,
         .is_piece = layer->carries && layer->mode == NETWORK_STREAM,
-        .has_own_kernel =
-            spec->use_bias && spec->activation == ACTIVATION_TANH && spec->recurrent_activation == ACTIVATION_SIGMOID,
+        .is_plain = spec->activation == ACTIVATION_TANH && spec->recurrent_activation == ACTIVATION_SIGMOID,
         .state_at = layer->state_at + (size_t)(index * ops->n_states) * (size_t)spec->units,
         .state_port = 1 + index * ops->n_states,
     };

@@ -23,8 +23,8 @@ struct pass {
     bool goes_back, return_sequences, zero_output_for_mask, ignores_mask;
     bool
         carries; /* its states go on from call to call, and live in the rows' state at state_at; else in the workspace */
-    bool is_piece;       /* of a stream */
-    bool has_own_kernel; /* tanh, sigmoid and a bias: the cell's kernel does it */
+    bool is_piece; /* of a stream */
+    bool is_plain; /* tanh and sigmoid: if it has a bias too, the cell may have a kernel of its own */
     size_t state_at;
     int state_port; /* the first port, among inputs and outputs, of its states, if they have ports */
 

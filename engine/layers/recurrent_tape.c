@@ -104,8 +104,10 @@ static void last_states(const struct pass *pass, const struct layer_run *run, co
 static void put_output(const struct pass *pass, const struct tape_step *step, const uint8_t *mask,
                        const float *before, const float *first, float *y) {
     size_t units = (size_t)pass->units, size = units * sizeof *y;
-    for (size_t r = 0; r < (size_t)step->rows; r++) {
-        if (!mask || mask[r])
+    if (!mask)
+        memcpy(y, step->after[0], (size_t)step->rows * size);
+    for (size_t r = 0; mask && r < (size_t)step->rows; r++) {
+        if (mask[r])
             memcpy(y + r * units, step->after[0] + r * units, size);
         else if (pass->zero_output_for_mask || (!before && !pass->is_piece))
             memset(y + r * units, 0, size);
@@ -149,7 +151,7 @@ static void set_aside(const struct pass *pass, const struct record *record, cons
     size_t size = record->row * sizeof(float);
     for (size_t r = 0; r < (size_t)rows; r++) {
         float *dy = record->dy + r * record->row;
-        bool masked = mask && !mask[r];
+        bool masked = !mask[r];
         for (size_t j = 0; !masked && j < record->row; j++)
             record->d[0][r * record->row + j] += dy[j];
         if (!masked || pass->zero_output_for_mask)
@@ -162,7 +164,7 @@ static void set_aside(const struct pass *pass, const struct record *record, cons
 }
 
 static void take_back(const struct pass *pass, const struct record *record, const uint8_t *mask, int rows) {
-    for (size_t r = 0; mask && r < (size_t)rows; r++)
+    for (size_t r = 0; r < (size_t)rows; r++)
         for (int i = 0; !mask[r] && i < pass->ops->n_states; i++)
             memcpy(record->d[i] + r * record->row, record->aside[i] + r * record->row, record->row * sizeof(float));
 }
@@ -180,11 +182,14 @@ static void back_through_time(const struct pass *pass, const struct layer_run *r
     for (size_t s = steps; s-- > 0;) {
         size_t t = time_of(pass, run, s);
         struct tape_step step = step_of(pass, run, record, t);
+        const uint8_t *mask = mask_at(pass, run, t);
         if (pass->return_sequences || s == steps - 1)
-            add(record->step, pass->return_sequences ? dy + s * record->step : dy, record->dy);
-        set_aside(pass, record, mask_at(pass, run, t), run->rows);
+            add(record->step, pass->return_sequences ? dy + s * record->step : dy, mask ? record->dy : record->d[0]);
+        if (mask)
+            set_aside(pass, record, mask, run->rows);
         pass->ops->backward(pass, &step);
-        take_back(pass, record, mask_at(pass, run, t), run->rows);
+        if (mask)
+            take_back(pass, record, mask, run->rows);
     }
 }
 
