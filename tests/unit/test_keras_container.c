@@ -6,16 +6,23 @@
 #include <cmocka.h>
 
 #include "engine/keras/container.h"
+#include "engine/keras/container_wire.h"
 #include "tests/support/keras_files.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -231,7 +238,7 @@ static void test_truncated_files(void **state) {
         const char *path = temporary_path(0, "whole"), *cut = temporary_path(1, "cut");
         make(kind, path);
         unsigned char *bytes = file_bytes(path, &size);
-        int before = open_files(), steps = runs(60);
+        int before = open_files(), steps = runs(40);
         for (int i = 0; i < steps; i++) {
             size_t length = size * (size_t)i / (size_t)steps;
             file_write(cut, bytes, length);
@@ -259,7 +266,7 @@ static void test_flipped_bytes(void **state) {
         const char *path = temporary_path(0, "whole"), *flipped = temporary_path(1, "flipped");
         make(kind, path);
         unsigned char *bytes = file_bytes(path, &size), *copy = malloc(size);
-        int refused = 0, n = runs(150);
+        int refused = 0, n = runs(80);
         for (int i = 0; i < n; i++) {
             memcpy(copy, bytes, size);
             for (uint32_t k = 1 + random_next(&random) % 8; k > 0; k--) {
@@ -273,6 +280,80 @@ static void test_flipped_bytes(void **state) {
         free(copy);
         free(bytes);
     }
+}
+
+/* ---- what the child may do ---------------------------------------------------------------------- */
+
+/* How a child ends that does this after it has given up its rights. */
+static int confined(void (*act)(void)) {
+    pid_t child = fork();
+    if (child == 0) {
+        const char *what;
+        prctl(PR_SET_DUMPABLE, 0);
+        if (container_confine(1 << 28, 1, &what) < 0)
+            _exit(99);
+        act();
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void open_a_file(void) {
+    if (open("/etc/passwd", O_RDONLY) < 0 && errno == EPERM)
+        _exit(7);
+}
+
+static void open_a_socket(void) {
+    syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
+}
+
+static void run_a_program(void) {
+    execl("/bin/true", "true", NULL);
+}
+
+static void make_a_process(void) {
+    syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+static void map_code(void) {
+    mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void take_memory(void) {
+    if (mmap(NULL, 1 << 29, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+        mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+        _exit(7);
+}
+
+static void take_time(void) {
+    for (;;)
+        ;
+}
+
+static void do_nothing(void) {
+}
+
+static void test_limits_of_the_child(void **state) {
+    (void)state;
+    assert_true(WIFEXITED(confined(do_nothing)) && WEXITSTATUS(confined(do_nothing)) == 0);
+    int status = confined(open_a_file);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    void (*const deadly[])(void) = {open_a_socket, run_a_program, make_a_process, map_code};
+    for (size_t i = 0; i < sizeof deadly / sizeof deadly[0]; i++) {
+        status = confined(deadly[i]);
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+            fail_msg("call %zu ends with %#x", i, status);
+    }
+    status = confined(take_time);
+    assert_true(WIFSIGNALED(status) && (WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    status = confined(take_memory);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+#else
+    (void)take_memory; /* a sanitizer maps too much for a limit */
+#endif
 }
 
 /* ---- threads ------------------------------------------------------------------------------------ */
@@ -328,6 +409,7 @@ int main(void) {
         cmocka_unit_test(test_groups_in_a_circle),
         cmocka_unit_test(test_truncated_files),
         cmocka_unit_test(test_flipped_bytes),
+        cmocka_unit_test(test_limits_of_the_child),
         cmocka_unit_test(test_beside_other_threads),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);

@@ -331,7 +331,7 @@ static uint32_t random_next(uint32_t *seed) {
 static void test_damaged_files(void **state) {
     (void)state;
     const char *text = getenv("FUZZ_RUNS");
-    int n = text ? atoi(text) : 100;
+    int n = text ? atoi(text) : 60;
     uint32_t seed = 3;
     for (int kind = 0; kind < 2; kind++) {
         size_t size;
