@@ -149,7 +149,7 @@ static int gather(struct graph *graph, const json_t *reference, void *data) {
 /*
  * Keras 3 writes down how masks are worked out: not_equal(ids, 0), any(not_equal(x, mask_value)), and what merging layers
  * make of those of their inputs. The network does that itself where Embedding or Masking begin them; that these do is
- * seen when all layers are there.
+ * seen when all layers are there. (Its .h5 does not say that these are no layers.)
  */
 static bool is_mask_op(const struct description *it, const struct values *in) {
     static const char *const makers[] = {"NotEqual", "OnesLike", "ZerosLike"};
@@ -157,11 +157,11 @@ static bool is_mask_op(const struct description *it, const struct values *in) {
     bool all_masks = true;
     for (int i = 0; i < in->n; i++)
         all_masks = all_masks && in->value[i].mask;
-    for (size_t i = 0; it->is_op && in->n > 0 && i < sizeof makers / sizeof makers[0]; i++)
+    for (size_t i = 0; in->n > 0 && i < sizeof makers / sizeof makers[0]; i++)
         if (strcmp(it->class_name, makers[i]) == 0)
             return true;
-    for (size_t i = 0; it->is_op && in->n > 0 && i < sizeof users / sizeof users[0]; i++)
-        if (all_masks && strcmp(it->class_name, users[i]) == 0)
+    for (size_t i = 0; all_masks && in->n > 0 && i < sizeof users / sizeof users[0]; i++)
+        if (strcmp(it->class_name, users[i]) == 0)
             return true;
     return false;
 }

@@ -502,6 +502,16 @@ static void test_masks(void **state) {
               "[['l', 0, 0]]"),
         false);
     assert_int_equal(architecture.spec.n_layers, 2);
+    read_as(MODEL(IN_NODE "," NODE("Masking", "m", "", CALL(TENSOR("in", 0, 0), "")) "," NODE(
+                      "NotEqual", "ne", "",
+                      CALL(TENSOR("in", 0, 0) ", 0",
+                           "")) "," NODE("Any", "any", "",
+                                         CALL(TENSOR("ne", 0, 0), "")) "," NODE("LSTM", "l", ", 'units': 3",
+                                                                                CALL(TENSOR("m", 0, 0),
+                                                                                     "'mask': " TENSOR("any", 0, 0))),
+                  "[['l', 0, 0]]"),
+            false);
+    assert_int_equal(architecture.spec.n_layers, 2);
     refused(MASKED("0.25", "0.5"), "a mask of the model is not made by Embedding or Masking (not equal to 0.25)");
     refused(MODEL(IN_NODE
                   "," NODE("LSTM", "l", ", 'units': 3", CALL(TENSOR("in", 0, 0), "'mask': " TENSOR("in", 0, 0))),
