@@ -1,4 +1,4 @@
-/* Steps a second of one LSTM layer, on one core, by kernel level, units and rows. */
+/* Steps a second of one LSTM or GRU layer, on one core, by kernel level, units and rows. */
 #include "engine/network.h"
 #include "tests/support/bench.h"
 #include "tests/support/layers.h"
@@ -21,8 +21,8 @@ static size_t step(void *context) {
     return (size_t)setup->rows;
 }
 
-static void measure(const struct kernels *kernels, int hidden, int rows) {
-    const struct layer_spec layer = LSTM(hidden);
+static void measure(const struct kernels *kernels, enum layer_kind kind, int hidden, int rows) {
+    struct layer_spec layer = layer_spec_of(kind, hidden);
     struct error err;
     struct setup setup = {.kernels = kernels, .network = chain_new(INPUTS, &layer, 1, &err), .rows = rows};
     size_t n = (size_t)rows, size = network_state_size(setup.network);
@@ -36,7 +36,7 @@ static void measure(const struct kernels *kernels, int hidden, int rows) {
         setup.x[i] = (float)(i % 7) * 0.25f - 0.75f;
     for (size_t r = 0; r < n; r++)
         setup.state[r] = setup.states + r * size;
-    bench_row("lstm_step", "steps_per_s", bench_rate(step, &setup),
+    bench_row(kind == LAYER_GRU ? "gru_step" : "lstm_step", "steps_per_s", bench_rate(step, &setup),
               "\"hidden\": %d, \"inputs\": %d, \"batch\": %d, \"precision\": \"f32\", \"level\": \"%s\"", hidden,
               INPUTS, rows, kernels->level);
     network_free(setup.network);
@@ -49,8 +49,9 @@ static void measure(const struct kernels *kernels, int hidden, int rows) {
 
 int main(void) {
     const struct kernels *best = kernels_choose();
-    for (int hidden = 32; hidden <= 256; hidden *= 2)
-        for (int rows = 1; rows <= 64; rows *= 64)
-            measure(best, hidden, rows);
+    for (int gru = 0; gru < 2; gru++)
+        for (int hidden = 32; hidden <= 256; hidden *= 2)
+            for (int rows = 1; rows <= 64; rows *= 64)
+                measure(best, gru ? LAYER_GRU : LAYER_LSTM, hidden, rows);
     return 0;
 }

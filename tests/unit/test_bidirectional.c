@@ -46,6 +46,21 @@ static void test_weights_are_in_keras_order(void **state) {
     network_free(network);
 }
 
+/* Both passes' states are carried: h and c of the first, then of the second. */
+static void test_states_are_told(void **state) {
+    (void)state;
+    struct layer_spec layer = both_ways(LAYER_LSTM, MERGE_CONCAT);
+    struct network_spec spec = {.mode = NETWORK_STATEFUL, .n_inputs = 2, .layers = &layer, .n_layers = 1};
+    struct error err;
+    size_t at;
+    int n;
+    struct network *network = network_new(&spec, &err);
+    assert_int_equal(network_state_size(network), 4 * RECURRENT_UNITS);
+    assert_int_equal(network_layer_states(network, 0, &at, &n), 4);
+    assert_true(at == 0 && n == RECURRENT_UNITS);
+    network_free(network);
+}
+
 static void test_what_cannot_be_is_refused(void **state) {
     (void)state;
     struct layer_spec spec = both_ways(LAYER_LSTM, MERGE_CONCAT);
@@ -63,6 +78,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_option_is_keras),
         cmocka_unit_test(test_weights_are_in_keras_order),
+        cmocka_unit_test(test_states_are_told),
         cmocka_unit_test(test_what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
