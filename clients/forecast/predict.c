@@ -177,7 +177,7 @@ int predict(const struct network *network, const struct npy *x, long calls, bool
             struct error *err) {
     const struct network_spec *spec = network_spec(network);
     const struct kernels *kernels = kernels_choose();
-    size_t batch = x->dims[0], state_size = network_state_size(network);
+    size_t batch = x->dims[0];
     int steps = spec->no_time ? 1 : (int)(x->dims[1] / (size_t)calls);
     struct block block;
 
@@ -196,9 +196,8 @@ int predict(const struct network *network, const struct npy *x, long calls, bool
     for (size_t row = 0; row < batch; row += (size_t)block.rows) {
         int rows = batch - row < (size_t)block.rows ? (int)(batch - row) : block.rows;
 
+        memset(block.states, 0, (size_t)rows * network_state_size(network) * sizeof *block.states);
         for (long call = 0; call < calls; call++) {
-            if (call == 0 || spec->mode == NETWORK_SAMPLES)
-                memset(block.states, 0, (size_t)rows * state_size * sizeof *block.states);
             gather(&block, x, row, rows, call, calls);
             network_forward(network, kernels, rows, steps, block.x, block.state, block.y, block.work);
             for (int o = 0; o < ret->n; o++) {

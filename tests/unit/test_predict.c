@@ -83,12 +83,15 @@ static void test_calls(void **state) {
     (void)state;
     static const struct layer_spec layers[] = {LSTM(UNITS)};
     struct network *carries = network_of(NETWORK_STATEFUL, layers, 1);
+    struct network *samples = network_of(NETWORK_SAMPLES, layers, 1);
     const size_t batch = 5, dims[] = {batch, STEPS, WIDTH}, piece = STEPS / 3 * UNITS;
     struct npy x = array_of(3, dims, wave);
-    struct prediction whole, pieces;
+    struct prediction sample, whole, pieces;
     struct error err;
 
+    assert_int_equal(predict(samples, &x, 1, false, &sample, &err), 0);
     assert_int_equal(predict(carries, &x, 1, false, &whole, &err), 0);
+    assert_true(floats_same(whole.y[0].n, sample.y[0].data, whole.y[0].data));
     assert_int_equal(predict(carries, &x, 3, true, &pieces, &err), 0);
     assert_int_equal(pieces.y[0].n_dims, 4);
     assert_int_equal(pieces.y[0].dims[0], 3);
@@ -99,10 +102,12 @@ static void test_calls(void **state) {
         for (size_t r = 0; r < batch; r++)
             assert_true(floats_same(piece, pieces.y[0].data + (call * batch + r) * piece,
                                     whole.y[0].data + (r * 3 + call) * piece));
+    prediction_fini(&sample);
     prediction_fini(&whole);
     prediction_fini(&pieces);
     npy_fini(&x);
     network_free(carries);
+    network_free(samples);
 }
 
 static float same_for_all(size_t i) {
@@ -111,7 +116,7 @@ static float same_for_all(size_t i) {
 
 static void test_calls_without_states(void **state) {
     (void)state;
-    static const struct layer_spec layers[] = {DENSE(UNITS, ACTIVATION_TANH)};
+    static const struct layer_spec layers[] = {LSTM(UNITS)};
     struct network *network = network_of(NETWORK_SAMPLES, layers, 1);
     const size_t dims[] = {2, STEPS, WIDTH}, each = (size_t)2 * 2 * UNITS;
     struct npy x = array_of(3, dims, same_for_all);
@@ -121,6 +126,28 @@ static void test_calls_without_states(void **state) {
     assert_int_equal(predict(network, &x, 3, true, &prediction, &err), 0);
     assert_true(floats_same(each, prediction.y[0].data, prediction.y[0].data + each));
     assert_true(floats_same(each, prediction.y[0].data, prediction.y[0].data + 2 * each));
+    prediction_fini(&prediction);
+    npy_fini(&x);
+    network_free(network);
+}
+
+static float same_rows(size_t i) {
+    return wave(i % (STEPS * WIDTH));
+}
+
+/* The states of a row begin at zero, whatever the rows before it left in the same memory. */
+static void test_rows_begin_anew(void **state) {
+    (void)state;
+    static const struct layer_spec layers[] = {LSTM(UNITS)};
+    struct network *network = network_of(NETWORK_STATEFUL, layers, 1);
+    const size_t batch = 600, dims[] = {batch, STEPS, WIDTH}, each = (size_t)STEPS / 2 * UNITS;
+    struct npy x = array_of(3, dims, same_rows);
+    struct prediction prediction;
+    struct error err;
+
+    assert_int_equal(predict(network, &x, 2, true, &prediction, &err), 0);
+    for (size_t r = 1; r < batch; r++)
+        assert_true(floats_same(each, prediction.y[0].data, prediction.y[0].data + r * each));
     prediction_fini(&prediction);
     npy_fini(&x);
     network_free(network);
@@ -212,8 +239,12 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places),  cmocka_unit_test(test_calls),   cmocka_unit_test(test_calls_without_states),
-        cmocka_unit_test(test_no_rows), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_calls_without_states),
+        cmocka_unit_test(test_rows_begin_anew),
+        cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
