@@ -81,6 +81,7 @@ static void states_begin_anew(void **state) {
     assert_int_equal(history_oldest(history), 3);
     assert_false(history_begins_anew(history, 3, 10));
     assert_true(history_begins_anew(history, 4, 10));
+    assert_true(history_begins_anew(history, 5, 10));
     history_free(history);
 }
 

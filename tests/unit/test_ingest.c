@@ -486,6 +486,26 @@ static void a_command_without_room_is_told(void **state) {
     close_scene(&scene);
 }
 
+/* A reset of all streams goes to every worker, or, where one has no room, to none. */
+static void a_reset_of_all_goes_to_all_or_none(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    assert_int_equal(ingest_reset(scene.rig.ingest, NULL, 1), 0);
+    for (int w = 0; w < 2; w++) {
+        const struct record_reset *reset = peek(&scene, w, RECORD_RESET);
+        assert_true(reset->stream == NULL && reset->model == 1);
+        consume(&scene, w);
+    }
+    const struct record_repeat nothing = {RECORD_REPEAT, 0};
+    while (ingest_command(scene.rig.ingest, 1, &nothing, sizeof nothing))
+        ;
+    size_t n;
+    assert_int_equal(ingest_reset(scene.rig.ingest, NULL, -1), -2);
+    assert_null(ring_peek(worker_input(scene.rig.workers[0]), &n));
+    close_scene(&scene);
+}
+
 /* The stream ends while a tick of it is parked: that tick begins it again. */
 static void a_stream_ends_while_its_tick_is_parked(void **state) {
     (void)state;
@@ -706,6 +726,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_lost_or_doubled_whatever_the_pace),
         cmocka_unit_test(commands_have_room_while_a_tick_is_parked),
         cmocka_unit_test(a_command_without_room_is_told),
+        cmocka_unit_test(a_reset_of_all_goes_to_all_or_none),
         cmocka_unit_test(a_stream_ends_while_its_tick_is_parked),
         cmocka_unit_test(the_opening_of_a_stream_is_parked),
         cmocka_unit_test(it_closes_with_a_tick_parked),

@@ -288,6 +288,39 @@ static void a_reset_may_be_of_some(void **state) {
     worker_scene_close(&scene);
 }
 
+/* One of all streams as well, behind the ticks of each. */
+static void a_reset_of_all_waits_too(void **state) {
+    (void)state;
+    enum { STREAMS = 3, BEFORE = 100, AFTER = 10 };
+    struct worker_scene scene;
+    struct stream *streams[STREAMS];
+    worker_scene_open(&scene, "");
+    worker_promote(&scene, MODEL_M, 1);
+    worker_begin_many(&scene, streams, STREAMS, BEFORE);
+    give_reset(&scene, NULL, -1);
+    for (int i = 0; i < STREAMS; i++)
+        for (int64_t t = 1; t <= AFTER; t++)
+            worker_tick(&scene, streams[i], BEFORE + t);
+    int told = 0;
+    for (int n = 0; n < 2 * STREAMS * (BEFORE + AFTER);) {
+        size_t size;
+        int64_t began = 0;
+        const struct record *record;
+        while ((record = ring_peek(worker_output(scene.worker), &size)) == NULL)
+            assert_true(rig_wait(&began));
+        if (record->kind == RECORD_ANEW) {
+            hear_anew(&scene, streams[told++]->name, false, -1, BEFORE);
+            continue;
+        }
+        struct wire_forecast forecast = worker_next_forecast(&scene);
+        if (forecast.horizon == 3)
+            assert_int_equal(forecast.primed, forecast.step <= BEFORE ? forecast.step : forecast.step - BEFORE);
+        n++;
+    }
+    assert_int_equal(told, STREAMS);
+    worker_scene_close(&scene);
+}
+
 /* Behind a gap the state begins anew in the step's own turn, however many steps are pending. */
 static void a_gap_resets_in_its_turn(void **state) {
     (void)state;
@@ -432,6 +465,7 @@ int main(void) {
         cmocka_unit_test(a_slot_is_as_new_for_the_next_stream),
         cmocka_unit_test(a_reset_waits_for_the_ticks_before_it),
         cmocka_unit_test(a_reset_may_be_of_some),
+        cmocka_unit_test(a_reset_of_all_waits_too),
         cmocka_unit_test(a_gap_resets_in_its_turn),
         cmocka_unit_test(a_state_is_carried_in_the_order_of_ticks),
         cmocka_unit_test(a_state_of_nobody_is_told_so),
