@@ -50,7 +50,8 @@ static const struct option_command ctl = {
         "daemon when it has finished what it took.\n"
         "state prints what a stream's network carries, layer by layer (h and c, as Keras' return_state has them);\n"
         "set-state takes what state --json printed, or the map of some of its layers (-: standard input).\n"
-        "save has the daemon write the version that serves to a file of its machine.\n",
+        "save has the daemon write the version that serves to a file of its machine (as a service: below\n"
+        "/var/lib/forecastd).\n",
     .examples =
         "  forecast ctl status\n"
         "  forecast ctl streams --prefix plant/\n"
