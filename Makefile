@@ -61,7 +61,7 @@ BENCH  := $(call test_programs,$(BENCH_SRC))
 PROGRAMS = $(BUILD)/forecastd $(BUILD)/forecast
 LIBRARIES = $(BUILD)/libengine.a $(BUILD)/libforecast.a $(BUILD)/libforecast.so $(BUILD)/libforecast.pc
 
-.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check bench format goldens \
+.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check soak bench format goldens \
         check-written install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -150,6 +150,12 @@ run-scenario: $(SCENARIO)
 check: have-deps
 	@BUILD=$(BUILD) tests/check
 
+# The long forms: damaged model files by the million, under the sanitizers. FUZZ_RUNS=n for another number.
+SOAK = $(addprefix $(BUILD)/asan/tests/unit/,test_keras_container test_keras_read test_keras_architecture)
+soak: have-deps
+	@$(MAKE) --no-print-directory $(JOBS) BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS="-O1 -g" $(SOAK)
+	@FUZZ_RUNS=$(or $(FUZZ_RUNS),1000000) TIME_LIMIT=86400 BUILD=$(BUILD)/asan tests/run $(SOAK)
+
 # Tables; JSON lines with JSON=1. Never fails a build.
 bench: have-deps
 	@$(MAKE) --no-print-directory $(JOBS) $(PROGRAMS) $(BENCH)
@@ -213,6 +219,7 @@ help:
 	@echo "make run        forecast this machine's metrics, live (RUN_SECONDS=n stops by itself)"
 	@echo "make test       unit, golden and scenario tests"
 	@echo "make check      the longer tests: warnings, sanitizers, the demonstration"
+	@echo "make soak       damaged model files by the million, for hours (FUZZ_RUNS=n)"
 	@echo "make bench      benchmarks (JSON=1 for JSON lines)"
 	@echo "make install    to PREFIX ($(PREFIX)) under DESTDIR; make uninstall takes it away"
 	@echo "make deps       install the Debian packages that are needed"
