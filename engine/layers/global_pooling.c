@@ -7,6 +7,10 @@
 
 #include <math.h>
 
+enum {
+    BLOCK = 64, /* elements summed up at once; bounds an array on the stack */
+};
+
 static int global_build(struct layer *layer, struct layer_build *build) {
     if (layer_check_inputs(layer, build, 1, 1))
         return -1;
@@ -29,13 +33,12 @@ static void max_forward(const struct layer *layer, const struct layer_run *run) 
     (void)layer;
     const struct port *x = &run->in[0], *y = &run->out[0];
     size_t n = (size_t)run->rows * (size_t)x->width;
-    for (size_t i = 0; i < n; i++) {
-        float most = -INFINITY;
-        for (size_t t = 0; t < (size_t)x->steps; t++)
-            if (x->data[t * n + i] > most || isnan(x->data[t * n + i]))
-                most = x->data[t * n + i];
-        y->data[i] = most;
-    }
+    for (size_t i = 0; i < n; i++)
+        y->data[i] = -INFINITY;
+    for (size_t t = 0; t < (size_t)x->steps; t++)
+        for (size_t i = 0; i < n; i++)
+            if (x->data[t * n + i] > y->data[i] || isnan(x->data[t * n + i]))
+                y->data[i] = x->data[t * n + i];
 }
 
 /* Where several are the greatest they share the gradient, as in TensorFlow's reduce_max. */
@@ -72,18 +75,24 @@ static size_t n_counting(const struct layer_run *run, size_t row) {
     return n;
 }
 
+/* The means of a row's elements from..to - 1, not more than BLOCK. */
+static void average_block(const struct layer_run *run, size_t row, size_t from, size_t to, double n) {
+    size_t rows = (size_t)run->rows, width = (size_t)run->in[0].width;
+    double sum[BLOCK] = {0};
+    for (size_t t = 0; t < (size_t)run->in[0].steps; t++)
+        for (size_t j = from; counts(run, t, row) && j < to; j++)
+            sum[j - from] += (double)run->in[0].data[(t * rows + row) * width + j];
+    for (size_t j = from; j < to; j++)
+        run->out[0].data[row * width + j] = (float)(sum[j - from] / n);
+}
+
 static void average_forward(const struct layer *layer, const struct layer_run *run) {
     (void)layer;
-    const struct port *x = &run->in[0], *y = &run->out[0];
-    size_t rows = (size_t)run->rows, width = (size_t)x->width;
-    for (size_t r = 0; r < rows; r++) {
+    size_t width = (size_t)run->in[0].width;
+    for (size_t r = 0; r < (size_t)run->rows; r++) {
         double n = (double)n_counting(run, r);
-        for (size_t j = 0; j < width; j++) {
-            double sum = 0;
-            for (size_t t = 0; t < (size_t)x->steps; t++)
-                sum += counts(run, t, r) ? (double)x->data[(t * rows + r) * width + j] : 0;
-            y->data[r * width + j] = (float)(sum / n);
-        }
+        for (size_t j = 0; j < width; j += BLOCK)
+            average_block(run, r, j, j + BLOCK < width ? j + BLOCK : width, n);
     }
 }
 

@@ -6,6 +6,11 @@
 #include "engine/layers/window.h"
 
 #include <math.h>
+#include <string.h>
+
+enum {
+    BLOCK = 64, /* elements summed up at once; bounds an array on the stack */
+};
 
 static int pooling_build(struct layer *layer, struct layer_build *build) {
     if (layer_check_inputs(layer, build, 1, 1))
@@ -31,25 +36,30 @@ static struct span span_at(const struct layer *layer, const struct layer_run *ru
     return (struct span){.from = (size_t)(from > 0 ? from : 0), .to = (size_t)(to < steps ? to : steps)};
 }
 
-/* ---- the greatest ------------------------------------------------------------------------------- */
-
-/* The first of the greatest; a NaN is greater than anything. x [. x n], of which column i is meant. */
-static size_t place_of_greatest(struct span span, const float *x, size_t n, size_t i) {
-    size_t best = span.from;
-    for (size_t t = span.from + 1; t < span.to; t++)
-        if (x[t * n + i] > x[best * n + i] || (isnan(x[t * n + i]) && !isnan(x[best * n + i])))
-            best = t;
-    return best;
-}
+/* ---- the greatest; a NaN is greater than anything ------------------------------------------------- */
 
 static void max_forward(const struct layer *layer, const struct layer_run *run) {
     const struct port *x = &run->in[0], *y = &run->out[0];
     size_t n = (size_t)run->rows * (size_t)x->width;
     for (size_t s = 0; s < (size_t)y->steps; s++) {
         struct span span = span_at(layer, run, s);
-        for (size_t i = 0; i < n; i++)
-            y->data[s * n + i] = x->data[place_of_greatest(span, x->data, n, i) * n + i];
+        float *most = y->data + s * n;
+        memcpy(most, x->data + span.from * n, n * sizeof *most);
+        for (size_t t = span.from + 1; t < span.to; t++)
+            for (size_t i = 0; i < n; i++)
+                if (x->data[t * n + i] > most[i] || isnan(x->data[t * n + i]))
+                    most[i] = x->data[t * n + i];
     }
+}
+
+/* The first of the greatest, which takes the gradient as in TensorFlow. x [. x n], of
+ * which column i is meant. */
+static size_t place_of_greatest(struct span span, const float *x, size_t n, size_t i) {
+    size_t best = span.from;
+    for (size_t t = span.from + 1; t < span.to; t++)
+        if (x[t * n + i] > x[best * n + i] || (isnan(x[t * n + i]) && !isnan(x[best * n + i])))
+            best = t;
+    return best;
 }
 
 static void max_backward(const struct layer *layer, const struct layer_run *run) {
@@ -71,18 +81,22 @@ const struct layer_ops layer_max_pooling1d = {
 
 /* ---- the mean ----------------------------------------------------------------------------------- */
 
+/* The means over a span for the elements from..to - 1, not more than BLOCK, of all rows' vectors together. */
+static void average_block(struct span span, const float *x, size_t n, size_t from, size_t to, float *y) {
+    double sum[BLOCK] = {0};
+    for (size_t t = span.from; t < span.to; t++)
+        for (size_t i = from; i < to; i++)
+            sum[i - from] += (double)x[t * n + i];
+    for (size_t i = from; i < to; i++)
+        y[i] = (float)(sum[i - from] / (double)(span.to - span.from));
+}
+
 static void average_forward(const struct layer *layer, const struct layer_run *run) {
     const struct port *x = &run->in[0], *y = &run->out[0];
     size_t n = (size_t)run->rows * (size_t)x->width;
-    for (size_t s = 0; s < (size_t)y->steps; s++) {
-        struct span span = span_at(layer, run, s);
-        for (size_t i = 0; i < n; i++) {
-            double sum = 0;
-            for (size_t t = span.from; t < span.to; t++)
-                sum += (double)x->data[t * n + i];
-            y->data[s * n + i] = (float)(sum / (double)(span.to - span.from));
-        }
-    }
+    for (size_t s = 0; s < (size_t)y->steps; s++)
+        for (size_t i = 0; i < n; i += BLOCK)
+            average_block(span_at(layer, run, s), x->data, n, i, i + BLOCK < n ? i + BLOCK : n, y->data + s * n);
 }
 
 static void average_backward(const struct layer *layer, const struct layer_run *run) {

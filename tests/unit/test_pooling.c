@@ -40,6 +40,8 @@ static const struct layer_case cases[] = {
     {"global max, kept", IN_4(GLOBAL_MAX(true), BEHIND)},
     {"global average", IN_4(GLOBAL_AVERAGE(false), BEHIND)},
     {"global average, kept", IN_4(GLOBAL_AVERAGE(true), BEHIND)},
+    {"averages of more than fit a block", .n_inputs = 70, .steps = 4,
+     .layers = {AVERAGE(2), GLOBAL_AVERAGE(false), BEHIND}},
     {"global max does not look at the mask", MASKED_4(GLOBAL_MAX(false), BEHIND)},
     {"global average does", MASKED_4(GLOBAL_AVERAGE(false), BEHIND)},
     {"the mask ends at max", MASKED_4(MAX(3, SAME, .strides = 1), GLOBAL_AVERAGE(false))},
