@@ -78,8 +78,10 @@ static void test_vocabulary(void **state) {
     static const struct layer_case two = {
         "two", IDS,
         .layers = {EMBEDDING(4, 9, IN({-1, 0})), EMBEDDING(3, 5, IN({-1, 0})), EMBEDDING(3, 30, IN({-1, 0}))}};
-    static const struct layer_case behind = {"behind another layer", .n_inputs = 3, .steps = 6,
+    static const struct layer_case behind = {"behind another layer", IDS,
                                              .layers = {DENSE(1, ACTIVATION_RELU), EMBEDDING(4, 7)}};
+    static const struct layer_case no_ids = {"no ids", .n_inputs = 1, .steps = 6, .layers = {EMBEDDING(4, 7)}};
+    assert_int_equal(vocabulary_of(&no_ids), 0);
     assert_int_equal(vocabulary_of(&cases[0]), 7);
     assert_int_equal(vocabulary_of(&two), 5);
     assert_int_equal(vocabulary_of(&behind), 0);

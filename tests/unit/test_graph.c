@@ -98,6 +98,16 @@ static void test_building_again_leaves_nothing_behind(void **state) {
     network_free(network);
 }
 
+/* Nor room in the workspace: two tensors and two masks of 6 steps, and the output is the caller's. */
+static void test_building_again_takes_no_more_room(void **state) {
+    (void)state;
+    static const struct layer_case of = {"masks", IN_3, .known_steps = true,
+                                         .layers = {{.kind = LAYER_MASKING}, {.kind = LAYER_MASKING}, FLATTEN}};
+    struct network *network = layer_case_network(&of, NETWORK_SAMPLES);
+    assert_int_equal(network_work_size(network, 1, 6), 2 * (6 * 3 + 6));
+    network_free(network);
+}
+
 /* Serving hands tensors over in the workspace, outputs to the caller: each to its own place. */
 static void test_order_of_outputs(void **state) {
     (void)state;
@@ -133,6 +143,10 @@ static const struct {
      {"width", IN_3, .layers = {DENSE_OF(4, -1), SHARED(4, 0, 0)}}},
     {"layer conv1d (Conv1D): cannot share the parameters of dense",
      {"kinds", IN_3, .layers = {DENSE_OF(4, -1), {.kind = LAYER_CONV1D, .units = 4, .kernel_size = 3, .shares = 1}}}},
+    {"layer p_re_lu (PReLU): cannot share the parameters of embedding",
+     {"kinds of one shape", .n_inputs = 1,
+      .layers = {{.kind = LAYER_EMBEDDING, .vocabulary = 1, .units = 4},
+                 {.kind = LAYER_PRELU, .shared_steps = true, .shares = 1}}}},
     {"layer dense_1 (Dense): shares the parameters of layer 2, which is not before it",
      {"itself", IN_3, .layers = {DENSE_OF(3, -1), SHARED(3, 0, 1)}}},
     {"output 0: reads layer 2, which is not before it",
@@ -158,6 +172,7 @@ int main(void) {
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_shared_parameters),
         cmocka_unit_test(test_building_again_leaves_nothing_behind),
+        cmocka_unit_test(test_building_again_takes_no_more_room),
         cmocka_unit_test(test_order_of_outputs),
         cmocka_unit_test(test_refusals),
     };
