@@ -123,6 +123,18 @@ static int check_head(const struct entry *entry, struct config_model *model, con
     return 0;
 }
 
+/* A file may ask for anything: more memory for one batch than this is refused, as nobody would get it. */
+static const double workspace_most = 8.0 * (1 << 30); /* bytes */
+
+static int check_workspace(const struct entry *entry, const struct config_model *model,
+                           const struct network *network) {
+    double bytes = sizeof(float) * (double)network_work_size(network, model->batch_size, model->window);
+    if (bytes <= workspace_most)
+        return 0;
+    return fail(entry, "batch_size", "a batch of %d streams needs %.0f GiB to run %s", model->batch_size,
+                bytes / (1 << 30), model->file);
+}
+
 static int check_training(const struct entry *entry, struct config_model *model) {
     struct error err;
     if (!model->train)
@@ -153,7 +165,8 @@ int config_file_apply(const struct entry *entry, struct config_model *model, con
     struct network *network = forecaster_network(model, &err);
     if (network == NULL)
         return fail(entry, says(entry, "mode") ? "mode" : "file", "%s: %s", model->file, err.text);
-    int failed = check_inputs(entry, model, class, network) || check_head(entry, model, network);
+    int failed = check_inputs(entry, model, class, network) || check_head(entry, model, network) ||
+                 check_workspace(entry, model, network);
     network_free(network);
     return failed || check_training(entry, model) ? -1 : 0;
 }

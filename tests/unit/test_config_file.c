@@ -50,6 +50,19 @@ static void write_ids(const char *name) {
     network_free(network);
 }
 
+/* A sample of it takes gigabytes. */
+static void write_huge(const char *name) {
+    struct layer_spec layers[] = {layer_spec_of(LAYER_DENSE, 4096), layer_spec_of(LAYER_DENSE, 4096),
+                                  layer_spec_of(LAYER_DENSE, 2)};
+    const struct network_spec spec = {.n_inputs = 1, .layers = layers, .n_layers = 3};
+    struct error err;
+    struct network *network = network_new(&spec, &err);
+    assert_non_null(network);
+    if (keras_write(path_in(name), network, NULL, &err) != 0)
+        fail_msg("%s", err.text);
+    network_free(network);
+}
+
 static const char own_text[] =
     "{\"format\": 1, \"inputs\": [\"y\", \"x\"], \"targets\": [\"y\"], \"horizon\": 6, \"period\": 12,"
     " \"scaler\": \"standard\", \"residual\": true, \"mode\": \"stateful\"}";
@@ -63,14 +76,16 @@ static int setup(void **state) {
     write_model("whole.keras", false, 2, 0, 6, own_text);
     write_model("strange.keras", false, 2, 5, 6, "{\"format\": 9}");
     write_ids("ids.keras");
+    write_huge("huge.keras");
     FILE *file = fopen(path_in("broken.keras"), "w");
     fputs("not a zip", file);
     return fclose(file);
 }
 
 static int teardown(void **state) {
-    static const char *const names[] = {"plain.keras",   "endless.h5", "stateful.keras", "whole.keras",
-                                        "strange.keras", "ids.keras",  "broken.keras",   "forecastd.yaml"};
+    static const char *const names[] = {"plain.keras",  "endless.h5",    "stateful.keras",
+                                        "whole.keras",  "strange.keras", "ids.keras",
+                                        "broken.keras", "huge.keras",    "forecastd.yaml"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(path_in(names[i]));
@@ -184,6 +199,7 @@ static void what_does_not_fit_is_refused(void **state) {
         {"file: plain.keras, head: raw, train: true", "is trained when its forecast is"},
         {"file: plain.keras, window: 300", "window: 300 is more than 200, the history of its class"},
         {"file: ids.keras, inputs: [x], targets: [x], scaler: standard", "is ids, which are not scaled"},
+        {"file: huge.keras, inputs: [x], window: 200, batch_size: 5000", "a batch of 5000 streams needs 31 GiB"},
         {"file: ids.keras, inputs: [x], targets: [x], horizon: 2", "it gives 9 values, and a forecast of 2 steps"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
