@@ -361,9 +361,12 @@ static void test_flood(void **state) {
 
 /* ---- too large ------------------------------------------------------------------------------ */
 
+/* A sender that was cut off comes back and may be cut off again, for which there is an event too: those of the other
+ * socket are passed over. */
 static void check_disconnected(struct heard *events, size_t skip, const char *socket) {
     const json_t *event = heard_event(events, "disconnected", skip, 10);
-    assert_string_equal(json_string_value(json_object_get(event, "socket")), socket);
+    while (strcmp(json_string_value(json_object_get(event, "socket")), socket) != 0)
+        event = heard_event(events, "disconnected", ++skip, 10);
     assert_true(json_integer_value(json_object_get(event, "total")) > 0);
 }
 
