@@ -171,6 +171,14 @@ static int longest_window(const struct window *const *windows, int n) {
     return most;
 }
 
+/* Where the first chunk begins. Samples begin elsewhere each time, so that in the end all of them are seen. */
+static int first_chunk(struct job *job, int steps) {
+    int unroll = job->model->training.unroll, places = steps - job->at_once + 1;
+    if (job->model->mode != MODEL_WINDOWED || places < 1)
+        return 0;
+    return (int)rng_below(&job->rng, (uint64_t)(places < unroll ? places : unroll));
+}
+
 /* Returns false when the job was told to stop. */
 static bool train_batch(struct job *job, const struct window *const *windows, int rows) {
     const struct training_watch *watch = job->watch;
@@ -178,9 +186,7 @@ static bool train_batch(struct job *job, const struct window *const *windows, in
     int steps = longest_window(windows, rows) - job->model->horizon, unroll = job->model->training.unroll;
     bool windowed = job->model->mode == MODEL_WINDOWED;
     memset(job->state, 0, (size_t)rows * network_state_size(job->network) * sizeof *job->state);
-    /* Samples begin elsewhere each time, so that in the end all of them are seen. */
-    int from = windowed ? (int)rng_below(&job->rng, (uint64_t)unroll) : 0;
-    for (; windowed ? from + job->at_once <= steps : from < steps; from += unroll) {
+    for (int from = first_chunk(job, steps); windowed ? from + job->at_once <= steps : from < steps; from += unroll) {
         if (watch->stop != NULL && watch->stop(watch->context))
             return false;
         train_chunk(job, windows, rows, from, steps - from < job->at_once ? steps - from : job->at_once);
@@ -201,7 +207,9 @@ static bool train(struct job *job) {
     const struct config_training *training = &job->model->training;
     const struct training_watch *watch = job->watch;
     int batches = (job->n_training + training->batch - 1) / training->batch;
-    int chunks = (training->window + training->unroll - 1) / training->unroll;
+    /* Of a window: where its last sample may begin, or its last unrolled steps do. */
+    int begins = job->model->mode == MODEL_WINDOWED ? training->window - job->at_once + 1 : training->window;
+    int chunks = (begins + training->unroll - 1) / training->unroll;
     int64_t each = (int64_t)batches * chunks;
     int enough = (int)((training->min_steps + each - 1) / each);
     job->epochs = training->epochs > enough ? training->epochs : enough;

@@ -432,6 +432,28 @@ static void a_windowed_file_learns_from_samples(void **state) {
     free(keras.params);
 }
 
+/* Of a sample as long as a window there is one place, and each batch trains at it. */
+static void each_batch_has_a_sample(void **state) {
+    (void)state;
+    static const int windows[] = {48, 40, 12};
+    const struct streams streams = {6, 400, sine};
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+        struct fixture fixture;
+        struct keras_model keras;
+        struct layer_spec layers[] = {layer_spec_of(LAYER_LSTM, 8), layer_spec_of(LAYER_DENSE, 3)};
+        struct config_model model = file_model(&fixture, &keras, layers, 2);
+        model.mode = MODEL_WINDOWED;
+        model.window = windows[i];
+        model.training.burn_in = windows[i] - 1;
+        model.training.epochs = 1;
+        model.training.min_steps = 50;
+        struct training_outcome outcome = run(&model, &streams, NULL, NULL);
+        assert_true(outcome.steps >= 50);
+        network_free(outcome.challenger);
+        free(keras.params);
+    }
+}
+
 /* It gives its last step only; it learns from all of them, and gives its last step again. */
 static void a_stateful_file_learns_at_every_step(void **state) {
     (void)state;
@@ -470,6 +492,7 @@ int main(void) {
         cmocka_unit_test(odd_streams),
         cmocka_unit_test(a_rate_that_is_far_too_large),
         cmocka_unit_test(a_windowed_file_learns_from_samples),
+        cmocka_unit_test(each_batch_has_a_sample),
         cmocka_unit_test(a_stateful_file_learns_at_every_step),
         cmocka_unit_test(a_decoder_is_not_trained),
     };
