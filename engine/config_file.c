@@ -98,6 +98,16 @@ static int choose_mode(const struct entry *entry, struct config_model *model, co
     return 0;
 }
 
+/* Flatten and the like take samples of one length, and a valid convolution has a shortest one. */
+static int check_window(const struct entry *entry, const struct config_model *model, const struct network *network) {
+    int exact = network_steps(network), least = network_min_steps(network);
+    if (exact > 0 ? model->window == exact : model->window >= least)
+        return 0;
+    return fail(entry, says(entry, "window") ? "window" : "mode", "%s: a sample has %s%d step%s, and %d %s given",
+                model->file, exact > 0 ? "" : "at least ", least, least == 1 ? "" : "s", model->window,
+                model->window == 1 ? "is" : "are");
+}
+
 static int check_inputs(const struct entry *entry, struct config_model *model, const struct config_class *class,
                         const struct network *network) {
     if (network_n_inputs(network) != model->n_inputs)
@@ -118,6 +128,9 @@ static int check_head(const struct entry *entry, struct config_model *model, con
         model->horizon = head_horizon(model, network, model->window);
     if (head_fit(model, network, model->window, &head, &err))
         return fail(entry, "file", "%s: %s; give horizon and targets, or head: raw", model->file, err.text);
+    if (head.form == HEAD_CLASS && model->residual)
+        return fail(entry, says(entry, "residual") ? "residual" : "file",
+                    "the network forecasts ids, which have no difference to the last one");
     if (head.form == HEAD_CLASS && model->n_targets != 1)
         return fail(entry, "targets", "the network forecasts ids of one target, and %d are given", model->n_targets);
     return 0;
@@ -143,6 +156,9 @@ static int check_training(const struct entry *entry, struct config_model *model)
         return fail(entry, "train",
                     "a model from a file is trained when its forecast is of numbers, direct and not raw");
     /* What stands before the first origin of a window is in its first sample. */
+    if (model->mode == MODEL_WINDOWED && model->window > model->training.window)
+        return fail(entry, "training.window", "%d is less than %d, the steps of a sample", model->training.window,
+                    model->window);
     if (model->mode == MODEL_WINDOWED && model->training.burn_in < model->window - 1)
         model->training.burn_in = model->window - 1;
     struct network *network = training_network(model, &err);
@@ -165,8 +181,8 @@ int config_file_apply(const struct entry *entry, struct config_model *model, con
     struct network *network = forecaster_network(model, &err);
     if (network == NULL)
         return fail(entry, says(entry, "mode") ? "mode" : "file", "%s: %s", model->file, err.text);
-    int failed = check_inputs(entry, model, class, network) || check_head(entry, model, network) ||
-                 check_workspace(entry, model, network);
+    int failed = check_window(entry, model, network) || check_inputs(entry, model, class, network) ||
+                 check_head(entry, model, network) || check_workspace(entry, model, network);
     network_free(network);
     return failed || check_training(entry, model) ? -1 : 0;
 }

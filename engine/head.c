@@ -12,7 +12,7 @@ static bool has_own_steps(const struct network *network, int sample) {
 
 int head_horizon(const struct config_model *model, const struct network *network, int sample) {
     struct network_shape shape = network_output(network, 0, sample);
-    if (model->form == FORECAST_RECURSIVE)
+    if (model->form == FORECAST_RECURSIVE || (model->vocabulary > 0 && shape.width == model->vocabulary))
         return 1;
     if (shape.width == model->n_targets && has_own_steps(network, sample))
         return shape.steps;

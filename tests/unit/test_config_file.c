@@ -63,6 +63,32 @@ static void write_huge(const char *name) {
     network_free(network);
 }
 
+/* Samples of five steps, as one vector. */
+static void write_flat(const char *name) {
+    struct layer_spec layers[] = {layer_spec_of(LAYER_FLATTEN, 0), layer_spec_of(LAYER_DENSE, 2)};
+    const struct network_spec spec = {.n_inputs = 2, .steps = 5, .layers = layers, .n_layers = 2};
+    struct error err;
+    struct network *network = network_new(&spec, &err);
+    assert_non_null(network);
+    if (keras_write(path_in(name), network, NULL, &err) != 0)
+        fail_msg("%s", err.text);
+    network_free(network);
+}
+
+/* A convolution that needs three steps, of samples of any length. */
+static void write_valid(const char *name) {
+    struct layer_spec layers[] = {layer_spec_of(LAYER_CONV1D, 4), layer_spec_of(LAYER_LSTM, 4),
+                                  layer_spec_of(LAYER_DENSE, 2)};
+    const struct network_spec spec = {.n_inputs = 2, .layers = layers, .n_layers = 3};
+    struct error err;
+    layers[0].kernel_size = 3;
+    struct network *network = network_new(&spec, &err);
+    assert_non_null(network);
+    if (keras_write(path_in(name), network, NULL, &err) != 0)
+        fail_msg("%s", err.text);
+    network_free(network);
+}
+
 static const char own_text[] =
     "{\"format\": 1, \"inputs\": [\"y\", \"x\"], \"targets\": [\"y\"], \"horizon\": 6, \"period\": 12,"
     " \"scaler\": \"standard\", \"residual\": true, \"mode\": \"stateful\"}";
@@ -76,6 +102,8 @@ static int setup(void **state) {
     write_model("whole.keras", false, 2, 0, 6, own_text);
     write_model("strange.keras", false, 2, 5, 6, "{\"format\": 9}");
     write_ids("ids.keras");
+    write_flat("flat.keras");
+    write_valid("valid.keras");
     write_huge("huge.keras");
     FILE *file = fopen(path_in("broken.keras"), "w");
     fputs("not a zip", file);
@@ -83,9 +111,9 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-    static const char *const names[] = {"plain.keras",  "endless.h5",    "stateful.keras",
-                                        "whole.keras",  "strange.keras", "ids.keras",
-                                        "broken.keras", "huge.keras",    "forecastd.yaml"};
+    static const char *const names[] = {"plain.keras",   "endless.h5",  "stateful.keras", "whole.keras",
+                                        "strange.keras", "ids.keras",   "broken.keras",   "huge.keras",
+                                        "flat.keras",    "valid.keras", "forecastd.yaml"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(path_in(names[i]));
@@ -168,6 +196,24 @@ static void ids_give_the_class_a_vocabulary(void **state) {
     config_free(config);
 }
 
+/* Of the likeliest id one step ahead: as many values as there are ids are no horizon. */
+static void a_class_is_one_step_ahead(void **state) {
+    (void)state;
+    struct config *config = loaded("file: ids.keras, inputs: [y], targets: [y]");
+    assert_int_equal(config->models[0].horizon, 1);
+    config_free(config);
+}
+
+static void a_sample_is_as_long_as_the_network_takes(void **state) {
+    (void)state;
+    struct config *config = loaded("file: flat.keras");
+    assert_int_equal(config->models[0].window, 5);
+    config_free(config);
+    config = loaded("file: valid.keras, window: 3");
+    assert_int_equal(config->models[0].window, 3);
+    config_free(config);
+}
+
 static void a_raw_head_has_no_targets(void **state) {
     (void)state;
     struct config *config = loaded("file: plain.keras, head: raw, publish_state: true");
@@ -200,6 +246,11 @@ static void what_does_not_fit_is_refused(void **state) {
         {"file: plain.keras, window: 300", "window: 300 is more than 200, the history of its class"},
         {"file: ids.keras, inputs: [x], targets: [x], scaler: standard", "is ids, which are not scaled"},
         {"file: huge.keras, inputs: [x], window: 200, batch_size: 5000", "a batch of 5000 streams needs 31 GiB"},
+        {"file: ids.keras, inputs: [x], targets: [x], residual: true", "residual: the network forecasts ids"},
+        {"file: flat.keras, window: 4", "window: flat.keras: a sample has 5 steps, and 4 are given"},
+        {"file: valid.keras, window: 2", "window: valid.keras: a sample has at least 3 steps, and 2 are given"},
+        {"file: endless.h5, window: 150, train: true",
+         "training.window: 128 is less than 150, the steps of a sample"},
         {"file: ids.keras, inputs: [x], targets: [x], horizon: 2", "it gives 9 values, and a forecast of 2 steps"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -217,6 +268,8 @@ int main(void) {
         cmocka_unit_test(its_own_word_is_the_default),
         cmocka_unit_test(the_configuration_has_the_last_word),
         cmocka_unit_test(ids_give_the_class_a_vocabulary),
+        cmocka_unit_test(a_class_is_one_step_ahead),
+        cmocka_unit_test(a_sample_is_as_long_as_the_network_takes),
         cmocka_unit_test(a_raw_head_has_no_targets),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
