@@ -561,22 +561,39 @@ static void test_masks_of_versions(void **state) {
 
 /* ---- hostile ------------------------------------------------------------------------------------ */
 
-/* As many calls as there are paths through models that call each other's models. */
+/* As many calls as there are paths through models that call the model in them ten times each. */
+static void multiply_calls(const char *innermost) {
+    struct error err = {""};
+    char *text = strdup(innermost);
+    for (int i = 0; i < 12; i++) {
+        size_t size = strlen(text) + 2000;
+        char *outer = malloc(size);
+        snprintf(outer, size, "{%.*s, 'name': 'm', 'inbound_nodes': [", (int)strlen(text) - 2, text + 1);
+        for (int k = 0; k < 10; k++)
+            snprintf(outer + strlen(outer), 64, "%s[%s]", k ? ", " : "", OLD("in", 0, 0));
+        free(text);
+        size_t more = strlen(outer) + 1000;
+        text = malloc(more);
+        snprintf(
+            text, more,
+            "{'class_name': 'Functional', 'config': {'name': 'm', 'layers': [%s, %s]}], 'input_layers': [['in', 0, "
+            "0]], 'output_layers': [['m', 9, 0]]}}",
+            IN_NODE, outer);
+        free(outer);
+    }
+    forget();
+    json = json_of(text);
+    free(text);
+    assert_int_equal(architecture_init(&architecture, json, true, &err), -1);
+    if (!strstr(err.text, "the model has more than 1024 layers"))
+        fail_msg("%s", err.text);
+}
+
 static void test_calls_that_multiply(void **state) {
     (void)state;
-    struct error err = {""};
-    forget();
-    json = json_of(LAYER("Dense", "d", ", 'units': 2"));
-    for (int i = 0; i < 12; i++) {
-        json_t *layers = json_array();
-        for (int k = 0; k < 10; k++)
-            json_array_append(layers, json);
-        json_decref(json);
-        json = json_pack("{s:s, s:{s:s, s:[n, i, i], s:o}}", "class_name", "Sequential", "config", "name", "c",
-                         "batch_input_shape", 5, 2, "layers", layers);
-    }
-    assert_int_equal(architecture_init(&architecture, json, false, &err), -1);
-    assert_non_null(strstr(err.text, "the model has more than 1024 layers"));
+    multiply_calls(LAYER("Dense", "d", ", 'units': 2"));
+    /* Of which nothing is a layer of the network. */
+    multiply_calls(MODEL(IN_NODE, "[['in', 0, 0]]"));
     refused(SEQUENTIAL(INPUT "," SEQUENTIAL(
                 SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(
                     SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL(SEQUENTIAL("")))))))))))))))))),

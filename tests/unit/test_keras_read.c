@@ -165,6 +165,44 @@ static void test_wrong_weights(void **state) {
     refused(path, architecture, "the model has 76 parameters, and the file only 36 numbers");
 }
 
+/* A model in a model keeps in one group first what can be trained of all its layers, then the rest; of a frozen layer all is
+ * the rest. */
+static void test_weights_of_a_model_in_a_model(void **state) {
+    (void)state;
+    static const char *const orders[] = {
+        "d.k\0d.b\0n.gamma\0n.beta\0e.k\0e.b\0n.mean\0n.variance\0",
+        "n.gamma\0n.beta\0e.k\0e.b\0d.k\0d.b\0n.mean\0n.variance\0",
+    };
+    static const char *const names[] = {"d.k", "d.b", "n.gamma", "n.beta", "n.mean", "n.variance", "e.k", "e.b"};
+    const char *path = temporary_path(0, "nested.h5");
+    for (int frozen = 0; frozen < 2; frozen++) {
+        char config[1000], array[64];
+        snprintf(
+            config, sizeof config,
+            "{\"class_name\": \"Sequential\", \"config\": [{\"class_name\": \"Sequential\", \"config\": {\"name\": "
+            "\"inner\", \"layers\": [{\"class_name\": \"Dense\", \"config\": {\"name\": \"d\", \"units\": 1, "
+            "\"trainable\": %s, \"batch_input_shape\": [null, 4, 1]}}, {\"class_name\": \"BatchNormalization\", "
+            "\"config\": {\"name\": \"n\"}}, {\"class_name\": \"Dense\", \"config\": {\"name\": \"e\", \"units\": "
+            "1}}]}}]}",
+            frozen ? "false" : "true");
+        hid_t file = h5_new(path);
+        h5_text(file, "", "model_config", config);
+        h5_texts(file, "model_weights", "layer_names", "inner\0");
+        h5_texts(file, "model_weights/inner", "weight_names", orders[frozen]);
+        for (int i = 0; i < 8; i++) {
+            float value = (float)i;
+            snprintf(array, sizeof array, "model_weights/inner/%s", names[i]);
+            h5_array(file, array, names[i][2] == 'k' ? 2 : 1, (int[]){1, 1}, &value);
+        }
+        H5Fclose(file);
+        struct keras_model *model = read_good(path, NULL);
+        assert_int_equal(model->n_params, 8);
+        for (int i = 0; i < 8; i++)
+            assert_true(model->params[i] == (float)i);
+        keras_model_free(model);
+    }
+}
+
 static void test_descriptions_in_files(void **state) {
     (void)state;
     const char *path = temporary_path(0, "a.h5");
@@ -371,6 +409,7 @@ int main(void) {
         cmocka_unit_test(test_weights_beside_an_architecture),
         cmocka_unit_test(test_weights_by_names),
         cmocka_unit_test(test_wrong_weights),
+        cmocka_unit_test(test_weights_of_a_model_in_a_model),
         cmocka_unit_test(test_descriptions_in_files),
         cmocka_unit_test(test_gates_of_keras1),
         cmocka_unit_test(test_cudnn),
