@@ -16,6 +16,18 @@ static int count_name(const struct written *written, const char *name) {
     return n;
 }
 
+/* JSON has no others. */
+static int check_names(const struct network_spec *spec, struct error *err) {
+    for (int i = 0; i < spec->n_layers; i++) {
+        json_t *text = json_string(spec->layers[i].name);
+
+        if (!text)
+            return error_set(err, "layer %d of %d: its name is not in UTF-8", i + 1, spec->n_layers);
+        json_decref(text);
+    }
+    return 0;
+}
+
 /* Keras 3 has no "/" in names. What such a name becomes may be there already: then it is numbered. */
 static void name_layers(struct written *written) {
     int n = written->spec->n_layers;
@@ -251,6 +263,8 @@ int written_init(struct written *written, const struct network *network, bool ke
         error_set(err, "not enough memory");
         goto fail;
     }
+    if (check_names(written->spec, err) != 0)
+        goto fail;
     name_layers(written);
     if (find_applications(written, err) != 0)
         goto fail;

@@ -242,6 +242,12 @@ static void test_refused(void **state) {
     expect_refused(network, "m.h5", "{}", "only a .keras file");
     network_free(network);
 
+    snprintf(layers[2].name, sizeof layers[2].name, "gr\xc3");
+    network = network_of(3, layers, 3);
+    expect_refused(network, "m.keras", NULL, "layer 3 of 3: its name is not in UTF-8");
+    network_free(network);
+    layers[2].name[0] = '\0';
+
     layers[1].activation = ACTIVATION_HARD_SIGMOID;
     snprintf(layers[1].name, sizeof layers[1].name, "gate");
     network = network_of(3, layers, 3);
