@@ -171,11 +171,11 @@ goldens:
 	KERAS_BACKEND=tensorflow $(BUILD)/venv/bin/python tests/golden/make_goldens.py
 
 # Real Keras against the files that are written here: it loads them and predicts the same. Needs what goldens needs.
-check-written: $(BUILD)/tests/golden/write_models
+check-written: $(BUILD)/tests/golden/write_models $(BUILD)/forecast
 	python3 -m venv $(BUILD)/venv && $(BUILD)/venv/bin/pip install -q -r tests/golden/requirements.txt
 	rm -rf $(BUILD)/written && mkdir -p $(BUILD)/written && $< $(BUILD)/written
-	$(BUILD)/venv/bin/python tests/golden/check_written.py $(BUILD)/written keras
-	$(BUILD)/venv/bin/python tests/golden/check_written.py $(BUILD)/written tf_keras
+	$(BUILD)/venv/bin/python tests/golden/check_written.py $(BUILD)/written keras $(BUILD)/forecast
+	$(BUILD)/venv/bin/python tests/golden/check_written.py $(BUILD)/written tf_keras $(BUILD)/forecast
 
 # conf/forecastd.yaml is what the table of keys prints.
 conf/forecastd.yaml: $(BUILD)/forecastd

@@ -1,15 +1,21 @@
-"""Real Keras against the files that build/tests/golden/write_models wrote: it loads each, and predicts what this engine says.
+"""Real Keras against the files that build/tests/golden/write_models wrote: it loads each, and predicts what this engine says;
+what it saves again has, read and written here once more, the same weights bit for bit.
 
-Usage: check_written.py FOLDER keras|tf_keras. Exits with 1 where an error is above 1e-5 of an output's scale.
+Usage: check_written.py FOLDER keras|tf_keras FORECAST. FORECAST is the command. Exits with 1 where an error is above 1e-5 of an
+output's scale, or a weight differs.
 """
 
 import glob
+import io
 import os
+import subprocess
 import sys
+import zipfile
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import h5py
 import numpy as np
 
 TOLERANCE = 1e-5
@@ -37,9 +43,39 @@ def predict(model, x):
     return [np.concatenate(parts) for parts in zip(*rows)]
 
 
-def check(load, path):
+def arrays(path):
+    """All weights of a file by their paths."""
+    if path.endswith(".keras"):
+        with zipfile.ZipFile(path) as members:
+            file = h5py.File(io.BytesIO(members.read("model.weights.h5")), "r")
+    else:
+        file = h5py.File(path, "r")
+    found = {}
+    file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    file.close()
+    return found
+
+
+def check_round(model, path, forecast):
+    """Here to Keras to here."""
+    stem, ending = os.path.splitext(path)
+    saved, back = stem + ".saved" + ending, stem + ".back" + ending
+    model.save(saved)
+    subprocess.run([forecast, "model", "convert", saved, back], check=True)
+    before, after = arrays(path), arrays(back)
+    if sorted(before) != sorted(after):
+        raise ValueError(f"weights {sorted(after)}, not {sorted(before)}")
+    for name, array in before.items():
+        if array.tobytes() != after[name].tobytes():
+            raise ValueError(f"weight {name} is not the same")
+    os.remove(saved)
+    os.remove(back)
+
+
+def check(load, path, forecast):
     stem = os.path.splitext(path)[0]
     model = load(path)
+    check_round(model, path, forecast)
     x = np.load(stem + ".x.npy")
     ys = predict(model, x)
     worst = 0.0
@@ -55,7 +91,7 @@ def check(load, path):
 
 
 def main():
-    folder, which = sys.argv[1:]
+    folder, which, forecast = sys.argv[1:]
     if which == "keras":
         import keras
 
@@ -68,7 +104,7 @@ def main():
     for path in sorted(paths):
         name = os.path.basename(path)
         try:
-            worst = check(load, path)
+            worst = check(load, path, forecast)
         except Exception as error:  # whatever Keras throws
             print(f"{which}: {name}: FAIL {type(error).__name__}: {str(error)[:2000]}")
             bad += 1
