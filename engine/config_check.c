@@ -160,32 +160,50 @@ free_features:
     return -1;
 }
 
+/* The kinds of layers by their keys. */
+static const struct {
+    const char *key;
+    enum layer_kind kind;
+} layer_keys[] = {{"lstm", LAYER_LSTM}, {"gru", LAYER_GRU}, {"simple_rnn", LAYER_SIMPLE_RNN}, {"dense", LAYER_DENSE}};
+
+/* One layer of the model, whose cells are given. */
+static int check_layer(const struct entry *entry, const struct config_cell *cells, int index,
+                       struct layer_spec *spec) {
+    char at[32];
+    int found = -1;
+    snprintf(at, sizeof at, "layers[%d]", index);
+    for (int k = 0; k < (int)(sizeof layer_keys / sizeof *layer_keys); k++) {
+        if (!cell(cells, CONFIG_LAYER, layer_keys[k].key)->p)
+            continue;
+        if (found >= 0)
+            return fail(entry, at, "%s and %s in one layer; begin the second with a - of its own",
+                        layer_keys[found].key, layer_keys[k].key);
+        found = k;
+    }
+    if (found < 0)
+        return fail(entry, at, "a layer without a kind; give lstm, gru, simple_rnn or dense");
+    bool dense = layer_keys[found].kind == LAYER_DENSE;
+    if (!dense && cell(cells, CONFIG_LAYER, "activation")->p) {
+        snprintf(at, sizeof at, "layers[%d].activation", index);
+        return fail(entry, at, "a recurrent layer has Keras' own; only a dense layer takes one");
+    }
+    enum activation activation = spec->activation;
+    *spec = layer_spec_of(layer_keys[found].kind, spec->units);
+    spec->return_sequences = true;
+    if (dense)
+        spec->activation = activation;
+    return 0;
+}
+
 static int check_layers(const struct entry *entry, struct config_model *model) {
     int n_keys;
     if (model->file != NULL)
         return 0;
     config_table_keys(CONFIG_LAYER, &n_keys);
     const struct config_cell *layers = cell(entry->cells, CONFIG_MODEL, "layers")->p;
-    for (int i = 0; i < model->n_layers; i++) {
-        const struct config_cell *layer = &layers[i * n_keys];
-        bool lstm = cell(layer, CONFIG_LAYER, "lstm")->p, dense = cell(layer, CONFIG_LAYER, "dense")->p;
-        char at[32];
-        snprintf(at, sizeof at, "layers[%d]", i);
-        if (lstm && dense)
-            return fail(entry, at, "lstm and dense in one layer; begin the second with a - of its own");
-        if (!lstm && !dense)
-            return fail(entry, at, "a layer without a kind; give lstm or dense");
-        if (lstm && cell(layer, CONFIG_LAYER, "activation")->p) {
-            snprintf(at, sizeof at, "layers[%d].activation", i);
-            return fail(entry, at, "an LSTM has Keras' own; only a dense layer takes one");
-        }
-        struct layer_spec *spec = &model->layers[i];
-        enum activation activation = spec->activation;
-        *spec = layer_spec_of(lstm ? LAYER_LSTM : LAYER_DENSE, spec->units);
-        spec->return_sequences = true;
-        if (dense)
-            spec->activation = activation;
-    }
+    for (int i = 0; i < model->n_layers; i++)
+        if (check_layer(entry, &layers[i * n_keys], i, &model->layers[i]))
+            return -1;
     return 0;
 }
 

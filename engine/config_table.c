@@ -149,8 +149,12 @@ static const struct config_key table[] = {
 
     {CONFIG_LAYER, "lstm", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units", .example = "32",
      .help = "A layer is one LSTM"},
+    {CONFIG_LAYER, "gru", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units", .example = "#-16",
+     .help = "or one GRU, as an entry of its own"},
+    {CONFIG_LAYER, "simple_rnn", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units",
+     .example = "#-16", .help = "or one SimpleRNN"},
     {CONFIG_LAYER, "dense", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units", .example = "#-16",
-     .help = "or one dense layer, as an entry of its own"},
+     .help = "or one dense layer"},
     {CONFIG_LAYER, "activation", CONFIG_CHOICE, NULL, .choices = activations, AT(layer_spec, activation),
      .example = "#relu", .help = "Of a dense layer only; left out: linear"},
 

@@ -101,8 +101,8 @@ static const struct bad bad_keys[] = {
     {LEAST "    training:\n      window: 10\n      windows: 10\n",
      ":10: models[0].training.windows: not a key; here are window, burn_in, unroll, batch, epochs, "
      "min_steps, max_windows, learning_rate, clip_norm, loss, validation, margin, first_after"},
-    {LEAST "    layers:\n      - gru: 32\n",
-     ":9: models[0].layers[0].gru: not a key; here are lstm, dense, activation"},
+    {LEAST "    layers:\n      - rnn: 32\n",
+     ":9: models[0].layers[0].rnn: not a key; here are lstm, gru, simple_rnn, dense, activation"},
     {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, bus, streams, models"},
     {LEAST "\"\": 2\n", ": \"\": not a key; here are workers, bus, streams, models"},
     {LEAST "streams.x: 2\n", ":8: streams.x: not a key; here are workers, bus, streams, models"},
@@ -246,9 +246,9 @@ static const struct bad bad_together[] = {
     {LEAST "    layers:\n      - lstm: 32\n        dense: 16\n",
      ":9: models[0].layers[0]: lstm and dense in one layer; begin the second with a - of its own"},
     {LEAST "    layers:\n      - activation: relu\n",
-     ":9: models[0].layers[0]: a layer without a kind; give lstm or dense"},
+     ":9: models[0].layers[0]: a layer without a kind; give lstm, gru, simple_rnn or dense"},
     {LEAST "    layers:\n      - lstm: 32\n        activation: tanh\n",
-     ":10: models[0].layers[0].activation: an LSTM has Keras' own; only a dense layer takes one"},
+     ":10: models[0].layers[0].activation: a recurrent layer has Keras' own; only a dense layer takes one"},
     {LEAST TRAINING "window: 1024\n      unroll: 1024\n      batch: 2048\n",
      ":11: models[0].training.batch: 2048 windows of 1024 unrolled steps are more than 1048576 at once"},
     {LEAST "    horizon: 1000\nbus:\n  forecast_ring: 40KiB\n",
@@ -442,7 +442,7 @@ static const char full[] =
     "      forecast_ring: 1GiB, events_per_second: 0.5, repeats_per_second: 0}\n"
     "models:\n"
     "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
-    "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}], residual: false, train: false,\n"
+    "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}, {gru: 12}, {simple_rnn: 13}], residual: false, train: false,\n"
     "     seed: 9007199254740991, retrain_every: 0, reset_every: 1d,\n"
     "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
     "                learning_rate: 1e-4, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
@@ -479,7 +479,10 @@ static void check_full_model(const struct config_model *model) {
     assert_int_equal(model->period, 7);
     assert_int_equal(model->batch_size, 8);
     assert_int_equal(model->scaler, SCALER_NONE);
-    assert_int_equal(model->n_layers, 3);
+    assert_int_equal(model->n_layers, 5);
+    assert_int_equal(model->layers[3].kind, LAYER_GRU);
+    assert_int_equal(model->layers[4].kind, LAYER_SIMPLE_RNN);
+    assert_true(model->layers[4].units == 13 && model->layers[4].return_sequences);
     const struct layer_spec layers[] = {
         DENSE(9, ACTIVATION_SIGMOID),
         LSTM(10),
