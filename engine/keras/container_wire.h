@@ -8,7 +8,7 @@
 
 enum {
     CONTAINER_NAME_MAX = 1024,       /* bytes of a name, its NUL with it */
-    CONTAINER_TEXT_MAX = 16 << 20,   /* bytes of a text */
+    CONTAINER_TEXT_MAX = 4 << 20,    /* bytes of a text: parsed JSON takes forty times as much memory */
     CONTAINER_RECORDS_MAX = 1 << 16, /* of either kind together */
     CONTAINER_DEPTH_MAX = 24,        /* of groups in groups */
     CONTAINER_SECONDS = 20,          /* for a file, and a second for each of these: */
@@ -19,7 +19,8 @@ enum {
 /* Bytes of arrays and texts, and of unpacked members, that a file of a size may hold: float16 doubles, compressed weights
  * hardly shrink; what unfolds to more is a bomb. */
 static inline uint64_t container_budget(uint64_t file_size) {
-    return ((uint64_t)64 << 20) + 8 * file_size;
+    uint64_t most = 2 * CONTAINER_FILE_MAX, budget = ((uint64_t)64 << 20) + 8 * file_size;
+    return budget < most ? budget : most;
 }
 
 enum container_kind { CONTAINER_TEXT = 1, CONTAINER_ARRAY, CONTAINER_ZIP, CONTAINER_ERROR, CONTAINER_END };
