@@ -51,7 +51,7 @@ struct node {
     struct description it;
     const json_t *inbound;
     int n_calls, done;
-    int offset; /* of the numbers by which others name its calls: a model has had one when it was made */
+    int offset; /* before Keras 3: of the numbers by which others name its calls */
     struct values *outs;
 };
 
@@ -60,6 +60,7 @@ struct graph {
     struct node *nodes;
     struct node **by_name;
     int n;
+    bool keras3; /* calls are written in its dialect */
 };
 
 static int by_name(const void *a, const void *b) {
@@ -117,9 +118,18 @@ static int visit(struct graph *graph, const json_t *value, int depth, bool *fore
 
 struct gathering {
     struct values *to;
-    int n; /* those that wait with them */
+    bool comes_out; /* the outputs of the model, not the inputs of a call */
+    int n;          /* those that wait with them */
     bool waits;
 };
+
+/* A functional model has had a call when it was made. Keras 3 counts that among the outputs and not in calls
+ * (serialize_node and get_config of keras/src/models/functional.py). */
+static int offset_of(const struct graph *graph, const struct node *node, bool comes_out) {
+    if (!graph->keras3)
+        return node->offset;
+    return comes_out && strcmp(node->it.class_name, "Functional") == 0 ? 1 : 0;
+}
 
 static int gather(struct graph *graph, const json_t *reference, void *data) {
     struct gathering *gathering = data;
@@ -130,7 +140,7 @@ static int gather(struct graph *graph, const json_t *reference, void *data) {
     const struct node *node = find_node(graph, name);
     if (!node)
         return error_set(err, "reads layer %.100s, which is not in the model", name);
-    call -= node->offset;
+    call -= offset_of(graph, node, gathering->comes_out);
     if (call < 0 || call >= node->n_calls)
         return error_set(err, "reads call %lld of layer %.100s, which has %d", (long long)call, name, node->n_calls);
     if (gathering->n++ == BUILDER_VALUES)
@@ -266,6 +276,7 @@ static int advance(struct graph *graph, struct node *node) {
 
 /* ---- setting up --------------------------------------------------------------------------------- */
 
+/* Keras 1 and 2 count the call of their making, or not: they do where they name one that otherwise were not there. */
 static int note_offset(struct graph *graph, const json_t *reference, void *data) {
     (void)data;
     struct node *node = find_node(graph, json_string_value(json_array_get(reference, 0)));
@@ -284,6 +295,7 @@ static int make_node(struct graph *graph, const json_t *data, size_t *n_calls) {
     *n_calls += its;
     if (its > ARCHITECTURE_LAYERS_MAX || *n_calls > ARCHITECTURE_LAYERS_MAX)
         return error_set(err, "the model has more than %d layers", ARCHITECTURE_LAYERS_MAX);
+    graph->keras3 |= json_is_object(json_array_get(node.inbound, 0));
     node.n_calls = (int)its;
     node.outs = calloc(its + 1, sizeof *node.outs);
     if (!node.outs)
@@ -358,7 +370,7 @@ static int run_graph(struct graph *graph, const struct description *model, const
             made += its;
         }
     }
-    struct gathering gathering = {.to = ret_out};
+    struct gathering gathering = {.to = ret_out, .comes_out = true};
     ret_out->n = 0;
     ret_out->unmasked = false;
     if (visit(graph, outputs, 0, &foreign, gather, &gathering))

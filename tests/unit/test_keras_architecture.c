@@ -442,6 +442,23 @@ static void test_models_in_models(void **state) {
         assert_int_equal(layer(3)->shares, 2);
         assert_int_equal(architecture.n_homes, 2);
     }
+
+    /* Keras 3 numbers the calls of a functional model from 0 in calls, and from 1 in the outputs. */
+#define INNER_GRAPH(nodes) \
+    "{'class_name': 'Functional', 'config': {'name': 'g', 'layers': [" IN_NODE \
+    "," NODE("Dense", "d", ", 'units': 2", \
+             CALL(TENSOR("in", 0, 0), \
+                  "")) "], 'input_layers': [['in', 0, 0]], 'output_layers': [['d', 0, 0]]}, 'name': 'g', " \
+                       "'inbound_nodes': [" nodes "]}"
+    read_as(MODEL(IN_NODE "," INNER_GRAPH(CALL(TENSOR("in", 0, 0), "") "," CALL(TENSOR("g", 0, 0), "")) "," NODE(
+                      "Dense", "after", ", 'units': 1", CALL(TENSOR("g", 1, 0), "")),
+                  "[['g', 1, 0], ['after', 0, 0], ['g', 2, 0]]"),
+            false);
+    assert_int_equal(architecture.spec.n_layers, 3);
+    assert_true(layer(1)->shares == 1 && layer(1)->n_in == 0);
+    assert_true(layer(2)->units == 1 && layer(2)->n_in == 0);
+    assert_outputs(3, (const int[][2]){{0, 0}, {2, 0}, {1, 0}});
+
     read_as(ONE("TimeDistributed", ", 'layer': " INNER), false);
     assert_int_equal(architecture.spec.n_layers, 3);
     assert_true(layer(2)->time_distributed);
