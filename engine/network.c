@@ -60,7 +60,7 @@ size_t network_state_size(const struct network *network) {
 int network_layer_states(const struct network *network, int index, size_t *ret_at, int *ret_n) {
     const struct layer *layer = &network->layers[index];
     *ret_at = layer->state_at;
-    if (!layer->carries || layer->n_state == 0)
+    if (layer->n_state == 0)
         return 0;
     bool inputs = layer->spec.kind == LAYER_CONV1D;
     *ret_n = inputs ? (int)layer->n_state : layer->spec.units;

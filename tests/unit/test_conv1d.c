@@ -161,7 +161,8 @@ static void test_state(void **state) {
     for (int i = 0; i < 5 * ROWS * 3; i++)
         x[i] = (float)i;
     assert_int_equal(network_state_size(network), 9);
-    assert_int_equal(network_layer_states(network, 0, &at, &n), 0); /* no h, no c */
+    assert_int_equal(network_layer_states(network, 0, &at, &n), 1);
+    assert_true(at == 0 && n == 9);
     run_piece(network, NULL, 0, 5, x, kept, y);
     for (int r = 0; r < ROWS; r++)
         for (int t = 0; t < 3; t++)
