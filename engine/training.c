@@ -207,9 +207,10 @@ static bool train(struct job *job) {
     const struct config_training *training = &job->model->training;
     const struct training_watch *watch = job->watch;
     int batches = (job->n_training + training->batch - 1) / training->batch;
-    /* Of a window: where its last sample may begin, or its last unrolled steps do. */
-    int begins = job->model->mode == MODEL_WINDOWED ? training->window - job->at_once + 1 : training->window;
-    int chunks = (begins + training->unroll - 1) / training->unroll;
+    /* The fewest of a window: samples have so many places to begin at, the first one being drawn. */
+    int chunks = job->model->mode == MODEL_WINDOWED ? (training->window - job->at_once + 1) / training->unroll
+                                                    : (training->window + training->unroll - 1) / training->unroll;
+    chunks = chunks > 1 ? chunks : 1;
     int64_t each = (int64_t)batches * chunks;
     int enough = (int)((training->min_steps + each - 1) / each);
     job->epochs = training->epochs > enough ? training->epochs : enough;

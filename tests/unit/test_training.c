@@ -435,7 +435,7 @@ static void a_windowed_file_learns_from_samples(void **state) {
 /* Of a sample as long as a window there is one place, and each batch trains at it. */
 static void each_batch_has_a_sample(void **state) {
     (void)state;
-    static const int windows[] = {48, 40, 12};
+    static const int windows[] = {48, 40, 30, 12};
     const struct streams streams = {6, 400, sine};
     for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
         struct fixture fixture;
