@@ -195,7 +195,8 @@ static int read_by_child(int file, uint64_t size, struct container *container, s
     }
 
     struct intake intake = {.container = container, .in = ends[0], .budget = container_budget(size)};
-    intake.deadline = now_ms() + 1000 * (int64_t)(CONTAINER_SECONDS + size / CONTAINER_SECOND_BYTES);
+    /* Twice the processor's: what computes on and on is told from what hangs. */
+    intake.deadline = now_ms() + 2000 * (int64_t)(CONTAINER_SECONDS + size / CONTAINER_SECOND_BYTES);
     err->text[0] = '\0';
     int result;
     do

@@ -11,7 +11,7 @@ enum {
     CONTAINER_TEXT_MAX = 4 << 20,    /* bytes of a text: parsed JSON takes forty times as much memory */
     CONTAINER_RECORDS_MAX = 1 << 16, /* of either kind together */
     CONTAINER_DEPTH_MAX = 24,        /* of groups in groups */
-    CONTAINER_SECONDS = 20,          /* for a file, and a second for each of these: */
+    CONTAINER_SECONDS = 5,           /* of the processor for a file, and one more for each of these: */
     CONTAINER_SECOND_BYTES = 32 << 20,
 };
 #define CONTAINER_FILE_MAX ((uint64_t)2 << 30)
