@@ -104,9 +104,12 @@ $(BUILD)/libcli.a: $(CLI_OBJ)
 $(BUILD)/forecast: $(BUILD)/obj/clients/forecast/main.o $(BUILD)/libcli.a $(BUILD)/libforecast.a $(BUILD)/libengine.a
 	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
+$(BUILD)/libsupport.a: $(SUPPORT_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
 # A test program is one file, linked against the archives: it takes in only what it calls.
-TEST_ARCHIVES = $(addprefix $(BUILD)/,libdaemon.a libcli.a libforecast.a libengine.a)
-$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(SUPPORT_OBJ) $(TEST_ARCHIVES)
+TEST_ARCHIVES = $(addprefix $(BUILD)/,libsupport.a libdaemon.a libcli.a libforecast.a libengine.a)
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_ARCHIVES)
 	@mkdir -p $(@D)
 	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(TEST_LIBS)
 
@@ -168,7 +171,7 @@ format:
 # Goldens from real Keras; needs python3 with venv, and the Python package index. The tests do not.
 goldens:
 	python3 -m venv $(BUILD)/venv && $(BUILD)/venv/bin/pip install -q -r tests/golden/requirements.txt
-	KERAS_BACKEND=tensorflow $(BUILD)/venv/bin/python tests/golden/make_goldens.py
+	$(BUILD)/venv/bin/python tests/golden/make_goldens.py
 
 # Real Keras against the files that are written here: it loads them and predicts the same. Needs what goldens needs.
 check-written: $(BUILD)/tests/golden/write_models $(BUILD)/forecast
