@@ -1,0 +1,182 @@
+"""Ten Adam steps of Keras: NAME is the model before, NAME.after the model after, NAME.npz x and answer (or answer0,
+answer1, ...), each [batches, ...]; step i is made on batch i modulo their number. The loss is the mean squared error,
+summed over the outputs, or Huber's (huber 1), the gradient clipped to the norm clip_norm where the npz has one.
+Adam's epsilon is 1e-3, so that rounding noise is not normalised into full steps."""
+import itertools
+
+import numpy as np
+
+from cases_masks import MASK_VALUE, MASKED, masked_input
+from cases_recurrent import ACTIVATIONS, KINDS, UNBOUNDED
+from golden_box import K2, K3, KERAS, as_list, chain, graph, ids, uniform
+
+BATCHES, UPDATES = 2, 10
+ROWS, STEPS, WIDTH, UNITS = 4, 6, 3, 4
+
+
+def train(box, name, build, x, scale=0.8, huber=False, clip_norm=None, file=K3):
+    """x: [batches, rows, ...]."""
+    k = KERAS[file[:2]]
+    model = box.new_model(name, file, build, scale)
+    box.save(f"{name}.{file}", model)
+    shapes = [y.shape for y in as_list(model(x[0]))]
+    answers = [uniform(f"{name}-answer{i}", len(x), *shape) for i, shape in enumerate(shapes)]
+    optimizer = k.optimizers.Adam(learning_rate=0.01, epsilon=1e-3, global_clipnorm=clip_norm)
+    model.compile(optimizer, loss=["huber" if huber else "mse"] * len(shapes), jit_compile=False)
+    for step in range(UPDATES):
+        model.train_on_batch(x[step % len(x)], [answer[step % len(x)] for answer in answers])
+    after = build(k)
+    after.set_weights(model.get_weights())
+    box.save(f"{name}.after.{file}", after)
+    several = {f"answer{i}": answer for i, answer in enumerate(answers)}
+    arrays = several if len(answers) > 1 else {"answer": answers[0]}
+    if huber:
+        arrays["huber"] = np.int32(1)
+    if clip_norm:
+        arrays["clip_norm"] = np.float32(clip_norm)
+    box.write_npz(f"{name}.{file}", x=x, **arrays)
+
+
+def one(box, name, layers, shape=(STEPS, WIDTH), scale=0.8, **loss):
+    train(box, name, chain(shape, layers), uniform(name, BATCHES, ROWS, *shape), scale, **loss)
+
+
+def recurrent(box):
+    for kind, sequences in itertools.product(KINDS, (False, True)):
+        one(box, f"{kind}-sequences-{sequences}", lambda L: [getattr(L, kind)(UNITS, return_sequences=sequences)])
+    for kind in KINDS:
+        one(box, f"{kind}-backwards", lambda L: [getattr(L, kind)(UNITS, go_backwards=True, return_sequences=True)])
+        one(box, f"{kind}-use_bias-False", lambda L: [getattr(L, kind)(UNITS, use_bias=False)])
+        for activation in ("relu", "hard_sigmoid", "softmax", "swish", "elu"):
+            one(box, f"{kind}-{activation}", lambda L: [getattr(L, kind)(UNITS, activation=activation)],
+                scale=UNBOUNDED.get(activation, 0.8))
+        one(box, f"{kind}-{kind}-Dense", lambda L: [
+            getattr(L, kind)(5, return_sequences=True), getattr(L, kind)(UNITS), L.Dense(2)])
+    for sequences in (False, True):
+        one(box, f"GRU-reset_after-False-sequences-{sequences}", lambda L: [
+            L.GRU(UNITS, reset_after=False, return_sequences=sequences)])
+    for kind in ("LSTM", "GRU"):
+        for activation in ("hard_sigmoid", "softmax"):
+            one(box, f"{kind}-gates-{activation}", lambda L: [
+                getattr(L, kind)(UNITS, recurrent_activation=activation)])
+    one(box, "StackedRNNCells", lambda L: [L.RNN([L.LSTMCell(5), L.GRUCell(4), L.SimpleRNNCell(3)])])
+    for kind, merge in itertools.product(KINDS, ("concat", "sum", "mul", "ave")):
+        if kind == "LSTM" or merge == "concat":
+            one(box, f"Bidirectional-{kind}-{merge}", lambda L: [
+                L.Bidirectional(getattr(L, kind)(UNITS, return_sequences=True), merge_mode=merge)])
+    one(box, "Bidirectional-last", lambda L: [L.Bidirectional(L.LSTM(UNITS)), L.Dense(2)])
+
+
+def wired(box):
+    def initial_state(L, x, kind):
+        y, *state = getattr(L, kind)(UNITS, return_state=True)(x)
+        return L.Dense(2)(getattr(L, kind)(UNITS, return_sequences=True)(L.RepeatVector(4)(y), initial_state=state))
+
+    def return_state(L, x, kind):
+        return getattr(L, kind)(UNITS, return_sequences=True, return_state=True)(x)
+
+    def bidirectional_state(L, x, kind):
+        y, *state = L.Bidirectional(getattr(L, kind)(UNITS, return_state=True))(x)
+        return L.Dense(2)(L.Concatenate()(state))
+
+    for kind, wiring in itertools.product(KINDS, (initial_state, return_state, bidirectional_state)):
+        name = f"{kind}-{wiring.__name__}"
+        train(box, name, graph((STEPS, WIDTH), lambda L, x: wiring(L, x, kind)),
+              uniform(name, BATCHES, ROWS, STEPS, WIDTH))
+
+
+def masked(box):
+    def one_masked(name, layers, rows=len(MASKED)):
+        """Without a mask at the output, for Keras would take it into the loss: a convolution ends it."""
+        x = np.stack([masked_input(f"{name}-{batch}")[:rows] for batch in range(BATCHES)])
+        train(box, "mask-" + name, chain((MASKED.shape[1], WIDTH), lambda L: [L.Masking(MASK_VALUE)] + layers(L)), x)
+
+    for kind, sequences in itertools.product(KINDS, (False, True)):
+        one_masked(f"{kind}-sequences-{sequences}", lambda L: [
+            getattr(L, kind)(5, return_sequences=True), getattr(L, kind)(UNITS, return_sequences=sequences),
+            L.Conv1D(2, 1) if sequences else L.Dense(2)])
+    one_masked("GRU-reset_after-False", lambda L: [
+        L.GRU(UNITS, reset_after=False, return_sequences=True), L.Conv1D(2, 1)])
+    one_masked("Bidirectional", lambda L: [L.Bidirectional(L.LSTM(UNITS, return_sequences=True)), L.LSTM(3)])
+    one_masked("backwards", lambda L: [L.LSTM(UNITS, return_sequences=True, go_backwards=True), L.Conv1D(2, 1)])
+    one_masked("GlobalAveragePooling1D", lambda L: [
+        L.LSTM(UNITS, return_sequences=True), L.GlobalAveragePooling1D(), L.Dense(2)], rows=len(MASKED) - 1)
+    one_masked("BatchNormalization", lambda L: [L.BatchNormalization(), L.LSTM(UNITS)])
+
+
+def embedding(box):
+    """By tf-keras: where an id comes twice in a batch, Keras 3.15 on TensorFlow squares the parts of its gradient,
+    not their sum, for Adam's second moment."""
+    for mask in (False, True):
+        name = f"Embedding-mask_zero-{mask}"
+        train(box, name, chain((STEPS,), lambda L: [L.Embedding(6, 4, mask_zero=mask), L.LSTM(UNITS), L.Dense(1)],
+                               dtype="int32"), ids(name, 5, BATCHES, ROWS, STEPS), file=K2)
+
+
+def elementwise(box):
+    for activation in ACTIVATIONS:
+        one(box, f"Dense-{activation}", lambda L: [L.Dense(5, activation=activation), L.Dense(2)],
+            scale=UNBOUNDED.get(activation, 0.8))
+        one(box, f"Activation-{activation}", lambda L: [L.Dense(5), L.Activation(activation), L.Dense(2)],
+            scale=UNBOUNDED.get(activation, 0.8))
+    one(box, "Dense-without-time", lambda L: [L.Dense(5, activation="tanh"), L.Dense(2, use_bias=False)], (WIDTH,))
+    one(box, "TimeDistributed-Dense", lambda L: [L.TimeDistributed(L.Dense(5, activation="relu")), L.LSTM(3)])
+    one(box, "LeakyReLU", lambda L: [L.Dense(5), L.LeakyReLU(), L.Dense(2)])
+    one(box, "PReLU", lambda L: [L.Dense(5), L.PReLU(), L.Dense(2)])
+    one(box, "PReLU-shared_axes", lambda L: [L.Dense(5), L.PReLU(shared_axes=[1]), L.LSTM(3)])
+    one(box, "PReLU-without-time", lambda L: [L.Dense(5), L.PReLU(), L.Dense(2)], (WIDTH,))
+
+
+def normalization(box):
+    for kind in ("BatchNormalization", "LayerNormalization"):
+        for name, options in {"": {}, "-no-center": {"center": False}, "-no-scale": {"scale": False}}.items():
+            one(box, kind + name, lambda L: [L.Dense(5), getattr(L, kind)(**options), L.LSTM(3)])
+        one(box, kind + "-first", lambda L: [getattr(L, kind)(), L.GRU(3), L.Dense(2)])
+        one(box, kind + "-without-time", lambda L: [L.Dense(5), getattr(L, kind)(), L.Dense(2)], (WIDTH,))
+    one(box, "BatchNormalization-momentum", lambda L: [
+        L.Conv1D(4, 2), L.BatchNormalization(momentum=0.8, epsilon=0.01)])
+
+
+def convolution(box):
+    for padding in ("valid", "same", "causal"):
+        for name, options in {"": {}, "-strides": {"strides": 2}, "-dilation": {"dilation_rate": 2}}.items():
+            one(box, f"Conv1D-{padding}{name}", lambda L: [
+                L.Conv1D(4, 3, padding=padding, activation="tanh", **options), L.Conv1D(2, 2, padding=padding)],
+                (9, WIDTH))
+    one(box, "Conv1D-use_bias-False", lambda L: [L.Conv1D(4, 3, use_bias=False), L.LSTM(3)])
+    for kind, padding in itertools.product(("MaxPooling1D", "AveragePooling1D"), ("valid", "same")):
+        for size, strides in ((2, None), (3, 2), (2, 1)):
+            one(box, f"{kind}-{padding}-{size}-{strides}", lambda L: [
+                L.Conv1D(4, 2, padding="causal"), getattr(L, kind)(size, strides=strides, padding=padding),
+                L.LSTM(3)], (9, WIDTH))
+    for kind, keep in itertools.product(("GlobalMaxPooling1D", "GlobalAveragePooling1D"), (False, True)):
+        one(box, f"{kind}-keepdims-{keep}", lambda L: [
+            L.LSTM(UNITS, return_sequences=True), getattr(L, kind)(keepdims=keep), L.Dense(2)])
+
+
+def shapes(box):
+    one(box, "Flatten", lambda L: [L.LSTM(UNITS, return_sequences=True), L.Flatten(), L.Dense(2)])
+    one(box, "Reshape", lambda L: [L.LSTM(UNITS, return_sequences=True), L.Reshape((8, 3)), L.LSTM(2)])
+    one(box, "Permute", lambda L: [L.LSTM(UNITS, return_sequences=True), L.Permute((2, 1)), L.LSTM(2)])
+    one(box, "RepeatVector", lambda L: [
+        L.LSTM(UNITS), L.RepeatVector(4), L.LSTM(UNITS, return_sequences=True), L.TimeDistributed(L.Dense(2))])
+
+    def merged(L, x, kind):
+        y = getattr(L, kind)()([L.Dense(WIDTH, activation="tanh")(x), x, L.LSTM(WIDTH, return_sequences=True)(x)])
+        return L.Dense(2)(L.LSTM(UNITS)(y))
+
+    def shared(L, x):
+        layer = L.LSTM(WIDTH, return_sequences=True)
+        return [layer(layer(x)), L.Dense(2)(x)]
+
+    for kind in ("Add", "Multiply", "Concatenate"):
+        train(box, kind, graph((STEPS, WIDTH), lambda L, x: merged(L, x, kind)),
+              uniform(kind, BATCHES, ROWS, STEPS, WIDTH))
+    one(box, "Huber-clipped", lambda L: [L.LSTM(5, return_sequences=True), L.Dense(3, activation="tanh")], huber=True,
+        clip_norm=0.1)
+    train(box, "shared-layer", graph((STEPS, WIDTH), shared), uniform("shared", BATCHES, ROWS, STEPS, WIDTH))
+
+
+def write(box):
+    for family in (recurrent, wired, masked, embedding, elementwise, normalization, convolution, shapes):
+        family(box)

@@ -1,0 +1,131 @@
+/*
+ * Ten Adam steps from a model that Keras wrote, on the batches that it took: the weights afterwards against those of the
+ * model that Keras then had. An argument is a pattern of the names to run: 'GRU*'.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "engine/loss.h"
+#include "engine/optimizer.h"
+#include "tests/support/floats.h"
+#include "tests/support/golden.h"
+
+#include <math.h>
+
+enum { UPDATES = 10 };
+
+struct batches {
+    int n, rows, steps;
+    struct golden_array x, answers[LAYER_PORTS]; /* as in the file: [batches x rows x ...] */
+    size_t n_x, n_y[LAYER_PORTS];                /* of one batch */
+};
+
+static struct batches batches_of(const struct golden *golden, const struct network *network) {
+    struct batches batches = {.x = golden_array(golden, "x")};
+
+    batches.n = batches.x.dims[0];
+    batches.rows = batches.x.dims[1];
+    batches.steps = golden->model->spec.no_time ? 1 : batches.x.dims[2];
+    batches.n_x = batches.x.n / (size_t)batches.n;
+    assert_int_equal(batches.n_x, batches.rows * batches.steps * network_n_inputs(network));
+    for (int o = 0; o < network_n_outputs(network); o++) {
+        struct network_shape shape = network_output(network, o, batches.steps);
+        batches.answers[o] = golden_output(golden, "answer", o);
+        batches.n_y[o] = (size_t)(batches.rows * shape.steps * shape.width);
+        assert_int_equal(batches.answers[o].n, (size_t)batches.n * batches.n_y[o]);
+    }
+    return batches;
+}
+
+static void batches_fini(struct batches *batches) {
+    golden_array_fini(&batches->x);
+    for (int o = 0; o < LAYER_PORTS; o++)
+        golden_array_fini(&batches->answers[o]);
+}
+
+/* d loss / d y of an output; the loss is the mean over all its elements. */
+static float *output_gradient(const struct network *network, const struct batches *batches, int batch, int output,
+                              enum loss loss, const float *y) {
+    struct network_shape shape = network_output(network, output, batches->steps);
+    size_t n = batches->n_y[output];
+    float *answer = floats_new(n), *weight = floats_new(n), *dy = floats_new(n);
+
+    golden_swap(batches->rows, shape.steps, shape.width, batches->answers[output].data + (size_t)batch * n, answer);
+    for (size_t i = 0; i < n; i++)
+        weight[i] = 1;
+    loss_sum(loss, n, y, answer, weight, 1.0f / (float)n, dy);
+    free(answer);
+    free(weight);
+    return dy;
+}
+
+static void update(struct network *network, struct tape *tape, struct optimizer *optimizer,
+                   const struct batches *batches, int batch, enum loss loss) {
+    int n_outputs = network_n_outputs(network), width = network_n_inputs(network);
+    float *x = floats_new(batches->n_x), *grads = floats_new(network_n_params(network));
+    float *states = floats_new((size_t)batches->rows * network_state_size(network)), *dy[LAYER_PORTS];
+    const float *y[LAYER_PORTS];
+
+    golden_swap(batches->rows, batches->steps, width, batches->x.data + (size_t)batch * batches->n_x, x);
+    tape_forward(tape, network, kernels_choose(), true, batches->rows, batches->steps, x, states, y);
+    for (int o = 0; o < n_outputs; o++)
+        dy[o] = output_gradient(network, batches, batch, o, loss, y[o]);
+    tape_backward(tape, network, (const float *const *)dy, grads);
+    tape_learn_statistics(tape, network);
+    optimizer_step(optimizer, network_params(network), grads);
+    for (int o = 0; o < n_outputs; o++)
+        free(dy[o]);
+    free(x);
+    free(grads);
+    free(states);
+}
+
+static void train(const struct golden *golden, struct network *network, const struct batches *batches) {
+    struct optimizer_spec spec = {
+        .learning_rate = 0.01,
+        .beta_1 = 0.9,
+        .beta_2 = 0.999,
+        .epsilon = 1e-3,
+        .clip_norm = golden_number(golden, "clip_norm", 0),
+    };
+    struct optimizer *optimizer = optimizer_new(&spec, network_n_params(network));
+    struct tape *tape = tape_new(network, batches->rows, batches->steps);
+    enum loss loss = golden_number(golden, "huber", 0) != 0 ? LOSS_HUBER : LOSS_MSE;
+
+    for (int i = 0; i < UPDATES; i++)
+        update(network, tape, optimizer, batches, i % batches->n, loss);
+    optimizer_free(optimizer);
+    tape_free(tape);
+}
+
+/* In units of the weights' scale. */
+static double check(const struct golden_box *box, const char *name, const struct golden *golden) {
+    struct keras_model *after = golden_model(box, name, ".after", NULL);
+    struct golden_array x = golden_array(golden, "x");
+    int steps = golden->model->spec.no_time ? 1 : x.dims[2];
+    struct network *network = golden_network(golden->model, NETWORK_SAMPLES, steps);
+    struct batches batches = batches_of(golden, network);
+    size_t n = network_n_params(network);
+
+    assert_int_equal(after->n_params, n);
+    double moved = floats_distance(n, network_params(network), after->params), scale = 0;
+    for (size_t i = 0; i < n; i++)
+        scale = fmax(scale, fabs((double)after->params[i]));
+    train(golden, network, &batches);
+    double error = floats_distance(n, network_params(network), after->params) / scale;
+    print_message("%s: %d Adam steps moved the weights by %.3g\n", name, UPDATES, moved);
+    assert_true(moved > 0.01);
+    batches_fini(&batches);
+    golden_array_fini(&x);
+    network_free(network);
+    keras_model_free(after);
+    return error;
+}
+
+int main(int argc, char **argv) {
+    static const char *const boxes[] = {"training"};
+    return golden_main(argc, argv, boxes, 1, check);
+}
