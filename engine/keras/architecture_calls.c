@@ -119,17 +119,6 @@ static void give(struct values *out, int layer, int port, bool sequence, bool ma
 
 /* ---- recurrent layers --------------------------------------------------------------------------- */
 
-/* Pooling of single steps changes nothing, and loses the mask. */
-static int drop_mask(struct builder *builder, const char *name, struct value *value) {
-    struct layer_spec spec = layer_spec_of(LAYER_MAX_POOLING1D, 0);
-    char its[LAYER_NAME_MAX];
-    spec.kernel_size = spec.strides = 1;
-    snprintf(its, sizeof its, "%.100s_unmasked", name);
-    int index = add_layer(builder, &spec, its, NULL, value, 1);
-    *value = (struct value){.at = {index, 0}, .sequence = true};
-    return index < 0 ? -1 : 0;
-}
-
 /* specs: of the cells from the first on; one for a plain layer. The states of all cells come out, and go in, in order. */
 static int call_recurrent(struct builder *builder, const struct description *it, const struct layer_spec *specs,
                           int n, const struct values *in, struct values *out) {
@@ -142,10 +131,10 @@ static int call_recurrent(struct builder *builder, const struct description *it,
     if (!in->value[0].sequence)
         return error_set(builder->err, "its input has no time axis");
     struct value inputs[1 + 4] = {in->value[0]};
-    if (in->unmasked && inputs[0].masked && drop_mask(builder, it->name, &inputs[0]))
-        return -1;
     bool masked = inputs[0].masked;
-    if (n > 1 && specs[0].go_backwards && masked)
+    /* Keras 3 hands masks on by itself only to calls with one tensor. */
+    bool sees_mask = in->n == 1 || builder->old || in->mask_given;
+    if (n > 1 && specs[0].go_backwards && masked && sees_mask)
         return error_set(builder->err, "go_backwards of a stack of cells with a mask is not supported");
     struct values states = {0};
     int state = 1, index = -1;
@@ -157,7 +146,7 @@ static int call_recurrent(struct builder *builder, const struct description *it,
         char name[LAYER_NAME_MAX];
         snprintf(name, sizeof name, cells ? "%.60s_%.60s" : "%s%.0s", it->name, cell.name);
         struct layer_spec spec = specs[i];
-        spec.keras2_masks = builder->old && n_in > 1;
+        spec.keras2_masks = n_in > 1 && sees_mask;
         index = add_layer(builder, &spec, name, builder_home(builder, cell.data), inputs, n_in);
         if (index < 0)
             return -1;
@@ -245,7 +234,7 @@ int builder_call_layer(struct builder *builder, const struct description *it, co
     struct options options = {.config = it->config, .old = builder->old, .err = builder->err};
     struct layer_spec specs[CELLS_MAX];
     ret_out->n = 0;
-    ret_out->unmasked = false;
+    ret_out->mask_given = false;
     if (in->n < 1)
         return error_set(builder->err, "has no input");
     for (int i = 0; i < in->n; i++)

@@ -240,13 +240,12 @@ static int gather_call(struct graph *graph, const json_t *inbound, struct argume
     if (keras3 ? gather_named(graph, json_object_get(inbound, "kwargs"), ret)
                : gather_old_kwargs(graph, inbound, 0, ret))
         return -1;
-    /* Keras 3 hands masks on by itself only to calls with one tensor. */
-    ret->tensors.unmasked = keras3 && ret->states.n > 0 && !ret->masked;
     for (int i = 0; i < ret->states.n; i++) {
         if (ret->tensors.n == BUILDER_VALUES)
             return error_set(graph->builder->err, "has more than %d inputs", BUILDER_VALUES);
         ret->tensors.value[ret->tensors.n++] = ret->states.value[i];
     }
+    ret->tensors.mask_given = ret->masked;
     return 0;
 }
 
@@ -372,7 +371,7 @@ static int run_graph(struct graph *graph, const struct description *model, const
     }
     struct gathering gathering = {.to = ret_out, .comes_out = true};
     ret_out->n = 0;
-    ret_out->unmasked = false;
+    ret_out->mask_given = false;
     if (visit(graph, outputs, 0, &foreign, gather, &gathering))
         return error_prefix(err, "output_layers");
     if (gathering.waits || ret_out->n < 1)

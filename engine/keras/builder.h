@@ -16,7 +16,7 @@ struct value {
 
 struct values {
     int n;
-    bool unmasked; /* as inputs: the call does without the first one's mask */
+    bool mask_given; /* as inputs: the call names the first one's mask */
     struct value value[BUILDER_VALUES];
 };
 
