@@ -203,15 +203,23 @@ static void shuffle(const struct window **windows, int n, struct rng *rng) {
     }
 }
 
+/* Of so many steps: samples have places to begin at, of which the first one is drawn. */
+static int fewest_chunks(const struct job *job, int steps) {
+    int unroll = job->model->training.unroll, places = steps - job->at_once + 1;
+    if (job->model->mode != MODEL_WINDOWED)
+        return (steps + unroll - 1) / unroll;
+    return places < unroll ? places > 0 : places / unroll;
+}
+
 static bool train(struct job *job) {
     const struct config_training *training = &job->model->training;
     const struct training_watch *watch = job->watch;
     int batches = (job->n_training + training->batch - 1) / training->batch;
-    /* The fewest of a window: samples have so many places to begin at, the first one being drawn. */
-    int chunks = job->model->mode == MODEL_WINDOWED ? (training->window - job->at_once + 1) / training->unroll
-                                                    : (training->window + training->unroll - 1) / training->unroll;
-    chunks = chunks > 1 ? chunks : 1;
-    int64_t each = (int64_t)batches * chunks;
+    int64_t chunks = 0;
+    for (int i = 0; i < job->n_training; i++)
+        chunks += fewest_chunks(job, job->training[i]->n - job->model->horizon);
+    int64_t each = chunks * batches / job->n_training; /* or more: a batch has as many as its longest window */
+    each = each > 1 ? each : 1;
     int enough = (int)((training->min_steps + each - 1) / each);
     job->epochs = training->epochs > enough ? training->epochs : enough;
     job->steps_in_all = job->epochs * each;

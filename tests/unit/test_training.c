@@ -308,7 +308,9 @@ static void windows_of_different_lengths(void **state) {
         for (int batch = 1; batch <= 64; batch *= 8) {
             fixture.model.training.batch = batch;
             fixture.model.training.epochs = 1;
+            fixture.model.training.min_steps = 20;
             struct training_outcome outcome = run(&fixture.model, &(struct streams){3, steps, sine}, NULL, NULL);
+            assert_true(outcome.n_training == 0 || outcome.steps >= 20);
             if (outcome.n_training > 0)
                 assert_true(isfinite(outcome.losses.challenger) && outcome.losses.challenger > 0);
             assert_int_equal(outcome.challenger != NULL, outcome.n_training > 0);
