@@ -91,7 +91,7 @@ static int longest(const struct window *const *windows, int n) {
 
 double evaluation_network(const struct config_model *model, const struct kernels *kernels, struct chunk *chunk,
                           struct tape *tape, float *state, const struct network *network,
-                          const struct window *const *windows, int n) {
+                          const struct window *const *windows, int n, bool (*stop)(void *context), void *context) {
     if (network == NULL)
         return NAN;
     size_t n_outputs = (size_t)(model->horizon * model->n_targets);
@@ -104,7 +104,12 @@ double evaluation_network(const struct config_model *model, const struct kernels
         for (int from = 0; windowed ? from + model->window <= steps : from < steps;
              from += windowed ? 1 : chunk->steps) {
             int some = steps - from < chunk->steps ? steps - from : chunk->steps;
-            weight += chunk_fill(chunk, model, windows + first, rows, from, some);
+            if (stop(context))
+                return NAN;
+            double its = chunk_fill(chunk, model, windows + first, rows, from, some);
+            if (windowed && its == 0)
+                continue; /* no sample needs the one before it */
+            weight += its;
             const float *y;
             tape_forward(tape, network, kernels, false, rows, some, chunk->x, state, &y);
             size_t places = (size_t)rows * (size_t)chunk_origins(model, some);

@@ -6,6 +6,8 @@
 #include "engine/promotion.h"
 #include "engine/windows.h"
 
+#include <stdbool.h>
+
 /* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. A windowed network
  * takes a chunk of model->window steps as one sample and answers for its last step alone. Workspace. */
 struct chunk {
@@ -27,10 +29,11 @@ int chunk_origins(const struct config_model *model, int steps);
 double chunk_fill(struct chunk *chunk, const struct config_model *model, const struct window *const *windows,
                   int rows, int from, int steps);
 
-/* Mean losses of a network (NULL: NaN) over all origins of the windows; state and tape are scratch for `rows` rows. */
+/* Mean losses of a network (NULL: NaN) over all origins of the windows; state and tape are scratch for `rows` rows.
+ * stop is asked before each chunk: when it says so, what has been done is given up for a NaN. */
 double evaluation_network(const struct config_model *model, const struct kernels *kernels, struct chunk *chunk,
                           struct tape *tape, float *state, const struct network *network,
-                          const struct window *const *windows, int n);
+                          const struct window *const *windows, int n, bool (*stop)(void *context), void *context);
 
 /* The same for the baselines; NaN where there is no origin, and for seasonal where there is no period. */
 void evaluation_baselines(const struct config_model *model, const struct window *const *windows, int n,

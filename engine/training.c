@@ -30,7 +30,14 @@ struct job {
     int epochs;
     int64_t steps, steps_in_all; /* of the optimiser */
     double loss, weight;         /* of this epoch */
+    bool stopped;                /* it has been told to */
 };
+
+static bool is_stopped(void *context) {
+    struct job *job = context;
+    job->stopped = job->stopped || (job->watch->stop != NULL && job->watch->stop(job->watch->context));
+    return job->stopped;
+}
 
 /* ---- the network as it is trained ------------------------------------------------------------- */
 
@@ -181,13 +188,12 @@ static int first_chunk(struct job *job, int steps) {
 
 /* Returns false when the job was told to stop. */
 static bool train_batch(struct job *job, const struct window *const *windows, int rows) {
-    const struct training_watch *watch = job->watch;
     /* The last `horizon` steps are answers only. */
     int steps = longest_window(windows, rows) - job->model->horizon, unroll = job->model->training.unroll;
     bool windowed = job->model->mode == MODEL_WINDOWED;
     memset(job->state, 0, (size_t)rows * network_state_size(job->network) * sizeof *job->state);
     for (int from = first_chunk(job, steps); windowed ? from + job->at_once <= steps : from < steps; from += unroll) {
-        if (watch->stop != NULL && watch->stop(watch->context))
+        if (is_stopped(job))
             return false;
         train_chunk(job, windows, rows, from, steps - from < job->at_once ? steps - from : job->at_once);
     }
@@ -241,7 +247,7 @@ static bool train(struct job *job) {
 
 static double loss_of(struct job *job, const struct network *network) {
     return evaluation_network(job->model, job->kernels, &job->chunk, job->tape, job->state, network, job->validation,
-                              job->n_validation);
+                              job->n_validation, is_stopped, job);
 }
 
 /* The losses of all, and the challenger as it would serve. Returns -1 when memory is short. */
@@ -250,14 +256,15 @@ static int judge(struct job *job, const struct network *champion, struct trainin
     evaluation_baselines(job->model, job->validation, job->n_validation, &outcome->losses);
     outcome->losses.challenger = loss_of(job, job->network);
     outcome->training_loss = job->loss / job->weight;
-    outcome->challenger = forecaster_network(job->model, &err);
-    if (outcome->challenger == NULL)
+    struct network *challenger = forecaster_network(job->model, &err);
+    if (challenger == NULL)
         return -1;
-    take_params(outcome->challenger, job->network);
+    take_params(challenger, job->network);
     if (champion != NULL) {
         take_params(job->network, champion);
         outcome->losses.champion = loss_of(job, job->network);
     }
+    outcome->challenger = challenger;
     return 0;
 }
 
@@ -276,11 +283,16 @@ int training_run(const struct config_model *model, const struct kernels *kernels
     outcome.n_training = job.n_training;
     outcome.n_validation = job.n_validation;
     if (job.n_training > 0 && job.n_validation > 0) {
-        outcome.stopped = !train(&job);
-        if (!outcome.stopped && judge(&job, champion, &outcome) != 0) {
+        if (train(&job) && judge(&job, champion, &outcome) != 0) {
             fini(&job);
             return -1;
         }
+    }
+    if (job.stopped) {
+        network_free(outcome.challenger);
+        outcome.challenger = NULL;
+        outcome.losses = (struct promotion_losses){NAN, NAN, NAN, NAN};
+        outcome.stopped = true;
     }
     outcome.steps = (int)(job.steps < INT_MAX ? job.steps : INT_MAX);
     fini(&job);

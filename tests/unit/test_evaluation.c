@@ -65,13 +65,19 @@ static void set_fini(struct set *set) {
         window_fini(&set->window[i]);
 }
 
+static bool never(void *context) {
+    (void)context;
+    return false;
+}
+
 static double evaluate(const struct config_model *model, const struct network *network, const struct set *set,
                        int rows, int steps) {
     struct chunk chunk;
     assert_int_equal(chunk_init(&chunk, model, rows, steps), 0);
     struct tape *tape = tape_new(network, rows, steps);
     float *state = malloc((size_t)rows * network_state_size(network) * sizeof *state + 1);
-    double loss = evaluation_network(model, kernels_choose(), &chunk, tape, state, network, set->windows, WINDOWS);
+    double loss =
+        evaluation_network(model, kernels_choose(), &chunk, tape, state, network, set->windows, WINDOWS, never, NULL);
     chunk_fini(&chunk);
     tape_free(tape);
     free(state);
@@ -245,10 +251,11 @@ static void nothing_to_judge_by(void **state) {
         struct promotion_losses losses = {0, 0, 0, 0};
         evaluation_baselines(&fixture.model, windows, n, &losses);
         assert_true(isnan(losses.last_value) && isnan(losses.seasonal));
-        assert_true(
-            isnan(evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, network, windows, n)));
+        assert_true(isnan(evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, network,
+                                             windows, n, never, NULL)));
     }
-    assert_true(isnan(evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, NULL, windows, 2)));
+    assert_true(isnan(
+        evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, NULL, windows, 2, never, NULL)));
     chunk_fini(&chunk);
     tape_free(tape);
     free(scratch);
