@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The values of a key are those of the configuration's key of the same name. */
-static const char *const *choices_of(const char *key) {
+/* What a key may be is what the configuration's key of the same name may be. */
+static const struct config_key *key_of(const char *key) {
     int n;
-    return config_table_keys(CONFIG_MODEL, &n)[config_table_index(CONFIG_MODEL, key)].choices;
+    return &config_table_keys(CONFIG_MODEL, &n)[config_table_index(CONFIG_MODEL, key)];
 }
 
 /* A later format that this program cannot read has a greater number. */
@@ -17,18 +17,20 @@ enum { FORMAT = 1 };
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
-static int read_count(const json_t *root, const char *key, int least, int *ret_count, struct error *err) {
+static int read_count(const json_t *root, const char *key, int *ret_count, struct error *err) {
+    const struct config_key *config = key_of(key);
     const json_t *value = json_object_get(root, key);
     if (value == NULL)
         return 0;
-    if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > 1 << 24)
-        return error_set(err, "%s is not an integer from %d to %d", key, least, 1 << 24);
+    if (!json_is_integer(value) || (double)json_integer_value(value) < config->min ||
+        (double)json_integer_value(value) > config->max)
+        return error_set(err, "%s is not an integer from %.0f to %.0f", key, config->min, config->max);
     *ret_count = (int)json_integer_value(value);
     return 0;
 }
 
 static int read_choice(const json_t *root, const char *key, int *ret_choice, struct error *err) {
-    const char *const *choices = choices_of(key);
+    const char *const *choices = key_of(key)->choices;
     const json_t *value = json_object_get(root, key);
     if (value == NULL)
         return 0;
@@ -71,8 +73,8 @@ static int read_all(const json_t *root, struct own *own, struct error *err) {
         return error_set(err, "residual is not true or false");
     if (residual != NULL)
         own->residual = json_is_true(residual);
-    if (read_count(root, "horizon", 1, &own->horizon, err) || read_count(root, "period", 0, &own->period, err) ||
-        read_count(root, "window", 1, &own->window, err) || read_choice(root, "scaler", &own->scaler, err) ||
+    if (read_count(root, "horizon", &own->horizon, err) || read_count(root, "period", &own->period, err) ||
+        read_count(root, "window", &own->window, err) || read_choice(root, "scaler", &own->scaler, err) ||
         read_choice(root, "mode", &own->mode, err) || read_choice(root, "forecast", &own->form, err) ||
         read_choice(root, "head", &own->head, err) || read_names(root, "inputs", &own->inputs, &own->n_inputs, err) ||
         read_names(root, "targets", &own->targets, &own->n_targets, err))
@@ -115,9 +117,9 @@ static json_t *names_of(const struct config_class *class, const int *features, i
 char *model_own_json(const struct config_model *model, const struct config_class *class) {
     json_t *root = json_pack("{s:i, s:o, s:i, s:s, s:b, s:s, s:i, s:s, s:s}", "format", FORMAT, "inputs",
                              names_of(class, model->inputs, model->n_inputs), "period", model->period, "scaler",
-                             choices_of("scaler")[model->scaler], "residual", model->residual, "mode",
-                             choices_of("mode")[model->mode], "window", model->window, "forecast",
-                             choices_of("forecast")[model->form], "head", choices_of("head")[model->head]);
+                             key_of("scaler")->choices[model->scaler], "residual", model->residual, "mode",
+                             key_of("mode")->choices[model->mode], "window", model->window, "forecast",
+                             key_of("forecast")->choices[model->form], "head", key_of("head")->choices[model->head]);
     if (model->head == HEAD_FORECAST) {
         json_object_set_new(root, "targets", names_of(class, model->targets, model->n_targets));
         json_object_set_new(root, "horizon", json_integer(model->horizon));

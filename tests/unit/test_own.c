@@ -67,6 +67,8 @@ static void nonsense_is_refused(void **state) {
         {"{}", "format is not 1"},
         {"{\"format\": 2}", "format is not 1"},
         {"{\"format\": 1, \"horizon\": 0}", "horizon is not an integer from 1"},
+        {"{\"format\": 1, \"horizon\": 4097}", "horizon is not an integer from 1 to 4096"},
+        {"{\"format\": 1, \"window\": 1048577}", "window is not an integer from 1 to 1048576"},
         {"{\"format\": 1, \"horizon\": 1.5}", "horizon is not an integer"},
         {"{\"format\": 1, \"window\": 99999999999}", "window is not an integer"},
         {"{\"format\": 1, \"mode\": \"sideways\"}", "mode is not one of"},
