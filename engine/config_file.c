@@ -180,7 +180,8 @@ int config_file_apply(const struct entry *entry, struct config_model *model, con
                           "a model of layers has a direct forecast; others come from a file");
     struct network *network = forecaster_network(model, &err);
     if (network == NULL)
-        return fail(entry, says(entry, "mode") ? "mode" : "file", "%s: %s", model->file, err.text);
+        return fail(entry, says(entry, "mode") ? "mode" : "file", "%s: %s%s", model->file, err.text,
+                    model->mode == MODEL_STATEFUL ? " (mode: windowed)" : "");
     int failed = check_window(entry, model, network) || check_inputs(entry, model, class, network) ||
                  check_head(entry, model, network) || check_workspace(entry, model, network);
     network_free(network);
