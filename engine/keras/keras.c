@@ -3,10 +3,16 @@
 #include "engine/keras/container.h"
 #include "engine/keras/weights.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ARCHITECTURE_FILE_MAX = 64 << 20 };
 
 /* ---- the description ---------------------------------------------------------------------------- */
 
@@ -18,11 +24,25 @@ static json_t *parse(const char *text, const char *what, struct error *err) {
     return json;
 }
 
+/* A pipe must not keep who opens it waiting, nor a device give without an end. */
 static json_t *parse_file(const char *path, struct error *err) {
-    json_error_t error;
-    json_t *json = json_load_file(path, 0, &error);
+    json_error_t error = {.text = ""};
+    struct stat stat;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const char *reason = error.text;
+    json_t *json = NULL;
+    if (file < 0 || fstat(file, &stat) < 0)
+        reason = strerror(errno);
+    else if (!S_ISREG(stat.st_mode))
+        reason = "is not a file";
+    else if (stat.st_size > ARCHITECTURE_FILE_MAX)
+        reason = "is too large for a description of a model";
+    else
+        json = json_loadfd(file, 0, &error);
     if (!json)
-        error_set(err, "architecture %.200s: %s", path, error.text);
+        error_set(err, "architecture %.200s: %s", path, reason);
+    if (file >= 0)
+        close(file);
     return json;
 }
 

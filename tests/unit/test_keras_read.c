@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- whole files -------------------------------------------------------------------------------- */
 
@@ -109,6 +111,11 @@ static void test_weights_beside_an_architecture(void **state) {
     keras_model_free(model);
     refused(path, NULL, "weights alone need the model's JSON beside them");
     refused(path, "/nowhere.json", "architecture /nowhere.json: ");
+    refused(path, "/dev/zero", "architecture /dev/zero: is not a file");
+    const char *pipe = temporary_path(2, "pipe.json");
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    refused(path, pipe, "pipe.json: is not a file");
+    unlink(pipe);
     file_write(architecture, "{", 1);
     refused(path, architecture, "model.json: ");
 }
