@@ -45,6 +45,14 @@ static bool is_recurrent(enum layer_kind kind) {
     return kind == LAYER_LSTM || kind == LAYER_GRU || kind == LAYER_SIMPLE_RNN;
 }
 
+/* Whether a layer reads the state of a recurrent one, which a chunk gives for its last step only. */
+static bool reads_state(const struct network_spec *spec, const struct layer_spec *layer) {
+    for (int i = 0; i < layer->n_in; i++)
+        if (layer->in[i].layer >= 0 && layer->in[i].port > 0 && is_recurrent(spec->layers[layer->in[i].layer].kind))
+            return true;
+    return false;
+}
+
 /* The file's network with an output at every step: where a recurrent layer gives its last step only, all of them. On a
  * stream that is the same, tick by tick. */
 static struct network *every_step(const struct config_model *model, struct error *err) {
@@ -55,9 +63,15 @@ static struct network *every_step(const struct config_model *model, struct error
         return NULL;
     }
     memcpy(layers, spec.layers, (size_t)spec.n_layers * sizeof *layers);
-    for (int i = 0; i < spec.n_layers; i++)
+    for (int i = 0; i < spec.n_layers; i++) {
         if (is_recurrent(layers[i].kind))
             layers[i].return_sequences = true;
+        if (!reads_state(&spec, &layers[i]))
+            continue;
+        error_set(err, "layer %s reads a state, which is not trained at every step", layers[i].name);
+        free(layers);
+        return NULL;
+    }
     spec.layers = layers;
     spec.mode = NETWORK_STREAM;
     struct network *network = network_new(&spec, err);

@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- streams -------------------------------------------------------------------------------- */
 
@@ -500,6 +501,23 @@ static void a_decoder_is_not_trained(void **state) {
     free(keras.params);
 }
 
+/* The state at the end of a chunk would be what its first steps learn from. */
+static void what_reads_a_state_is_not_trained(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct keras_model keras;
+    struct error err;
+    struct layer_spec layers[] = {layer_spec_of(LAYER_LSTM, 3), layer_spec_of(LAYER_ADD, 0),
+                                  layer_spec_of(LAYER_DENSE, 3)};
+    layers[0].return_state = true;
+    layers[1].n_in = 2;
+    layers[1].in[1] = (struct layer_input){.layer = 0, .port = 1};
+    struct config_model model = file_model(&fixture, &keras, layers, 3);
+    assert_null(training_network(&model, &err));
+    assert_non_null(strstr(err.text, "reads a state"));
+    free(keras.params);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_truncated_back_propagation),
@@ -517,6 +535,7 @@ int main(void) {
         cmocka_unit_test(each_batch_has_a_sample),
         cmocka_unit_test(a_stateful_file_learns_at_every_step),
         cmocka_unit_test(a_decoder_is_not_trained),
+        cmocka_unit_test(what_reads_a_state_is_not_trained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
