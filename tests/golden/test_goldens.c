@@ -27,7 +27,7 @@ static double check(const struct golden_box *box, const char *name, const struct
 
 int main(int argc, char **argv) {
     static const char *const boxes[] = {"recurrent", "layers", "masks", "stateful", "models", "whole", "legacy"};
-    int failed = golden_main(argc, argv, boxes, sizeof boxes / sizeof *boxes, check);
+    int failed = golden_main(argc, argv, boxes, sizeof boxes / sizeof *boxes, 1, check);
 
     print_message("%d of them also ran as streams\n", n_streams);
     return failed;

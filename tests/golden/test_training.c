@@ -127,5 +127,5 @@ static double check(const struct golden_box *box, const char *name, const struct
 
 int main(int argc, char **argv) {
     static const char *const boxes[] = {"training"};
-    return golden_main(argc, argv, boxes, 1, check);
+    return golden_main(argc, argv, boxes, 1, 1, check);
 }

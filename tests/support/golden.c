@@ -219,13 +219,13 @@ static void test_golden(void **state) {
     golden_close(&golden);
 }
 
-static int run(struct boxed *boxed, int n_boxes, int n_goldens, golden_check_fn *check) {
+static int run(struct boxed *boxed, int n_boxes, int n_goldens, int every, golden_check_fn *check) {
     struct CMUnitTest *tests = calloc((size_t)n_goldens + 1, sizeof *tests);
     struct which *which = calloc((size_t)n_goldens + 1, sizeof *which);
     int n = 0;
 
     for (int b = 0; b < n_boxes; b++)
-        for (int g = 0; g < boxed[b].box.n; g++, n++) {
+        for (int g = 0; g < boxed[b].box.n; g += every, n++) {
             const struct golden_box *box = &boxed[b].box;
             which[n] = (struct which){.boxed = &boxed[b], .golden = box->goldens[g], .check = check};
             snprintf(which[n].name, sizeof which[n].name, "%s/%s", box->name, box->goldens[g]);
@@ -237,7 +237,7 @@ static int run(struct boxed *boxed, int n_boxes, int n_goldens, golden_check_fn 
     return failed;
 }
 
-int golden_main(int argc, char **argv, const char *const *boxes, int n_boxes, golden_check_fn *check) {
+int golden_main(int argc, char **argv, const char *const *boxes, int n_boxes, int every, golden_check_fn *check) {
     struct boxed *boxed = calloc((size_t)n_boxes, sizeof *boxed);
     int n_goldens = 0, failed = 0;
 
@@ -251,7 +251,7 @@ int golden_main(int argc, char **argv, const char *const *boxes, int n_boxes, go
         n_goldens += boxed[b].box.n;
     }
     if (!failed)
-        failed = run(boxed, n_boxes, n_goldens, check);
+        failed = run(boxed, n_boxes, n_goldens, every, check);
     for (int b = 0; b < n_boxes; b++) {
         if (boxed[b].worst_name)
             print_message("%s, %d goldens: worst %.3g of the scale, %s\n", boxes[b], boxed[b].box.n, boxed[b].worst,

@@ -55,9 +55,9 @@ void golden_swap(int rows, int steps, int width, const float *from, float *to);
 
 /* Checks a golden; the error in units of a scale. */
 typedef double golden_check_fn(const struct golden_box *box, const char *name, const struct golden *golden);
-/* A cmocka test for every golden of the boxes: its error is printed, and is at most 1e-5. At the end the worst of each box.
+/* A cmocka test for every golden of the boxes (or every n-th of a box, from the first on): its error is printed, and is at most 1e-5. At the end the worst of each box.
  * argv[1], where there is one, is a pattern of the names to run. Returns how many failed. */
-int golden_main(int argc, char **argv, const char *const *boxes, int n_boxes, golden_check_fn *check);
+int golden_main(int argc, char **argv, const char *const *boxes, int n_boxes, int every, golden_check_fn *check);
 
 /* The largest |value|; more than zero. */
 double golden_scale(const struct golden_array *array);
