@@ -1,6 +1,7 @@
 #include "engine/head.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* Whether the steps of output 0 are a number of their own (a decoder's) and not those of the call. */
 static bool has_own_steps(const struct network *network, int sample) {
@@ -19,6 +20,15 @@ int head_horizon(const struct config_model *model, const struct network *network
     return shape.width > model->n_targets && shape.width % model->n_targets == 0 ? shape.width / model->n_targets : 1;
 }
 
+static int refuse(const struct network_shape *shape, int horizon, int n_targets, struct error *err) {
+    char steps[48] = "";
+    if (shape->sequence)
+        snprintf(steps, sizeof steps, " at each of %d step%s", shape->steps, shape->steps == 1 ? "" : "s");
+    return error_set(err, "it gives %d value%s%s, and a forecast of %d step%s for %d target%s has %d", shape->width,
+                     shape->width == 1 ? "" : "s", steps, horizon, horizon == 1 ? "" : "s", n_targets,
+                     n_targets == 1 ? "" : "s", horizon * n_targets);
+}
+
 int head_fit(const struct config_model *model, const struct network *network, int sample, struct head *ret_head,
              struct error *err) {
     struct network_shape shape = network_output(network, 0, sample);
@@ -31,10 +41,7 @@ int head_fit(const struct config_model *model, const struct network *network, in
     else if (shape.width == model->n_targets && shape.steps == horizon)
         ret_head->form = HEAD_BY_STEP;
     else
-        return error_set(err, "it gives %d values%s%s, and a forecast of %d step%s for %d target%s has %d",
-                         shape.width, shape.sequence ? " a step" : "", shape.steps > 1 ? " of several" : "", horizon,
-                         horizon == 1 ? "" : "s", model->n_targets, model->n_targets == 1 ? "" : "s",
-                         horizon * model->n_targets);
+        return refuse(&shape, horizon, model->n_targets, err);
     return 0;
 }
 

@@ -63,6 +63,18 @@ static void write_huge(const char *name) {
     network_free(network);
 }
 
+/* A value for each step. */
+static void write_steps(const char *name) {
+    struct layer_spec layer = layer_spec_of(LAYER_DENSE, 1);
+    const struct network_spec spec = {.n_inputs = 2, .steps = 5, .layers = &layer, .n_layers = 1};
+    struct error err;
+    struct network *network = network_new(&spec, &err);
+    assert_non_null(network);
+    if (keras_write(path_in(name), network, NULL, &err) != 0)
+        fail_msg("%s", err.text);
+    network_free(network);
+}
+
 /* Samples of five steps, as one vector. */
 static void write_flat(const char *name) {
     struct layer_spec layers[] = {layer_spec_of(LAYER_FLATTEN, 0), layer_spec_of(LAYER_DENSE, 2)};
@@ -102,6 +114,7 @@ static int setup(void **state) {
     write_model("whole.keras", false, 2, 0, 6, own_text);
     write_model("strange.keras", false, 2, 5, 6, "{\"format\": 9}");
     write_ids("ids.keras");
+    write_steps("one.keras");
     write_flat("flat.keras");
     write_valid("valid.keras");
     write_huge("huge.keras");
@@ -111,9 +124,9 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-    static const char *const names[] = {"plain.keras",   "endless.h5",  "stateful.keras", "whole.keras",
-                                        "strange.keras", "ids.keras",   "broken.keras",   "huge.keras",
-                                        "flat.keras",    "valid.keras", "forecastd.yaml"};
+    static const char *const names[] = {"plain.keras",   "endless.h5", "stateful.keras", "whole.keras",
+                                        "strange.keras", "ids.keras",  "broken.keras",   "huge.keras",
+                                        "flat.keras",    "one.keras",  "valid.keras",    "forecastd.yaml"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(path_in(names[i]));
@@ -238,6 +251,7 @@ static void what_does_not_fit_is_refused(void **state) {
         {"mode: windowed, window: 3", "windowed serves a model that comes from a file"},
         {"forecast: recursive", "a model of layers has a direct forecast"},
         {"file: plain.keras, inputs: [x]", "the network has 2 inputs, and 1 are given"},
+        {"file: one.keras", "it gives 1 value at each of 5 steps, and a forecast of 1 step for 2 targets has 2"},
         {"file: plain.keras, horizon: 4", "it gives 6 values, and a forecast of 4 steps for 2 targets has 8"},
         {"file: plain.keras, targets: [x, z]", "the class has no feature \"z\""},
         {"file: plain.keras, head: raw, targets: [x]", "a raw head gives what the network gives"},
