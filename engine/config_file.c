@@ -119,6 +119,14 @@ static int check_inputs(const struct entry *entry, struct config_model *model, c
     return 0;
 }
 
+static bool feeds_back(const struct config_model *model) {
+    for (int i = 0; i < model->n_inputs; i++)
+        for (int j = 0; j < model->n_targets; j++)
+            if (model->inputs[i] == model->targets[j])
+                return true;
+    return false;
+}
+
 static int check_head(const struct entry *entry, struct config_model *model, const struct network *network) {
     struct head head;
     struct error err;
@@ -128,6 +136,8 @@ static int check_head(const struct entry *entry, struct config_model *model, con
         model->horizon = head_horizon(model, network, model->window);
     if (head_fit(model, network, model->window, &head, &err))
         return fail(entry, "file", "%s: %s; give horizon and targets, or head: raw", model->file, err.text);
+    if (model->form == FORECAST_RECURSIVE && !feeds_back(model))
+        return fail(entry, "forecast", "recursive feeds targets back, and none of them is an input");
     if (head.form == HEAD_CLASS && model->residual)
         return fail(entry, says(entry, "residual") ? "residual" : "file",
                     "the network forecasts ids, which have no difference to the last one");

@@ -111,6 +111,9 @@ struct layer_spec {
     int shares;                         /* 1 + the layer whose parameters this one has too; 0: its own */
 };
 
+/* Whether it is a layer of one recurrent cell: LSTM, GRU, SimpleRNN. */
+bool layer_is_recurrent(enum layer_kind kind);
+
 /* Keras' defaults for a kind: glorot weights apart, what Keras' constructor has when only `units` is said. */
 struct layer_spec layer_spec_of(enum layer_kind kind, int units);
 

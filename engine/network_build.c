@@ -64,14 +64,19 @@ static int name_layers(struct network *network, struct error *err) {
 
 /* ---- building ----------------------------------------------------------------------------------- */
 
-static bool is_recurrent(enum layer_kind kind) {
-    return kind == LAYER_LSTM || kind == LAYER_GRU || kind == LAYER_SIMPLE_RNN || kind == LAYER_BIDIRECTIONAL;
+bool layer_is_recurrent(enum layer_kind kind) {
+    return kind == LAYER_LSTM || kind == LAYER_GRU || kind == LAYER_SIMPLE_RNN;
+}
+
+/* Whether it may carry a state. */
+static bool has_state(enum layer_kind kind) {
+    return layer_is_recurrent(kind) || kind == LAYER_BIDIRECTIONAL;
 }
 
 /* Whether a layer says itself which state is carried; else all on the steps of the call are. */
 static bool any_stateful(const struct network_spec *spec) {
     for (int i = 0; i < spec->n_layers; i++)
-        if (is_recurrent(spec->layers[i].kind) && spec->layers[i].stateful)
+        if (has_state(spec->layers[i].kind) && spec->layers[i].stateful)
             return true;
     return false;
 }
@@ -124,7 +129,7 @@ static int add_layer(struct network *network, int index, bool said, bool *ret_ne
             return -1;
         ins[i] = network->tensors[layer.in[i]];
     }
-    layer.carries = is_recurrent(spec->kind) && layer.n_in == 1 && layer.mode != NETWORK_SAMPLES &&
+    layer.carries = has_state(spec->kind) && layer.n_in == 1 && layer.mode != NETWORK_SAMPLES &&
                     (said ? spec->stateful : ins[0].of_call);
     int failed = layer.ops->build(&layer, &build);
     *ret_needs_steps = build.needs_steps;

@@ -41,14 +41,11 @@ static bool is_stopped(void *context) {
 
 /* ---- the network as it is trained ------------------------------------------------------------- */
 
-static bool is_recurrent(enum layer_kind kind) {
-    return kind == LAYER_LSTM || kind == LAYER_GRU || kind == LAYER_SIMPLE_RNN;
-}
-
 /* Whether a layer reads the state of a recurrent one, which a chunk gives for its last step only. */
 static bool reads_state(const struct network_spec *spec, const struct layer_spec *layer) {
     for (int i = 0; i < layer->n_in; i++)
-        if (layer->in[i].layer >= 0 && layer->in[i].port > 0 && is_recurrent(spec->layers[layer->in[i].layer].kind))
+        if (layer->in[i].layer >= 0 && layer->in[i].port > 0 &&
+            layer_is_recurrent(spec->layers[layer->in[i].layer].kind))
             return true;
     return false;
 }
@@ -64,7 +61,7 @@ static struct network *every_step(const struct config_model *model, struct error
     }
     memcpy(layers, spec.layers, (size_t)spec.n_layers * sizeof *layers);
     for (int i = 0; i < spec.n_layers; i++) {
-        if (is_recurrent(layers[i].kind))
+        if (layer_is_recurrent(layers[i].kind))
             layers[i].return_sequences = true;
         if (!reads_state(&spec, &layers[i]))
             continue;

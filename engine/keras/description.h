@@ -46,7 +46,6 @@ void options_channels_last(struct options *options);
 int description_read(const struct description *description, struct options *options, struct layer_spec *ret_spec);
 /* Whether a kind of layer does the same to every step, and so may be in a TimeDistributed. */
 bool description_is_per_step(enum layer_kind kind);
-bool description_is_recurrent(enum layer_kind kind);
 /* RNN's own options, and those of its cells, one spec for each; also LSTM and its like. Returns how many, 0 on failure. */
 int description_read_recurrent(const struct description *description, struct options *options,
                                struct layer_spec *ret_specs, int max);

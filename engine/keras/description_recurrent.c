@@ -3,10 +3,6 @@
 
 #include <string.h>
 
-bool description_is_recurrent(enum layer_kind kind) {
-    return kind == LAYER_LSTM || kind == LAYER_GRU || kind == LAYER_SIMPLE_RNN || kind == LAYER_BIDIRECTIONAL;
-}
-
 /* cuDNN's variants have no options for what cuDNN fixes, and the second bias. */
 static const struct {
     const char *layer, *cell;

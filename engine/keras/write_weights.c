@@ -127,10 +127,6 @@ static void put_array(struct h5 *h5, const char *path, const struct network_weig
 
 /* ---- Keras 3 ------------------------------------------------------------------------------------ */
 
-static bool is_recurrent(enum layer_kind kind) {
-    return kind == LAYER_LSTM || kind == LAYER_GRU || kind == LAYER_SIMPLE_RNN;
-}
-
 /* The group of an object's own arrays, numbered in it; it says the object's name, for people. */
 static void put_vars(struct h5 *h5, const char *path, const char *name) {
     put_group(h5, path);
@@ -158,7 +154,7 @@ static void put_layer(struct h5 *h5, int index) {
     int n = network_weights(h5->written->network, index, weights), n_each = n;
     const char *parts[] = {"", ""};
 
-    if (is_recurrent(spec->kind)) {
+    if (layer_is_recurrent(spec->kind)) {
         parts[0] = "/cell";
         put_recurrent_vars(h5, layer->group, "", spec->kind, layer->name);
     } else {
@@ -210,7 +206,7 @@ static const char *legacy_weight_name(struct h5 *h5, const struct layer_spec *sp
 
         return path_of(h5, "%s/%.*s_%s/%s_cell/%s:0", layer, way, weight, snake, snake, weight + way + 1);
     }
-    if (is_recurrent(spec->kind))
+    if (layer_is_recurrent(spec->kind))
         return path_of(h5, "%s/%s_cell/%s:0", layer, snake, weight);
     return path_of(h5, "%s/%s:0", layer, weight);
 }

@@ -259,6 +259,7 @@ static void what_does_not_fit_is_refused(void **state) {
         {"file: plain.keras, head: raw, train: true", "is trained when its forecast is"},
         {"file: plain.keras, window: 300", "window: 300 is more than 200, the history of its class"},
         {"file: ids.keras, inputs: [x], targets: [x], scaler: standard", "is ids, which are not scaled"},
+        {"file: ids.keras, inputs: [x], targets: [y], forecast: recursive, horizon: 3", "none of them is an input"},
         {"file: huge.keras, inputs: [x], window: 200, batch_size: 5000", "a batch of 5000 streams needs 31 GiB"},
         {"file: ids.keras, inputs: [x], targets: [x], residual: true", "residual: the network forecasts ids"},
         {"file: flat.keras, window: 4", "window: flat.keras: a sample has 5 steps, and 4 are given"},
