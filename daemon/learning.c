@@ -92,7 +92,9 @@ static int install_first(struct learning *learning, int m, struct error *err) {
         network_free(network);
         return error_set(err, "model %s: out of memory", model->name);
     }
-    char *reason = learning->models[m].reason;
+    char *reason = learning->models[m].reason, text[512];
+    config_model_text(model, text, sizeof text);
+    log_info("model %s: %s", model->name, text);
     if (model->keras != NULL)
         snprintf(reason, sizeof learning->models[m].reason, "the weights of %.200s%s", model->file,
                  model->train ? "" : ", not trained (train: false)");

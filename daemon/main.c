@@ -134,6 +134,15 @@ static int run(const struct config *config) {
     return EXIT_SUCCESS;
 }
 
+static void print_checked(const char *path, const struct config *config) {
+    printf("%s is well-formed: %d classes, %d models\n", path, config->n_classes, config->n_models);
+    for (int m = 0; m < config->n_models; m++) {
+        char text[512];
+        config_model_text(&config->models[m], text, sizeof text);
+        printf("  %s: %s\n", config->models[m].name, text);
+    }
+}
+
 int main(int argc, char **argv) {
     struct options options = {.config = "/etc/forecastd/forecastd.yaml"};
     int status = parse(argc, argv, &options);
@@ -151,7 +160,7 @@ int main(int argc, char **argv) {
         return EXIT_FAILURE;
     }
     if (options.check)
-        printf("%s is well-formed: %d classes, %d models\n", options.config, config->n_classes, config->n_models);
+        print_checked(options.config, config);
     else
         status = run(config);
     config_free(config);

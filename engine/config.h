@@ -120,6 +120,10 @@ struct config {
 int config_load(const char *path, struct config **ret_config, struct error *err);
 void config_free(struct config *config);
 
+/* How a model is served, in one line for people: "direct.keras, windowed (24 steps), 7 inputs to 24 steps of 1 target,
+ * scaler none, not trained". */
+void config_model_text(const struct config_model *model, char *ret_text, size_t size);
+
 /* Writes the commented example, made from the table: what conf/forecastd.yaml is. */
 void config_print_example(FILE *out);
 

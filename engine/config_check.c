@@ -230,6 +230,8 @@ static int check_bounds(const struct entry *entry, const struct config_model *mo
         {"training.unroll", training->unroll, training->window, window, true},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        if (!model->train && strncmp(bounds[i].key, "training.", 9) == 0)
+            continue;
         int excess = bounds[i].value - bounds[i].bound;
         if (excess > 0 || (excess == 0 && !bounds[i].may_equal))
             return fail(entry, bounds[i].key, "%d is %s %d, %s", bounds[i].value,
@@ -267,10 +269,24 @@ static int note_vocabulary(const struct entry *entry, const struct config_model 
     return 0;
 }
 
+static int copy_features(const struct entry *entry, const int *features, int n, int **ret_features, int *ret_n) {
+    int *copy = calloc((size_t)n, sizeof *copy);
+    if (!copy)
+        return error_set(entry->err, "out of memory");
+    memcpy(copy, features, (size_t)n * sizeof *copy);
+    *ret_features = copy;
+    *ret_n = n;
+    return 0;
+}
+
 static int check_served_features(const struct entry *entry, struct config_model *model,
                                  const struct config_class *class, const struct own *own) {
     if (find_features(entry, "inputs", class, own->inputs, own->n_inputs, &model->inputs, &model->n_inputs))
         return -1;
+    /* What a file puts out stands in the order of what it takes in. */
+    if (model->head == HEAD_FORECAST && model->file != NULL && says(entry, "inputs") && !says(entry, "targets") &&
+        own->n_targets == 0)
+        return copy_features(entry, model->inputs, model->n_inputs, &model->targets, &model->n_targets);
     if (model->head == HEAD_FORECAST)
         return find_features(entry, "targets", class, own->targets, own->n_targets, &model->targets,
                              &model->n_targets);

@@ -68,6 +68,19 @@ int config_file_open(const struct entry *entry, struct config_model *model, stru
     return 0;
 }
 
+void config_model_text(const struct config_model *model, char *ret_text, size_t size) {
+    char mode[48] = "stateful", gives[96] = "raw outputs";
+    if (model->mode == MODEL_WINDOWED)
+        snprintf(mode, sizeof mode, "windowed (%d step%s)", model->window, model->window == 1 ? "" : "s");
+    if (model->head == HEAD_FORECAST)
+        snprintf(gives, sizeof gives, "%d step%s of %d target%s%s", model->horizon, model->horizon == 1 ? "" : "s",
+                 model->n_targets, model->n_targets == 1 ? "" : "s",
+                 model->form == FORECAST_RECURSIVE ? ", fed back" : "");
+    snprintf(ret_text, size, "%.200s, %s, %d input%s to %s, scaler %s, %s",
+             model->file != NULL ? model->file : "layers", mode, model->n_inputs, model->n_inputs == 1 ? "" : "s",
+             gives, model->scaler == SCALER_NONE ? "none" : "standard", model->train ? "trained" : "not trained");
+}
+
 /* ---- mode, window, horizon -------------------------------------------------------------------- */
 
 static bool is_stateful(const struct network_spec *spec) {

@@ -101,11 +101,13 @@ static const struct config_key table[] = {
     {CONFIG_MODEL, "class", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, .required = 1, .example = "host",
      .help = "The class whose streams it forecasts"},
     {CONFIG_MODEL, "inputs", CONFIG_TEXTS, NULL, 1, CONFIG_MAX_FEATURES, .example = "#[cpu_user, cpu_system]",
-     .help = "Features that it sees; left out: all of the class"},
+     .help = "Features that it sees, in the order of the network's inputs; left out: all of the class"},
     {CONFIG_MODEL, "targets", CONFIG_TEXTS, NULL, 1, CONFIG_MAX_FEATURES, .example = "#[cpu_user]",
-     .help = "Features that it forecasts; left out: all of the class"},
+     .help =
+         "Features that it forecasts, in the order of the network's outputs; left out: all of the class, or, of a "
+         "file, its inputs"},
     {CONFIG_MODEL, "horizon", CONFIG_INTEGER, "12", 1, 4096, AT(config_model, horizon), .unit = "steps",
-     .help = "How far ahead it forecasts"},
+     .help = "How far ahead it forecasts; left out, of a file: what the network gives"},
     {CONFIG_MODEL, "period", CONFIG_INTEGER, "0", 0, 1 << 24, AT(config_model, period), .unit = "steps",
      .help = "The length of a season, for the seasonal baseline; 0: none, the baseline is the last value"},
     {CONFIG_MODEL, "layers", CONFIG_LIST, "lstm: 32", .holds = CONFIG_LAYER, .max = 32,

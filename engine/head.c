@@ -3,45 +3,61 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Whether the steps of output 0 are a number of their own (a decoder's) and not those of the call. */
-static bool has_own_steps(const struct network *network, int sample) {
-    struct network_shape shape = network_output(network, 0, sample);
-    if (!shape.sequence || network_steps(network) > 0)
-        return false;
-    return network_output(network, 0, sample + 1).steps == shape.steps;
+/* Whether the steps are a number of their own: a decoder's. */
+static bool is_decoded(const struct network_shape *shape) {
+    return shape->sequence && !shape->of_call;
+}
+
+/* Whether output 0 is a share for each of several classes. */
+static bool is_softmax(const struct network *network) {
+    const struct network_spec *spec = network_spec(network);
+    return spec->layers[spec->outputs[0].layer].activation == ACTIVATION_SOFTMAX;
 }
 
 int head_horizon(const struct config_model *model, const struct network *network, int sample) {
     struct network_shape shape = network_output(network, 0, sample);
     if (model->form == FORECAST_RECURSIVE || (model->vocabulary > 0 && shape.width == model->vocabulary))
         return 1;
-    if (shape.width == model->n_targets && has_own_steps(network, sample))
-        return shape.steps;
-    return shape.width > model->n_targets && shape.width % model->n_targets == 0 ? shape.width / model->n_targets : 1;
+    if (is_decoded(&shape))
+        return shape.width == model->n_targets ? shape.steps : 0;
+    if (shape.width == model->n_targets)
+        return 1;
+    /* As many values as inputs are the next of each of them; what is given at every step is one step's. */
+    if (shape.sequence || shape.width == model->n_inputs || is_softmax(network))
+        return 0;
+    return shape.width % model->n_targets == 0 ? shape.width / model->n_targets : 0;
 }
 
-static int refuse(const struct network_shape *shape, int horizon, int n_targets, struct error *err) {
-    char steps[48] = "";
-    if (shape->sequence)
-        snprintf(steps, sizeof steps, " at each of %d step%s", shape->steps, shape->steps == 1 ? "" : "s");
-    return error_set(err, "it gives %d value%s%s, and a forecast of %d step%s for %d target%s has %d", shape->width,
-                     shape->width == 1 ? "" : "s", steps, horizon, horizon == 1 ? "" : "s", n_targets,
-                     n_targets == 1 ? "" : "s", horizon * n_targets);
+/* What output 0 is, for people: "24 values", "12 steps of 1 value". */
+static const char *shape_text(const struct network_shape *shape, char *text, size_t size) {
+    const char *s = shape->width == 1 ? "" : "s";
+    if (is_decoded(shape))
+        snprintf(text, size, "%d step%s of %d value%s", shape->steps, shape->steps == 1 ? "" : "s", shape->width, s);
+    else
+        snprintf(text, size, "%d value%s%s", shape->width, s, shape->sequence ? " at each step" : "");
+    return text;
 }
 
 int head_fit(const struct config_model *model, const struct network *network, int sample, struct head *ret_head,
              struct error *err) {
     struct network_shape shape = network_output(network, 0, sample);
-    int horizon = model->form == FORECAST_RECURSIVE ? 1 : model->horizon;
+    bool recursive = model->form == FORECAST_RECURSIVE;
+    int horizon = recursive ? 1 : model->horizon, n_targets = model->n_targets;
+    char text[64];
     *ret_head = (struct head){.horizon = horizon, .steps = shape.steps, .width = shape.width};
+    if (horizon == 0)
+        return error_set(err, "it gives %s, which may be targets, steps or classes",
+                         shape_text(&shape, text, sizeof text));
     if (model->vocabulary > 0 && horizon == 1 && shape.width == model->vocabulary)
         ret_head->form = HEAD_CLASS;
-    else if (shape.width == horizon * model->n_targets)
-        ret_head->form = HEAD_ALL_AT_ONCE;
-    else if (shape.width == model->n_targets && shape.steps == horizon)
+    else if (shape.sequence && shape.width == n_targets && shape.steps == horizon && (horizon > 1 || !recursive))
         ret_head->form = HEAD_BY_STEP;
+    else if (!is_decoded(&shape) && shape.width == horizon * n_targets)
+        ret_head->form = HEAD_ALL_AT_ONCE;
     else
-        return refuse(&shape, horizon, model->n_targets, err);
+        return error_set(err, "it gives %s, and %s of %d step%s for %d target%s has %d",
+                         shape_text(&shape, text, sizeof text), recursive ? "what is fed back" : "a forecast",
+                         horizon, horizon == 1 ? "" : "s", n_targets, n_targets == 1 ? "" : "s", horizon * n_targets);
     return 0;
 }
 

@@ -24,7 +24,7 @@ struct head {
 int head_fit(const struct config_model *model, const struct network *network, int sample, struct head *ret_head,
              struct error *err);
 
-/* The horizon that a network would serve where the configuration leaves it open, at least 1. */
+/* The horizon that a network serves where the configuration leaves it open; 0 where that is not plain. */
 int head_horizon(const struct config_model *model, const struct network *network, int sample);
 
 /* The forecasts of the targets h steps ahead (1 to head->horizon), [n_targets], in output 0 of a call of `rows` rows; of

@@ -30,7 +30,11 @@ int network_n_outputs(const struct network *network) {
 
 static struct network_shape shape_of(const struct tensor *tensor, int steps) {
     return (struct network_shape){
-        .width = tensor->width, .sequence = tensor->sequence, .steps = tensor_steps(tensor, steps)};
+        .width = tensor->width,
+        .sequence = tensor->sequence,
+        .of_call = tensor->of_call,
+        .steps = tensor_steps(tensor, steps),
+    };
 }
 
 struct network_shape network_output(const struct network *network, int output, int steps) {

@@ -174,6 +174,7 @@ size_t network_state_size(const struct network *network); /* floats per row */
 struct network_shape {
     int width;
     bool sequence; /* has a time axis */
+    bool of_call;  /* its steps are those of the call, or follow from them; not those of a decoder */
     int steps;     /* in a call of the given steps; 1 without a time axis */
 };
 int network_n_outputs(const struct network *network);

@@ -210,8 +210,10 @@ static struct cost cost_of(const struct network *network, int steps) {
         bool multiplies = recurs || layer->kind == LAYER_DENSE || layer->kind == LAYER_CONV1D;
         struct layer_input from = input_of(spec, i, 0);
         struct network_shape out = network_layer_output(network, i, 0, steps);
-        struct network_shape in = from.layer < 0 ? (struct network_shape){spec->n_inputs, !spec->no_time, steps}
-                                                 : network_layer_output(network, from.layer, from.port, steps);
+        struct network_shape in =
+            from.layer < 0
+                ? (struct network_shape){.width = spec->n_inputs, .sequence = !spec->no_time, .steps = steps}
+                : network_layer_output(network, from.layer, from.port, steps);
         double runs = recurs ? in.steps : out.steps, values = (double)out.steps * out.width;
         struct network_weight weights[LAYER_WEIGHTS];
         double n = 0, products = 0;

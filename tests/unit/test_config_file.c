@@ -36,6 +36,19 @@ static void write_model(const char *name, bool stateful, int n_inputs, int steps
     network_free(network);
 }
 
+/* Two inputs, samples of five steps. */
+static void write_layers(const char *name, const struct layer_spec *layers, int n_layers) {
+    const struct network_spec spec = {.n_inputs = 2, .steps = 5, .layers = layers, .n_layers = n_layers};
+    struct error err;
+    struct network *network = network_new(&spec, &err);
+    if (network == NULL)
+        fail_msg("%s", err.text);
+    network_init_weights(network, 3);
+    if (keras_write(path_in(name), network, NULL, &err) != 0)
+        fail_msg("%s", err.text);
+    network_free(network);
+}
+
 static void write_ids(const char *name) {
     struct layer_spec layers[] = {layer_spec_of(LAYER_EMBEDDING, 3), layer_spec_of(LAYER_LSTM, 4),
                                   layer_spec_of(LAYER_DENSE, 9)};
@@ -48,6 +61,20 @@ static void write_ids(const char *name) {
     if (keras_write(path_in(name), network, NULL, &err) != 0)
         fail_msg("%s", err.text);
     network_free(network);
+}
+
+/* Three steps of one value behind a RepeatVector, and a class of three. */
+static void write_decoder(const char *name) {
+    struct layer_spec layers[] = {layer_spec_of(LAYER_LSTM, 4), layer_spec_of(LAYER_REPEAT_VECTOR, 3),
+                                  layer_spec_of(LAYER_LSTM, 4), layer_spec_of(LAYER_DENSE, 1)};
+    layers[2].return_sequences = true;
+    write_layers(name, layers, 4);
+}
+
+static void write_classes(const char *name) {
+    struct layer_spec layers[] = {layer_spec_of(LAYER_LSTM, 4), layer_spec_of(LAYER_DENSE, 3)};
+    layers[1].activation = ACTIVATION_SOFTMAX;
+    write_layers(name, layers, 2);
 }
 
 /* A sample of it takes gigabytes. */
@@ -118,15 +145,19 @@ static int setup(void **state) {
     write_flat("flat.keras");
     write_valid("valid.keras");
     write_huge("huge.keras");
+    write_decoder("decoder.keras");
+    write_classes("classes.keras");
+    write_model("both.keras", false, 2, 5, 2, NULL);
     FILE *file = fopen(path_in("broken.keras"), "w");
     fputs("not a zip", file);
     return fclose(file);
 }
 
 static int teardown(void **state) {
-    static const char *const names[] = {"plain.keras",   "endless.h5", "stateful.keras", "whole.keras",
-                                        "strange.keras", "ids.keras",  "broken.keras",   "huge.keras",
-                                        "flat.keras",    "one.keras",  "valid.keras",    "forecastd.yaml"};
+    static const char *const names[] = {"plain.keras",   "endless.h5",    "stateful.keras", "whole.keras",
+                                        "strange.keras", "ids.keras",     "broken.keras",   "huge.keras",
+                                        "decoder.keras", "classes.keras", "both.keras",     "flat.keras",
+                                        "one.keras",     "valid.keras",   "forecastd.yaml"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(path_in(names[i]));
@@ -227,6 +258,26 @@ static void a_sample_is_as_long_as_the_network_takes(void **state) {
     config_free(config);
 }
 
+static void a_decoder_says_its_horizon(void **state) {
+    (void)state;
+    struct config *config = loaded("file: decoder.keras, targets: [y]");
+    assert_int_equal(config->models[0].horizon, 3);
+    config_free(config);
+}
+
+static void targets_are_in_the_order_of_the_inputs(void **state) {
+    (void)state;
+    struct config *config = loaded("file: both.keras, inputs: [y, x]");
+    const struct config_model *model = &config->models[0];
+    char text[256];
+    assert_true(model->n_targets == 2 && model->targets[0] == 1 && model->targets[1] == 0);
+    assert_int_equal(model->horizon, 1);
+    config_model_text(model, text, sizeof text);
+    assert_string_equal(text,
+                        "both.keras, windowed (5 steps), 2 inputs to 1 step of 2 targets, scaler none, not trained");
+    config_free(config);
+}
+
 static void a_raw_head_has_no_targets(void **state) {
     (void)state;
     struct config *config = loaded("file: plain.keras, head: raw, publish_state: true");
@@ -251,7 +302,7 @@ static void what_does_not_fit_is_refused(void **state) {
         {"mode: windowed, window: 3", "windowed serves a model that comes from a file"},
         {"forecast: recursive", "a model of layers has a direct forecast"},
         {"file: plain.keras, inputs: [x]", "the network has 2 inputs, and 1 are given"},
-        {"file: one.keras", "it gives 1 value at each of 5 steps, and a forecast of 1 step for 2 targets has 2"},
+        {"file: one.keras", "it gives 1 value at each step, which may be targets, steps or classes"},
         {"file: plain.keras, horizon: 4", "it gives 6 values, and a forecast of 4 steps for 2 targets has 8"},
         {"file: plain.keras, targets: [x, z]", "the class has no feature \"z\""},
         {"file: plain.keras, head: raw, targets: [x]", "a raw head gives what the network gives"},
@@ -260,7 +311,14 @@ static void what_does_not_fit_is_refused(void **state) {
         {"file: plain.keras, window: 300", "window: 300 is more than 200, the history of its class"},
         {"file: ids.keras, inputs: [x], targets: [x], scaler: standard", "is ids, which are not scaled"},
         {"file: ids.keras, inputs: [x], targets: [y], forecast: recursive, horizon: 3", "none of them is an input"},
-        {"file: huge.keras, inputs: [x], window: 200, batch_size: 5000", "a batch of 5000 streams needs 31 GiB"},
+        {"file: both.keras, targets: [x]", "it gives 2 values, which may be targets, steps or classes"},
+        {"file: classes.keras, targets: [x]", "it gives 3 values, which may be targets, steps or classes"},
+        {"file: decoder.keras, targets: [x], horizon: 1", "it gives 3 steps of 1 value, and a forecast of 1 step"},
+        {"file: decoder.keras, targets: [x], forecast: recursive",
+         "it gives 3 steps of 1 value, and what is fed back"},
+        {"file: decoder.keras, targets: [x, y]", "it gives 3 steps of 1 value, which may be"},
+        {"file: huge.keras, inputs: [x], targets: [x, y], window: 200, batch_size: 5000",
+         "a batch of 5000 streams needs 31 GiB"},
         {"file: ids.keras, inputs: [x], targets: [x], residual: true", "residual: the network forecasts ids"},
         {"file: flat.keras, window: 4", "window: flat.keras: a sample has 5 steps, and 4 are given"},
         {"file: valid.keras, window: 2", "window: valid.keras: a sample has at least 3 steps, and 2 are given"},
@@ -285,6 +343,8 @@ int main(void) {
         cmocka_unit_test(ids_give_the_class_a_vocabulary),
         cmocka_unit_test(a_class_is_one_step_ahead),
         cmocka_unit_test(a_sample_is_as_long_as_the_network_takes),
+        cmocka_unit_test(a_decoder_says_its_horizon),
+        cmocka_unit_test(targets_are_in_the_order_of_the_inputs),
         cmocka_unit_test(a_raw_head_has_no_targets),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };

@@ -118,11 +118,11 @@ static void test_shapes(void **state) {
     static const struct layer_case reshape = {"reshape", IN_3(RESHAPE(-1, 3)), KNOWN};
     static const struct layer_case longer = {"longer", .n_inputs = 3, .steps = 17, .layers = {RESHAPE(-1, 3)}};
     static const struct layer_case largest = {"largest", .n_inputs = 65536, .steps = 1, KNOWN, .layers = {FLATTEN}};
-    check_shape(&flat, NETWORK_SAMPLES, (struct network_shape){24, false, 1});
-    check_shape(&reshape, NETWORK_STATEFUL, (struct network_shape){3, true, 8});
-    check_shape(&longer, NETWORK_SAMPLES, (struct network_shape){3, true, 17});
-    check_shape(&longer, NETWORK_STREAM, (struct network_shape){3, true, 17});
-    check_shape(&largest, NETWORK_SAMPLES, (struct network_shape){65536, false, 1});
+    check_shape(&flat, NETWORK_SAMPLES, (struct network_shape){.width = 24, .sequence = false, .steps = 1});
+    check_shape(&reshape, NETWORK_STATEFUL, (struct network_shape){.width = 3, .sequence = true, .steps = 8});
+    check_shape(&longer, NETWORK_SAMPLES, (struct network_shape){.width = 3, .sequence = true, .steps = 17});
+    check_shape(&longer, NETWORK_STREAM, (struct network_shape){.width = 3, .sequence = true, .steps = 17});
+    check_shape(&largest, NETWORK_SAMPLES, (struct network_shape){.width = 65536, .sequence = false, .steps = 1});
 }
 
 /* A network is told its steps, but takes any number where no layer must know it. */
@@ -195,7 +195,7 @@ static void test_steps_of_their_own_may_be_looked_at_in_a_stream(void **state) {
     (void)state;
     static const struct layer_case of = {"decoder", .n_inputs = 3, .no_time = true, .steps = 1,
                                          .layers = {REPEAT(5), PERMUTE, FLATTEN}};
-    check_shape(&of, NETWORK_STREAM, (struct network_shape){15, false, 1});
+    check_shape(&of, NETWORK_STREAM, (struct network_shape){.width = 15, .sequence = false, .steps = 1});
 }
 
 int main(void) {
