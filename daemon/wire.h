@@ -100,7 +100,7 @@ void wire_bundle_fini(struct wire_bundle *bundle);
 #define WIRE_FLAGS(X) \
     X(GAP, "gap")         /* ticks are missing before this step */ \
     X(MISSING, "missing") /* a feature of this step was missing and stood in for by its last value */ \
-    X(WARMING, "warming") /* the state has seen fewer steps than the model's burn_in */ \
+    X(WARMING, "warming") /* the state has seen fewer steps than burn_in, or the stream than a window has */ \
     X(REPEAT, "last")     /* sent again because somebody subscribed */
 enum wire_flag_bit {
 #define X(constant, name) WIRE_FLAG_BIT_##constant,

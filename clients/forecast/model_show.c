@@ -250,22 +250,30 @@ static void print_windowed(const struct network *network) {
         printf("windowed    yes, samples of any length\n");
 }
 
+/* What the daemon does when it is told nothing. */
+static void print_served(const struct keras_model *model) {
+    bool stateful = false;
+
+    for (int i = 0; i < model->spec.n_layers; i++)
+        stateful |= model->spec.layers[i].stateful;
+    if (!model->own)
+        printf("served      %s\n", stateful ? "stateful, as its layers are" : "windowed, as no layer is stateful");
+}
+
 static void print_modes(const struct keras_model *model, const struct network *samples) {
     struct error err;
     struct network *stream = keras_network(model, NETWORK_STREAM, 0, &err);
-    char text[48];
 
     print_windowed(samples);
     if (stream)
         printf("stateful    yes, %zu floats of state for each stream\n", network_state_size(stream));
     else
         printf("stateful    no: %s\n", err.text);
+    print_served(model);
     if (stream)
         print_cost("one step", cost_of(stream, 1));
-    if (!stream || few_steps(samples) > 1) {
-        snprintf(text, sizeof text, "one sample");
-        print_cost(text, cost_of(samples, few_steps(samples)));
-    }
+    if (!stream || few_steps(samples) > 1)
+        print_cost("one sample", cost_of(samples, few_steps(samples)));
     network_free(stream);
 }
 
