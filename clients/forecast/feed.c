@@ -3,6 +3,7 @@
 #include "clients/forecast/classes.h"
 #include "clients/forecast/commands.h"
 #include "clients/forecast/options.h"
+#include "clients/forecast/refusals.h"
 #include "clients/forecast/rows.h"
 #include "clients/forecast/run.h"
 
@@ -228,8 +229,9 @@ static int check_columns(const struct rows *rows, const struct class_answer *cla
     return 1;
 }
 
-/* Asks the daemon what it wants of the stream and chooses the columns. Returns 0, or 1 after the sentence. */
-static int choose_columns(struct rows *rows) {
+/* Asks the daemon what it wants of the stream and chooses the columns; *ret_answered: whether it said so. Returns 0, or
+ * 1 after the sentence. */
+static int choose_columns(struct rows *rows, bool *ret_answered) {
     struct class_answer answer = {.result = CLASS_UNKNOWN};
     char first[512];
     int code = 1;
@@ -237,6 +239,7 @@ static int choose_columns(struct rows *rows) {
     snprintf(first, sizeof first, options.copies > 1 ? "%.400s-0" : "%.400s", rows_first_stream(rows));
     if (!options.no_check)
         class_ask(options.control, first, 1000, &answer);
+    *ret_answered = answer.result != CLASS_UNKNOWN;
     if (options.columns && strchr(options.columns, '='))
         options.by_name = true;
     if (answer.result == CLASS_NONE)
@@ -260,8 +263,19 @@ static void tell(const struct csv_feed *feed) {
                 feed_command.name, (unsigned long long)feed->late);
 }
 
+static void tell_refusals(struct refusals *refusals) {
+    char text[512];
+    long long n = refusals_end(refusals, text, sizeof text);
+
+    if (n > 0)
+        fprintf(stderr, "%s: the daemon refused %lld tick%s meanwhile: %s; forecast watch --events tells of each\n",
+                feed_command.name, n, n == 1 ? "" : "s", text);
+}
+
 static int run_csv(void) {
     static struct csv_feed feed;
+    struct refusals *refusals = NULL;
+    bool answered;
     char delimiter = strcmp(options.delimiter, "\\t") == 0 ? '\t' : options.delimiter[0];
     int code = 1;
 
@@ -272,7 +286,7 @@ static int run_csv(void) {
     }
     if (run_open_feed(feed_command.name, options.ticks, options.wait, &feed.sender.feed))
         goto close_rows;
-    if (choose_columns(&feed.rows))
+    if (choose_columns(&feed.rows, &answered))
         goto close_feed;
     feed.stored = options.loop || (options.copies > 1 && options.offset > 0);
     if (feed.stored && row_store_load(&feed.store, &feed.rows)) {
@@ -281,6 +295,8 @@ static int run_csv(void) {
     }
     feed.sender.bundle = options.bundle;
     feed.sender.names = options.by_name ? (const char *const *)feed.rows.names : NULL;
+    if (answered)
+        refusals = refusals_begin(options.control, 1000);
     progress_start(&feed.progress, "ticks");
     code = send_rows(&feed);
     tell(&feed);
@@ -288,6 +304,7 @@ static int run_csv(void) {
 close_feed:
     if (run_close_feed(feed_command.name, &feed.sender.feed))
         code = 1;
+    tell_refusals(refusals);
 close_rows:
     row_store_fini(&feed.store);
     rows_close(&feed.rows);

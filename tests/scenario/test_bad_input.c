@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #define LENGTH(a) (sizeof(a) / sizeof *(a))
@@ -573,6 +574,39 @@ static void test_control(void **state) {
     daemon_free(&daemon);
 }
 
+/* ---- forecast feed -------------------------------------------------------------------------- */
+
+/* What `forecast feed` says of a file; to be freed. */
+static char *say_of_feed(struct daemon *daemon, const char *csv) {
+    char command[1024], *text = calloc(1, 4096);
+    const char *build = getenv("BUILD");
+    snprintf(command, sizeof command, "%s/forecast feed --ticks %s --control %s --csv %s --stream plant/fed 2>&1",
+             build != NULL && *build != '\0' ? build : "build", daemon->ticks, daemon->control, csv);
+    FILE *out = popen(command, "r");
+    assert_non_null(out);
+    assert_true(fread(text, 1, 4095, out) > 0);
+    assert_int_equal(pclose(out), 0);
+    return text;
+}
+
+/* A sender through PUSH hears nothing: the command asks afterwards. */
+static void test_feed_tells_what_was_refused(void **state) {
+    (void)state;
+    struct daemon *daemon = start("");
+    char csv[160];
+    snprintf(csv, sizeof csv, "%s/x.csv", daemon->directory);
+    FILE *file = fopen(csv, "w");
+    fputs("time,a,b,c\n1700000000,1,2,3\n1700000060,4,5,6\n1700000120,7,8,9\n", file);
+    assert_int_equal(fclose(file), 0);
+    char *first = say_of_feed(daemon, csv), *second = say_of_feed(daemon, csv);
+    assert_null(strstr(first, "refused"));
+    assert_non_null(strstr(second, "the daemon refused 3 ticks meanwhile: late 2, repeated 1"));
+    free(first);
+    free(second);
+    unlink(csv);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(60);
     const struct CMUnitTest tests[] = {
@@ -580,6 +614,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_flood, scenario_teardown),
         cmocka_unit_test_teardown(test_over_size, scenario_teardown),
         cmocka_unit_test_teardown(test_control, scenario_teardown),
+        cmocka_unit_test_teardown(test_feed_tells_what_was_refused, scenario_teardown),
     };
     return cmocka_run_group_tests_name("bad input", tests, NULL, NULL);
 }
