@@ -53,18 +53,16 @@ static void take_over(const struct entry *entry, struct config_model *model, con
 
 int config_file_open(const struct entry *entry, struct config_model *model, struct own *ret_own) {
     struct error err;
-    *ret_own = (struct own){.window = -1, .mode = -1};
+    *ret_own = own_none();
     if (model->file == NULL)
         return model->architecture != NULL ? fail(entry, "architecture", "without a file of weights") : 0;
     if (says(entry, "layers"))
         return fail(entry, "layers", "the layers are those of the file: give one of the two");
     if (read_file(entry, model))
         return -1;
-    struct own own = {.scaler = -1, .horizon = -1, .period = -1, .window = -1, .mode = -1, .form = -1, .head = -1};
-    if (model->keras->own != NULL && own_read(model->keras->own, &own, &err))
+    if (model->keras->own != NULL && own_read(model->keras->own, ret_own, &err))
         return fail(entry, "file", "%s", err.text);
-    take_over(entry, model, &own);
-    *ret_own = own;
+    take_over(entry, model, ret_own);
     return 0;
 }
 
@@ -83,18 +81,11 @@ void config_model_text(const struct config_model *model, char *ret_text, size_t 
 
 /* ---- mode, window, horizon -------------------------------------------------------------------- */
 
-static bool is_stateful(const struct network_spec *spec) {
-    for (int i = 0; i < spec->n_layers; i++)
-        if (spec->layers[i].stateful)
-            return true;
-    return false;
-}
-
 static int choose_mode(const struct entry *entry, struct config_model *model, const struct own *own) {
     if (!says(entry, "mode") && model->keras != NULL)
-        model->mode = own->mode >= 0                     ? (enum model_mode)own->mode
-                      : is_stateful(&model->keras->spec) ? MODEL_STATEFUL
-                                                         : MODEL_WINDOWED;
+        model->mode = own->mode >= 0                                  ? (enum model_mode)own->mode
+                      : network_spec_is_stateful(&model->keras->spec) ? MODEL_STATEFUL
+                                                                      : MODEL_WINDOWED;
     if (model->mode == MODEL_STATEFUL) {
         if (says(entry, "window"))
             return fail(entry, "window", "belongs to `mode: windowed`; a stateful model has a step per tick");

@@ -147,6 +147,9 @@ struct network_spec {
 /* Keras' name for a kind, "MaxPooling1D"; NULL where there is none. */
 const char *layer_kind_name(enum layer_kind kind);
 
+/* Whether a layer says itself which state is carried; else all on the steps of the call are. */
+bool network_spec_is_stateful(const struct network_spec *spec);
+
 /* ---- making one ----------------------------------------------------------------------------- */
 
 struct network;

@@ -73,8 +73,7 @@ static bool has_state(enum layer_kind kind) {
     return layer_is_recurrent(kind) || kind == LAYER_BIDIRECTIONAL;
 }
 
-/* Whether a layer says itself which state is carried; else all on the steps of the call are. */
-static bool any_stateful(const struct network_spec *spec) {
+bool network_spec_is_stateful(const struct network_spec *spec) {
     for (int i = 0; i < spec->n_layers; i++)
         if (has_state(spec->layers[i].kind) && spec->layers[i].stateful)
             return true;
@@ -171,7 +170,7 @@ static int choose_outputs(struct network *network, struct error *err) {
 /* All layers, on an input of so many steps (0: any). On failure *ret_needs_steps says whether a number would help. */
 static int build_graph(struct network *network, int steps, bool *ret_needs_steps, struct error *err) {
     const struct network_spec *spec = &network->spec;
-    bool said = any_stateful(spec);
+    bool said = network_spec_is_stateful(spec);
     network->n_layers = network->n_masks = 0;
     network->n_params = network->state_size = 0;
     network->steps = spec->no_time ? 1 : steps;

@@ -82,10 +82,14 @@ static int read_all(const json_t *root, struct own *own, struct error *err) {
     return 0;
 }
 
+struct own own_none(void) {
+    return (struct own){
+        .horizon = -1, .period = -1, .window = -1, .scaler = -1, .residual = -1, .mode = -1, .form = -1, .head = -1};
+}
+
 int own_read(const char *text, struct own *ret_own, struct error *err) {
     json_error_t at;
-    *ret_own = (struct own){
-        .horizon = -1, .period = -1, .window = -1, .scaler = -1, .residual = -1, .mode = -1, .form = -1, .head = -1};
+    *ret_own = own_none();
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &at);
     int failed = root == NULL ? error_set(err, "line %d: %s", at.line, at.text) : read_all(root, ret_own, err);
     json_decref(root);

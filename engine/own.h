@@ -15,6 +15,9 @@ struct own {
     int scaler, residual, mode, form, head; /* the values of their enums */
 };
 
+/* What a file without a word has said. */
+struct own own_none(void);
+
 /* Reads the text. Returns -1 with a sentence in err; then there is nothing to free. Free with own_fini. */
 int own_read(const char *text, struct own *ret_own, struct error *err);
 void own_fini(struct own *own);

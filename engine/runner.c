@@ -20,7 +20,7 @@ struct runner {
     struct head head;
     float id; /* the likeliest one, of a head that gives a class */
     float *work;
-    size_t state_size, copies_size, work_size, y_size[LAYER_PORTS];
+    size_t copies_size, work_size, y_size[LAYER_PORTS];
 };
 
 struct runner *runner_new(const struct config_model *model, const struct kernels *kernels) {

@@ -252,12 +252,9 @@ static void print_windowed(const struct network *network) {
 
 /* What the daemon does when it is told nothing. */
 static void print_served(const struct keras_model *model) {
-    bool stateful = false;
-
-    for (int i = 0; i < model->spec.n_layers; i++)
-        stateful |= model->spec.layers[i].stateful;
     if (!model->own)
-        printf("served      %s\n", stateful ? "stateful, as its layers are" : "windowed, as no layer is stateful");
+        printf("served      %s\n", network_spec_is_stateful(&model->spec) ? "stateful, as its layers are"
+                                                                          : "windowed, as no layer is stateful");
 }
 
 static void print_modes(const struct keras_model *model, const struct network *samples) {

@@ -131,12 +131,6 @@ static void lstm_backward(const struct pass *pass, const struct tape_step *step)
     product_with_transposed(step->rows, pass->units, 4 * pass->units, step->gates, pass->u, 0, step->d[0]);
 }
 
-static void lstm_recurrent_gradient(const struct pass *pass, int n, const float *h_before, const float *dz,
-                                    const float *kept) {
-    (void)kept;
-    product_of_transposed(pass->units, 4 * pass->units, n, h_before, dz, pass->du);
-}
-
 const struct cell_ops cell_lstm = {
     .n_gates = 4,
     .n_states = 2,
@@ -145,7 +139,6 @@ const struct cell_ops cell_lstm = {
     .step = lstm_step,
     .record = lstm_record,
     .backward = lstm_backward,
-    .recurrent_gradient = lstm_recurrent_gradient,
 };
 
 const struct layer_ops layer_lstm = {

@@ -57,7 +57,8 @@ struct cell_ops {
 
     void (*record)(const struct pass *pass, const struct tape_step *step);
     void (*backward)(const struct pass *pass, const struct tape_step *step);
-    /* Adds to du (and db, past the first row of bias) over all n steps and rows; dz: what backward left in gates. */
+    /* Adds to du (and db, past the first row of bias) over all n steps and rows; dz: what backward left in gates. NULL:
+     * du is h_before' dz. */
     void (*recurrent_gradient)(const struct pass *pass, int n, const float *h_before, const float *dz,
                                const float *kept);
 };

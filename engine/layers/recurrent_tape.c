@@ -210,8 +210,11 @@ void pass_tape_backward(const struct pass *pass, const struct layer_run *run, co
             add(record.step, record.d[i], run->in[pass->state_port + i].grad);
 
     product_of_transposed(x->width, n_z, n, x->data, record.gates, pass->dw);
-    pass->ops->recurrent_gradient(pass, n, record.states[0] + (pass->goes_back ? record.step : 0), record.gates,
-                                  record.kept);
+    const float *h_before = record.states[0] + (pass->goes_back ? record.step : 0);
+    if (pass->ops->recurrent_gradient)
+        pass->ops->recurrent_gradient(pass, n, h_before, record.gates, record.kept);
+    else
+        product_of_transposed(pass->units, n_z, n, h_before, record.gates, pass->du);
     if (pass->db)
         rows_add(n, n_z, record.gates, pass->db);
     if (x->grad)

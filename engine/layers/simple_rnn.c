@@ -37,12 +37,6 @@ static void simple_rnn_backward(const struct pass *pass, const struct tape_step 
     product_with_transposed(step->rows, pass->units, pass->units, step->gates, pass->u, 0, step->d[0]);
 }
 
-static void simple_rnn_recurrent_gradient(const struct pass *pass, int n, const float *h_before, const float *dz,
-                                          const float *kept) {
-    (void)kept;
-    product_of_transposed(pass->units, pass->units, n, h_before, dz, pass->du);
-}
-
 const struct cell_ops cell_simple_rnn = {
     .n_gates = 1,
     .n_states = 1,
@@ -50,7 +44,6 @@ const struct cell_ops cell_simple_rnn = {
     .step = simple_rnn_step,
     .record = simple_rnn_record,
     .backward = simple_rnn_backward,
-    .recurrent_gradient = simple_rnn_recurrent_gradient,
 };
 
 const struct layer_ops layer_simple_rnn = {
