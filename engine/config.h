@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CONFIG_MAX_FEATURES = 1024, CONFIG_MAX_NAME = 255 };
+enum { CONFIG_MAX_FEATURES = 1024, CONFIG_MAX_NAME = 255, CONFIG_MAX_LEVELS = 8, CONFIG_SCORED_ALL_MOST = 512 };
 
 struct config_bus {
     char *ticks;      /* PULL binds here; "" for none */
@@ -79,6 +79,12 @@ enum model_head {
     HEAD_RAW,      /* the outputs go out as they are, unscored: then there are no targets and the horizon is 0 */
 };
 
+/* Which of the steps ahead are scored and have an interval of their own; between them it is interpolated. */
+enum scored_steps {
+    SCORED_FEW, /* 1, 2, 4, ... and the horizon */
+    SCORED_ALL, /* each one */
+};
+
 struct config_model {
     char *name;
     int class;                 /* index into classes */
@@ -95,8 +101,11 @@ struct config_model {
     int vocabulary; /* the one input is ids below this; 0: inputs are numbers */
     enum forecast_form form;
     enum model_head head;
-    bool publish_state; /* the state goes out beside each forecast */
-    int batch_size;     /* slots of a batch */
+    bool publish_state;               /* the state goes out beside each forecast */
+    double levels[CONFIG_MAX_LEVELS]; /* [n_levels] percent of the answers that an interval is to hold, ascending */
+    int n_levels;
+    enum scored_steps scored;
+    int batch_size; /* slots of a batch */
     enum scaler_kind scaler;
     bool residual; /* the network forecasts the difference to the last value */
     bool train;    /* false: the seeded weights, or the file's, serve as they are */

@@ -24,12 +24,12 @@ static cyaml_schema_value_t mapping_value(const cyaml_schema_value_t *section, c
     return value;
 }
 
-static cyaml_schema_value_t list_value(const struct config_key *key, const cyaml_schema_value_t *entry, size_t size) {
+static cyaml_schema_value_t list_value(const cyaml_schema_value_t *entry, size_t size, uint32_t min, uint32_t max) {
     return (cyaml_schema_value_t){
         .type = CYAML_SEQUENCE,
         .flags = CYAML_FLAG_POINTER,
         .data_size = (uint32_t)size,
-        .sequence = {.entry = entry, .min = (uint32_t)key->min, .max = (uint32_t)key->max},
+        .sequence = {.entry = entry, .min = min, .max = max},
     };
 }
 
@@ -45,9 +45,11 @@ static cyaml_schema_field_t make_field(const struct schema *schema, const struct
     if (key->type == CONFIG_MAPPING) /* one with nothing in it has its defaults */
         field.value = mapping_value(section, CYAML_FLAG_POINTER_NULL);
     else if (key->type == CONFIG_LIST)
-        field.value = list_value(key, section, section->data_size);
+        field.value = list_value(section, section->data_size, (uint32_t)key->min, (uint32_t)key->max);
     else if (key->type == CONFIG_TEXTS)
-        field.value = list_value(key, &text_value, sizeof(char *));
+        field.value = list_value(&text_value, sizeof(char *), (uint32_t)key->min, (uint32_t)key->max);
+    else if (key->type == CONFIG_NUMBERS)
+        field.value = list_value(&text_value, sizeof(char *), 0, (uint32_t)(key->size / sizeof(double)));
     else
         field.value = text_value;
     if (!key->required)

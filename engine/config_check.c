@@ -297,6 +297,19 @@ static int check_served_features(const struct entry *entry, struct config_model 
     return 0;
 }
 
+static int check_levels(const struct entry *entry, const struct config_model *model) {
+    char at[32];
+    for (int i = 1; i < model->n_levels; i++)
+        if (!(model->levels[i] > model->levels[i - 1])) {
+            snprintf(at, sizeof at, "levels[%d]", i);
+            return fail(entry, at, "%g is not above the %g before it", model->levels[i], model->levels[i - 1]);
+        }
+    if (model->scored == SCORED_ALL && model->horizon > CONFIG_SCORED_ALL_MOST)
+        return fail(entry, "scored", "all steps are scored of a horizon up to %d, not of %d", CONFIG_SCORED_ALL_MOST,
+                    model->horizon);
+    return 0;
+}
+
 static int check_model(const struct entry *entry, struct config *config, int index) {
     struct config_model *model = &config->models[index];
     char quoted[CONFIG_QUOTED];
@@ -313,7 +326,7 @@ static int check_model(const struct entry *entry, struct config *config, int ind
         return -1;
     int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
                  config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
-                 check_fits(entry, model, config->bus.forecast_ring);
+                 check_levels(entry, model) || check_fits(entry, model, config->bus.forecast_ring);
     own_fini(&own);
     return failed ? -1 : note_vocabulary(entry, model, &config->classes[model->class]);
 }

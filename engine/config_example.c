@@ -29,6 +29,13 @@ static void print_facts(char *out, size_t size, const struct config_key *key) {
                                                            : " or ",
                                      key->choices[i]);
         break;
+    case CONFIG_NUMBERS:
+        used += (size_t)snprintf(out + used, size - used, "; at most %d, each", (int)(key->size / sizeof(double)));
+        config_table_print(min, key, key->min);
+        config_table_print(max, key, key->max);
+        snprintf(out + used, size - used, " %s to %s%s%s", min, max, key->unit ? " " : "",
+                 key->unit ? key->unit : "");
+        break;
     case CONFIG_INTEGER:
     case CONFIG_NUMBER:
     case CONFIG_SHARE:

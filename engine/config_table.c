@@ -30,6 +30,7 @@ static const char *const scalers[] = {"standard", "none", NULL};
 static const char *const modes[] = {"stateful", "windowed", NULL};
 static const char *const forms[] = {"direct", "recursive", NULL};
 static const char *const heads[] = {"forecast", "raw", NULL};
+static const char *const scored[] = {"few", "all", NULL};
 static const char *const losses[] = {"mse", "mae", "huber", NULL};
 
 static const struct config_key table[] = {
@@ -129,6 +130,12 @@ static const struct config_key table[] = {
      .help = "raw: what the network gives goes out as it is (a class, an embedding), unscored"},
     {CONFIG_MODEL, "publish_state", CONFIG_BOOLEAN, "false", AT(config_model, publish_state),
      .help = "The network's state (h, c) goes out beside each forecast"},
+    {CONFIG_MODEL, "levels", CONFIG_NUMBERS, "[80, 95]", 1, 99.9, COUNTED(config_model, levels, n_levels),
+     .unit = "percent",
+     .help = "Intervals around each forecast that hold this share of the answers, ascending; []: none"},
+    {CONFIG_MODEL, "scored", CONFIG_CHOICE, "few", .choices = scored, AT(config_model, scored),
+     .help = "Steps ahead that are scored and whose intervals are adapted by themselves, few: 1, 2, 4 ... and the "
+             "horizon; all: each one, of a horizon up to 512, for backtests"},
     {CONFIG_MODEL, "batch_size", CONFIG_INTEGER, "64", 1, 65536, AT(config_model, batch_size), .unit = "streams",
      .help = "Slots of a batch: streams that one worker advances together"},
     {CONFIG_MODEL, "scaler", CONFIG_CHOICE, "standard", .choices = scalers, AT(config_model, scaler),
@@ -224,7 +231,7 @@ const char *config_table_print(char out[CONFIG_PRINTED], const struct config_key
         units_print_bytes(out, CONFIG_PRINTED, (int64_t)value);
     else if (key->type == CONFIG_SHARE)
         snprintf(out, CONFIG_PRINTED, "%g%%", value * 100);
-    else if (key->type == CONFIG_NUMBER)
+    else if (key->type == CONFIG_NUMBER || key->type == CONFIG_NUMBERS)
         snprintf(out, CONFIG_PRINTED, "%.10g", value);
     else
         snprintf(out, CONFIG_PRINTED, "%.0f", value);

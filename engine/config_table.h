@@ -29,9 +29,12 @@ enum config_type {
     CONFIG_BYTES,    /* int64_t */
     CONFIG_BOOLEAN,  /* bool */
     CONFIG_CHOICE,   /* an enum: the index into choices */
+    CONFIG_NUMBERS,  /* double [], in place, which bounds them, and int at count_offset */
     CONFIG_MAPPING,  /* the struct of the section `holds`, in place */
     CONFIG_LIST,     /* an allocated array of the structs of `holds`, and int at count_offset */
 };
+
+enum { CONFIG_MAX_NUMBERS = 32 }; /* of one key */
 
 struct config_key {
     enum config_section section;
@@ -39,7 +42,7 @@ struct config_key {
     enum config_type type;
     const char *value;          /* the default, as a file would say it; NULL for none: the struct's field stays zero.
 	                       * Of a LIST, "KEY: VALUE" of its one entry; of TEXTS, only [] */
-    double min, max;            /* both allowed; of a text its bytes, of a list its entries */
+    double min, max;            /* both allowed; of a text its bytes, of a list its entries, of numbers each one */
     size_t offset, size;        /* of the field in the section's struct; size 0: the key is not stored by itself */
     size_t count_offset;        /* of the int that counts a list's entries */
     const char *const *choices; /* ended by NULL */

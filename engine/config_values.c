@@ -146,6 +146,27 @@ static int read_texts(struct place *place, const struct config_cell *cell, char 
     return 0;
 }
 
+static int read_numbers(struct place *place, const struct config_cell *cell, char *base) {
+    char *const *texts = cell->p;
+    double numbers[CONFIG_MAX_NUMBERS];
+    int n = 0;
+    size_t length = strlen(place->path);
+    assert(place->key->size <= sizeof numbers);
+    if (!config_lines_has(place->lines, place->path)) { /* the default: "[80, 95]" */
+        char *at;
+        for (const char *from = place->key->value; *from != ']'; from = at)
+            numbers[n++] = strtod(from + 1, &at);
+    }
+    for (uint32_t i = 0; i < cell->n; i++, n++) {
+        snprintf(place->path + length, sizeof place->path - length, "[%" PRIu32 "]", i);
+        if (read_number(place, texts[i], &numbers[n]))
+            return -1;
+    }
+    memcpy(base + place->key->offset, numbers, (size_t)n * sizeof *numbers);
+    memcpy(base + place->key->count_offset, &n, sizeof n);
+    return 0;
+}
+
 /* Gives the cell one entry of one key, as a default "KEY: VALUE" says. */
 static int add_default_entry(const struct place *place, struct config_cell *cell) {
     char name[32];
@@ -199,6 +220,7 @@ static int read_key(struct place *place, struct config_cell *cell, char *base) {
                                   place->err);
     case CONFIG_LIST: return read_list(place, cell, base);
     case CONFIG_TEXTS: return read_texts(place, cell, base);
+    case CONFIG_NUMBERS: return read_numbers(place, cell, base);
     default: {
         const char *text = cell->p ? cell->p : place->key->value;
         return text ? read_scalar(place, text, base + place->key->offset) : 0;

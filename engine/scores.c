@@ -22,15 +22,24 @@ static void clear(struct scores *scores, int slot) {
             (struct score){.h = scores->h[i], .mae = NAN, .mae_last_value = NAN, .mae_seasonal = NAN};
 }
 
+int scores_steps(enum scored_steps scored, int horizon, int *ret_h) {
+    int n = 0;
+    for (int h = 1; h <= horizon; n++) {
+        if (ret_h != NULL)
+            ret_h[n] = h;
+        int next = scored == SCORED_ALL ? h + 1 : 2 * h;
+        h = next > horizon && h < horizon ? horizon : next;
+    }
+    return n;
+}
+
 struct scores *scores_new(int slots, int horizon, int n_targets) {
     struct scores *scores = calloc(1, sizeof *scores);
     if (scores == NULL)
         return NULL;
     scores->slots = slots;
     scores->n_targets = n_targets;
-    for (int h = 1; h < horizon && scores->n < SCORES_MAX - 1; h *= 2)
-        scores->h[scores->n++] = h;
-    scores->h[scores->n++] = horizon;
+    scores->n = scores_steps(SCORED_FEW, horizon, scores->h);
     for (int i = 0; i < scores->n; i++) {
         scores->first[i] = scores->waiting;
         scores->waiting += (size_t)scores->h[i];

@@ -9,6 +9,7 @@
 #ifndef ENGINE_SCORES_H
 #define ENGINE_SCORES_H
 
+#include "engine/config.h"
 #include "engine/history.h"
 
 #include <stddef.h>
@@ -23,6 +24,10 @@ struct score {
     double mae_last_value;
     double mae_seasonal; /* of the last value where no season is known; NaN where there is no period */
 };
+
+/* The steps ahead that are scored, ascending, the horizon last. Returns their number; ret_h [CONFIG_SCORED_ALL_MOST], or
+ * NULL. */
+int scores_steps(enum scored_steps scored, int horizon, int *ret_h);
 
 /* Of all slots of a batch. */
 struct scores;

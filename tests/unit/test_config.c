@@ -157,6 +157,11 @@ static const struct bad bad_values[] = {
     {LEAST "    batch_size: 0\n", ":8: models[0].batch_size: \"0\" is not within 1 to 65536"},
     {LEAST "    seed: 9007199254740993\n",
      ":8: models[0].seed: \"9007199254740993\" is not within 0 to 9007199254740991"},
+    {LEAST "    levels: [50, 100]\n", ":8: models[0].levels[1]: \"100\" is not within 1 to 99.9"},
+    {LEAST "    levels: [50, most]\n", ":8: models[0].levels[1]: \"most\" is not a number"},
+    {LEAST "    levels: 80\n", ":8: models[0].levels: must be a list, not a single value"},
+    {LEAST "    levels: [1, 2, 3, 4, 5, 6, 7, 8, 9]\n", ":8: models[0].levels: has more than 8 entries"},
+    {LEAST "    scored: most\n", ":8: models[0].scored: \"most\" is not few or all"},
     {LEAST "    train: yes\n", ":8: models[0].train: \"yes\" is not true or false"},
     {LEAST "    train: xääääääääääääääääääääääääääääääääääääääää\n", /* the cut falls within a character */
      ":8: models[0].train: \"xääääääääääääääääääääääääääääääää...\" is not true or false"},
@@ -235,6 +240,9 @@ static const struct bad bad_together[] = {
     {LEAST "    targets:\n      - c\n      - a\n      - c\n",
      ":11: models[0].targets[2]: \"c\" is named a second time"},
     {LEAST "    horizon: 1024\n", ":8: models[0].horizon: 1024 is not less than 1024, the history of its class"},
+    {LEAST "    levels:\n      - 80\n      - 80\n", ":10: models[0].levels[1]: 80 is not above the 80 before it"},
+    {LEAST "    horizon: 600\n    scored: all\n",
+     ":9: models[0].scored: all steps are scored of a horizon up to 512, not of 600"},
     {LEAST "    period: 2000\n",
      ":8: models[0].period: 2000 is more than 1012, the history of its class less the horizon"},
     {STREAMS "    history: 100\n" MODELS,
@@ -414,6 +422,8 @@ static void has_defaults(void **state) {
     assert_int_equal(model->n_layers, 1);
     assert_int_equal(model->layers[0].kind, LAYER_LSTM);
     assert_int_equal(model->layers[0].units, 32);
+    assert_true(model->n_levels == 2 && model->levels[0] == 80 && model->levels[1] == 95);
+    assert_int_equal(model->scored, SCORED_FEW);
     assert_int_equal(model->batch_size, 64);
     assert_int_equal(model->scaler, SCALER_STANDARD);
     assert_true(model->residual && model->train);
@@ -442,11 +452,12 @@ static const char full[] =
     "      forecast_ring: 1GiB, events_per_second: 0.5, repeats_per_second: 0}\n"
     "models:\n"
     "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
+    "     levels: [50, 90.5, 99], scored: all,\n"
     "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}, {gru: 12}, {simple_rnn: 13}], residual: false, train: false,\n"
     "     seed: 9007199254740991, retrain_every: 0, reset_every: 1d,\n"
     "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
     "                learning_rate: 1e-4, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
-    "  - {name: two, class: first, layers: [], training: }\n"
+    "  - {name: two, class: first, layers: [], levels: [], training: }\n"
     "  - {name: three, class: first, training: {loss: mae}, layers: [{dense: 1, activation: softmax}]}\n"
     "streams:\n"
     "  - {class: first, pattern: '*', features: [x], time: irregular}\n"
@@ -477,6 +488,8 @@ static void check_full_model(const struct config_model *model) {
     assert_int_equal(model->targets[0], 1);
     assert_int_equal(model->horizon, 6);
     assert_int_equal(model->period, 7);
+    assert_true(model->n_levels == 3 && model->levels[1] == 90.5 && model->levels[2] == 99);
+    assert_int_equal(model->scored, SCORED_ALL);
     assert_int_equal(model->batch_size, 8);
     assert_int_equal(model->scaler, SCALER_NONE);
     assert_int_equal(model->n_layers, 5);
@@ -523,6 +536,7 @@ static void takes_every_key(void **state) {
     assert_int_equal(config->n_models, 3);
     check_full_model(&config->models[0]);
     assert_int_equal(config->models[1].n_layers, 0);
+    assert_int_equal(config->models[1].n_levels, 0);
     assert_int_equal(config->models[1].training.window, 128);
     assert_int_equal(config->models[2].class, 0);
     assert_int_equal(config->models[2].training.loss, LOSS_MAE);

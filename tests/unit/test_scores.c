@@ -47,11 +47,12 @@ static void which_steps_ahead(void **state) {
         assert_unscored(scores, 0);
         scores_free(scores);
     }
-    struct scores *scores = scores_new(1, 1 << 20, 1);
-    assert_int_equal(scores_count(scores), SCORES_MAX);
-    assert_int_equal(scores_of(scores, 0)[SCORES_MAX - 1].h, 1 << 20);
-    scores_free(scores);
     scores_free(NULL);
+    int h[CONFIG_SCORED_ALL_MOST];
+    assert_int_equal(scores_steps(SCORED_ALL, CONFIG_SCORED_ALL_MOST, h), CONFIG_SCORED_ALL_MOST);
+    assert_true(h[0] == 1 && h[1] == 2 && h[511] == 512);
+    assert_int_equal(scores_steps(SCORED_ALL, 1, h), 1);
+    assert_true(scores_steps(SCORED_FEW, 4096, NULL) <= SCORES_MAX);
 }
 
 /* Steps (10, 100), (12, 100), (11, 130), (9, 130); at each the forecast is the last value plus one, for 1 and 2 ahead:
