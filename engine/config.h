@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "engine/loss.h"
 #include "engine/network.h"
+#include "engine/optimizer.h"
 #include "engine/scaler.h"
 #include "engine/time_policy.h"
 
@@ -55,8 +56,12 @@ struct config_training {
     int epochs;
     int min_steps;   /* optimiser steps at least, by further epochs where the windows are few */
     int max_windows; /* per job */
+    enum optimizer_kind optimizer;
     double learning_rate;
-    double clip_norm;
+    double momentum; /* of SGD and RMSprop */
+    bool nesterov;
+    double weight_decay;
+    double clip_norm, clip_value; /* 0: none */
     enum loss loss;
     double validation; /* newest share of each stream's steps, unseen by training; 0.01 to 0.9 */
     double margin;     /* a challenger must beat champion and baseline by this share of their loss */

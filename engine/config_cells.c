@@ -138,7 +138,7 @@ static enum config_section section_of(const struct complaint *complaint, int ski
 
 static int fail_unknown(const struct config_lines *lines, const struct complaint *complaint, const char *path,
                         struct error *err) {
-    char known[384] = "";
+    char known[768] = "";
     int n;
     const struct config_key *keys = config_table_keys(section_of(complaint, 1), &n);
     for (int i = 0; i < n; i++) {

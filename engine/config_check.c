@@ -240,6 +240,17 @@ static int check_bounds(const struct entry *entry, const struct config_model *mo
     return 0;
 }
 
+static int check_optimizer(const struct entry *entry, struct config_training *training) {
+    bool has_momentum = training->optimizer == OPTIMIZER_SGD || training->optimizer == OPTIMIZER_RMSPROP;
+    if (training->momentum > 0 && !has_momentum)
+        return fail(entry, "training.momentum", "Adam has its own; it is of sgd and rmsprop");
+    if (training->nesterov && (training->optimizer != OPTIMIZER_SGD || training->momentum <= 0))
+        return fail(entry, "training.nesterov", "is of sgd with a momentum");
+    if (!says(entry, "training.weight_decay"))
+        training->weight_decay = optimizer_spec_of(training->optimizer).weight_decay;
+    return 0;
+}
+
 /* A forecast that a ring cannot hold would wait for ever. Its values are doubles; as much again is left for the
  * rest of it. */
 static int check_fits(const struct entry *entry, const struct config_model *model, int64_t ring) {
@@ -326,7 +337,8 @@ static int check_model(const struct entry *entry, struct config *config, int ind
         return -1;
     int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
                  config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
-                 check_levels(entry, model) || check_fits(entry, model, config->bus.forecast_ring);
+                 check_levels(entry, model) || check_optimizer(entry, &model->training) ||
+                 check_fits(entry, model, config->bus.forecast_ring);
     own_fini(&own);
     return failed ? -1 : note_vocabulary(entry, model, &config->classes[model->class]);
 }

@@ -31,6 +31,7 @@ static const char *const modes[] = {"stateful", "windowed", NULL};
 static const char *const forms[] = {"direct", "recursive", NULL};
 static const char *const heads[] = {"forecast", "raw", NULL};
 static const char *const scored[] = {"few", "all", NULL};
+static const char *const optimizers[] = {"adam", "adamw", "sgd", "rmsprop", NULL};
 static const char *const losses[] = {"mse", "mae", "huber", NULL};
 
 static const struct config_key table[] = {
@@ -181,10 +182,21 @@ static const struct config_key table[] = {
      .unit = "steps of the optimizer", .help = "At least so many, by further passes where windows are few"},
     {CONFIG_TRAINING, "max_windows", CONFIG_INTEGER, "4096", 1, 1e7, AT(config_training, max_windows),
      .unit = "windows", .help = "Windows of one training, over all streams"},
+    {CONFIG_TRAINING, "optimizer", CONFIG_CHOICE, "adam", .choices = optimizers, AT(config_training, optimizer),
+     .help = "Adam, AdamW, SGD or RMSprop, as Keras has them"},
     {CONFIG_TRAINING, "learning_rate", CONFIG_NUMBER, "0.003", 1e-9, 1, AT(config_training, learning_rate),
-     .help = "Of the optimizer, Adam"},
+     .help = "Of the optimizer; SGD wants a larger one"},
+    {CONFIG_TRAINING, "momentum", CONFIG_NUMBER, "0", 0, 1, AT(config_training, momentum),
+     .help = "Of sgd and rmsprop; 0: none"},
+    {CONFIG_TRAINING, "nesterov", CONFIG_BOOLEAN, "false", AT(config_training, nesterov),
+     .help = "With sgd: Nesterov's momentum"},
+    {CONFIG_TRAINING, "weight_decay", CONFIG_NUMBER, NULL, 0, 1, AT(config_training, weight_decay),
+     .example = "#0.004",
+     .help = "Each step takes this share of the learning rate off the weights; left out: 0.004 with adamw, else 0"},
     {CONFIG_TRAINING, "clip_norm", CONFIG_NUMBER, "1", 0, 1e6, AT(config_training, clip_norm),
      .help = "The largest norm of a gradient; 0: any"},
+    {CONFIG_TRAINING, "clip_value", CONFIG_NUMBER, "0", 0, 1e6, AT(config_training, clip_value),
+     .help = "The largest size of each of its elements, before clip_norm; 0: any"},
     {CONFIG_TRAINING, "loss", CONFIG_CHOICE, "mse", .choices = losses, AT(config_training, loss),
      .help = "What training makes small: squares, absolute values, or Huber's between the two"},
     {CONFIG_TRAINING, "validation", CONFIG_SHARE, "20%", 0.01, 0.9, AT(config_training, validation),

@@ -123,6 +123,25 @@ static int collect(struct job *job, struct windows *const *sets, int n_sets) {
     return 0;
 }
 
+/* NULL without memory. */
+static struct optimizer *new_optimizer(const struct config_training *training, const struct network *network) {
+    struct optimizer_spec spec = optimizer_spec_of(training->optimizer);
+    spec.learning_rate = training->learning_rate;
+    spec.momentum = training->momentum;
+    spec.nesterov = training->nesterov;
+    spec.weight_decay = training->weight_decay;
+    spec.clip_norm = training->clip_norm;
+    spec.clip_value = training->clip_value;
+    struct optimizer *optimizer = optimizer_new(&spec, network_n_params(network));
+    for (int i = 0; optimizer != NULL && i < network_spec(network)->n_layers; i++) {
+        struct network_weight weights[LAYER_WEIGHTS];
+        for (int w = 0, n = network_weights(network, i, weights); w < n; w++)
+            if (!weights[w].trainable)
+                optimizer_spare(optimizer, weights[w].at, weights[w].n);
+    }
+    return optimizer;
+}
+
 static int prepare(struct job *job, const struct network *champion, struct error *err) {
     const struct config_training *training = &job->model->training;
     job->network = training_network(job->model, err);
@@ -133,12 +152,7 @@ static int prepare(struct job *job, const struct network *champion, struct error
     else if (job->model->keras == NULL)
         network_init_weights(job->network, job->model->seed);
     size_t n_params = network_n_params(job->network);
-    const struct optimizer_spec spec = {.learning_rate = training->learning_rate,
-                                        .beta_1 = 0.9,
-                                        .beta_2 = 0.999,
-                                        .epsilon = 1e-7,
-                                        .clip_norm = training->clip_norm};
-    job->optimizer = optimizer_new(&spec, n_params);
+    job->optimizer = new_optimizer(training, job->network);
     job->at_once = job->model->mode == MODEL_WINDOWED ? job->model->window : training->unroll;
     job->tape = tape_new(job->network, training->batch, job->at_once);
     job->state = calloc((size_t)training->batch * network_state_size(job->network) + 1, sizeof *job->state);

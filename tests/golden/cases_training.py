@@ -1,7 +1,8 @@
 """Ten Adam steps of Keras: NAME is the model before, NAME.after the model after, NAME.npz x and answer (or answer0,
 answer1, ...), each [batches, ...]; step i is made on batch i modulo their number. The loss is the mean squared error,
 summed over the outputs, or Huber's (huber 1), the gradient clipped to the norm clip_norm where the npz has one.
-Adam's epsilon is 1e-3, so that rounding noise is not normalised into full steps."""
+What else the npz has is of the optimizer: its kind (optimizer, by its place in KINDS_OF_OPTIMIZERS) and its options. Epsilon
+is 1e-3, so that rounding noise is not normalised into full steps."""
 import itertools
 
 import numpy as np
@@ -14,15 +15,25 @@ BATCHES, UPDATES = 2, 10
 ROWS, STEPS, WIDTH, UNITS = 4, 6, 3, 4
 
 
-def train(box, name, build, x, scale=0.8, huber=False, clip_norm=None, file=K3):
-    """x: [batches, rows, ...]."""
+# As enum optimizer_kind has them.
+KINDS_OF_OPTIMIZERS = ("Adam", "AdamW", "SGD", "RMSprop")
+
+
+def new_optimizer(k, kind="Adam", clip_norm=None, clip_value=None, **options):
+    if kind != "SGD":
+        options["epsilon"] = 1e-3
+    return getattr(k.optimizers, kind)(
+        learning_rate=0.01, global_clipnorm=clip_norm, clipvalue=clip_value, **options)
+
+
+def train(box, name, build, x, scale=0.8, huber=False, file=K3, **optimizing):
+    """x: [batches, rows, ...]; optimizing: what new_optimizer takes."""
     k = KERAS[file[:2]]
     model = box.new_model(name, file, build, scale)
     box.save(f"{name}.{file}", model)
     shapes = [y.shape for y in as_list(model(x[0]))]
     answers = [uniform(f"{name}-answer{i}", len(x), *shape) for i, shape in enumerate(shapes)]
-    optimizer = k.optimizers.Adam(learning_rate=0.01, epsilon=1e-3, global_clipnorm=clip_norm)
-    model.compile(optimizer, loss=["huber" if huber else "mse"] * len(shapes), jit_compile=False)
+    model.compile(new_optimizer(k, **optimizing), loss=["huber" if huber else "mse"] * len(shapes), jit_compile=False)
     for step in range(UPDATES):
         model.train_on_batch(x[step % len(x)], [answer[step % len(x)] for answer in answers])
     after = build(k)
@@ -32,8 +43,11 @@ def train(box, name, build, x, scale=0.8, huber=False, clip_norm=None, file=K3):
     arrays = several if len(answers) > 1 else {"answer": answers[0]}
     if huber:
         arrays["huber"] = np.int32(1)
-    if clip_norm:
-        arrays["clip_norm"] = np.float32(clip_norm)
+    for option, value in optimizing.items():
+        if option == "kind":
+            arrays["optimizer"] = np.int32(KINDS_OF_OPTIMIZERS.index(value))
+        else:
+            arrays[option] = np.float32(value)
     box.write_npz(f"{name}.{file}", x=x, **arrays)
 
 
@@ -180,3 +194,23 @@ def shapes(box):
 def write(box):
     for family in (recurrent, wired, masked, embedding, elementwise, normalization, convolution, shapes):
         family(box)
+
+
+def write_optimizers(box):
+    """A network with what is not trained (a moving mean and variance), which does not decay."""
+    cases = {
+        "Adam-clip_value": {"clip_value": 0.02},
+        "Adam-weight_decay": {"weight_decay": 0.5},
+        "AdamW": {"kind": "AdamW", "weight_decay": 0.004},
+        "AdamW-more": {"kind": "AdamW", "weight_decay": 0.9, "clip_norm": 0.1},
+        "SGD": {"kind": "SGD"},
+        "SGD-momentum": {"kind": "SGD", "momentum": 0.9},
+        "SGD-nesterov": {"kind": "SGD", "momentum": 0.8, "nesterov": True},
+        "SGD-weight_decay": {"kind": "SGD", "momentum": 0.5, "weight_decay": 0.3, "clip_value": 0.05},
+        "RMSprop": {"kind": "RMSprop"},
+        "RMSprop-momentum": {"kind": "RMSprop", "momentum": 0.7, "rho": 0.8},
+        "RMSprop-clip_norm": {"kind": "RMSprop", "clip_norm": 0.1, "weight_decay": 0.2},
+    }
+    for name, optimizing in cases.items():
+        one(box, name, lambda L: [L.LSTM(UNITS, return_sequences=True), L.BatchNormalization(momentum=0.8), L.GRU(3),
+                                  L.Dense(2)], **optimizing)

@@ -42,6 +42,7 @@ BOXES = {
     "whole.tar.xz": cases_models.write,
     "legacy.tar.xz": cases_legacy.write,
     "training.tar.xz": cases_training.write,
+    "optimizers.tar.xz": cases_training.write_optimizers,
 }
 
 

@@ -1,5 +1,5 @@
 /*
- * Ten Adam steps from a model that Keras wrote, on the batches that it took: the weights afterwards against those of the
+ * Ten steps of an optimizer from a model that Keras wrote, on the batches that it took: the weights afterwards against those of the
  * model that Keras then had. An argument is a pattern of the names to run: 'GRU*'.
  */
 #include <stdarg.h>
@@ -83,15 +83,29 @@ static void update(struct network *network, struct tape *tape, struct optimizer 
     free(states);
 }
 
-static void train(const struct golden *golden, struct network *network, const struct batches *batches) {
-    struct optimizer_spec spec = {
-        .learning_rate = 0.01,
-        .beta_1 = 0.9,
-        .beta_2 = 0.999,
-        .epsilon = 1e-3,
-        .clip_norm = golden_number(golden, "clip_norm", 0),
-    };
+static struct optimizer *optimizer_of(const struct golden *golden, const struct network *network) {
+    struct optimizer_spec spec =
+        optimizer_spec_of((enum optimizer_kind)golden_number(golden, "optimizer", OPTIMIZER_ADAM));
+    spec.learning_rate = 0.01;
+    spec.epsilon = 1e-3;
+    spec.rho = golden_number(golden, "rho", spec.rho);
+    spec.momentum = golden_number(golden, "momentum", 0);
+    spec.nesterov = golden_number(golden, "nesterov", 0) != 0;
+    spec.weight_decay = golden_number(golden, "weight_decay", 0);
+    spec.clip_norm = golden_number(golden, "clip_norm", 0);
+    spec.clip_value = golden_number(golden, "clip_value", 0);
     struct optimizer *optimizer = optimizer_new(&spec, network_n_params(network));
+    for (int i = 0; i < network_spec(network)->n_layers; i++) {
+        struct network_weight weights[LAYER_WEIGHTS];
+        for (int w = 0, n = network_weights(network, i, weights); w < n; w++)
+            if (!weights[w].trainable)
+                optimizer_spare(optimizer, weights[w].at, weights[w].n);
+    }
+    return optimizer;
+}
+
+static void train(const struct golden *golden, struct network *network, const struct batches *batches) {
+    struct optimizer *optimizer = optimizer_of(golden, network);
     struct tape *tape = tape_new(network, batches->rows, batches->steps);
     enum loss loss = golden_number(golden, "huber", 0) != 0 ? LOSS_HUBER : LOSS_MSE;
 
@@ -116,7 +130,7 @@ static double check(const struct golden_box *box, const char *name, const struct
         scale = fmax(scale, fabs((double)after->params[i]));
     train(golden, network, &batches);
     double error = floats_distance(n, network_params(network), after->params) / scale;
-    print_message("%s: %d Adam steps moved the weights by %.3g\n", name, UPDATES, moved);
+    print_message("%s: %d steps moved the weights by %.3g\n", name, UPDATES, moved);
     assert_true(moved > 0.01);
     batches_fini(&batches);
     golden_array_fini(&x);
@@ -126,6 +140,6 @@ static double check(const struct golden_box *box, const char *name, const struct
 }
 
 int main(int argc, char **argv) {
-    static const char *const boxes[] = {"training"};
-    return golden_main(argc, argv, boxes, 1, 1, check);
+    static const char *const boxes[] = {"training", "optimizers"};
+    return golden_main(argc, argv, boxes, sizeof boxes / sizeof *boxes, 1, check);
 }

@@ -100,7 +100,8 @@ static const struct bad bad_keys[] = {
      "repeats_per_second"},
     {LEAST "    training:\n      window: 10\n      windows: 10\n",
      ":10: models[0].training.windows: not a key; here are window, burn_in, unroll, batch, epochs, "
-     "min_steps, max_windows, learning_rate, clip_norm, loss, validation, margin, first_after"},
+     "min_steps, max_windows, optimizer, learning_rate, momentum, nesterov, weight_decay, clip_norm, clip_value, "
+     "loss, validation, margin, first_after"},
     {LEAST "    layers:\n      - rnn: 32\n",
      ":9: models[0].layers[0].rnn: not a key; here are lstm, gru, simple_rnn, dense, activation"},
     {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, bus, streams, models"},
@@ -171,6 +172,9 @@ static const struct bad bad_values[] = {
     {LEAST TRAINING "validation: a fifth\n",
      ":9: models[0].training.validation: \"a fifth\" is not a share (20% or 0.2)"},
     {LEAST TRAINING "learning_rate: 0\n", ":9: models[0].training.learning_rate: \"0\" is not within 1e-09 to 1"},
+    {LEAST TRAINING "momentum: 0.9\n", ":9: models[0].training.momentum: Adam has its own; it is of sgd and rmsprop"},
+    {LEAST TRAINING "optimizer: sgd\n      nesterov: true\n",
+     ":10: models[0].training.nesterov: is of sgd with a momentum"},
     {LEAST TRAINING "learning_rate: fast\n", ":9: models[0].training.learning_rate: \"fast\" is not a number"},
     {LEAST TRAINING "first_after: 0\n", ":9: models[0].training.first_after: \"0\" is not within 1 to 1073741824"},
     {LEAST "    layers:\n      - lstm: 32\n      - lstm: 0\n",
@@ -438,7 +442,9 @@ static void has_defaults(void **state) {
     assert_int_equal(training->epochs, 30);
     assert_int_equal(training->min_steps, 400);
     assert_int_equal(training->max_windows, 4096);
-    assert_true(training->learning_rate == 0.003 && training->clip_norm == 1);
+    assert_true(training->learning_rate == 0.003 && training->clip_norm == 1 && training->clip_value == 0);
+    assert_int_equal(training->optimizer, OPTIMIZER_ADAM);
+    assert_true(training->momentum == 0 && !training->nesterov && training->weight_decay == 0);
     assert_int_equal(training->loss, LOSS_MSE);
     assert_true(training->validation == 0.2 && training->margin == 0.01);
     assert_int_equal(training->first_after, 256);
@@ -456,9 +462,10 @@ static const char full[] =
     "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}, {gru: 12}, {simple_rnn: 13}], residual: false, train: false,\n"
     "     seed: 9007199254740991, retrain_every: 0, reset_every: 1d,\n"
     "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
-    "                learning_rate: 1e-4, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
+    "                learning_rate: 1e-4, optimizer: sgd, momentum: 0.9, nesterov: true,\n"
+    "                weight_decay: 0.01, clip_value: 2, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
     "  - {name: two, class: first, layers: [], levels: [], training: }\n"
-    "  - {name: three, class: first, training: {loss: mae}, layers: [{dense: 1, activation: softmax}]}\n"
+    "  - {name: three, class: first, training: {loss: mae, optimizer: adamw}, layers: [{dense: 1, activation: softmax}]}\n"
     "streams:\n"
     "  - {class: first, pattern: '*', features: [x], time: irregular}\n"
     "  - {class: second, pattern: 's?', features: [x, y, z], every: 1.5s, aggregate: last, max_streams: 17,\n"
@@ -514,7 +521,9 @@ static void check_full_model(const struct config_model *model) {
     assert_true(training->window == 12 && training->burn_in == 1 && training->unroll == 12);
     assert_true(training->batch == 13 && training->epochs == 14 && training->min_steps == 17 &&
                 training->max_windows == 15);
-    assert_true(training->learning_rate == 1e-4 && training->clip_norm == 0);
+    assert_true(training->learning_rate == 1e-4 && training->clip_norm == 0 && training->clip_value == 2);
+    assert_int_equal(training->optimizer, OPTIMIZER_SGD);
+    assert_true(training->momentum == 0.9 && training->nesterov && training->weight_decay == 0.01);
     assert_int_equal(training->loss, LOSS_HUBER);
     assert_true(training->validation == 0.25 && training->margin == 0);
     assert_int_equal(training->first_after, 16);
@@ -540,6 +549,7 @@ static void takes_every_key(void **state) {
     assert_int_equal(config->models[1].training.window, 128);
     assert_int_equal(config->models[2].class, 0);
     assert_int_equal(config->models[2].training.loss, LOSS_MAE);
+    assert_true(config->models[2].training.weight_decay == 0.004);
     assert_int_equal(config->models[2].layers[0].activation, ACTIVATION_SOFTMAX);
     config_free(config);
 }

@@ -112,6 +112,75 @@ static void test_it_finds_a_minimum(void **state) {
     optimizer_free(optimizer);
 }
 
+/* One parameter from w = 1 along g = 2 then -1. */
+static float after_two(const struct optimizer_spec *spec) {
+    struct optimizer *optimizer = optimizer_new(spec, 1);
+    float w = 1, g = 2;
+    optimizer_step(optimizer, &w, &g);
+    g = -1;
+    optimizer_step(optimizer, &w, &g);
+    optimizer_free(optimizer);
+    return w;
+}
+
+/* SGD: 1 - 0.2 + 0.1. With momentum 0.5: m = -0.2, then -0.1 + 0.1 = 0. With Nesterov's:
+ * 1 + 0.5 (-0.2) - 0.2 = 0.7, then m = 0 and 0.7 + 0 + 0.1. */
+static void test_sgd_by_hand(void **state) {
+    (void)state;
+    struct optimizer_spec spec = optimizer_spec_of(OPTIMIZER_SGD);
+    spec.learning_rate = 0.1;
+    assert_near((double)after_two(&spec), 0.9, 1e-7);
+    spec.momentum = 0.5;
+    assert_near((double)after_two(&spec), 0.8, 1e-7);
+    spec.nesterov = true;
+    assert_near((double)after_two(&spec), 0.8, 1e-7);
+    struct optimizer *optimizer = optimizer_new(&spec, 1);
+    float w = 1, g = 2;
+    optimizer_step(optimizer, &w, &g);
+    assert_near((double)w, 0.7, 1e-7);
+    optimizer_free(optimizer);
+}
+
+/* v = 0.4, step 0.2 / sqrt(0.4); v = 0.36 + 0.1, step -0.1 / sqrt(0.46). */
+static void test_rmsprop_by_hand(void **state) {
+    (void)state;
+    struct optimizer_spec spec = optimizer_spec_of(OPTIMIZER_RMSPROP);
+    spec.learning_rate = 0.1;
+    assert_near((double)after_two(&spec), 1 - 0.2 / sqrt(0.4) + 0.1 / sqrt(0.46), 1e-6);
+    spec.momentum = 0.5;
+    double first = 0.2 / sqrt(0.4), second = 0.5 * first - 0.1 / sqrt(0.46);
+    assert_near((double)after_two(&spec), 1 - first - second, 1e-6);
+}
+
+static void test_weights_decay_apart_from_the_gradient(void **state) {
+    (void)state;
+    struct optimizer_spec spec = optimizer_spec_of(OPTIMIZER_ADAMW);
+    assert_true(spec.weight_decay == 0.004);
+    spec.learning_rate = 0.1;
+    spec.weight_decay = 0.5;
+    struct optimizer *optimizer = optimizer_new(&spec, 3);
+    optimizer_spare(optimizer, 1, 1);
+    float w[] = {2, 2, -2}, g[] = {0, 0, 0};
+    optimizer_step(optimizer, w, g);
+    assert_near((double)w[0], 1.9, 1e-6);
+    assert_true(w[1] == 2);
+    assert_near((double)w[2], -1.9, 1e-6);
+    optimizer_free(optimizer);
+}
+
+static void test_values_are_clipped_before_the_norm(void **state) {
+    (void)state;
+    struct optimizer_spec spec = plain;
+    spec.clip_value = 3;
+    spec.clip_norm = 1;
+    struct optimizer *optimizer = optimizer_new(&spec, 2);
+    float w[] = {0, 0}, g[] = {300, -4};
+    assert_near(optimizer_step(optimizer, w, g), sqrt(90016), 1e-3);
+    assert_near((double)g[0], sqrt(0.5), 1e-6);
+    assert_near((double)g[1], -sqrt(0.5), 1e-6);
+    optimizer_free(optimizer);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_adam_by_hand),
@@ -119,6 +188,10 @@ int main(void) {
         cmocka_unit_test(test_clipping_is_to_the_global_norm),
         cmocka_unit_test(test_large_gradients_have_a_norm),
         cmocka_unit_test(test_gradients_that_are_not_finite_are_refused),
+        cmocka_unit_test(test_sgd_by_hand),
+        cmocka_unit_test(test_rmsprop_by_hand),
+        cmocka_unit_test(test_weights_decay_apart_from_the_gradient),
+        cmocka_unit_test(test_values_are_clipped_before_the_norm),
         cmocka_unit_test(test_it_finds_a_minimum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

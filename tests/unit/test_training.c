@@ -177,7 +177,9 @@ static void answers_at(const struct config_model *model, const struct window *wi
  * chunks of 16 of its 48 + 3 - 3 steps, the state carried, one step of Adam for each, with a rate that falls
  * to a tenth. */
 static void train_by_hand(const struct config_model *model, const struct window *window, struct network *network) {
-    const struct optimizer_spec spec = {0.01, 0.9, 0.999, 1e-7, 1};
+    struct optimizer_spec spec = optimizer_spec_of(OPTIMIZER_ADAM);
+    spec.learning_rate = 0.01;
+    spec.clip_norm = 1;
     size_t n_params = network_n_params(network);
     struct optimizer *optimizer = optimizer_new(&spec, n_params);
     struct tape *tape = tape_new(network, 1, 16);
