@@ -86,7 +86,7 @@ static void note_progress(void *context, const struct training_progress *progres
 
 static void run_job(struct trainer *trainer, struct training_job *job) {
     struct watched watched = {trainer, job};
-    const struct training_watch watch = {told_to_stop, note_progress, &watched};
+    const struct training_watch watch = {.stop = told_to_stop, .progress = note_progress, .context = &watched};
     const struct network *champion = job->champion != NULL ? version_network(job->champion) : NULL;
     int64_t began = clock_monotonic();
     job->failed = training_run(&trainer->config->models[job->model], trainer->kernels, job->sets, job->n_sets,

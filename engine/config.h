@@ -11,6 +11,7 @@
 #include "engine/network.h"
 #include "engine/optimizer.h"
 #include "engine/scaler.h"
+#include "engine/schedule.h"
 #include "engine/time_policy.h"
 
 #include <stdbool.h>
@@ -55,13 +56,15 @@ struct config_training {
     int batch;   /* windows per optimiser step */
     int epochs;
     int min_steps;   /* optimiser steps at least, by further epochs where the windows are few */
+    int patience;    /* looks at the validation part without a better one before it ends; 0: it is not looked at */
     int max_windows; /* per job */
     enum optimizer_kind optimizer;
     double learning_rate;
     double momentum; /* of SGD and RMSprop */
     bool nesterov;
     double weight_decay;
-    double clip_norm, clip_value; /* 0: none */
+    double clip_norm, clip_value;  /* 0: none */
+    struct schedule_spec schedule; /* of the learning rate over the job */
     enum loss loss;
     double validation; /* newest share of each stream's steps, unseen by training; 0.01 to 0.9 */
     double margin;     /* a challenger must beat champion and baseline by this share of their loss */

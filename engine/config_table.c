@@ -32,6 +32,7 @@ static const char *const forms[] = {"direct", "recursive", NULL};
 static const char *const heads[] = {"forecast", "raw", NULL};
 static const char *const scored[] = {"few", "all", NULL};
 static const char *const optimizers[] = {"adam", "adamw", "sgd", "rmsprop", NULL};
+static const char *const schedules[] = {"linear", "constant", "cosine", "exponential", "step", NULL};
 static const char *const losses[] = {"mse", "mae", "huber", NULL};
 
 static const struct config_key table[] = {
@@ -180,6 +181,10 @@ static const struct config_key table[] = {
      .help = "Passes over the windows"},
     {CONFIG_TRAINING, "min_steps", CONFIG_INTEGER, "400", 0, 1 << 30, AT(config_training, min_steps),
      .unit = "steps of the optimizer", .help = "At least so many, by further passes where windows are few"},
+    {CONFIG_TRAINING, "patience", CONFIG_INTEGER, "8", 0, 100000, AT(config_training, patience), .unit = "looks",
+     .help =
+         "The older third of the validation part is looked at `epochs` times; after so many looks without a lower "
+         "loss training ends, and the best weights are kept; 0: it never is, and the last ones are kept"},
     {CONFIG_TRAINING, "max_windows", CONFIG_INTEGER, "4096", 1, 1e7, AT(config_training, max_windows),
      .unit = "windows", .help = "Windows of one training, over all streams"},
     {CONFIG_TRAINING, "optimizer", CONFIG_CHOICE, "adam", .choices = optimizers, AT(config_training, optimizer),
@@ -193,6 +198,12 @@ static const struct config_key table[] = {
     {CONFIG_TRAINING, "weight_decay", CONFIG_NUMBER, NULL, 0, 1, AT(config_training, weight_decay),
      .example = "#0.004",
      .help = "Each step takes this share of the learning rate off the weights; left out: 0.004 with adamw, else 0"},
+    {CONFIG_TRAINING, "schedule", CONFIG_CHOICE, "linear", .choices = schedules, AT(config_training, schedule.kind),
+     .help = "How the learning rate falls over a training; step: at a half and at three quarters of it"},
+    {CONFIG_TRAINING, "last_rate", CONFIG_SHARE, "10%", 1e-6, 1, AT(config_training, schedule.last),
+     .help = "The share of the learning rate that it falls to"},
+    {CONFIG_TRAINING, "warm_up", CONFIG_SHARE, "0%", 0, 0.9, AT(config_training, schedule.warm_up),
+     .help = "The share of a training in which the learning rate rises from zero first"},
     {CONFIG_TRAINING, "clip_norm", CONFIG_NUMBER, "1", 0, 1e6, AT(config_training, clip_norm),
      .help = "The largest norm of a gradient; 0: any"},
     {CONFIG_TRAINING, "clip_value", CONFIG_NUMBER, "0", 0, 1e6, AT(config_training, clip_value),

@@ -46,16 +46,24 @@ static double fill_origin(const struct config_model *model, const struct window 
     return sum;
 }
 
-static bool is_origin(const struct config_model *model, const struct window *window, int at) {
-    return at >= window->score_from && at + model->horizon < window->n;
+/* Whether a forecast made there counts. The two parts lie a horizon apart, so that they have no answer in common. */
+static bool is_origin(const struct config_model *model, enum evaluation_part part, const struct window *window,
+                      int at) {
+    int first = window->score_from, last = window->n - model->horizon - 1;
+    int split = first + (last + 1 - first) / 3;
+    if (part == EVALUATION_CHOOSES)
+        last = split - model->horizon;
+    if (part == EVALUATION_JUDGES)
+        first = split;
+    return at >= first && at <= last;
 }
 
 int chunk_origins(const struct config_model *model, int steps) {
     return model->mode == MODEL_WINDOWED ? 1 : steps;
 }
 
-double chunk_fill(struct chunk *chunk, const struct config_model *model, const struct window *const *windows,
-                  int rows, int from, int steps) {
+double chunk_fill(struct chunk *chunk, const struct config_model *model, enum evaluation_part part,
+                  const struct window *const *windows, int rows, int from, int steps) {
     size_t n_inputs = (size_t)model->n_inputs, n_outputs = (size_t)(model->horizon * model->n_targets);
     int first_origin = steps - chunk_origins(model, steps);
     double sum = 0;
@@ -72,7 +80,7 @@ double chunk_fill(struct chunk *chunk, const struct config_model *model, const s
                 continue;
             place -= (size_t)first_origin * (size_t)rows;
             float *answer = chunk->answer + place * n_outputs, *weight = chunk->weight + place * n_outputs;
-            if (is_origin(model, window, at)) {
+            if (is_origin(model, part, window, at)) {
                 sum += fill_origin(model, window, at, answer, weight);
             } else {
                 memset(answer, 0, n_outputs * sizeof *answer);
@@ -89,32 +97,39 @@ static int longest(const struct window *const *windows, int n) {
     return most;
 }
 
-double evaluation_network(const struct config_model *model, const struct kernels *kernels, struct chunk *chunk,
-                          struct tape *tape, float *state, const struct network *network,
-                          const struct window *const *windows, int n, bool (*stop)(void *context), void *context) {
+/* Sums over one batch of windows. Returns false when it was told to stop. */
+static bool add_batch(const struct evaluation *of, const struct network *network, int first, int rows, double *loss,
+                      double *weight) {
+    const struct config_model *model = of->model;
+    const struct window *const *windows = of->windows + first;
+    size_t n_outputs = (size_t)(model->horizon * model->n_targets);
+    int steps = longest(windows, rows), at_once = of->chunk->steps;
+    bool windowed = model->mode == MODEL_WINDOWED;
+    memset(of->state, 0, (size_t)rows * network_state_size(network) * sizeof *of->state);
+    for (int from = 0; windowed ? from + at_once <= steps : from < steps; from += windowed ? 1 : at_once) {
+        int some = steps - from < at_once ? steps - from : at_once;
+        if (of->stop(of->context))
+            return false;
+        double its = chunk_fill(of->chunk, model, of->part, windows, rows, from, some);
+        if (windowed && its == 0)
+            continue; /* no sample needs the one before it */
+        *weight += its;
+        const float *y;
+        tape_forward(of->tape, network, of->kernels, false, rows, some, of->chunk->x, of->state, &y);
+        size_t places = (size_t)rows * (size_t)chunk_origins(model, some);
+        *loss += loss_sum(model->training.loss, places * n_outputs, y, of->chunk->answer, of->chunk->weight, 1, NULL);
+    }
+    return true;
+}
+
+double evaluation_network(const struct evaluation *of, const struct network *network) {
+    double loss = 0, weight = 0;
     if (network == NULL)
         return NAN;
-    size_t n_outputs = (size_t)(model->horizon * model->n_targets);
-    double loss = 0, weight = 0;
-    for (int first = 0; first < n; first += chunk->rows) {
-        int rows = n - first < chunk->rows ? n - first : chunk->rows;
-        int steps = longest(windows + first, rows);
-        memset(state, 0, (size_t)rows * network_state_size(network) * sizeof *state);
-        bool windowed = model->mode == MODEL_WINDOWED;
-        for (int from = 0; windowed ? from + model->window <= steps : from < steps;
-             from += windowed ? 1 : chunk->steps) {
-            int some = steps - from < chunk->steps ? steps - from : chunk->steps;
-            if (stop(context))
-                return NAN;
-            double its = chunk_fill(chunk, model, windows + first, rows, from, some);
-            if (windowed && its == 0)
-                continue; /* no sample needs the one before it */
-            weight += its;
-            const float *y;
-            tape_forward(tape, network, kernels, false, rows, some, chunk->x, state, &y);
-            size_t places = (size_t)rows * (size_t)chunk_origins(model, some);
-            loss += loss_sum(model->training.loss, places * n_outputs, y, chunk->answer, chunk->weight, 1, NULL);
-        }
+    for (int first = 0; first < of->n; first += of->chunk->rows) {
+        int rows = of->n - first < of->chunk->rows ? of->n - first : of->chunk->rows;
+        if (!add_batch(of, network, first, rows, &loss, &weight))
+            return NAN;
     }
     return weight > 0 ? loss / weight : NAN;
 }
@@ -127,24 +142,41 @@ static float seasonal(const struct config_model *model, const struct window *win
     return isnan(z) ? window->base[(size_t)origin * (size_t)model->n_targets + (size_t)j] : z;
 }
 
-void evaluation_baselines(const struct config_model *model, const struct window *const *windows, int n,
-                          struct promotion_losses *losses) {
+/* Sums of the baselines' losses. */
+struct baseline_sums {
+    double last, season, weight;
+};
+
+static void add_origin(const struct config_model *model, const struct window *window, int origin,
+                       struct baseline_sums *sums) {
     size_t n_targets = (size_t)model->n_targets;
-    double last = 0, season = 0, weight = 0;
-    for (int i = 0; i < n; i++)
-        for (int origin = windows[i]->score_from; is_origin(model, windows[i], origin); origin++)
-            for (int h = 1; h <= model->horizon; h++)
-                for (size_t j = 0; j < n_targets; j++) {
-                    float answer = windows[i]->z[(size_t)(origin + h) * n_targets + j];
-                    float base = windows[i]->base[(size_t)origin * n_targets + j];
-                    float one = isnan(answer) || isnan(base) ? 0.0f : 1.0f;
-                    weight += (double)one;
-                    last += loss_sum(model->training.loss, 1, &base, &answer, &one, 1, NULL);
-                    if (model->period == 0)
-                        continue;
-                    float said = seasonal(model, windows[i], origin, h, (int)j);
-                    season += loss_sum(model->training.loss, 1, &said, &answer, &one, 1, NULL);
-                }
-    losses->last_value = weight > 0 ? last / weight : NAN;
-    losses->seasonal = weight > 0 && model->period > 0 ? season / weight : NAN;
+    for (int h = 1; h <= model->horizon; h++)
+        for (size_t j = 0; j < n_targets; j++) {
+            float answer = window->z[(size_t)(origin + h) * n_targets + j];
+            float base = window->base[(size_t)origin * n_targets + j];
+            float one = isnan(answer) || isnan(base) ? 0.0f : 1.0f;
+            sums->weight += (double)one;
+            sums->last += loss_sum(model->training.loss, 1, &base, &answer, &one, 1, NULL);
+            if (model->period == 0)
+                continue;
+            float said = seasonal(model, window, origin, h, (int)j);
+            sums->season += loss_sum(model->training.loss, 1, &said, &answer, &one, 1, NULL);
+        }
+}
+
+void evaluation_baselines(const struct evaluation *of, struct promotion_losses *losses) {
+    struct baseline_sums sums = {0};
+    losses->last_value = losses->seasonal = NAN;
+    for (int i = 0; i < of->n; i++) {
+        const struct window *window = of->windows[i];
+        if (of->stop(of->context))
+            return;
+        for (int origin = window->score_from; origin < window->n; origin++)
+            if (is_origin(of->model, of->part, window, origin))
+                add_origin(of->model, window, origin, &sums);
+    }
+    if (sums.weight > 0)
+        losses->last_value = sums.last / sums.weight;
+    if (sums.weight > 0 && of->model->period > 0)
+        losses->seasonal = sums.season / sums.weight;
 }

@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+/* Which origins of a window count: the older third, but for a horizon, chooses among the epochs of a training; the rest
+ * judges. */
+enum evaluation_part { EVALUATION_ALL, EVALUATION_CHOOSES, EVALUATION_JUDGES };
+
 /* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. A windowed network
  * takes a chunk of model->window steps as one sample and answers for its last step alone. Workspace. */
 struct chunk {
@@ -26,17 +30,29 @@ int chunk_origins(const struct config_model *model, int steps);
 
 /* Fills the chunk with steps from..from + steps - 1 of the windows; rows whose window has ended are zero and weigh
  * nothing. Returns the sum of the weights. */
-double chunk_fill(struct chunk *chunk, const struct config_model *model, const struct window *const *windows,
-                  int rows, int from, int steps);
+double chunk_fill(struct chunk *chunk, const struct config_model *model, enum evaluation_part part,
+                  const struct window *const *windows, int rows, int from, int steps);
 
-/* Mean losses of a network (NULL: NaN) over all origins of the windows; state and tape are scratch for `rows` rows.
- * stop is asked before each chunk: when it says so, what has been done is given up for a NaN. */
-double evaluation_network(const struct config_model *model, const struct kernels *kernels, struct chunk *chunk,
-                          struct tape *tape, float *state, const struct network *network,
-                          const struct window *const *windows, int n, bool (*stop)(void *context), void *context);
+/* What is evaluated on, and by what means. */
+struct evaluation {
+    const struct config_model *model;
+    const struct kernels *kernels;
+    struct chunk *chunk; /* scratch, like the next two, for chunk->rows rows */
+    struct tape *tape;
+    float *state;
+    enum evaluation_part part;
+    const struct window *const *windows; /* [n] */
+    int n;
+    bool (*stop)(
+        void *context); /* asked before each chunk; when it says so, what has been done is given up for NaNs */
+    void *context;
+};
 
-/* The same for the baselines; NaN where there is no origin, and for seasonal where there is no period. */
-void evaluation_baselines(const struct config_model *model, const struct window *const *windows, int n,
-                          struct promotion_losses *losses);
+/* Mean losses of a network (NULL: NaN) over the origins. */
+double evaluation_network(const struct evaluation *evaluation, const struct network *network);
+
+/* The same for the baselines, without scratch and kernels; NaN where there is no origin, and for seasonal where there is no
+ * period. */
+void evaluation_baselines(const struct evaluation *evaluation, struct promotion_losses *losses);
 
 #endif

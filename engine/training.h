@@ -1,7 +1,9 @@
 /*
  * A training job: from windows to a challenger with its losses. Truncated back-propagation
  * through time (Williams and Peng, 1990: chunks of `unroll` steps, the state carried, the gradient
- * cut), Adam, gradient clipping. Seeded: the same windows and seed give the same bits.
+ * cut), Adam, gradient clipping, a learning-rate schedule; with `patience`, early stopping: the older third of the
+ * validation part chooses the epoch whose weights are kept, and the rest judges them. Seeded: the same windows and seed
+ * give the same bits.
  *
  * No threads here: the caller's thread runs the whole job; OpenBLAS is to have one thread.
  */
@@ -15,15 +17,21 @@
 #include <stdbool.h>
 
 struct training_progress {
-    int epoch, epochs;
-    double loss; /* mean over the epoch so far, scaled */
+    int epoch, epochs;           /* that are done, of all; fewer where patience ends them */
+    int64_t steps, steps_in_all; /* of the optimiser, in the same way; all: about */
+    double rate;                 /* the learning rate */
+    double loss;                 /* mean over the epoch so far, scaled */
+    double validation, best;     /* losses on the part that chooses: the latest, the lowest; NaN: none yet */
+    int best_epoch;              /* that had the lowest */
 };
 
-/* What the job is told and asked between two optimiser steps, on the job's own thread. */
+/* What the job is told and asked between two optimiser steps, on the job's own thread. A stop takes one chunk at most
+ * (`batch` windows by `unroll` steps, or by a sample's), forward and backward. */
 struct training_watch {
     bool (*stop)(void *context);                                               /* NULL: never */
     void (*progress)(void *context, const struct training_progress *progress); /* NULL: nobody asks */
     void *context;
+    bool keep; /* when stopped: the best weights so far are judged and given, all the same */
 };
 
 struct training_outcome {
@@ -32,6 +40,7 @@ struct training_outcome {
     double training_loss;         /* mean over the last epoch */
     int n_training, n_validation; /* windows */
     int steps;                    /* of the optimiser */
+    int epochs, best_epoch;       /* that it took; and whose weights these are, 0: the last one's */
     bool stopped;
 };
 
@@ -40,7 +49,8 @@ struct training_outcome {
 struct network *training_network(const struct config_model *model, struct error *err);
 
 /* Trains on sets[n_sets] (of one model), starting from the champion's weights, or from initial ones where it is NULL.
- * Returns 0, also where there are no windows to train on (the losses are NaN then); -1 when memory is short. */
+ * Returns 0, also where there are no windows to train on (the losses are NaN then); -1 with the sentence in err when memory is
+ * short, or when the loss became no number or exploded. */
 int training_run(const struct config_model *model, const struct kernels *kernels, struct windows *const *sets,
                  int n_sets, const struct network *champion, const struct training_watch *watch,
                  struct training_outcome *ret_outcome, struct error *err);

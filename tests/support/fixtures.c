@@ -34,6 +34,7 @@ void fixture_init(struct fixture *fixture, int n_features) {
                                .epochs = 3,
                                .max_windows = 64,
                                .learning_rate = 0.01,
+                               .schedule = {.last = 0.1},
                                .clip_norm = 1,
                                .loss = LOSS_MSE,
                                .validation = 0.25,

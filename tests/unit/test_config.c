@@ -100,8 +100,8 @@ static const struct bad bad_keys[] = {
      "repeats_per_second"},
     {LEAST "    training:\n      window: 10\n      windows: 10\n",
      ":10: models[0].training.windows: not a key; here are window, burn_in, unroll, batch, epochs, "
-     "min_steps, max_windows, optimizer, learning_rate, momentum, nesterov, weight_decay, clip_norm, clip_value, "
-     "loss, validation, margin, first_after"},
+     "min_steps, patience, max_windows, optimizer, learning_rate, momentum, nesterov, weight_decay, schedule, last_rate, "
+     "warm_up, clip_norm, clip_value, loss, validation, margin, first_after"},
     {LEAST "    layers:\n      - rnn: 32\n",
      ":9: models[0].layers[0].rnn: not a key; here are lstm, gru, simple_rnn, dense, activation"},
     {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, bus, streams, models"},

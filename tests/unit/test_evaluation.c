@@ -70,18 +70,37 @@ static bool never(void *context) {
     return false;
 }
 
-static double evaluate(const struct config_model *model, const struct network *network, const struct set *set,
-                       int rows, int steps) {
+static void baselines(const struct config_model *model, enum evaluation_part part,
+                      const struct window *const *windows, int n, struct promotion_losses *losses) {
+    const struct evaluation evaluation = {.model = model, .part = part, .windows = windows, .n = n, .stop = never};
+    evaluation_baselines(&evaluation, losses);
+}
+
+static double evaluate_part(const struct config_model *model, const struct network *network,
+                            enum evaluation_part part, const struct set *set, int rows, int steps) {
     struct chunk chunk;
     assert_int_equal(chunk_init(&chunk, model, rows, steps), 0);
     struct tape *tape = tape_new(network, rows, steps);
     float *state = malloc((size_t)rows * network_state_size(network) * sizeof *state + 1);
-    double loss =
-        evaluation_network(model, kernels_choose(), &chunk, tape, state, network, set->windows, WINDOWS, never, NULL);
+    const struct evaluation evaluation = {.model = model,
+                                          .kernels = kernels_choose(),
+                                          .chunk = &chunk,
+                                          .tape = tape,
+                                          .state = state,
+                                          .part = part,
+                                          .windows = set->windows,
+                                          .n = WINDOWS,
+                                          .stop = never};
+    double loss = evaluation_network(&evaluation, network);
     chunk_fini(&chunk);
     tape_free(tape);
     free(state);
     return loss;
+}
+
+static double evaluate(const struct config_model *model, const struct network *network, const struct set *set,
+                       int rows, int steps) {
+    return evaluate_part(model, network, EVALUATION_ALL, set, rows, steps);
 }
 
 static struct network *network_of(const struct config_model *model, uint64_t seed) {
@@ -105,7 +124,7 @@ static void a_network_that_says_the_last_value(void **state) {
         set_init(&set, &fixture.model);
         struct network *zero = network_of(&fixture.model, 0);
         struct promotion_losses losses;
-        evaluation_baselines(&fixture.model, set.windows, WINDOWS, &losses);
+        baselines(&fixture.model, EVALUATION_ALL, set.windows, WINDOWS, &losses);
         assert_true(losses.last_value > 0.1);
         assert_near(evaluate(&fixture.model, zero, &set, 4, 8), losses.last_value, 1e-6);
         network_free(zero);
@@ -203,34 +222,34 @@ static void baselines_by_hand(void **state) {
     float values[] = {1, 2, 3, 1, 2, 9, NAN}, base[] = {1, 2, 3, 1, 2, 9, 9};
     const struct window window = {.n = 7, .score_from = 3, .x = base, .z = values, .base = base};
     struct promotion_losses losses;
-    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    baselines(&fixture.model, EVALUATION_ALL, &(const struct window *){&window}, 1, &losses);
     assert_near(losses.last_value, (1 + 64 + 49) / 3.0, 1e-12);
     assert_near(losses.seasonal, (0 + 36 + 36) / 3.0, 1e-12);
     fixture.model.period = 0;
-    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    baselines(&fixture.model, EVALUATION_ALL, &(const struct window *){&window}, 1, &losses);
     assert_near(losses.last_value, (1 + 64 + 49) / 3.0, 1e-12);
     assert_true(isnan(losses.seasonal));
     /* Seasons shorter than the horizon: what was known at the origin, and nothing later. */
     fixture.model.period = 1;
-    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    baselines(&fixture.model, EVALUATION_ALL, &(const struct window *){&window}, 1, &losses);
     assert_near(losses.seasonal, (1 + 64 + 49) / 3.0, 1e-12);
     /* A window that begins where its states do has the season before it. */
     fixture.model.period = 3;
     const struct window later = {.n = 4, .before = 3, .x = base + 3, .z = values + 3, .base = base + 3};
-    evaluation_baselines(&fixture.model, &(const struct window *){&later}, 1, &losses);
+    baselines(&fixture.model, EVALUATION_ALL, &(const struct window *){&later}, 1, &losses);
     assert_near(losses.last_value, (1 + 64 + 49) / 3.0, 1e-12);
     assert_near(losses.seasonal, (0 + 36 + 36) / 3.0, 1e-12);
     const struct window alone = {.n = 4, .before = 1, .x = base + 3, .z = values + 3, .base = base + 3};
-    evaluation_baselines(&fixture.model, &(const struct window *){&alone}, 1, &losses);
+    baselines(&fixture.model, EVALUATION_ALL, &(const struct window *){&alone}, 1, &losses);
     assert_near(losses.seasonal, (1 + 36 + 36) / 3.0, 1e-12);
     /* Without a season in the window, or where it is missing: the last value. */
     fixture.model.period = 6;
-    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    baselines(&fixture.model, EVALUATION_ALL, &(const struct window *){&window}, 1, &losses);
     assert_near(losses.seasonal, (1 + 64 + 49) / 3.0, 1e-12);
     fixture.model.period = 3;
     values[2] = NAN;
     base[2] = 2;
-    evaluation_baselines(&fixture.model, &(const struct window *){&window}, 1, &losses);
+    baselines(&fixture.model, EVALUATION_ALL, &(const struct window *){&window}, 1, &losses);
     assert_near(losses.seasonal, (0 + 64 + 49) / 3.0, 1e-12);
 }
 
@@ -249,17 +268,68 @@ static void nothing_to_judge_by(void **state) {
     float *scratch = calloc(2 * network_state_size(network), sizeof *scratch);
     for (int n = 0; n <= 2; n++) {
         struct promotion_losses losses = {0, 0, 0, 0};
-        evaluation_baselines(&fixture.model, windows, n, &losses);
+        baselines(&fixture.model, EVALUATION_ALL, windows, n, &losses);
         assert_true(isnan(losses.last_value) && isnan(losses.seasonal));
-        assert_true(isnan(evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, network,
-                                             windows, n, never, NULL)));
+        const struct evaluation evaluation = {.model = &fixture.model,
+                                              .kernels = kernels_choose(),
+                                              .chunk = &chunk,
+                                              .tape = tape,
+                                              .state = scratch,
+                                              .windows = windows,
+                                              .n = n,
+                                              .stop = never};
+        assert_true(isnan(evaluation_network(&evaluation, network)));
+        assert_true(isnan(evaluation_network(&evaluation, NULL)));
     }
-    assert_true(isnan(
-        evaluation_network(&fixture.model, kernels_choose(), &chunk, tape, scratch, NULL, windows, 2, never, NULL)));
     chunk_fini(&chunk);
     tape_free(tape);
     free(scratch);
     network_free(network);
+}
+
+/* Steps 1 2 4 7 11 16 22 29 37 46, horizon 1, all scored: nine origins, of which the older third but the last one, whose
+ * answer the others begin at, chooses. The last value errs by the step's number. */
+static void parts_by_hand(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 1);
+    fixture.model.horizon = 1;
+    fixture.model.period = 0;
+    float values[] = {1, 2, 4, 7, 11, 16, 22, 29, 37, 46};
+    const struct window window = {.n = 10, .x = values, .z = values, .base = values}, *one = &window;
+    struct promotion_losses losses;
+    baselines(&fixture.model, EVALUATION_CHOOSES, &one, 1, &losses);
+    assert_near(losses.last_value, (1 + 4 + 9) / 3.0, 1e-12);
+    baselines(&fixture.model, EVALUATION_JUDGES, &one, 1, &losses);
+    assert_near(losses.last_value, (16 + 25 + 36 + 49 + 64 + 81) / 6.0, 1e-12);
+    fixture.model.horizon =
+        2; /* eight origins, two of which could choose: but the answers of both reach into the rest */
+    baselines(&fixture.model, EVALUATION_CHOOSES, &one, 1, &losses);
+    assert_near(losses.last_value, (1 + 9) / 2.0, 1e-12);
+    fixture.model.horizon = 3;
+    baselines(&fixture.model, EVALUATION_CHOOSES, &one, 1, &losses);
+    assert_true(isnan(losses.last_value));
+}
+
+/* What chooses and what judges, for the network and the baselines alike. */
+static void the_parts_are_judged_alike(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 3);
+    struct set set;
+    set_init(&set, &fixture.model);
+    struct network *network = network_of(&fixture.model, 0);
+    double before = NAN;
+    for (int part = EVALUATION_ALL; part <= EVALUATION_JUDGES; part++) {
+        struct promotion_losses losses;
+        baselines(&fixture.model, (enum evaluation_part)part, set.windows, WINDOWS, &losses);
+        assert_near(evaluate_part(&fixture.model, network, (enum evaluation_part)part, &set, 3, 8), losses.last_value,
+                    1e-5);
+        assert_true(losses.last_value != before);
+        before = losses.last_value;
+    }
+    network_free(network);
+    set_fini(&set);
 }
 
 static void a_network_that_is_not_finite(void **state) {
@@ -282,6 +352,8 @@ int main(void) {
         cmocka_unit_test(grouping_changes_nothing),
         cmocka_unit_test(it_is_what_serves),
         cmocka_unit_test(baselines_by_hand),
+        cmocka_unit_test(parts_by_hand),
+        cmocka_unit_test(the_parts_are_judged_alike),
         cmocka_unit_test(nothing_to_judge_by),
         cmocka_unit_test(a_network_that_is_not_finite),
     };

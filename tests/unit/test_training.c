@@ -233,6 +233,7 @@ static void it_is_truncated_back_propagation(void **state) {
 
 struct watcher {
     int asked, stop_at, told;
+    int64_t steps;
     double losses[64];
 };
 
@@ -243,8 +244,13 @@ static bool watch_stop(void *context) {
 
 static void watch_progress(void *context, const struct training_progress *progress) {
     struct watcher *watcher = context;
-    assert_int_equal(progress->epoch, watcher->told + 1);
     assert_int_equal(progress->epochs, 3);
+    assert_true(progress->steps > watcher->steps || progress->epoch > watcher->told);
+    assert_true(progress->steps_in_all > 0 && progress->rate > 0);
+    watcher->steps = progress->steps;
+    if (progress->epoch == watcher->told)
+        return; /* within an epoch */
+    assert_int_equal(progress->epoch, watcher->told + 1);
     watcher->losses[watcher->told++] = progress->loss;
 }
 
@@ -255,7 +261,7 @@ static void it_stops_when_told(void **state) {
     sine_fixture(&fixture);
     for (int stop_at = 0; stop_at < 30; stop_at += 7) {
         struct watcher watcher = {.stop_at = stop_at};
-        const struct training_watch watch = {watch_stop, watch_progress, &watcher};
+        const struct training_watch watch = {.stop = watch_stop, .progress = watch_progress, .context = &watcher};
         struct training_outcome outcome = run(&fixture.model, &streams, NULL, &watch);
         assert_int_equal(outcome.stopped, stop_at > 0);
         assert_int_equal(outcome.challenger != NULL, stop_at == 0);
@@ -281,12 +287,13 @@ static void it_stops_when_told_while_it_judges(void **state) {
     sine_fixture(&fixture);
     struct watcher whole = {.stop_at = 0};
     struct training_outcome outcome =
-        run(&fixture.model, &streams, NULL, &(struct training_watch){watch_stop, NULL, &whole});
+        run(&fixture.model, &streams, NULL, &(struct training_watch){.stop = watch_stop, .context = &whole});
     network_free(outcome.challenger);
     int steps = outcome.steps;
     for (int stop_at = steps + 1; stop_at <= whole.asked; stop_at++) {
         struct watcher watcher = {.stop_at = stop_at};
-        outcome = run(&fixture.model, &streams, NULL, &(struct training_watch){watch_stop, NULL, &watcher});
+        outcome =
+            run(&fixture.model, &streams, NULL, &(struct training_watch){.stop = watch_stop, .context = &watcher});
         assert_true(outcome.stopped && outcome.challenger == NULL && isnan(outcome.losses.challenger));
         assert_true(watcher.asked == stop_at && outcome.steps == steps);
     }
@@ -394,16 +401,118 @@ static void odd_streams(void **state) {
     }
 }
 
-/* A learning rate at which weights run away must not give a network that is promoted, nor a crash. */
+/* Runs a job that is to fail, and gives its sentence. */
+static void run_to_failure(const struct config_model *model, const struct streams *streams,
+                           const struct network *champion, struct error *err) {
+    struct windows *sets[2];
+    struct training_outcome outcome;
+    collect(sets, model, streams);
+    assert_int_equal(training_run(model, kernels_choose(), sets, 2, champion, NULL, &outcome, err), -1);
+    windows_free(sets[0]);
+    windows_free(sets[1]);
+}
+
+/* A learning rate at which weights run away ends the job, whether or not the loss stays a number. */
 static void a_rate_that_is_far_too_large(void **state) {
     (void)state;
+    for (double rate = 1e2; rate < 1e40; rate *= 1e14) {
+        struct fixture fixture;
+        struct error err;
+        sine_fixture(&fixture);
+        fixture.model.training.learning_rate = rate;
+        fixture.model.training.clip_norm = 0;
+        run_to_failure(&fixture.model, &(struct streams){4, 200, sine}, NULL, &err);
+        assert_non_null(strstr(err.text, "model fixture: training has diverged: the loss "));
+    }
+}
+
+/* Weights that are no numbers, as a champion's would be that had been spoilt. */
+static void a_loss_that_is_not_a_number(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct error err;
+    sine_fixture(&fixture);
+    struct network *champion = forecaster_network(&fixture.model, &err);
+    network_params(champion)[network_n_params(champion) - 1] = NAN;
+    run_to_failure(&fixture.model, &(struct streams){4, 200, sine}, champion, &err);
+    assert_string_equal(err.text, "model fixture: training has diverged: the loss is not a number (epoch 1 of 3)");
+    network_free(champion);
+}
+
+/* ---- early stopping ------------------------------------------------------------------------- */
+
+/* The lowest loss on the part that chooses, as the job told it epoch by epoch. */
+struct best {
+    int n, epoch;
+    double loss;
+};
+
+static void watch_best(void *context, const struct training_progress *progress) {
+    struct best *best = context;
+    if (progress->epoch == best->n)
+        return;
+    best->n = progress->epoch;
+    if (best->epoch == 0 || progress->validation < best->loss) {
+        best->epoch = progress->epoch;
+        best->loss = progress->validation;
+    }
+    assert_true(progress->best == best->loss && progress->best_epoch == best->epoch);
+}
+
+/* Noise alone: what is learnt of it is worth nothing later, so more epochs make it worse. */
+static double noise(struct rng *rng, int stream, int step) {
+    (void)stream, (void)step;
+    return rng_normal(rng);
+}
+
+static void the_best_weights_are_kept(void **state) {
+    (void)state;
+    const struct streams streams = {2, 400, noise};
     struct fixture fixture;
     sine_fixture(&fixture);
-    fixture.model.training.learning_rate = 1e30;
-    fixture.model.training.clip_norm = 0;
-    struct training_outcome outcome = run(&fixture.model, &(struct streams){4, 200, sine}, NULL, NULL);
-    assert_int_not_equal(promotion_decide(&outcome.losses, 0.01), PROMOTION_PROMOTE);
+    struct config_model *model = &fixture.model;
+    model->residual = false;
+    model->training.epochs = 60;
+    model->training.patience = 6;
+    struct best best = {0};
+    const struct training_watch watch = {.progress = watch_best, .context = &best};
+    struct training_outcome outcome = run(model, &streams, NULL, &watch);
+    assert_in_range(outcome.epochs, 7, 59); /* ended early */
+    assert_int_equal(outcome.epochs, outcome.best_epoch + 6);
+    assert_int_equal(outcome.best_epoch, best.epoch);
+    /* The same job, but for a patience that never ends, has the same weights; without any it has others, and worse ones. */
+    model->training.patience = 1000;
+    struct training_outcome patient = run(model, &streams, NULL, NULL);
+    assert_int_equal(patient.epochs, 60);
+    if (patient.best_epoch == outcome.best_epoch)
+        assert_same_weights(patient.challenger, outcome.challenger);
+    model->training.patience = 0;
+    struct training_outcome last = run(model, &streams, NULL, NULL);
+    assert_int_equal(last.best_epoch, 0);
+    assert_true(last.training_loss < outcome.training_loss);
+    assert_true(last.losses.challenger > outcome.losses.challenger);
     network_free(outcome.challenger);
+    network_free(patient.challenger);
+    network_free(last.challenger);
+}
+
+/* Told to stop, a job that is to keep what it has gives the best weights so far, and their losses. */
+static void what_is_reached_is_kept(void **state) {
+    (void)state;
+    const struct streams streams = {4, 300, sine};
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    fixture.model.training.epochs = 20;
+    for (int patience = 0; patience <= 8; patience += 8) {
+        fixture.model.training.patience = patience;
+        struct watcher watcher = {.stop_at = 150};
+        const struct training_watch watch = {.stop = watch_stop, .context = &watcher, .keep = true};
+        struct training_outcome outcome = run(&fixture.model, &streams, NULL, &watch);
+        assert_true(outcome.stopped && outcome.challenger != NULL && outcome.epochs < 20);
+        assert_true(outcome.losses.challenger < 0.5 * outcome.losses.last_value);
+        assert_int_equal(outcome.best_epoch > 0, patience > 0);
+        network_free(outcome.challenger);
+    }
 }
 
 /* ---- models from files ---------------------------------------------------------------------- */
@@ -532,6 +641,9 @@ int main(void) {
         cmocka_unit_test(without_windows),
         cmocka_unit_test(windows_of_different_lengths),
         cmocka_unit_test(odd_streams),
+        cmocka_unit_test(a_loss_that_is_not_a_number),
+        cmocka_unit_test(the_best_weights_are_kept),
+        cmocka_unit_test(what_is_reached_is_kept),
         cmocka_unit_test(a_rate_that_is_far_too_large),
         cmocka_unit_test(a_windowed_file_learns_from_samples),
         cmocka_unit_test(each_batch_has_a_sample),

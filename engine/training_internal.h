@@ -1,0 +1,50 @@
+/* A training job from within: for the files of training alone. */
+#ifndef ENGINE_TRAINING_INTERNAL_H
+#define ENGINE_TRAINING_INTERNAL_H
+
+#include "engine/evaluation.h"
+#include "engine/optimizer.h"
+#include "engine/random.h"
+#include "engine/training.h"
+
+struct job {
+    const struct config_model *model;
+    const struct kernels *kernels;
+    const struct training_watch *watch;
+    struct network *network;
+    struct optimizer *optimizer;
+    struct tape *tape;
+    struct chunk chunk;
+    struct rng rng;
+    float *state, *grads;
+    float *best; /* the parameters with the lowest loss on the validation part so far; NULL: the latest count */
+    const struct window **training, **validation; /* the windows of all sets */
+    int n_training, n_validation;
+    int at_once; /* steps of a chunk: unrolled ones, or a sample */
+    struct training_progress progress;
+    double loss, zero_loss, weight; /* sums of this epoch: of the network, of zero as a forecast, of the weights */
+    double first_loss;              /* mean of the first chunk, before anything was learnt; NaN before it */
+    int waited;                     /* checks since the best one */
+    bool stopped;                   /* it has been told to */
+    bool failed;                    /* err says why */
+    struct error *err;
+};
+
+/* Asks the watch. Its argument is a struct job, as evaluation has it. */
+bool job_is_stopped(void *job);
+
+/* Gives up the job with a sentence. Returns false. */
+bool job_fail(struct job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The validation part of the job, with its scratch. */
+struct evaluation job_evaluation(struct job *job, enum evaluation_part part);
+
+/* One chunk of `steps` steps of the windows from `from` on: forward, loss, backward, a step of the optimiser. Returns false
+ * when the loss is not a number. */
+bool job_train_chunk(struct job *job, const struct window *const *windows, int rows, int from, int steps);
+
+/* All epochs, until the last one, or until there is no better one to be had. Returns false when it was stopped or has
+ * failed. */
+bool job_train(struct job *job);
+
+#endif
