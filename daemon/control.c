@@ -304,9 +304,11 @@ static struct version *version_of(const struct control *control, const struct co
                                   json_t **ret_failure) {
     struct version *version =
         placement_version(control->setup.placement, (int)(model - control->setup.config->models));
-    if (version == NULL)
-        *ret_failure = failure("no_version", "the model has no version yet");
-    return version;
+    if (version != NULL && version_network(version) != NULL)
+        return version;
+    *ret_failure = failure("no_version", version == NULL ? "the model has no version yet"
+                                                         : "the model's version has no network: the baseline serves");
+    return NULL;
 }
 
 static int place_of(const struct stream *stream, int model) {

@@ -17,17 +17,15 @@ struct model_learning {
     struct training_job *job; /* while collecting and training (then it is the trainer's, but for its epoch) */
     int still_out;            /* workers that have not handed their set back */
     struct windows **unsent;  /* [workers] sets that did not fit into a ring yet */
-    bool asked;               /* by command */
-    bool tried;
-    uint64_t tried_steps;
-    int64_t tried_at; /* the data's time, ns */
+    struct retraining retraining;
+    enum retraining_reason why; /* of the latest job */
 
     struct version *unsent_version; /* that has not reached all workers */
     bool *version_sent;             /* [workers] */
 
     /* The latest job, for people. */
     bool judged;
-    enum promotion promotion;
+    struct promotion_verdict verdict;
     struct training_outcome outcome; /* without its network */
     double seconds;
     int64_t finished; /* ns since 1970 */
@@ -62,7 +60,7 @@ static void send_version(struct learning *learning, int m) {
     model->unsent_version = NULL;
 }
 
-/* Makes the network the model's next version. Returns it (the placement's), or NULL when memory is short. */
+/* Makes the network (NULL: none, the baseline) the model's next version. Returns it (the placement's), or NULL when memory is short. */
 static struct version *install(struct learning *learning, int m, struct network *network) {
     struct version *before = placement_version(learning->setup.placement, m);
     struct version *version = version_new(before != NULL ? version_number(before) + 1 : 1, network);
@@ -164,6 +162,7 @@ static uint64_t most_steps(const struct learning *learning, int class, int64_t *
 static void give_up(struct learning *learning, int m, const char *why) {
     struct model_learning *model = &learning->models[m];
     model->stage = STAGE_IDLE;
+    model->retraining.busy = false;
     model->failed++;
     snprintf(model->reason, sizeof model->reason, "training failed: %s", why);
     log_error("model %s: training failed: %s", learning->setup.config->models[m].name, why);
@@ -185,10 +184,7 @@ static void begin(struct learning *learning, int m, uint64_t steps, int64_t cloc
     const struct config *config = learning->setup.config;
     const struct config_model *of = &config->models[m];
     struct model_learning *model = &learning->models[m];
-    model->asked = false;
-    model->tried = true;
-    model->tried_steps = steps;
-    model->tried_at = clock;
+    retraining_begin(&model->retraining, steps, clock);
     model->job = training_job_new(m, config->workers);
     if (model->job == NULL) {
         give_up(learning, m, "out of memory");
@@ -225,21 +221,12 @@ void learning_poll(struct learning *learning) {
             send_sets(learning, m);
         int64_t clock;
         uint64_t steps = most_steps(learning, of->class, &clock);
-        /* The clock has gone back, or the stream that was the clock has ended: counted from now on. */
-        if (clock < model->tried_at)
-            model->tried_at = clock;
-        const struct retraining state = {
-            .busy = model->stage != STAGE_IDLE,
-            .asked = model->asked,
-            .serves = placement_version(learning->setup.placement, m) != NULL,
-            .tried = model->tried,
-            .steps = steps,
-            .tried_steps = model->tried_steps,
-            .now = clock,
-            .tried_at = model->tried_at,
-        };
-        if (retraining_due(&state, of))
-            begin(learning, m, steps, clock);
+        bool serves = placement_version(learning->setup.placement, m) != NULL;
+        enum retraining_reason why = retraining_due(&model->retraining, of, serves, steps, clock);
+        if (why == RETRAINING_NOT_DUE)
+            continue;
+        model->why = why;
+        begin(learning, m, steps, clock);
     }
 }
 
@@ -257,9 +244,10 @@ void learning_collected(struct learning *learning, const struct record_windows *
     for (int s = 0; s < model->job->n_sets; s++)
         windows += windows_count(model->job->sets[s]);
     const char *name = learning->setup.config->models[m].name;
-    publisher_event(learning->setup.publisher, "training", name,
-                    json_pack("{s:s, s:i}", "model", name, "windows", windows),
-                    "model %s: training begins on %d windows", name, windows);
+    publisher_event(
+        learning->setup.publisher, "training", name,
+        json_pack("{s:s, s:i, s:s}", "model", name, "windows", windows, "why", retraining_name(model->why)),
+        "model %s: training begins on %d windows (%s)", name, windows, retraining_name(model->why));
     trainer_submit(learning->setup.trainer, model->job);
 }
 
@@ -269,14 +257,24 @@ static json_t *real_or_null(double x) {
     return isfinite(x) ? json_real(x) : json_null();
 }
 
+static void describe_comparison(json_t *map, const char *key, const struct comparison *comparison) {
+    if (comparison->n > 0)
+        json_object_set_new(map, key,
+                            json_pack("{s:o, s:o, s:i}", "gain", real_or_null(comparison->gain), "p",
+                                      real_or_null(comparison->p), "n", comparison->n));
+}
+
 static json_t *describe_outcome(const struct model_learning *model) {
     const struct training_outcome *outcome = &model->outcome;
     json_t *map = json_object();
-    json_object_set_new(map, "decision", json_string(promotion_name(model->promotion)));
+    json_object_set_new(map, "decision", json_string(promotion_name(model->verdict.decision)));
+    json_object_set_new(map, "why", json_string(retraining_name(model->why)));
     json_object_set_new(map, "loss", real_or_null(outcome->losses.challenger));
     json_object_set_new(map, "champion_loss", real_or_null(outcome->losses.champion));
     json_object_set_new(map, "last_value_loss", real_or_null(outcome->losses.last_value));
     json_object_set_new(map, "seasonal_loss", real_or_null(outcome->losses.seasonal));
+    describe_comparison(map, "against_champion", &model->verdict.against_champion);
+    describe_comparison(map, "against_baseline", &model->verdict.against_baseline);
     json_object_set_new(map, "training_loss", real_or_null(outcome->training_loss));
     json_object_set_new(map, "windows", json_integer(outcome->n_training));
     json_object_set_new(map, "validation_windows", json_integer(outcome->n_validation));
@@ -286,35 +284,40 @@ static json_t *describe_outcome(const struct model_learning *model) {
     return map;
 }
 
+static const char *event_of(enum promotion decision) {
+    return decision == PROMOTION_PROMOTE ? "promoted" : decision == PROMOTION_DEMOTE ? "demoted" : "rejected";
+}
+
 static void explain(struct learning *learning, int m) {
     struct model_learning *model = &learning->models[m];
     const struct promotion_losses *losses = &model->outcome.losses;
     const char *name = learning->setup.config->models[m].name;
     struct version *version = placement_version(learning->setup.placement, m);
-    const char *serves = version != NULL ? "the version before" : "the baseline";
+    bool network = version != NULL && version_network(version) != NULL;
+    const char *serves = network ? "the version before still" : "the baseline still";
     char champion[64] = "";
     if (!isnan(losses->champion))
         snprintf(champion, sizeof champion, ", %.4g of the version before", losses->champion);
-    if (model->promotion == PROMOTION_PROMOTE)
+    if (model->verdict.decision == PROMOTION_PROMOTE)
         snprintf(model->reason, sizeof model->reason,
                  "version %llu serves: its loss on unseen steps is %.4g, against %.4g of "
                  "the baseline%s",
                  (unsigned long long)version_number(version), losses->challenger, promotion_baseline(losses),
                  champion);
-    else if (model->promotion == PROMOTION_NO_WINDOWS || model->promotion == PROMOTION_NOT_FINITE)
-        snprintf(model->reason, sizeof model->reason, "%s still serves: of the challenger, %s", serves,
-                 promotion_sentence(model->promotion));
+    else if (model->verdict.decision == PROMOTION_NO_WINDOWS || model->verdict.decision == PROMOTION_NOT_FINITE)
+        snprintf(model->reason, sizeof model->reason, "%s serves: of the challenger, %s", serves,
+                 promotion_sentence(model->verdict.decision));
     else
         snprintf(model->reason, sizeof model->reason,
-                 "%s still serves: the challenger's loss on unseen steps is %.4g, "
-                 "against %.4g of the baseline%s",
-                 serves, losses->challenger, promotion_baseline(losses), champion);
+                 "%s serves: of the challenger, %s: its loss there is %.4g, against %.4g of the baseline%s", serves,
+                 promotion_sentence(model->verdict.decision), losses->challenger, promotion_baseline(losses),
+                 champion);
     log_info("model %s: %s (%d windows, %.1f s)", name, model->reason, model->outcome.n_training, model->seconds);
     json_t *fields = describe_outcome(model);
     json_object_set_new(fields, "model", json_string(name));
     json_object_set_new(fields, "version", json_integer(version != NULL ? (json_int_t)version_number(version) : 0));
-    publisher_event(learning->setup.publisher, model->promotion == PROMOTION_PROMOTE ? "promoted" : "rejected", name,
-                    fields, "model %s: %s", name, model->reason);
+    publisher_event(learning->setup.publisher, event_of(model->verdict.decision), name, fields, "model %s: %s", name,
+                    model->reason);
 }
 
 static void finish(struct learning *learning, struct training_job *job) {
@@ -322,6 +325,7 @@ static void finish(struct learning *learning, struct training_job *job) {
     struct model_learning *model = &learning->models[m];
     assert(model->stage == STAGE_TRAINING && model->job == job);
     model->stage = STAGE_IDLE;
+    model->retraining.busy = false;
     model->job = NULL;
     model->jobs++;
     model->seconds = job->seconds;
@@ -333,14 +337,19 @@ static void finish(struct learning *learning, struct training_job *job) {
     model->judged = true;
     model->outcome = job->outcome;
     model->outcome.challenger = NULL;
-    model->promotion = promotion_decide(&job->outcome.losses, learning->setup.config->models[m].training.margin);
-    if (model->promotion == PROMOTION_PROMOTE) {
-        if (install(learning, m, job->outcome.challenger) == NULL) {
+    const struct config_model *of = &learning->setup.config->models[m];
+    const struct promotion_rules rules = {
+        .horizon = of->horizon, .margin = of->training.margin, .beat_baseline = true};
+    model->verdict = promotion_decide(&job->outcome.losses, &rules);
+    bool promoted = model->verdict.decision == PROMOTION_PROMOTE;
+    if (promoted || model->verdict.decision == PROMOTION_DEMOTE) {
+        if (install(learning, m, promoted ? job->outcome.challenger : NULL) == NULL) {
             give_up(learning, m, "out of memory");
             return;
         }
-        job->outcome.challenger = NULL;
-        model->promoted++;
+        if (promoted)
+            job->outcome.challenger = NULL;
+        model->promoted += promoted;
         send_version(learning, m);
     }
     explain(learning, m);
@@ -360,7 +369,7 @@ int learning_retrain(struct learning *learning, const char *name) {
             continue;
         if (!learning->setup.config->models[m].train)
             return -2;
-        learning->models[m].asked = true;
+        learning->models[m].retraining.asked = true;
         return 0;
     }
     return -1;
@@ -377,7 +386,8 @@ json_t *learning_describe(const struct learning *learning) {
         json_object_set_new(map, "model", json_string(of->name));
         json_object_set_new(map, "class", json_string(learning->setup.config->classes[of->class].name));
         json_object_set_new(map, "version", json_integer(version != NULL ? (json_int_t)version_number(version) : 0));
-        json_object_set_new(map, "source", json_string(version != NULL ? "network" : "baseline"));
+        json_object_set_new(
+            map, "source", json_string(version != NULL && version_network(version) != NULL ? "network" : "baseline"));
         json_object_set_new(map, "training", json_string(stages[model->stage]));
         if (model->stage == STAGE_TRAINING) {
             json_object_set_new(map, "epoch", json_integer(atomic_load(&model->job->epoch)));

@@ -10,6 +10,7 @@
 #include "engine/loss.h"
 #include "engine/network.h"
 #include "engine/optimizer.h"
+#include "engine/promotion.h"
 #include "engine/scaler.h"
 #include "engine/schedule.h"
 #include "engine/time_policy.h"
@@ -69,7 +70,11 @@ struct config_training {
     double validation; /* newest share of each stream's steps, unseen by training; 0.01 to 0.9 */
     double margin;     /* a challenger must beat champion and baseline by this share of their loss */
     int first_after;   /* steps of a stream before a model without weights is first trained */
+    int new_steps;     /* steps between two jobs, at least, but on command */
 };
+
+/* When a model is trained again, beside command and clock. */
+enum retrain_on { RETRAIN_ON_CLOCK, RETRAIN_ON_DRIFT };
 
 /* How a network is run on a stream. */
 enum model_mode {
@@ -119,12 +124,15 @@ struct config_model {
     bool train;    /* false: the seeded weights, or the file's, serve as they are */
     uint64_t seed;
     int64_t reset_every;   /* ns of the data's time: states begin anew in each such interval; 0 for never */
-    int64_t retrain_every; /* ns of the data's time; 0 for only on command */
+    int64_t retrain_every; /* ns of the data's time; 0 for not by the clock */
+    enum retrain_on retrain_on;
+    enum promotion_policy promote;
     struct config_training training;
 };
 
 struct config {
     int workers; /* at least 1 */
+    double training_cpu; /* the share of one processor that training takes, at most; 0.01 to 1 */
     struct config_bus bus;
     struct config_class *classes;
     int n_classes;

@@ -33,11 +33,15 @@ static const char *const heads[] = {"forecast", "raw", NULL};
 static const char *const scored[] = {"few", "all", NULL};
 static const char *const optimizers[] = {"adam", "adamw", "sgd", "rmsprop", NULL};
 static const char *const schedules[] = {"linear", "constant", "cosine", "exponential", "step", NULL};
+static const char *const retrain_on[] = {"clock", "drift", NULL};
+static const char *const promote[] = {"auto", "shadow", "manual", NULL};
 static const char *const losses[] = {"mse", "mae", "huber", NULL};
 
 static const struct config_key table[] = {
     {CONFIG_TOP, "workers", CONFIG_INTEGER, "0", 0, 1024, AT(config, workers), .unit = "threads",
      .help = "Workers advance the streams' states; 0: one per processor"},
+    {CONFIG_TOP, "training_cpu", CONFIG_SHARE, "100%", 0.01, 1, AT(config, training_cpu),
+     .help = "The share of one processor that all training together takes, at most; ticks go before it in any case"},
     {CONFIG_TOP, "bus", CONFIG_MAPPING, .holds = CONFIG_BUS, AT(config, bus),
      .help = "The sockets of the daemon. An endpoint is tcp://HOST:PORT or ipc://PATH"},
     {CONFIG_TOP, "streams", CONFIG_LIST, .holds = CONFIG_STREAM, .min = 1, .max = 1000, .required = 1,
@@ -154,7 +158,12 @@ static const struct config_key table[] = {
          "The states begin anew in each such interval of the data's time, counted from 1970; 1d: at midnight UTC; "
          "0: never"},
     {CONFIG_MODEL, "retrain_every", CONFIG_DURATION, "1h", 0, 365 * DAY, AT(config_model, retrain_every),
-     .help = "Time between trainings, of the data's own time; 0: only on command"},
+     .help = "Time between trainings, of the data's own time; 0: not by the clock"},
+    {CONFIG_MODEL, "retrain_on", CONFIG_CHOICE, "clock", .choices = retrain_on, AT(config_model, retrain_on),
+     .help = "drift: it is trained, too, when the errors of its forecasts have grown for long (Page-Hinkley)"},
+    {CONFIG_MODEL, "promote", CONFIG_CHOICE, "auto", .choices = promote, AT(config_model, promote),
+     .help = "A newly trained version that is better serves at once: auto; after it has been better on live ticks, "
+             "in the shadow of what serves: shadow; on command: manual"},
     {CONFIG_MODEL, "training", CONFIG_MAPPING, .holds = CONFIG_TRAINING, AT(config_model, training),
      .help = "How it learns from the recent windows of its streams"},
 
@@ -216,6 +225,9 @@ static const struct config_key table[] = {
      .help = "By how much a new version must beat the serving one and the baseline"},
     {CONFIG_TRAINING, "first_after", CONFIG_INTEGER, "256", 1, 1 << 30, AT(config_training, first_after),
      .unit = "steps", .help = "Steps of a stream before a model without weights is first trained"},
+    {CONFIG_TRAINING, "new_steps", CONFIG_INTEGER, "64", 0, 1 << 30, AT(config_training, new_steps), .unit = "steps",
+     .help =
+         "Between two trainings at least so many steps have come, whatever the clock says; a command does not wait"},
 };
 
 const struct config_key *config_table_keys(enum config_section section, int *ret_n) {

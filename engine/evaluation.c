@@ -97,9 +97,34 @@ static int longest(const struct window *const *windows, int n) {
     return most;
 }
 
+/* The newest origin of a window is 0. */
+static uint64_t steps_back(const struct config_model *model, const struct window *window, int origin) {
+    return (uint64_t)(window->n - 1 - model->horizon - origin);
+}
+
+/* The losses at the origins of a chunk, for the last ones of steps from .. from + steps - 1. */
+static void note_losses(struct loss_series *series, const struct evaluation *of, const struct window *const *windows,
+                        int rows, int from, int steps, const float *y) {
+    const struct chunk *chunk = of->chunk;
+    size_t n_outputs = (size_t)(of->model->horizon * of->model->n_targets);
+    int origins = chunk_origins(of->model, steps);
+    for (int place = 0; place < origins * rows; place++) {
+        size_t first = (size_t)place * n_outputs;
+        double weight = 0;
+        for (size_t i = 0; i < n_outputs; i++)
+            weight += (double)chunk->weight[first + i];
+        if (weight > 0)
+            loss_series_add(series,
+                            steps_back(of->model, windows[place % rows], from + steps - origins + place / rows),
+                            loss_sum(of->model->training.loss, n_outputs, y + first, chunk->answer + first,
+                                     chunk->weight + first, 1, NULL),
+                            weight);
+    }
+}
+
 /* Sums over one batch of windows. Returns false when it was told to stop. */
 static bool add_batch(const struct evaluation *of, const struct network *network, int first, int rows, double *loss,
-                      double *weight) {
+                      double *weight, struct loss_series *series) {
     const struct config_model *model = of->model;
     const struct window *const *windows = of->windows + first;
     size_t n_outputs = (size_t)(model->horizon * model->n_targets);
@@ -118,17 +143,19 @@ static bool add_batch(const struct evaluation *of, const struct network *network
         tape_forward(of->tape, network, of->kernels, false, rows, some, of->chunk->x, of->state, &y);
         size_t places = (size_t)rows * (size_t)chunk_origins(model, some);
         *loss += loss_sum(model->training.loss, places * n_outputs, y, of->chunk->answer, of->chunk->weight, 1, NULL);
+        if (series != NULL)
+            note_losses(series, of, windows, rows, from, some, y);
     }
     return true;
 }
 
-double evaluation_network(const struct evaluation *of, const struct network *network) {
+double evaluation_network(const struct evaluation *of, const struct network *network, struct loss_series *series) {
     double loss = 0, weight = 0;
     if (network == NULL)
         return NAN;
     for (int first = 0; first < of->n; first += of->chunk->rows) {
         int rows = of->n - first < of->chunk->rows ? of->n - first : of->chunk->rows;
-        if (!add_batch(of, network, first, rows, &loss, &weight))
+        if (!add_batch(of, network, first, rows, &loss, &weight, series))
             return NAN;
     }
     return weight > 0 ? loss / weight : NAN;
@@ -142,30 +169,32 @@ static float seasonal(const struct config_model *model, const struct window *win
     return isnan(z) ? window->base[(size_t)origin * (size_t)model->n_targets + (size_t)j] : z;
 }
 
-/* Sums of the baselines' losses. */
-struct baseline_sums {
-    double last, season, weight;
-};
-
 static void add_origin(const struct config_model *model, const struct window *window, int origin,
-                       struct baseline_sums *sums) {
+                       struct promotion_series *over_time) {
     size_t n_targets = (size_t)model->n_targets;
+    double last = 0, season = 0, weight = 0;
     for (int h = 1; h <= model->horizon; h++)
         for (size_t j = 0; j < n_targets; j++) {
             float answer = window->z[(size_t)(origin + h) * n_targets + j];
             float base = window->base[(size_t)origin * n_targets + j];
             float one = isnan(answer) || isnan(base) ? 0.0f : 1.0f;
-            sums->weight += (double)one;
-            sums->last += loss_sum(model->training.loss, 1, &base, &answer, &one, 1, NULL);
+            weight += (double)one;
+            last += loss_sum(model->training.loss, 1, &base, &answer, &one, 1, NULL);
             if (model->period == 0)
                 continue;
             float said = seasonal(model, window, origin, h, (int)j);
-            sums->season += loss_sum(model->training.loss, 1, &said, &answer, &one, 1, NULL);
+            season += loss_sum(model->training.loss, 1, &said, &answer, &one, 1, NULL);
         }
+    if (weight == 0)
+        return;
+    loss_series_add(&over_time->last_value, steps_back(model, window, origin), last, weight);
+    if (model->period > 0)
+        loss_series_add(&over_time->seasonal, steps_back(model, window, origin), season, weight);
 }
 
 void evaluation_baselines(const struct evaluation *of, struct promotion_losses *losses) {
-    struct baseline_sums sums = {0};
+    struct promotion_series *over_time = &losses->over_time;
+    over_time->last_value = over_time->seasonal = (struct loss_series){0};
     losses->last_value = losses->seasonal = NAN;
     for (int i = 0; i < of->n; i++) {
         const struct window *window = of->windows[i];
@@ -173,10 +202,8 @@ void evaluation_baselines(const struct evaluation *of, struct promotion_losses *
             return;
         for (int origin = window->score_from; origin < window->n; origin++)
             if (is_origin(of->model, of->part, window, origin))
-                add_origin(of->model, window, origin, &sums);
+                add_origin(of->model, window, origin, over_time);
     }
-    if (sums.weight > 0)
-        losses->last_value = sums.last / sums.weight;
-    if (sums.weight > 0 && of->model->period > 0)
-        losses->seasonal = sums.season / sums.weight;
+    losses->last_value = loss_series_mean(&over_time->last_value);
+    losses->seasonal = loss_series_mean(&over_time->seasonal);
 }

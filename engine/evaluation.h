@@ -48,10 +48,12 @@ struct evaluation {
     void *context;
 };
 
-/* Mean losses of a network (NULL: NaN) over the origins. */
-double evaluation_network(const struct evaluation *evaluation, const struct network *network);
+/* Mean losses of a network (NULL: NaN) over the origins; series, if any, is told each of them, counted back from the newest
+ * one of its window. */
+double evaluation_network(const struct evaluation *evaluation, const struct network *network,
+                          struct loss_series *series);
 
-/* The same for the baselines, without scratch and kernels; NaN where there is no origin, and for seasonal where there is no
+/* The same for the baselines, with their series, without scratch and kernels; NaN where there is no origin, and for seasonal where there is no
  * period. */
 void evaluation_baselines(const struct evaluation *evaluation, struct promotion_losses *losses);
 

@@ -287,11 +287,11 @@ static void finish_network(struct forecaster *f, struct lane *lane, int row, boo
 
 /* Copies the raw outputs of a row. Returns false when one is not finite. */
 static bool keep_outputs(struct forecaster *f, const struct lane *lane, int row) {
-    int slot = f->row[row], n = network_n_outputs(version_network(lane->version));
+    int slot = f->row[row], n = network_n_outputs(lane_network(lane));
     float *at = f->raw + (size_t)slot * f->raw_size;
     struct forecast_output *outputs = f->outputs + (size_t)slot * LAYER_PORTS;
     for (int o = 0; o < n; o++) {
-        struct network_shape shape = network_output(version_network(lane->version), o, f->model->window);
+        struct network_shape shape = network_output(lane_network(lane), o, f->model->window);
         outputs[o] = (struct forecast_output){shape, at};
         runner_copy_output(f->runner, o, row, at);
         at += (size_t)shape.steps * (size_t)shape.width;
@@ -329,9 +329,9 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
     if (!forecast->from_network)
         forecast_baseline(f, forecast, mean);
-    forecast->primed = lane->version != NULL ? forecast->step - lane->zero[slot] : 0;
+    forecast->primed = lane_network(lane) != NULL ? forecast->step - lane->zero[slot] : 0;
     if (model->mode == MODEL_WINDOWED)
-        forecast->warming = lane->version != NULL && forecast->primed < (uint64_t)model->window;
+        forecast->warming = lane_network(lane) != NULL && forecast->primed < (uint64_t)model->window;
     else
         forecast->warming = forecast->from_network && forecast->primed < (uint64_t)model->training.burn_in;
     if (f->scores != NULL)

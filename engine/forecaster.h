@@ -43,7 +43,7 @@ struct forecast {
     int slot;
     uint64_t step;
     int64_t t;                  /* ns; of the step */
-    uint64_t version;           /* that served; 0: none */
+    uint64_t version;           /* that served, with a network or without; 0: none */
     uint64_t primed;            /* steps in the state behind it, since it was zero or was set */
     bool from_network;          /* else from the baseline */
     bool warming;               /* the state has seen fewer steps than burn_in; windowed: than a sample has */
@@ -101,7 +101,7 @@ const struct forecast *forecaster_latest(const struct forecaster *forecaster, in
 /* The scalers of a slot as they stand, [n_features]; borrowed. */
 const struct scaler *forecaster_scalers(const struct forecaster *forecaster, int slot);
 
-/* Has a version take over, acquiring a reference. Returns 0; -1 when memory is short or another is still being taken over. */
+/* Has a version take over, acquiring a reference; one without a network has the baseline serve. Returns 0; -1 when memory is short or another is still being taken over. */
 int forecaster_propose(struct forecaster *forecaster, struct version *version);
 bool forecaster_taking_over(const struct forecaster *forecaster);
 

@@ -33,7 +33,7 @@ struct slot_state forecaster_state(const struct forecaster *f, int slot) {
     uint64_t step = lane->seen[slot];
     return (struct slot_state){.version = lane->version,
                                .step = step,
-                               .primed = lane->version != NULL ? step - lane->zero[slot] : 0,
+                               .primed = lane_network(lane) != NULL ? step - lane->zero[slot] : 0,
                                .n = lane->state_size,
                                .values = lane_state(lane, slot)};
 }

@@ -31,7 +31,8 @@ static bool allocate_published(struct forecaster *f, const struct network *netwo
 int forecaster_propose(struct forecaster *f, struct version *version) {
     if (f->incoming != NULL)
         return -1;
-    if (runner_fit(f->runner, version_network(version)) != 0 || !allocate_published(f, version_network(version)))
+    const struct network *network = version_network(version);
+    if (network != NULL && (runner_fit(f->runner, network) != 0 || !allocate_published(f, network)))
         return -1;
     f->incoming = lane_new(f->n_slots, f->class->n_features, version);
     if (f->incoming == NULL)
@@ -76,8 +77,8 @@ static void replay(struct forecaster *f, int *slots, int n) {
                 lane_update_scalers(lane, slot, f->history[slot], step);
             f->replayed[rows++] = slot;
         }
-        /* A window is in the history: there is no state to be rebuilt. */
-        if (rows > 0 && f->model->mode == MODEL_STATEFUL)
+        /* A window is in the history, and without a network there is nothing: no state to be rebuilt. */
+        if (rows > 0 && f->model->mode == MODEL_STATEFUL && lane_network(lane) != NULL)
             runner_run(f->runner, lane, f->history, f->replayed, rows);
     }
     for (int i = 0; i < n; i++) {

@@ -8,7 +8,8 @@ struct lane *lane_new(int slots, int n_features, struct version *version) {
     if (lane == NULL)
         return NULL;
     lane->n_features = n_features;
-    lane->state_size = version != NULL ? network_state_size(version_network(version)) : 0;
+    const struct network *network = version != NULL ? version_network(version) : NULL;
+    lane->state_size = network != NULL ? network_state_size(network) : 0;
     size_t n = (size_t)slots;
     lane->state = calloc(n * lane->state_size + 1, sizeof *lane->state); /* + 1: never an empty request */
     lane->scalers = calloc(n * (size_t)n_features, sizeof *lane->scalers);
@@ -32,6 +33,10 @@ void lane_free(struct lane *lane) {
     free(lane->seen);
     free(lane->zero);
     free(lane);
+}
+
+const struct network *lane_network(const struct lane *lane) {
+    return lane->version != NULL ? version_network(lane->version) : NULL;
 }
 
 float *lane_state(const struct lane *lane, int slot) {

@@ -11,9 +11,9 @@
 #include "engine/version.h"
 
 struct lane {
-    struct version *version; /* NULL: no network yet */
+    struct version *version; /* NULL: none yet */
     int n_features;
-    size_t state_size;      /* floats per slot; 0 without a version */
+    size_t state_size;      /* floats per slot; 0 without a network */
     float *state;           /* [slots x state_size] */
     struct scaler *scalers; /* [slots x n_features] */
     uint64_t *seen;         /* [slots] the latest step that the slot has taken in */
@@ -28,6 +28,9 @@ void lane_free(struct lane *lane);
 void lane_zero(struct lane *lane, int slot, uint64_t step);
 /* The slot forgets everything. */
 void lane_clear(struct lane *lane, int slot);
+
+/* The network of its version; NULL: none. */
+const struct network *lane_network(const struct lane *lane);
 
 float *lane_state(const struct lane *lane, int slot);
 struct scaler *lane_scalers(const struct lane *lane, int slot);

@@ -93,12 +93,12 @@ int runner_fit(struct runner *runner, const struct network *network) {
 }
 
 bool runner_can(const struct runner *runner, const struct lane *lane, int slot) {
-    return lane->version != NULL && lane->seen[slot] - lane->zero[slot] >= (uint64_t)runner->sample;
+    return lane_network(lane) != NULL && lane->seen[slot] - lane->zero[slot] >= (uint64_t)runner->sample;
 }
 
 static void forward(struct runner *runner, const struct lane *lane, float *const *state) {
-    network_forward(version_network(lane->version), runner->kernels, runner->rows, runner->sample, runner->x, state,
-                    runner->y, runner->work);
+    network_forward(lane_network(lane), runner->kernels, runner->rows, runner->sample, runner->x, state, runner->y,
+                    runner->work);
 }
 
 void runner_run(struct runner *runner, const struct lane *lane, const struct history *const *history,

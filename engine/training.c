@@ -108,14 +108,15 @@ static int judge(struct job *job, const struct network *champion, struct trainin
     const struct evaluation evaluation =
         job_evaluation(job, isnan(job->progress.best) ? EVALUATION_ALL : EVALUATION_JUDGES);
     evaluation_baselines(&evaluation, &outcome->losses);
-    outcome->losses.challenger = evaluation_network(&evaluation, job->network);
+    struct promotion_series *over_time = &outcome->losses.over_time;
+    outcome->losses.challenger = evaluation_network(&evaluation, job->network, &over_time->challenger);
     struct network *challenger = forecaster_network(job->model, &err);
     if (challenger == NULL)
         return -1;
     take_params(challenger, job->network);
     if (champion != NULL) {
         take_params(job->network, champion);
-        outcome->losses.champion = evaluation_network(&evaluation, job->network);
+        outcome->losses.champion = evaluation_network(&evaluation, job->network, &over_time->champion);
     }
     outcome->challenger = challenger;
     return 0;
@@ -137,6 +138,9 @@ static int run(struct job *job, const struct network *champion, struct training_
     return failed;
 }
 
+static const struct promotion_losses no_losses = {
+    .challenger = NAN, .champion = NAN, .last_value = NAN, .seasonal = NAN};
+
 int training_run(const struct config_model *model, const struct kernels *kernels, struct windows *const *sets,
                  int n_sets, const struct network *champion, const struct training_watch *watch,
                  struct training_outcome *ret_outcome, struct error *err) {
@@ -147,7 +151,7 @@ int training_run(const struct config_model *model, const struct kernels *kernels
                       .progress = {.loss = NAN, .validation = NAN, .best = NAN},
                       .first_loss = NAN,
                       .err = err};
-    struct training_outcome outcome = {.losses = {NAN, NAN, NAN, NAN}, .training_loss = NAN};
+    struct training_outcome outcome = {.losses = no_losses, .training_loss = NAN};
     error_set(err, "model %s: out of memory for training", model->name);
     if (collect(&job, sets, n_sets) != 0 || prepare(&job, champion, err) != 0) {
         fini(&job);
@@ -163,7 +167,7 @@ int training_run(const struct config_model *model, const struct kernels *kernels
     if (job.stopped) {
         network_free(outcome.challenger);
         outcome.challenger = NULL;
-        outcome.losses = (struct promotion_losses){NAN, NAN, NAN, NAN};
+        outcome.losses = no_losses;
     }
     outcome.stopped |= job.stopped;
     outcome.epochs = job.progress.epoch;

@@ -163,7 +163,7 @@ static bool is_check(const struct job *job, int epoch) {
 static bool check(struct job *job) {
     struct training_progress *progress = &job->progress;
     const struct evaluation evaluation = job_evaluation(job, EVALUATION_CHOOSES);
-    progress->validation = evaluation_network(&evaluation, job->network);
+    progress->validation = evaluation_network(&evaluation, job->network, NULL);
     if (job->stopped)
         return false;
     if (isnan(progress->validation)) /* there is nothing to choose by */

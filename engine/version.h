@@ -1,5 +1,6 @@
 /*
- * A numbered version of a model: its network, constant from here on, shared by whoever serves it.
+ * A numbered version of a model: its network, constant from here on, shared by whoever serves it; or none, where the
+ * baseline is to serve.
  * Counted references; any thread may acquire and release.
  */
 #ifndef ENGINE_VERSION_H
@@ -11,12 +12,12 @@
 
 struct version;
 
-/* Takes the network over, with one reference. NULL (and the network stays the caller's) when memory is short. */
+/* Takes the network (NULL: none) over, with one reference. NULL (and the network stays the caller's) when memory is short. */
 struct version *version_new(uint64_t number, struct network *network);
 struct version *version_acquire(struct version *version); /* returns its argument */
 void version_release(struct version *version);            /* NULL is fine */
 
 uint64_t version_number(const struct version *version);
-const struct network *version_network(const struct version *version);
+const struct network *version_network(const struct version *version); /* NULL: none */
 
 #endif

@@ -93,7 +93,7 @@ static const struct bad bad_yaml[] = {
 };
 
 static const struct bad bad_keys[] = {
-    {LEAST "worker: 2\n", ":8: worker: not a key; here are workers, bus, streams, models"},
+    {LEAST "worker: 2\n", ":8: worker: not a key; here are workers, training_cpu, bus, streams, models"},
     {LEAST "bus:\n  tick: x\n",
      ":9: bus.tick: not a key; here are ticks, subscribe, forecasts, forecasts_json, control, "
      "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, events_per_second, "
@@ -101,16 +101,16 @@ static const struct bad bad_keys[] = {
     {LEAST "    training:\n      window: 10\n      windows: 10\n",
      ":10: models[0].training.windows: not a key; here are window, burn_in, unroll, batch, epochs, "
      "min_steps, patience, max_windows, optimizer, learning_rate, momentum, nesterov, weight_decay, schedule, last_rate, "
-     "warm_up, clip_norm, clip_value, loss, validation, margin, first_after"},
+     "warm_up, clip_norm, clip_value, loss, validation, margin, first_after, new_steps"},
     {LEAST "    layers:\n      - rnn: 32\n",
      ":9: models[0].layers[0].rnn: not a key; here are lstm, gru, simple_rnn, dense, activation"},
-    {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, bus, streams, models"},
-    {LEAST "\"\": 2\n", ": \"\": not a key; here are workers, bus, streams, models"},
-    {LEAST "streams.x: 2\n", ":8: streams.x: not a key; here are workers, bus, streams, models"},
-    {LEAST "\"a[-1].b]\": 2\n", ":8: a[-1].b]: not a key; here are workers, bus, streams, models"},
+    {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, training_cpu, bus, streams, models"},
+    {LEAST "\"\": 2\n", ": \"\": not a key; here are workers, training_cpu, bus, streams, models"},
+    {LEAST "streams.x: 2\n", ":8: streams.x: not a key; here are workers, training_cpu, bus, streams, models"},
+    {LEAST "\"a[-1].b]\": 2\n", ":8: a[-1].b]: not a key; here are workers, training_cpu, bus, streams, models"},
     {LEAST "\"streams[-1].01234567890123456789012345678901234567890123456789\": 2\n",
-     ":1: streams[-1].012345678901234567890123456789012345678901234567: not a key; here are workers, bus, "
-     "streams, models"},
+     ":1: streams[-1].012345678901234567890123456789012345678901234567: not a key; here are workers, "
+     "training_cpu, bus, streams, models"},
     {"workers: 2\n" LEAST "workers: 3\n", ":9: workers: given a second time"},
     {STREAMS "    history: 10\n    history: 10\n" MODELS, ":6: streams[0].history: given a second time"},
     {"workers: 1\n", ": streams: missing; it has no default"},
@@ -358,7 +358,8 @@ static void bounds_names(void **state) {
     config_free(load(text));
     /* A long key is cut; the sentence still ends. */
     snprintf(text, sizeof text, LEAST "%s: 1\n", name);
-    snprintf(unknown, sizeof unknown, ": %.60s: not a key; here are workers, bus, streams, models", name);
+    snprintf(unknown, sizeof unknown, ": %.60s: not a key; here are workers, training_cpu, bus, streams, models",
+             name);
     expect_error(text, strlen(text), unknown);
 }
 
@@ -433,6 +434,9 @@ static void has_defaults(void **state) {
     assert_true(model->residual && model->train);
     assert_int_equal(model->seed, 1);
     assert_int_equal(model->retrain_every, 3600000000000);
+    assert_int_equal(model->retrain_on, RETRAIN_ON_CLOCK);
+    assert_int_equal(model->promote, PROMOTE_AUTO);
+    assert_true(config->training_cpu == 1);
     assert_int_equal(model->reset_every, 0);
     const struct config_training *training = &model->training;
     assert_int_equal(training->window, 128);
@@ -448,6 +452,7 @@ static void has_defaults(void **state) {
     assert_int_equal(training->loss, LOSS_MSE);
     assert_true(training->validation == 0.2 && training->margin == 0.01);
     assert_int_equal(training->first_after, 256);
+    assert_int_equal(training->new_steps, 64);
     config_free(config);
 }
 
@@ -460,10 +465,10 @@ static const char full[] =
     "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
     "     levels: [50, 90.5, 99], scored: all,\n"
     "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}, {gru: 12}, {simple_rnn: 13}], residual: false, train: false,\n"
-    "     seed: 9007199254740991, retrain_every: 0, reset_every: 1d,\n"
+    "     seed: 9007199254740991, retrain_every: 0, retrain_on: drift, promote: manual, reset_every: 1d,\n"
     "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
     "                learning_rate: 1e-4, optimizer: sgd, momentum: 0.9, nesterov: true,\n"
-    "                weight_decay: 0.01, clip_value: 2, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16}}\n"
+    "                weight_decay: 0.01, clip_value: 2, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16, new_steps: 5}}\n"
     "  - {name: two, class: first, layers: [], levels: [], training: }\n"
     "  - {name: three, class: first, training: {loss: mae, optimizer: adamw}, layers: [{dense: 1, activation: softmax}]}\n"
     "streams:\n"
@@ -516,6 +521,8 @@ static void check_full_model(const struct config_model *model) {
     assert_false(model->residual || model->train);
     assert_int_equal(model->seed, 9007199254740991);
     assert_int_equal(model->retrain_every, 0);
+    assert_int_equal(model->retrain_on, RETRAIN_ON_DRIFT);
+    assert_int_equal(model->promote, PROMOTE_MANUAL);
     assert_int_equal(model->reset_every, 86400000000000);
     const struct config_training *training = &model->training;
     assert_true(training->window == 12 && training->burn_in == 1 && training->unroll == 12);
@@ -527,6 +534,7 @@ static void check_full_model(const struct config_model *model) {
     assert_int_equal(training->loss, LOSS_HUBER);
     assert_true(training->validation == 0.25 && training->margin == 0);
     assert_int_equal(training->first_after, 16);
+    assert_int_equal(training->new_steps, 5);
 }
 
 static void takes_every_key(void **state) {

@@ -77,7 +77,8 @@ static void baselines(const struct config_model *model, enum evaluation_part par
 }
 
 static double evaluate_part(const struct config_model *model, const struct network *network,
-                            enum evaluation_part part, const struct set *set, int rows, int steps) {
+                            enum evaluation_part part, const struct set *set, int rows, int steps,
+                            struct loss_series *series) {
     struct chunk chunk;
     assert_int_equal(chunk_init(&chunk, model, rows, steps), 0);
     struct tape *tape = tape_new(network, rows, steps);
@@ -91,7 +92,7 @@ static double evaluate_part(const struct config_model *model, const struct netwo
                                           .windows = set->windows,
                                           .n = WINDOWS,
                                           .stop = never};
-    double loss = evaluation_network(&evaluation, network);
+    double loss = evaluation_network(&evaluation, network, series);
     chunk_fini(&chunk);
     tape_free(tape);
     free(state);
@@ -100,7 +101,7 @@ static double evaluate_part(const struct config_model *model, const struct netwo
 
 static double evaluate(const struct config_model *model, const struct network *network, const struct set *set,
                        int rows, int steps) {
-    return evaluate_part(model, network, EVALUATION_ALL, set, rows, steps);
+    return evaluate_part(model, network, EVALUATION_ALL, set, rows, steps, NULL);
 }
 
 static struct network *network_of(const struct config_model *model, uint64_t seed) {
@@ -253,6 +254,31 @@ static void baselines_by_hand(void **state) {
     assert_near(losses.seasonal, (0 + 64 + 49) / 3.0, 1e-12);
 }
 
+/* Each origin's loss is told, counted back from the newest one of its window, so that windows meet at the same times. */
+static void losses_over_time(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 3);
+    struct set set;
+    set_init(&set, &fixture.model);
+    struct network *zero = network_of(&fixture.model, 0);
+    for (enum evaluation_part part = EVALUATION_ALL; part <= EVALUATION_JUDGES; part++) {
+        struct promotion_losses losses;
+        baselines(&fixture.model, part, set.windows, WINDOWS, &losses);
+        const struct loss_series *expected = &losses.over_time.last_value;
+        struct loss_series series = {0};
+        double loss = evaluate_part(&fixture.model, zero, part, &set, 4, 8, &series);
+        assert_near(loss_series_mean(&series), loss, 1e-6);
+        assert_true(series.n > 0 && series.n == expected->n && series.doublings == 0);
+        for (int i = 0; i < series.n; i++) {
+            assert_near(series.weight[i], expected->weight[i], 0);
+            assert_near(series.loss[i], expected->loss[i], 1e-4);
+        }
+    }
+    network_free(zero);
+    set_fini(&set);
+}
+
 static void nothing_to_judge_by(void **state) {
     (void)state;
     struct fixture fixture;
@@ -267,7 +293,7 @@ static void nothing_to_judge_by(void **state) {
     struct tape *tape = tape_new(network, 2, 4);
     float *scratch = calloc(2 * network_state_size(network), sizeof *scratch);
     for (int n = 0; n <= 2; n++) {
-        struct promotion_losses losses = {0, 0, 0, 0};
+        struct promotion_losses losses;
         baselines(&fixture.model, EVALUATION_ALL, windows, n, &losses);
         assert_true(isnan(losses.last_value) && isnan(losses.seasonal));
         const struct evaluation evaluation = {.model = &fixture.model,
@@ -278,8 +304,8 @@ static void nothing_to_judge_by(void **state) {
                                               .windows = windows,
                                               .n = n,
                                               .stop = never};
-        assert_true(isnan(evaluation_network(&evaluation, network)));
-        assert_true(isnan(evaluation_network(&evaluation, NULL)));
+        assert_true(isnan(evaluation_network(&evaluation, network, NULL)));
+        assert_true(isnan(evaluation_network(&evaluation, NULL, NULL)));
     }
     chunk_fini(&chunk);
     tape_free(tape);
@@ -323,8 +349,8 @@ static void the_parts_are_judged_alike(void **state) {
     for (int part = EVALUATION_ALL; part <= EVALUATION_JUDGES; part++) {
         struct promotion_losses losses;
         baselines(&fixture.model, (enum evaluation_part)part, set.windows, WINDOWS, &losses);
-        assert_near(evaluate_part(&fixture.model, network, (enum evaluation_part)part, &set, 3, 8), losses.last_value,
-                    1e-5);
+        assert_near(evaluate_part(&fixture.model, network, (enum evaluation_part)part, &set, 3, 8, NULL),
+                    losses.last_value, 1e-5);
         assert_true(losses.last_value != before);
         before = losses.last_value;
     }
@@ -354,6 +380,7 @@ int main(void) {
         cmocka_unit_test(baselines_by_hand),
         cmocka_unit_test(parts_by_hand),
         cmocka_unit_test(the_parts_are_judged_alike),
+        cmocka_unit_test(losses_over_time),
         cmocka_unit_test(nothing_to_judge_by),
         cmocka_unit_test(a_network_that_is_not_finite),
     };

@@ -423,6 +423,45 @@ static void version_after_version(void **state) {
 }
 
 /* It may be freed in the middle. */
+/* Where nothing beats the baseline, it takes over as a version without a network, and gives way again. */
+static void a_version_without_a_network(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, FEATURES);
+    for (int windowed = 0; windowed < 2; windowed++) {
+        struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+        fixture.model.mode = windowed ? MODEL_WINDOWED : MODEL_STATEFUL;
+        fixture.model.window = windowed ? 6 : 1;
+        struct forecaster *alone = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+        struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+        forecaster_acquire(forecaster, 1, history);
+        forecaster_acquire(alone, 1, history);
+        for (uint64_t v = 1; v <= 3; v++) {
+            take_over(forecaster, v == 2 ? version_new(v, NULL) : fixture_version(&fixture.model, v, v));
+            for (int i = 0; i < 30; i++) {
+                struct saved saved, baseline;
+                fixture_append(history, 3, 1);
+                advance_one(forecaster, 1, &fixture.model, &saved);
+                advance_one(alone, 1, &fixture.model, &baseline);
+                assert_true(saved.version == v);
+                assert_true(saved.from_network == (v != 2) || (windowed && i < 6));
+                if (v != 2)
+                    continue;
+                assert_memory_equal(saved.mean, baseline.mean, sizeof saved.mean);
+                assert_true(saved.primed == 0 && !saved.warming);
+                struct slot_state held = forecaster_state(forecaster, 1);
+                assert_true(held.n == 0 && version_number(held.version) == 2);
+            }
+            forecaster_reset(forecaster, 1);
+            forecaster_reset(alone, 1);
+        }
+        assert_true(forecaster_version(forecaster) == 3);
+        forecaster_free(forecaster);
+        forecaster_free(alone);
+        history_free(history);
+    }
+}
+
 static void freed_in_the_middle(void **state) {
     (void)state;
     struct fixture fixture;
@@ -451,6 +490,7 @@ int main(void) {
         cmocka_unit_test(many_slots),
         cmocka_unit_test(without_streams_it_is_done_at_once),
         cmocka_unit_test(version_after_version),
+        cmocka_unit_test(a_version_without_a_network),
         cmocka_unit_test(freed_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,12 @@ static void add_stream(struct windows *windows, const struct config_model *model
     history_free(history);
 }
 
+/* Who serves then, of forecasts one step ahead. */
+static enum promotion decide(const struct promotion_losses *losses, double margin) {
+    const struct promotion_rules rules = {.horizon = 1, .margin = margin, .beat_baseline = true};
+    return promotion_decide(losses, &rules).decision;
+}
+
 /* Two sets, as two workers would fill them. */
 static void collect(struct windows *sets[2], const struct config_model *model, const struct streams *streams) {
     for (int i = 0; i < 2; i++)
@@ -100,7 +106,7 @@ static void it_learns_a_noisy_sine(void **state) {
         assert_true(outcome.losses.challenger < 0.3 * outcome.losses.last_value);
         assert_true(outcome.training_loss < 0.3 * outcome.losses.last_value);
         assert_true(isnan(outcome.losses.champion) && isnan(outcome.losses.seasonal));
-        assert_int_equal(promotion_decide(&outcome.losses, 0.01), PROMOTION_PROMOTE);
+        assert_int_equal(decide(&outcome.losses, 0.01), PROMOTION_PROMOTE);
         network_free(outcome.challenger);
     }
 }
@@ -306,7 +312,7 @@ static void check_no_outcome(const struct training_outcome *outcome) {
     assert_true(isnan(outcome->losses.challenger) && isnan(outcome->losses.champion) &&
                 isnan(outcome->losses.last_value) && isnan(outcome->losses.seasonal) &&
                 isnan(outcome->training_loss));
-    assert_int_equal(promotion_decide(&outcome->losses, 0), PROMOTION_NO_WINDOWS);
+    assert_int_equal(decide(&outcome->losses, 0), PROMOTION_NO_WINDOWS);
 }
 
 static void without_windows(void **state) {
@@ -393,7 +399,7 @@ static void odd_streams(void **state) {
         struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
         assert_non_null(outcome.challenger);
         assert_finite_weights(outcome.challenger);
-        enum promotion decision = promotion_decide(&outcome.losses, 0.01);
+        enum promotion decision = decide(&outcome.losses, 0.01);
         if (decision != examples[i].expected)
             fail_msg("example %d: %s (%g, last value %g)", (int)i, promotion_name(decision),
                      outcome.losses.challenger, outcome.losses.last_value);

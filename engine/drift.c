@@ -1,0 +1,34 @@
+#include "engine/drift.h"
+
+#include <math.h>
+
+/* Steps that the mean is learnt from before any drift is told; the excess that is tolerated, and that which is drift, in
+ * mean errors; the largest error. With errors twice as large as before, drift is told after 60 steps. */
+static const double first_steps = 100, tolerated = 0.2, bound = 50, largest = 5;
+
+void drift_restart(struct drift *drift) {
+    *drift = (struct drift){0};
+}
+
+double drift_level(const struct drift *drift) {
+    return (drift->sum - drift->least) / bound;
+}
+
+bool drift_see(struct drift *drift, double error, double steps) {
+    if (!(steps > 0))
+        return false;
+    if (drift->mean > 0 && !(error < largest * drift->mean))
+        error = largest * drift->mean;
+    if (!isfinite(error))
+        return false; /* the very first one */
+    drift->n += steps;
+    drift->mean += (error - drift->mean) * steps / drift->n;
+    if (drift->n < first_steps || !(drift->mean > 0))
+        return false;
+    drift->sum += steps * (error / drift->mean - 1 - tolerated);
+    drift->least = fmin(drift->least, drift->sum);
+    if (drift_level(drift) < 1)
+        return false;
+    drift_restart(drift);
+    return true;
+}
