@@ -169,7 +169,7 @@ static const struct {
 /* One layer of the model, whose cells are given. */
 static int check_layer(const struct entry *entry, const struct config_cell *cells, int index,
                        struct layer_spec *spec) {
-    char at[32];
+    char at[64];
     int found = -1;
     snprintf(at, sizeof at, "layers[%d]", index);
     for (int k = 0; k < (int)(sizeof layer_keys / sizeof *layer_keys); k++) {
@@ -187,8 +187,15 @@ static int check_layer(const struct entry *entry, const struct config_cell *cell
         snprintf(at, sizeof at, "layers[%d].activation", index);
         return fail(entry, at, "a recurrent layer has Keras' own; only a dense layer takes one");
     }
+    if (dense && (spec->dropout > 0 || spec->recurrent_dropout > 0)) {
+        snprintf(at, sizeof at, "layers[%d].%s", index, spec->dropout > 0 ? "dropout" : "recurrent_dropout");
+        return fail(entry, at, "a dense layer drops nothing; it is for recurrent layers");
+    }
     enum activation activation = spec->activation;
+    float dropout = spec->dropout, recurrent_dropout = spec->recurrent_dropout;
     *spec = layer_spec_of(layer_keys[found].kind, spec->units);
+    spec->dropout = dropout;
+    spec->recurrent_dropout = recurrent_dropout;
     spec->return_sequences = true;
     if (dense)
         spec->activation = activation;

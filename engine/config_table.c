@@ -169,6 +169,10 @@ static const struct config_key table[] = {
 
     {CONFIG_LAYER, "lstm", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units", .example = "32",
      .help = "A layer is one LSTM"},
+    {CONFIG_LAYER, "dropout", CONFIG_SHARE, "0", 0, 0.9, AT(layer_spec, dropout), .example = "#20%",
+     .help = "Of a recurrent layer: this share of its inputs is dropped in training, the same at all steps"},
+    {CONFIG_LAYER, "recurrent_dropout", CONFIG_SHARE, "0", 0, 0.9, AT(layer_spec, recurrent_dropout),
+     .example = "#20%", .help = "The same of its hidden state, where it is fed back"},
     {CONFIG_LAYER, "gru", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units", .example = "#-16",
      .help = "or one GRU, as an entry of its own"},
     {CONFIG_LAYER, "simple_rnn", CONFIG_INTEGER, NULL, 1, 4096, AT(layer_spec, units), .unit = "units",

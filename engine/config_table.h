@@ -23,8 +23,8 @@ enum config_type {
     CONFIG_TEXT,     /* char *, allocated */
     CONFIG_TEXTS,    /* char **, allocated, and int at count_offset */
     CONFIG_INTEGER,  /* int, int64_t or uint64_t, by size */
-    CONFIG_NUMBER,   /* double */
-    CONFIG_SHARE,    /* double */
+    CONFIG_NUMBER,   /* double or float, by size */
+    CONFIG_SHARE,    /* the same */
     CONFIG_DURATION, /* int64_t, ns */
     CONFIG_BYTES,    /* int64_t */
     CONFIG_BOOLEAN,  /* bool */

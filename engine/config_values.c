@@ -66,7 +66,11 @@ static int read_number(const struct place *place, const char *text, void *field)
         return fail_value(place, text, share ? UNITS_SHARE : UNITS_NUMBER);
     if (check_range(place, text, value))
         return -1;
-    memcpy(field, &value, sizeof value);
+    float narrow = (float)value;
+    if (place->key->size == sizeof narrow)
+        memcpy(field, &narrow, sizeof narrow);
+    else
+        memcpy(field, &value, sizeof value);
     return 0;
 }
 

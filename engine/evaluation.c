@@ -140,7 +140,7 @@ static bool add_batch(const struct evaluation *of, const struct network *network
             continue; /* no sample needs the one before it */
         *weight += its;
         const float *y;
-        tape_forward(of->tape, network, of->kernels, false, rows, some, of->chunk->x, of->state, &y);
+        tape_forward(of->tape, network, of->kernels, NULL, rows, some, of->chunk->x, of->state, &y);
         size_t places = (size_t)rows * (size_t)chunk_origins(model, some);
         *loss += loss_sum(model->training.loss, places * n_outputs, y, of->chunk->answer, of->chunk->weight, 1, NULL);
         if (series != NULL)

@@ -32,7 +32,11 @@ enum layer_kind {
     LAYER_EMBEDDING,
     LAYER_MASKING,
     LAYER_REPEAT_VECTOR,
-    LAYER_DROPOUT, /* and its family: all of them do nothing when serving */
+    LAYER_DROPOUT, /* and its family (layers/dropout.c): they do nothing when serving */
+    LAYER_SPATIAL_DROPOUT1D,
+    LAYER_GAUSSIAN_NOISE,
+    LAYER_GAUSSIAN_DROPOUT,
+    LAYER_ALPHA_DROPOUT,
     LAYER_FLATTEN,
     LAYER_RESHAPE,
     LAYER_PERMUTE, /* swaps steps and width */
@@ -83,7 +87,7 @@ struct layer_spec {
     bool return_sequences, return_state, go_backwards, stateful;
     bool reset_after;                 /* GRU: the reset gate acts after the recurrent product; two rows of bias */
     bool zero_output_for_mask;        /* zeros come out at a masked step, else the output before it */
-    float dropout, recurrent_dropout; /* in training; dropout's rate too */
+    float dropout, recurrent_dropout; /* in training; the rates of the Dropout family too, GaussianNoise's stddev */
 
     int vocabulary;   /* Embedding: ids are 0 .. vocabulary - 1 */
     bool mask_zero;   /* Embedding: id 0 is masked */
@@ -240,10 +244,11 @@ struct tape;
 struct tape *tape_new(const struct network *network, int max_rows, int max_steps);
 void tape_free(struct tape *tape);
 
-/* As network_forward, with state [rows x network_state_size] in one piece. training: layers that differ in training do
- * as they do there (BatchNormalization takes the batch's own mean and variance). The outputs (y[o]) stay valid until
- * the next call on this tape. */
-void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, bool training,
+/* As network_forward, with state [rows x network_state_size] in one piece. With rng layers that differ in training do
+ * as they do there (BatchNormalization takes the batch's own mean and variance; what is dropped is drawn from rng, the same
+ * for the same rng); NULL: as when serving. The outputs (y[o]) stay valid until the next call on this tape. */
+struct rng;
+void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, struct rng *rng,
                   int rows, int steps, const float *x, float *state, const float **y);
 
 /* Adds d loss / d parameters to grads [network_n_params], given dy[o] = d loss / d y[o] of the

@@ -45,6 +45,14 @@ static inline void rows_fill(int m, int n, const float *row, float *c) {
         memcpy(c + (size_t)r * (size_t)n, row, (size_t)n * sizeof *c);
 }
 
+/* The same, or with row NULL zeros. */
+static inline void rows_begin(int m, int n, const float *row, float *c) {
+    if (row)
+        rows_fill(m, n, row, c);
+    else
+        memset(c, 0, (size_t)m * (size_t)n * sizeof *c);
+}
+
 /* sum [n] += the rows of a [m x n] */
 static inline void rows_add(int m, int n, const float *a, float *sum) {
     for (int r = 0; r < m; r++)

@@ -127,13 +127,13 @@ static struct layer_run run_of(const struct tape *tape, const struct network *ne
     return run;
 }
 
-void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, bool training,
+void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, struct rng *rng,
                   int rows, int steps, const float *x, float *state, const float **y) {
     assert(rows > 0 && rows <= tape->max_rows && steps > 0 && steps <= tape->max_steps);
     tape->rows = rows;
     tape->steps = steps;
     tape->kernels = kernels;
-    tape->training = training;
+    tape->training = rng != NULL;
     tape->fresh = true;
     for (size_t r = 0; r < (size_t)rows; r++)
         tape->state[r] = state + r * network->state_size;
@@ -142,6 +142,7 @@ void tape_forward(struct tape *tape, const struct network *network, const struct
     for (int i = 0; i < network->n_layers; i++) {
         const struct layer *layer = &network->layers[i];
         struct layer_run run = run_of(tape, network, i);
+        run.rng = rng;
         (layer->ops->tape_forward ? layer->ops->tape_forward : layer->ops->forward)(layer, &run);
     }
     for (int o = 0; o < network->n_outputs; o++)

@@ -40,7 +40,7 @@ bool job_train_chunk(struct job *job, const struct window *const *windows, int r
     struct chunk *chunk = &job->chunk;
     double weight = chunk_fill(chunk, job->model, EVALUATION_ALL, windows, rows, from, steps);
     const float *y;
-    tape_forward(job->tape, job->network, job->kernels, true, rows, steps, chunk->x, job->state, &y);
+    tape_forward(job->tape, job->network, job->kernels, &job->rng, rows, steps, chunk->x, job->state, &y);
     job->progress.steps++;
     if (weight == 0)
         return true;

@@ -2,6 +2,7 @@
 #include "engine/keras/description.h"
 
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 static void read_dense(struct options *options, struct layer_spec *spec) {
@@ -30,10 +31,18 @@ static void read_dropout(struct options *options, struct layer_spec *spec) {
         options_fail(options, "rate is %g, and may be from 0 to below 1", (double)spec->dropout);
 }
 
-/* The others of its family have no part in what is trained here. */
+/* A noise_shape of (batch, 1, features) is SpatialDropout1D's. */
+static void read_plain_dropout(struct options *options, struct layer_spec *spec) {
+    const json_t *shape = options_find(options, "noise_shape"), *steps = json_array_get(shape, 1);
+    if (json_array_size(shape) == 3 && json_is_integer(steps) && json_integer_value(steps) == 1)
+        spec->kind = LAYER_SPATIAL_DROPOUT1D;
+    read_dropout(options, spec);
+}
+
 static void read_noise(struct options *options, struct layer_spec *spec) {
-    (void)options;
-    spec->dropout = 0;
+    spec->dropout = options_float(options, "stddev|sigma", 0);
+    if (!(spec->dropout >= 0 && isfinite(spec->dropout)))
+        options_fail(options, "stddev is %g, and may not be below 0", (double)spec->dropout);
 }
 
 static void read_flatten(struct options *options, struct layer_spec *spec) {
@@ -185,12 +194,12 @@ static const struct {
     {"Embedding", LAYER_EMBEDDING, read_embedding},
     {"Masking", LAYER_MASKING, read_masking},
     {"RepeatVector", LAYER_REPEAT_VECTOR, read_repeat_vector},
-    {"Dropout", LAYER_DROPOUT, read_dropout},
-    {"SpatialDropout1D", LAYER_DROPOUT, read_noise},
-    {"GaussianNoise", LAYER_DROPOUT, read_noise},
-    {"GaussianDropout", LAYER_DROPOUT, read_noise},
-    {"AlphaDropout", LAYER_DROPOUT, read_noise},
-    {"ActivityRegularization", LAYER_DROPOUT, read_noise},
+    {"Dropout", LAYER_DROPOUT, read_plain_dropout},
+    {"SpatialDropout1D", LAYER_SPATIAL_DROPOUT1D, read_dropout},
+    {"GaussianNoise", LAYER_GAUSSIAN_NOISE, read_noise},
+    {"GaussianDropout", LAYER_GAUSSIAN_DROPOUT, read_dropout},
+    {"AlphaDropout", LAYER_ALPHA_DROPOUT, read_dropout},
+    {"ActivityRegularization", LAYER_DROPOUT, read_nothing}, /* of losses; it does nothing here */
     {"Flatten", LAYER_FLATTEN, read_flatten},
     {"Reshape", LAYER_RESHAPE, read_reshape},
     {"Permute", LAYER_PERMUTE, read_permute},
@@ -243,6 +252,7 @@ int description_read(const struct description *description, struct options *opti
 }
 
 bool description_is_per_step(enum layer_kind kind) {
-    return kind == LAYER_DENSE || kind == LAYER_DROPOUT || kind == LAYER_BATCH_NORMALIZATION ||
+    return kind == LAYER_DENSE || kind == LAYER_DROPOUT || kind == LAYER_GAUSSIAN_NOISE ||
+           kind == LAYER_GAUSSIAN_DROPOUT || kind == LAYER_ALPHA_DROPOUT || kind == LAYER_BATCH_NORMALIZATION ||
            kind == LAYER_LAYER_NORMALIZATION || kind == LAYER_ACTIVATION || kind == LAYER_LEAKY_RELU;
 }

@@ -133,6 +133,10 @@ static void put_dropout(struct filling *f, const struct layer_spec *spec) {
     put_float(f, "rate", spec->dropout);
 }
 
+static void put_noise(struct filling *f, const struct layer_spec *spec) {
+    put_float(f, "stddev", spec->dropout);
+}
+
 static void put_flatten(struct filling *f, const struct layer_spec *spec) {
     (void)spec;
     put_channels(f);
@@ -219,6 +223,10 @@ static const struct {
     [LAYER_MASKING] = {put_masking, false},
     [LAYER_REPEAT_VECTOR] = {put_repeat_vector, false},
     [LAYER_DROPOUT] = {put_dropout, true},
+    [LAYER_SPATIAL_DROPOUT1D] = {put_dropout, false},
+    [LAYER_GAUSSIAN_NOISE] = {put_noise, true},
+    [LAYER_GAUSSIAN_DROPOUT] = {put_dropout, true},
+    [LAYER_ALPHA_DROPOUT] = {put_dropout, true},
     [LAYER_FLATTEN] = {put_flatten, false},
     [LAYER_RESHAPE] = {put_reshape, false},
     [LAYER_PERMUTE] = {put_permute, false},

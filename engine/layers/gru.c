@@ -69,9 +69,8 @@ static void gru_step(const struct pass *pass, const struct kernels *kernels, int
 static void gru_record(const struct pass *pass, const struct tape_step *step) {
     size_t units = (size_t)pass->units, n_z = 3 * units;
 
-    if (pass->bias)
-        rows_fill(step->rows, (int)n_z, pass->bias + n_z, step->kept);
-    product(step->rows, (int)n_z, pass->units, step->before[0], pass->u, pass->bias ? 1 : 0, step->kept);
+    rows_begin(step->rows, (int)n_z, pass->bias ? pass->bias + n_z : NULL, step->kept);
+    dropped_product(&step->dropped, step->rows, (int)n_z, step->before[0], pass->u, step->kept, (int)n_z);
     for (size_t r = 0; r < (size_t)step->rows; r++) {
         float *z = step->gates + r * n_z, *after = step->after[0] + r * units;
         const float *h = step->before[0] + r * units, *g = z + 2 * units;
@@ -105,13 +104,14 @@ static void row_backward(const struct pass *pass, const struct tape_step *step, 
 static void gru_backward(const struct pass *pass, const struct tape_step *step) {
     for (size_t r = 0; r < (size_t)step->rows; r++)
         row_backward(pass, step, r);
-    product_with_transposed(step->rows, pass->units, 3 * pass->units, step->kept, pass->u, 1, step->d[0]);
+    dropped_product_back(&step->dropped, step->rows, 3 * pass->units, step->kept, pass->u, step->d[0],
+                         3 * pass->units);
 }
 
-static void gru_recurrent_gradient(const struct pass *pass, int n, const float *h_before, const float *dz,
-                                   const float *kept) {
+static void gru_recurrent_gradient(const struct pass *pass, const struct masks *dropped, int n, const float *h_before,
+                                   const float *dz, const float *kept) {
     (void)dz;
-    product_of_transposed(pass->units, 3 * pass->units, n, h_before, kept, pass->du);
+    dropped_product_gradient(dropped, n, 3 * pass->units, h_before, kept, pass->du, 3 * pass->units);
     if (pass->db)
         rows_add(n, 3 * pass->units, kept, pass->db + 3 * pass->units);
 }

@@ -38,21 +38,27 @@ static void gru_step(const struct pass *pass, const struct kernels *kernels, int
     }
 }
 
-/* ---- training: kept is r h ---------------------------------------------------------------------- */
+/* ---- training: kept is r h, of which the third gate's mask leaves what it does ------------------- */
+
+static float left_of(const struct tape_step *step, size_t i) {
+    const struct masks *masks = &step->dropped;
+    return masks->n == 0 ? 1 : masks->at[2 * (size_t)masks->rows * (size_t)masks->width + i];
+}
 
 static void gru_record(const struct pass *pass, const struct tape_step *step) {
     int units = pass->units, n_z = 3 * units;
     size_t n = (size_t)units, rows = (size_t)step->rows;
     const float *h = step->before[0];
 
-    product_of_parts(step->rows, 2 * units, units, h, units, pass->u, n_z, step->gates, n_z);
+    struct masks dropped = masks_of_gates(&step->dropped, 0, 2);
+    dropped_product(&dropped, step->rows, 2 * units, h, pass->u, step->gates, n_z);
     for (size_t r = 0; r < rows; r++) {
         float *z = step->gates + r * 3 * n;
         if (step->pre)
             memcpy(step->pre + r * 3 * n, z, 2 * n * sizeof *z);
         step->kernels->activate(pass->recurrent_activation, 2, n, z);
         for (size_t j = 0; j < n; j++)
-            step->kept[r * n + j] = z[n + j] * h[r * n + j];
+            step->kept[r * n + j] = z[n + j] * h[r * n + j] * left_of(step, r * n + j);
     }
     product_of_parts(step->rows, units, units, step->kept, units, pass->u + 2 * n, n_z, step->gates + 2 * n, n_z);
     for (size_t r = 0; r < rows; r++) {
@@ -96,18 +102,21 @@ static void gru_backward(const struct pass *pass, const struct tape_step *step) 
         size_t at = 3 * row * n;
         float *z = step->gates + at, *r = z + n, *d_gates = step->spare + at, *dr = d_gates + n;
         for (size_t j = 0; j < n; j++) {
-            step->d[0][row * n + j] += dr[j] * r[j];
-            dr[j] *= step->before[0][row * n + j];
+            float left = left_of(step, row * n + j);
+            step->d[0][row * n + j] += dr[j] * r[j] * left;
+            dr[j] *= step->before[0][row * n + j] * left;
         }
         activation_backward(pass->recurrent_activation, 2, n, step->pre ? step->pre + at : NULL, z, d_gates, z);
     }
-    product_with_transposed_parts(step->rows, units, 2 * units, step->gates, n_z, pass->u, n_z, step->d[0], units);
+    struct masks dropped = masks_of_gates(&step->dropped, 0, 2);
+    dropped_product_back(&dropped, step->rows, 2 * units, step->gates, pass->u, step->d[0], n_z);
 }
 
-static void gru_recurrent_gradient(const struct pass *pass, int n, const float *h_before, const float *dz,
-                                   const float *kept) {
+static void gru_recurrent_gradient(const struct pass *pass, const struct masks *dropped, int n, const float *h_before,
+                                   const float *dz, const float *kept) {
     int units = pass->units, n_z = 3 * units;
-    product_of_transposed_parts(units, 2 * units, n, h_before, units, dz, n_z, pass->du, n_z);
+    struct masks of_z_and_r = masks_of_gates(dropped, 0, 2);
+    dropped_product_gradient(&of_z_and_r, n, 2 * units, h_before, dz, pass->du, n_z);
     product_of_transposed_parts(units, units, n, kept, units, dz + 2 * units, n_z, pass->du + 2 * units, n_z);
 }
 

@@ -71,7 +71,8 @@ struct port {
 struct layer_run {
     const struct kernels *kernels;
     int rows;
-    bool training; /* tape only */
+    bool training;   /* tape only */
+    struct rng *rng; /* tape_forward in training only: what is random comes from it */
     struct port in[LAYER_PORTS], out[LAYER_PORTS];
     const float *params; /* this layer's */
     float *grads;        /* backward only: d loss / d params, added to */
@@ -105,8 +106,9 @@ const struct layer_ops *layer_ops_of(enum layer_kind kind);
 void layer_snake_case(const char *class, char *ret_name);
 extern const struct layer_ops layer_dense, layer_lstm, layer_gru, layer_simple_rnn, layer_bidirectional,
     layer_masking, layer_activation;
-extern const struct layer_ops layer_embedding, layer_repeat_vector, layer_dropout, layer_flatten, layer_reshape,
-    layer_permute, layer_batch_normalization, layer_layer_normalization, layer_leaky_relu, layer_prelu, layer_conv1d,
+extern const struct layer_ops layer_embedding, layer_repeat_vector, layer_dropout, layer_spatial_dropout1d,
+    layer_gaussian_noise, layer_gaussian_dropout, layer_alpha_dropout, layer_flatten, layer_reshape, layer_permute,
+    layer_batch_normalization, layer_layer_normalization, layer_leaky_relu, layer_prelu, layer_conv1d,
     layer_max_pooling1d, layer_average_pooling1d, layer_global_max_pooling1d, layer_global_average_pooling1d,
     layer_add, layer_multiply, layer_concatenate;
 

@@ -53,7 +53,7 @@ static void lstm_record(const struct pass *pass, const struct tape_step *step) {
     size_t units = (size_t)pass->units, rows = (size_t)step->rows;
     float *z = step->gates;
 
-    product(step->rows, 4 * pass->units, pass->units, step->before[0], pass->u, 1, z);
+    dropped_product(&step->dropped, step->rows, 4 * pass->units, step->before[0], pass->u, z, 4 * pass->units);
     if (step->pre)
         memcpy(step->pre, z, rows * 4 * units * sizeof *z);
     for (size_t r = 0; r < rows; r++) {
@@ -128,7 +128,9 @@ static void lstm_backward(const struct pass *pass, const struct tape_step *step)
         else
             row_backward(pass, step, r);
     }
-    product_with_transposed(step->rows, pass->units, 4 * pass->units, step->gates, pass->u, 0, step->d[0]);
+    memset(step->d[0], 0, (size_t)step->rows * (size_t)pass->units * sizeof *step->d[0]);
+    dropped_product_back(&step->dropped, step->rows, 4 * pass->units, step->gates, pass->u, step->d[0],
+                         4 * pass->units);
 }
 
 const struct cell_ops cell_lstm = {

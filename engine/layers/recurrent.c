@@ -34,6 +34,8 @@ static int check_spec(const struct layer *layer, const struct layer_build *build
         return error_set(build->err, "activation %d is unknown", (int)spec->activation);
     if (ops->n_gates > 1 && !activation_is_known(spec->recurrent_activation))
         return error_set(build->err, "recurrent_activation %d is unknown", (int)spec->recurrent_activation);
+    if (!(spec->dropout >= 0 && spec->dropout < 1 && spec->recurrent_dropout >= 0 && spec->recurrent_dropout < 1))
+        return error_set(build->err, "a rate of dropout is not from 0 to below 1");
     if (is_bidirectional(layer) && (unsigned)spec->merge > MERGE_AVE)
         return error_set(build->err, "merge_mode %d is unknown", (int)spec->merge);
     if ((is_bidirectional(layer) || spec->go_backwards || layer->n_in > 1) && layer_refuse_stream(layer, build))
@@ -141,6 +143,8 @@ struct pass pass_of(const struct layer *layer, const struct layer_run *run, int 
         .carries = layer->carries,
         .is_piece = layer->carries && layer->mode == NETWORK_STREAM,
         .is_plain = spec->activation == ACTIVATION_TANH && spec->recurrent_activation == ACTIVATION_SIGMOID,
+        .dropout = spec->dropout,
+        .recurrent_dropout = spec->recurrent_dropout,
         .state_at = layer->state_at + (size_t)(index * ops->n_states) * (size_t)spec->units,
         .state_port = 1 + index * ops->n_states,
     };

@@ -25,11 +25,20 @@ struct pass {
         carries; /* its states go on from call to call, and live in the rows' state at state_at; else in the workspace */
     bool is_piece; /* of a stream */
     bool is_plain; /* tanh and sigmoid: if it has a bias too, the cell may have a kernel of its own */
+    float dropout, recurrent_dropout; /* in training */
     size_t state_at;
     int state_port; /* the first port, among inputs and outputs, of its states, if they have ports */
 
     const float *w, *u, *bias; /* bias NULL: has none */
     float *dw, *du, *db;       /* backward only */
+};
+
+/* What training drops of matrices of so many rows: `n` masks [rows x width], each for as many gates as the others, of which an
+ * element is 0 or 1 / (1 - rate). n 0: nothing is dropped. */
+struct masks {
+    int n, rows, width;
+    float *at;
+    float *work; /* of the size of what is dropped */
 };
 
 /* One step on the tape. Matrices are [rows x n units]; gates of a row stand side by side. */
@@ -44,6 +53,7 @@ struct tape_step {
     float *after[CELL_STATES];
     float *d[CELL_STATES]; /* [1], backward: d loss / d after; to become d loss / d before */
     float *spare;          /* [n_gates], backward */
+    struct masks dropped;  /* of h before the step */
 };
 
 struct cell_ops {
@@ -59,8 +69,8 @@ struct cell_ops {
     void (*backward)(const struct pass *pass, const struct tape_step *step);
     /* Adds to du (and db, past the first row of bias) over all n steps and rows; dz: what backward left in gates. NULL:
      * du is h_before' dz. */
-    void (*recurrent_gradient)(const struct pass *pass, int n, const float *h_before, const float *dz,
-                               const float *kept);
+    void (*recurrent_gradient)(const struct pass *pass, const struct masks *dropped, int n, const float *h_before,
+                               const float *dz, const float *kept);
 };
 
 extern const struct cell_ops cell_lstm, cell_gru, cell_gru_reset_before, cell_simple_rnn;
@@ -72,6 +82,25 @@ enum { PASS_SCRATCH = 6 * KERNELS_ROWS };
 /* z [n x n_gates units] = bias + x W, + h U in the first recurrent_gates of them; n <= KERNELS_ROWS. Serving. */
 void pass_affine(const struct pass *pass, const struct kernels *kernels, int n, const float *x, float *const *state,
                  int recurrent_gates, float *z);
+
+/* Matrix products of a [m x width] in training, each gate with what the masks leave of it; m is a multiple of their rows. b and c
+ * are [.. x n], parts of matrices whose rows are so many floats apart.
+ *     dropped_product             c += a b
+ *     dropped_product_back        da += dc b'
+ *     dropped_product_gradient    db += a' dc */
+void dropped_product(const struct masks *masks, int m, int n, const float *a, const float *b, float *c, int stride);
+void dropped_product_back(const struct masks *masks, int m, int n, const float *dc, const float *b, float *da,
+                          int stride);
+void dropped_product_gradient(const struct masks *masks, int m, int n, const float *a, const float *dc, float *db,
+                              int stride);
+/* Those of n gates from the first-th on. */
+struct masks masks_of_gates(const struct masks *masks, int first, int n);
+
+/* Floats that the masks of a pass need on the tape; which of them there are there; and drawing them, as a call begins. x: of
+ * input 0, h: of the hidden state. */
+size_t masks_size(const struct pass *pass, int rows, int steps);
+void masks_place(const struct pass *pass, const struct layer_run *run, float *tape, struct masks *x, struct masks *h);
+void masks_draw(const struct pass *pass, struct rng *rng, const struct masks *x, const struct masks *h);
 
 /* ---- layers, as layer_ops has them -------------------------------------------------------------- */
 

@@ -12,6 +12,7 @@ struct record {
     float *aside[CELL_STATES]; /* [rows x units]: the same of masked rows, while the cell takes a step back */
     float *dy;                 /* [rows x units]: d loss / d what came out at the step in hand */
     float *spare;              /* [rows x n_gates units] */
+    struct masks x, h;         /* what is dropped */
     size_t row, step;          /* units, and rows times units */
 };
 
@@ -24,7 +25,8 @@ size_t pass_tape_size(const struct pass *pass, int rows, int steps) {
     const struct cell_ops *ops = pass->ops;
     size_t n_gates = (size_t)ops->n_gates, n_states = (size_t)ops->n_states, n = (size_t)steps;
     size_t each_step = n_gates * (keeps_pre(pass) ? 2 : 1) + (size_t)ops->n_kept;
-    return (n * each_step + n_states * (n + 1) + 2 * n_states + 1 + n_gates) * (size_t)rows * (size_t)pass->units;
+    size_t units = n * each_step + n_states * (n + 1) + 2 * n_states + 1 + n_gates;
+    return units * (size_t)rows * (size_t)pass->units + masks_size(pass, rows, steps);
 }
 
 static float *take(float **at, size_t n) {
@@ -47,6 +49,7 @@ static struct record record_of(const struct pass *pass, const struct layer_run *
     }
     record.dy = take(&tape, step);
     record.spare = take(&tape, n_gates * step);
+    masks_place(pass, run, tape, &record.x, &record.h);
     return record;
 }
 
@@ -60,6 +63,7 @@ static struct tape_step step_of(const struct pass *pass, const struct layer_run 
         .pre = record->pre ? record->pre + t * n_gates * record->step : NULL,
         .kept = record->kept + t * n_kept * record->step,
         .spare = record->spare,
+        .dropped = record->h,
     };
     for (int i = 0; i < pass->ops->n_states; i++) {
         step.before[i] = record->states[i] + (t + pass->goes_back) * record->step;
@@ -123,9 +127,10 @@ void pass_tape_forward(const struct pass *pass, const struct layer_run *run, flo
     const float *before = NULL, *first = record.states[0] + (pass->goes_back ? (size_t)x->steps * record.step : 0);
 
     first_states(pass, run, &record);
-    if (pass->bias)
-        rows_fill(n, n_z, pass->bias, record.gates);
-    product(n, n_z, x->width, x->data, pass->w, pass->bias ? 1 : 0, record.gates);
+    if (run->rng)
+        masks_draw(pass, run->rng, &record.x, &record.h);
+    rows_begin(n, n_z, pass->bias, record.gates);
+    dropped_product(&record.x, n, n_z, x->data, pass->w, record.gates, n_z);
     for (size_t s = 0; s < (size_t)x->steps; s++) {
         size_t t = time_of(pass, run, s);
         struct tape_step step = step_of(pass, run, &record, t);
@@ -209,14 +214,14 @@ void pass_tape_backward(const struct pass *pass, const struct layer_run *run, co
         if (run->in[pass->state_port + i].grad)
             add(record.step, record.d[i], run->in[pass->state_port + i].grad);
 
-    product_of_transposed(x->width, n_z, n, x->data, record.gates, pass->dw);
+    dropped_product_gradient(&record.x, n, n_z, x->data, record.gates, pass->dw, n_z);
     const float *h_before = record.states[0] + (pass->goes_back ? record.step : 0);
     if (pass->ops->recurrent_gradient)
-        pass->ops->recurrent_gradient(pass, n, h_before, record.gates, record.kept);
+        pass->ops->recurrent_gradient(pass, &record.h, n, h_before, record.gates, record.kept);
     else
-        product_of_transposed(pass->units, n_z, n, h_before, record.gates, pass->du);
+        dropped_product_gradient(&record.h, n, n_z, h_before, record.gates, pass->du, n_z);
     if (pass->db)
         rows_add(n, n_z, record.gates, pass->db);
     if (x->grad)
-        product_with_transposed(n, x->width, n_z, record.gates, pass->w, 1, x->grad);
+        dropped_product_back(&record.x, n, n_z, record.gates, pass->w, x->grad, n_z);
 }

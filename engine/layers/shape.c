@@ -2,42 +2,11 @@
  * Layers that compute nothing: what goes in comes out in another shape, or as it is.
  *
  * Keras' rows lie in memory as [steps x width]; Flatten, Reshape and Permute mean that order, whatever lies where
- * here. None of them but Dropout hands on a mask (as in Keras).
+ * here. None of them hands on a mask (as in Keras).
  */
 #include "engine/layers/layer.h"
 
 #include <string.h>
-
-/* The output is what comes in, and so are its steps and its mask. */
-static void copy_forward(const struct layer *layer, const struct layer_run *run) {
-    (void)layer;
-    const struct port *x = &run->in[0], *y = &run->out[0];
-    memcpy(y->data, x->data, (size_t)run->rows * (size_t)x->steps * (size_t)x->width * sizeof *y->data);
-}
-
-static void copy_backward(const struct layer *layer, const struct layer_run *run) {
-    (void)layer;
-    const struct port *x = &run->in[0], *y = &run->out[0];
-    size_t n = (size_t)run->rows * (size_t)x->steps * (size_t)x->width;
-    for (size_t i = 0; x->grad && i < n; i++)
-        x->grad[i] += y->grad[i];
-}
-
-/* ---- Dropout ------------------------------------------------------------------------------------ */
-
-static int dropout_build(struct layer *layer, struct layer_build *build) {
-    if (layer_check_inputs(layer, build, 1, 1))
-        return -1;
-    layer_like_input(layer, build, build->in[0].width);
-    return 0;
-}
-
-const struct layer_ops layer_dropout = {
-    .name = "Dropout",
-    .build = dropout_build,
-    .forward = copy_forward,
-    .backward = copy_backward,
-};
 
 /* ---- RepeatVector ------------------------------------------------------------------------------- */
 

@@ -24,7 +24,7 @@ static void simple_rnn_step(const struct pass *pass, const struct kernels *kerne
 static void simple_rnn_record(const struct pass *pass, const struct tape_step *step) {
     size_t units = (size_t)pass->units, rows = (size_t)step->rows, size = rows * units * sizeof(float);
 
-    product(step->rows, pass->units, pass->units, step->before[0], pass->u, 1, step->gates);
+    dropped_product(&step->dropped, step->rows, pass->units, step->before[0], pass->u, step->gates, pass->units);
     if (step->pre)
         memcpy(step->pre, step->gates, size);
     step->kernels->activate(pass->activation, rows, units, step->gates);
@@ -34,7 +34,8 @@ static void simple_rnn_record(const struct pass *pass, const struct tape_step *s
 static void simple_rnn_backward(const struct pass *pass, const struct tape_step *step) {
     activation_backward(pass->activation, (size_t)step->rows, (size_t)pass->units, step->pre, step->gates, step->d[0],
                         step->gates);
-    product_with_transposed(step->rows, pass->units, pass->units, step->gates, pass->u, 0, step->d[0]);
+    memset(step->d[0], 0, (size_t)step->rows * (size_t)pass->units * sizeof *step->d[0]);
+    dropped_product_back(&step->dropped, step->rows, pass->units, step->gates, pass->u, step->d[0], pass->units);
 }
 
 const struct cell_ops cell_simple_rnn = {

@@ -3,9 +3,13 @@ answer1, ...), each [batches, ...]; step i is made on batch i modulo their numbe
 summed over the outputs, or Huber's (huber 1), the gradient clipped to the norm clip_norm where the npz has one.
 What else the npz has is of the optimizer: its kind (optimizer, by its place in KINDS_OF_OPTIMIZERS) and its options. Epsilon
 is 1e-3, so that rounding noise is not normalised into full steps."""
+import contextlib
 import itertools
+import unittest.mock
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from cases_masks import MASK_VALUE, MASKED, masked_input
 from cases_recurrent import ACTIVATIONS, KINDS, UNBOUNDED
@@ -13,6 +17,53 @@ from golden_box import K2, K3, KERAS, as_list, chain, graph, ids, uniform
 
 BATCHES, UPDATES = 2, 10
 ROWS, STEPS, WIDTH, UNITS = 4, 6, 3, 4
+
+
+class Drawn:
+    """The numbers of engine/random, and what Keras draws in training by them: in the engine's order of axes, and from the
+    beginning at each step, seeded by its number (from 1)."""
+
+    def __init__(self):
+        self.state = 0
+
+    def uniform(self):
+        mask = (1 << 64) - 1
+        self.state = (self.state + 0x9e3779b97f4a7c15) & mask
+        z = self.state
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9 & mask
+        z = (z ^ (z >> 27)) * 0x94d049bb133111eb & mask
+        return ((z ^ (z >> 31)) >> 11) * 2.0 ** -53
+
+    def normal(self):
+        while True:
+            u, v = 2 * self.uniform() - 1, 2 * self.uniform() - 1
+            square = u * u + v * v
+            if 0 < square < 1:
+                return u * np.sqrt(-2 * np.log(square) / square)
+
+    def array(self, draw, shape):
+        shape = [int(n) for n in shape]
+        if len(shape) == 3:
+            steps_first = np.array([draw() for _ in range(np.prod(shape))]).reshape(shape[1], shape[0], shape[2])
+            return steps_first.transpose(1, 0, 2).astype("float32")
+        return np.array([draw() for _ in range(np.prod(shape))]).reshape(shape).astype("float32")
+
+    def dropout(self, inputs, rate, noise_shape=None, seed=None):
+        shape = [n or m for n, m in zip(noise_shape, inputs.shape)] if noise_shape is not None else inputs.shape
+        return inputs * self.array(lambda: (self.uniform() >= rate) / (1 - rate), shape)
+
+    def patched(self):
+        at = keras.src.backend.random
+        mine = {
+            "dropout": self.dropout,
+            "uniform": lambda shape, **_: tf.constant(self.array(self.uniform, shape)),
+            "normal": lambda shape, mean, stddev, **_: tf.constant(mean + stddev * self.array(self.normal, shape)),
+        }
+        patches = [unittest.mock.patch.object(at, name, function) for name, function in mine.items()]
+        stack = contextlib.ExitStack()
+        for patch in patches + [unittest.mock.patch.object(keras.src.ops.random, "uniform", mine["uniform"])]:
+            stack.enter_context(patch)
+        return stack
 
 
 # As enum optimizer_kind has them.
@@ -34,8 +85,17 @@ def train(box, name, build, x, scale=0.8, huber=False, file=K3, **optimizing):
     shapes = [y.shape for y in as_list(model(x[0]))]
     answers = [uniform(f"{name}-answer{i}", len(x), *shape) for i, shape in enumerate(shapes)]
     model.compile(new_optimizer(k, **optimizing), loss=["huber" if huber else "mse"] * len(shapes), jit_compile=False)
-    for step in range(UPDATES):
-        model.train_on_batch(x[step % len(x)], [answer[step % len(x)] for answer in answers])
+    drawn, train_step = Drawn(), model.train_step
+
+    def seeded_step(*data):
+        drawn.state = seeded_step.n = seeded_step.n + 1
+        return train_step(*data)
+
+    seeded_step.n = 0
+    model.train_step = seeded_step
+    with drawn.patched() if file == K3 else contextlib.nullcontext():
+        for step in range(UPDATES):
+            model.train_on_batch(x[step % len(x)], [answer[step % len(x)] for answer in answers])
     after = build(k)
     after.set_weights(model.get_weights())
     box.save(f"{name}.after.{file}", after)
@@ -214,3 +274,23 @@ def write_optimizers(box):
     for name, optimizing in cases.items():
         one(box, name, lambda L: [L.LSTM(UNITS, return_sequences=True), L.BatchNormalization(momentum=0.8), L.GRU(3),
                                   L.Dense(2)], **optimizing)
+
+
+def write_dropout(box):
+    rates = {"dropout": {"dropout": 0.3}, "recurrent": {"recurrent_dropout": 0.4},
+             "both": {"dropout": 0.5, "recurrent_dropout": 0.25}}
+    for kind, (name, options) in itertools.product(KINDS, rates.items()):
+        one(box, f"{kind}-{name}", lambda L: [
+            getattr(L, kind)(UNITS, return_sequences=True, **options), getattr(L, kind)(UNITS, **options)])
+    one(box, "GRU-reset_after-False", lambda L: [L.GRU(UNITS, reset_after=False, **rates["both"])])
+    one(box, "LSTM-use_bias-False", lambda L: [L.LSTM(UNITS, use_bias=False, **rates["both"])])
+    one(box, "Bidirectional", lambda L: [L.Bidirectional(L.GRU(UNITS, return_sequences=True, **rates["both"])), L.Dense(2)])
+    x = np.stack([masked_input(f"dropout-{batch}") for batch in range(BATCHES)])
+    train(box, "mask", chain((MASKED.shape[1], WIDTH), lambda L: [
+        L.Masking(MASK_VALUE), L.LSTM(5, return_sequences=True, **rates["both"]), L.GRU(UNITS, **rates["both"])]), x)
+    for name, layer in {"Dropout": lambda L: L.Dropout(0.4), "SpatialDropout1D": lambda L: L.SpatialDropout1D(0.4),
+                        "Dropout-noise_shape": lambda L: L.Dropout(0.4, noise_shape=(None, 1, None)),
+                        "GaussianNoise": lambda L: L.GaussianNoise(0.3), "GaussianDropout": lambda L: L.GaussianDropout(0.3),
+                        "AlphaDropout": lambda L: L.AlphaDropout(0.2)}.items():
+        one(box, name, lambda L: [L.Dense(5), layer(L), L.LSTM(UNITS)])
+    one(box, "Dropout-without-time", lambda L: [L.LSTM(5), L.Dropout(0.5), L.Dense(2)])

@@ -43,6 +43,7 @@ BOXES = {
     "legacy.tar.xz": cases_legacy.write,
     "training.tar.xz": cases_training.write,
     "optimizers.tar.xz": cases_training.write_optimizers,
+    "dropout.tar.xz": cases_training.write_dropout,
 }
 
 

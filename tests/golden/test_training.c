@@ -63,14 +63,16 @@ static float *output_gradient(const struct network *network, const struct batche
 }
 
 static void update(struct network *network, struct tape *tape, struct optimizer *optimizer,
-                   const struct batches *batches, int batch, enum loss loss) {
+                   const struct batches *batches, int step, enum loss loss) {
+    int batch = step % batches->n;
+    struct rng rng = {.state = (uint64_t)step + 1};
     int n_outputs = network_n_outputs(network), width = network_n_inputs(network);
     float *x = floats_new(batches->n_x), *grads = floats_new(network_n_params(network));
     float *states = floats_new((size_t)batches->rows * network_state_size(network)), *dy[LAYER_PORTS];
     const float *y[LAYER_PORTS];
 
     golden_swap(batches->rows, batches->steps, width, batches->x.data + (size_t)batch * batches->n_x, x);
-    tape_forward(tape, network, kernels_choose(), true, batches->rows, batches->steps, x, states, y);
+    tape_forward(tape, network, kernels_choose(), &rng, batches->rows, batches->steps, x, states, y);
     for (int o = 0; o < n_outputs; o++)
         dy[o] = output_gradient(network, batches, batch, o, loss, y[o]);
     tape_backward(tape, network, (const float *const *)dy, grads);
@@ -110,7 +112,7 @@ static void train(const struct golden *golden, struct network *network, const st
     enum loss loss = golden_number(golden, "huber", 0) != 0 ? LOSS_HUBER : LOSS_MSE;
 
     for (int i = 0; i < UPDATES; i++)
-        update(network, tape, optimizer, batches, i % batches->n, loss);
+        update(network, tape, optimizer, batches, i, loss);
     optimizer_free(optimizer);
     tape_free(tape);
 }
@@ -140,6 +142,6 @@ static double check(const struct golden_box *box, const char *name, const struct
 }
 
 int main(int argc, char **argv) {
-    static const char *const boxes[] = {"training", "optimizers"};
+    static const char *const boxes[] = {"training", "optimizers", "dropout"};
     return golden_main(argc, argv, boxes, sizeof boxes / sizeof *boxes, 1, check);
 }

@@ -73,7 +73,7 @@ static void runner_call(struct runner *run, const float *x) {
         y[o] = floats_new(run->n_y[o]);
     golden_swap(run->rows, run->steps, run->width, x, run->x);
     network_forward(run->network, kernels_choose(), run->rows, run->steps, run->x, state, y, run->work);
-    tape_forward(run->tape, run->network, kernels_choose(), false, run->rows, run->steps, run->x, run->taped, taped);
+    tape_forward(run->tape, run->network, kernels_choose(), NULL, run->rows, run->steps, run->x, run->taped, taped);
     for (int o = 0; o < run->n_outputs; o++) {
         struct network_shape shape = network_output(run->network, o, run->steps);
         golden_swap(shape.steps, run->rows, shape.width, y[o], run->y[0][o]);

@@ -175,7 +175,8 @@ static void run_tape(const struct problem *p, struct tape *tape, bool training, 
     const float *outputs[LAYER_PORTS], *dys[LAYER_PORTS];
     float *dy = floats_new(p->n_y), state = 0;
     size_t at = 0;
-    tape_forward(tape, p->network, kernels_choose(), training, ROWS, p->of->steps, x, &state, outputs);
+    tape_forward(tape, p->network, kernels_choose(), training ? &(struct rng){1} : NULL, ROWS, p->of->steps, x,
+                 &state, outputs);
     for (int o = 0; o < network_n_outputs(p->network); o++) {
         size_t n = output_size(p, o, ROWS);
         dys[o] = dy + at;

@@ -381,7 +381,7 @@ static void serve(const struct problem *p, const struct kernels *kernels, int t,
 
 static void run_tape(const struct problem *p, struct tape *tape, struct results *results) {
     const float *out[STATES_MAX + 1];
-    tape_forward(tape, p->network, kernels_choose(), false, ROWS, STEPS, p->x, results->state, out);
+    tape_forward(tape, p->network, kernels_choose(), NULL, ROWS, STEPS, p->x, results->state, out);
     for (int o = 0; o < p->n_out; o++)
         memcpy(results->y[o], out[o], output_size(p, o, ROWS, STEPS) * sizeof(float));
 }

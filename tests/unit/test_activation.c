@@ -170,7 +170,7 @@ static void check_layer(enum activation a, bool no_time) {
         y[i] = floats_new(n_y);
         grads[i] = floats_new(network_n_params(network));
         network_forward(network, kernels_choose(), ROWS, steps, x, NULL, &y[i], work);
-        tape_forward(tape, network, kernels_choose(), false, ROWS, steps, x, &none, &out);
+        tape_forward(tape, network, kernels_choose(), NULL, ROWS, steps, x, &none, &out);
         assert_true(floats_distance(n_y, y[i], out) < 1e-6);
         tape_backward(tape, network, (const float *const[]){pull}, grads[i]);
         free(work);

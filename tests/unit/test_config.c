@@ -103,7 +103,8 @@ static const struct bad bad_keys[] = {
      "min_steps, patience, max_windows, optimizer, learning_rate, momentum, nesterov, weight_decay, schedule, last_rate, "
      "warm_up, clip_norm, clip_value, loss, validation, margin, first_after, new_steps"},
     {LEAST "    layers:\n      - rnn: 32\n",
-     ":9: models[0].layers[0].rnn: not a key; here are lstm, gru, simple_rnn, dense, activation"},
+     ":9: models[0].layers[0].rnn: not a key; here are lstm, dropout, recurrent_dropout, gru, "
+     "simple_rnn, dense, activation"},
     {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, training_cpu, bus, streams, models"},
     {LEAST "\"\": 2\n", ": \"\": not a key; here are workers, training_cpu, bus, streams, models"},
     {LEAST "streams.x: 2\n", ":8: streams.x: not a key; here are workers, training_cpu, bus, streams, models"},
@@ -261,6 +262,10 @@ static const struct bad bad_together[] = {
      ":9: models[0].layers[0]: a layer without a kind; give lstm, gru, simple_rnn or dense"},
     {LEAST "    layers:\n      - lstm: 32\n        activation: tanh\n",
      ":10: models[0].layers[0].activation: a recurrent layer has Keras' own; only a dense layer takes one"},
+    {LEAST "    layers:\n      - dense: 4\n        recurrent_dropout: 20%\n",
+     ":10: models[0].layers[0].recurrent_dropout: a dense layer drops nothing; it is for recurrent layers"},
+    {LEAST "    layers:\n      - gru: 4\n        dropout: 1\n",
+     ":10: models[0].layers[0].dropout: \"1\" is not within 0% to 90%"},
     {LEAST TRAINING "window: 1024\n      unroll: 1024\n      batch: 2048\n",
      ":11: models[0].training.batch: 2048 windows of 1024 unrolled steps are more than 1048576 at once"},
     {LEAST "    horizon: 1000\nbus:\n  forecast_ring: 40KiB\n",
@@ -464,7 +469,8 @@ static const char full[] =
     "models:\n"
     "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
     "     levels: [50, 90.5, 99], scored: all,\n"
-    "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}, {gru: 12}, {simple_rnn: 13}], residual: false, train: false,\n"
+    "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}, {gru: 12, dropout: 25%},\n"
+    "              {simple_rnn: 13, recurrent_dropout: 0.5}], residual: false, train: false,\n"
     "     seed: 9007199254740991, retrain_every: 0, retrain_on: drift, promote: manual, reset_every: 1d,\n"
     "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
     "                learning_rate: 1e-4, optimizer: sgd, momentum: 0.9, nesterov: true,\n"
@@ -507,6 +513,8 @@ static void check_full_model(const struct config_model *model) {
     assert_int_equal(model->n_layers, 5);
     assert_int_equal(model->layers[3].kind, LAYER_GRU);
     assert_int_equal(model->layers[4].kind, LAYER_SIMPLE_RNN);
+    assert_true(model->layers[3].dropout == 0.25f && model->layers[3].recurrent_dropout == 0);
+    assert_true(model->layers[4].dropout == 0 && model->layers[4].recurrent_dropout == 0.5f);
     assert_true(model->layers[4].units == 13 && model->layers[4].return_sequences);
     const struct layer_spec layers[] = {
         DENSE(9, ACTIVATION_SIGMOID),

@@ -98,7 +98,7 @@ static void run_piece(const struct network *network, struct tape *tape, int from
     for (size_t r = 0; r < ROWS; r++)
         states[r] = state + r * size;
     if (tape) {
-        tape_forward(tape, network, kernels_choose(), false, ROWS, to - from, x, state, &out);
+        tape_forward(tape, network, kernels_choose(), NULL, ROWS, to - from, x, state, &out);
         memcpy(y, out, (size_t)((to - from) * ROWS * shape.width) * sizeof *y);
     } else {
         network_forward(network, kernels_choose(), ROWS, to - from, x, states, (float *const[]){y}, work);
@@ -179,7 +179,7 @@ static void test_chunks_carry_no_gradient(void **state) {
     struct tape *tape = tape_new(network, 1, 2);
     float kept[1] = {7}, grads[3] = {0};
     const float *y;
-    tape_forward(tape, network, kernels_choose(), false, 1, 2, (float[]){2, 3}, kept, &y);
+    tape_forward(tape, network, kernels_choose(), NULL, 1, 2, (float[]){2, 3}, kept, &y);
     tape_backward(tape, network, (const float *const[]){(float[]){1, 10}}, grads);
     assert_true(floats_same(3, grads, (float[]){7 + 20, 2 + 30, 11}));
     assert_true(kept[0] == 3);

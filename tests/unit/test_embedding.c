@@ -57,7 +57,7 @@ static void test_gradient_of_what_is_not_an_id(void **state) {
     const float *y;
     for (int i = 0; i < 3 * 4; i++)
         dy[i] = 1;
-    tape_forward(tape, network, kernels_choose(), true, 3, 1, (float[]){-3, 5, 1e9f}, &none, &y);
+    tape_forward(tape, network, kernels_choose(), &(struct rng){1}, 3, 1, (float[]){-3, 5, 1e9f}, &none, &y);
     tape_backward(tape, network, (const float *const[]){dy}, grads);
     for (int i = 0; i < 7 * 4; i++)
         assert_true(grads[i] == (i / 4 == 5));

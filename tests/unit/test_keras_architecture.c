@@ -216,6 +216,11 @@ static void test_options_of_all_ages(void **state) {
     assert_int_equal(layer(0)->activation, ACTIVATION_RELU);
     read_as(ONE("Dropout", ", 'p': 0.5"), true);
     assert_float_equal(layer(0)->dropout, 0.5, 0);
+    assert_int_equal(layer(0)->kind, LAYER_DROPOUT);
+    read_as(ONE("Dropout", ", 'rate': 0.25, 'noise_shape': [null, 1, null]"), true);
+    assert_int_equal(layer(0)->kind, LAYER_SPATIAL_DROPOUT1D);
+    read_as(ONE("GaussianNoise", ", 'sigma': 2.5"), true);
+    assert_float_equal(layer(0)->dropout, 2.5, 0);
     read_as(ONE("Reshape", ", 'target_shape': [-1, 5]"), false);
     assert_int_equal(layer(0)->target_steps, -1);
     assert_int_equal(layer(0)->target_width, 5);

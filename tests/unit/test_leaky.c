@@ -45,7 +45,7 @@ static float slope_at_zero(const struct layer_case *of) {
     float grads[8] = {0}, none;
     const float *y;
     memcpy(network_params(network), (float[]){1, -1, 0, 0.25f}, network_n_params(network) * sizeof(float));
-    tape_forward(tape, network, kernels_choose(), true, 1, 1, (float[]){5, 5}, &none, &y);
+    tape_forward(tape, network, kernels_choose(), &(struct rng){1}, 1, 1, (float[]){5, 5}, &none, &y);
     assert_true(y[0] == 0);
     tape_backward(tape, network, (const float *const[]){(float[]){1}}, grads);
     tape_free(tape);

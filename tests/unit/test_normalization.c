@@ -52,7 +52,7 @@ static void learn(struct network *network, bool training, int rows, const float 
     struct tape *tape = tape_new(network, rows, 5);
     float none;
     const float *out;
-    tape_forward(tape, network, kernels_choose(), training, rows, 5, x, &none, &out);
+    tape_forward(tape, network, kernels_choose(), training ? &(struct rng){1} : NULL, rows, 5, x, &none, &out);
     memcpy(y, out, (size_t)(5 * rows) * sizeof *y);
     tape_learn_statistics(tape, network);
     tape_free(tape);

@@ -64,7 +64,7 @@ static void run(const struct layer_spec *layer, int steps, const float *x, float
     float *work = floats_new(network_work_size(network, 1, steps)), none;
     const float *out;
     network_forward(network, kernels_choose(), 1, steps, x, NULL, (float *const[]){y}, work);
-    tape_forward(tape, network, kernels_choose(), true, 1, steps, x, &none, &out);
+    tape_forward(tape, network, kernels_choose(), &(struct rng){1}, 1, steps, x, &none, &out);
     assert_true(floats_same((size_t)network_output(network, 0, steps).steps, y, out));
     free(work);
     tape_free(tape);
@@ -111,7 +111,7 @@ static float gradient_of(const struct layer_spec *layer, int steps, const float 
     float grads[3] = {0}, none;
     const float *y;
     memcpy(network_params(network), (float[]){1, 0, 0}, 3 * sizeof(float));
-    tape_forward(tape, network, kernels_choose(), true, 1, steps, x, &none, &y);
+    tape_forward(tape, network, kernels_choose(), &(struct rng){1}, 1, steps, x, &none, &y);
     tape_backward(tape, network, &dy, grads);
     tape_free(tape);
     network_free(network);

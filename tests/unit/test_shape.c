@@ -95,7 +95,7 @@ static void test_masking_keeps_gradients_back(void **state) {
     float grads[2] = {0}, none;
     const float *y;
     memcpy(network_params(network), (float[]){1, 0}, 2 * sizeof(float));
-    tape_forward(tape, network, kernels_choose(), true, 1, 2, (float[]){7, 3}, &none, &y);
+    tape_forward(tape, network, kernels_choose(), &(struct rng){1}, 1, 2, (float[]){7, 3}, &none, &y);
     tape_backward(tape, network, (const float *const[]){(float[]){10, 1}}, grads);
     assert_true(grads[0] == 3 && grads[1] == 1);
     tape_free(tape);

@@ -176,7 +176,7 @@ static void problem_free(struct problem *p) {
 static void tape_run(const struct problem *p, struct tape *tape, float *grads, float *y, float *state) {
     float *own_state = floats_copy(ROWS * p->state_size, p->state), *dy = floats_new(p->n_y);
     const float *out;
-    tape_forward(tape, p->network, kernels_choose(), false, ROWS, STEPS, p->x, own_state, &out);
+    tape_forward(tape, p->network, kernels_choose(), NULL, ROWS, STEPS, p->x, own_state, &out);
     for (size_t i = 0; i < p->n_y; i++)
         dy[i] = p->pull[i] + out[i];
     if (y)
@@ -317,15 +317,15 @@ static void test_chunks_carry_the_state_and_no_gradient(void **state) {
     const float *out;
 
     tape_run(&p, tape, NULL, y, after);
-    tape_forward(tape, p.network, kernels_choose(), false, ROWS, FIRST, p.x, carried, &out);
+    tape_forward(tape, p.network, kernels_choose(), NULL, ROWS, FIRST, p.x, carried, &out);
     assert_true(floats_distance(split * n_out, out, y) < 1e-6);
     start = floats_copy(ROWS * p.state_size, carried);
-    tape_forward(tape, p.network, kernels_choose(), false, ROWS, STEPS - FIRST, p.x + split * N_IN, carried, &out);
+    tape_forward(tape, p.network, kernels_choose(), NULL, ROWS, STEPS - FIRST, p.x + split * N_IN, carried, &out);
     assert_true(floats_distance(p.n_y - split * n_out, out, y + split * n_out) < 1e-6);
     assert_true(floats_distance(ROWS * p.state_size, carried, after) < 1e-6);
     tape_backward(tape, p.network, (const float *const[]){p.pull}, grads);
 
-    tape_forward(other, p.network, kernels_choose(), false, ROWS, STEPS - FIRST, p.x + split * N_IN, start, &out);
+    tape_forward(other, p.network, kernels_choose(), NULL, ROWS, STEPS - FIRST, p.x + split * N_IN, start, &out);
     tape_backward(other, p.network, (const float *const[]){p.pull}, grads_alone);
     assert_true(floats_same(p.n_params, grads, grads_alone));
 
@@ -349,7 +349,7 @@ static void test_backward_does_not_need_the_inputs(void **state) {
     float *own_state = floats_copy(ROWS * p.state_size, p.state);
     const float *out;
     tape_run(&p, tape, expected, NULL, NULL);
-    tape_forward(tape, p.network, kernels_choose(), false, ROWS, STEPS, p.x, own_state, &out);
+    tape_forward(tape, p.network, kernels_choose(), NULL, ROWS, STEPS, p.x, own_state, &out);
     for (size_t i = 0; i < p.n_y; i++)
         dy[i] += out[i];
     for (size_t i = 0; i < STEPS * ROWS * N_IN; i++)
@@ -379,7 +379,7 @@ static void check_allocations(const struct network *network) {
 
     for (int turn = 0; turn < 2; turn++) { /* at first OpenBLAS may set itself up */
         int before = n_allocations;
-        tape_forward(tape, network, kernels_choose(), false, ROWS, STEPS, x, state, &out);
+        tape_forward(tape, network, kernels_choose(), NULL, ROWS, STEPS, x, state, &out);
         tape_backward(tape, network, (const float *const[]){y}, grads);
         network_forward(network, kernels_choose(), ROWS, STEPS, x, rows, (float *const[]){y}, work);
         if (turn == 1)

@@ -200,7 +200,7 @@ static void train_by_hand(const struct config_model *model, const struct window 
             answers_at(model, window, from + i, answer + 3 * i, weight + 3 * i);
         for (int i = 0; i < 48; i++)
             sum += weight[i];
-        tape_forward(tape, network, kernels_choose(), true, 1, 16, window->x + from, state, &y);
+        tape_forward(tape, network, kernels_choose(), &(struct rng){1}, 1, 16, window->x + from, state, &y);
         loss_sum(LOSS_MSE, 48, y, answer, weight, 1 / sum, gradient);
         memset(grads, 0, n_params * sizeof *grads);
         tape_backward(tape, network, &dy, grads);
