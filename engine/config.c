@@ -55,28 +55,30 @@ static struct config *load(const struct config_lines *lines, struct config_cell 
     return config;
 }
 
-int config_load(const char *path, struct config **ret_config, struct error *err) {
-    uint8_t *text = NULL;
-    size_t size = 0;
+int config_parse(const char *name, const uint8_t *text, size_t size, struct config **ret_config, struct error *err) {
     struct config *config = NULL;
-    if (read_file(path, &text, &size, err))
-        return -1;
-    struct config_lines *lines = config_lines_new(path, text, size, err);
+    struct config_lines *lines = config_lines_new(name, text, size, err);
     if (!lines)
-        goto free_text;
+        return -1;
     struct config_cell *cells = config_cells_load(lines, text, size, err);
-    if (!cells)
-        goto free_lines;
-    config = load(lines, cells, err);
+    if (cells)
+        config = load(lines, cells, err);
     config_cells_free(cells);
-free_lines:
     config_lines_free(lines);
-free_text:
-    free(text);
     if (!config)
         return -1;
     *ret_config = config;
     return 0;
+}
+
+int config_load(const char *path, struct config **ret_config, struct error *err) {
+    uint8_t *text = NULL;
+    size_t size = 0;
+    if (read_file(path, &text, &size, err))
+        return -1;
+    int failed = config_parse(path, text, size, ret_config, err);
+    free(text);
+    return failed;
 }
 
 void config_free(struct config *config) {

@@ -143,6 +143,9 @@ struct config {
 /* Reads and checks a file of at most 1 MiB; the caller's LC_NUMERIC is "C". On failure returns -1, the sentence in
  * err naming file, line where there is one, and key ("forecastd.yaml:12: models[0].horizon: ..."). */
 int config_load(const char *path, struct config **ret_config, struct error *err);
+/* The same of text [size] that is in memory; name stands for the file in sentences, and its folder is where files are
+ * looked for. */
+int config_parse(const char *name, const uint8_t *text, size_t size, struct config **ret_config, struct error *err);
 void config_free(struct config *config);
 
 /* How a model is served, in one line for people: "direct.keras, windowed (24 steps), 7 inputs to 24 steps of 1 target,

@@ -8,5 +8,6 @@ int command_watch(int argc, char **argv);
 int command_ctl(int argc, char **argv);
 int command_model(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_backtest(int argc, char **argv);
 
 #endif

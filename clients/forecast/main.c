@@ -14,6 +14,7 @@ static const struct {
     {"ctl", command_ctl,
      "ask and command the daemon: status, streams, models, retrain, reset, state, save, end, stop"},
     {"model", command_model, "look at Keras' models, run and convert them"},
+    {"backtest", command_backtest, "say how well a model would have forecast a file, row by row"},
     {"bench", command_bench, "measure ticks and forecasts a second, and latency"},
 };
 
@@ -23,7 +24,7 @@ static void print_help(FILE *out) {
     fprintf(out, "forecast: the command of forecastd, a daemon that forecasts live streams\n\n"
                  "Usage: forecast COMMAND [OPTIONS]\n\nCommands:\n");
     for (int i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-8s%s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-10s%s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\nforecast COMMAND --help tells more. forecast --version prints the version.\n\n"
                  "Examples:\n"
                  "  forecast feed --csv plant.csv --stream plant/boiler-7\n"

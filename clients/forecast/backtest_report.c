@@ -1,0 +1,149 @@
+#include "clients/forecast/backtest_report.h"
+
+#include "clients/forecast/table.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+static void cell_number(struct table *table, double x) {
+    char text[32];
+    double magnitude = fabs(x);
+    if (isnan(x))
+        snprintf(text, sizeof text, "-");
+    else if (magnitude == 0 || (magnitude >= 1e-3 && magnitude < 1e5))
+        snprintf(text, sizeof text, "%.*f", magnitude >= 1000 ? 1 : magnitude >= 10 ? 2 : 4, x);
+    else
+        snprintf(text, sizeof text, "%.2e", x);
+    table_cell(table, text);
+}
+
+static void put_head(struct table *table, const struct backtest_result *result) {
+    static const char *const heads[] = {"h", "forecast", "mse", "mae", "mase", "raw mae"};
+    char text[32];
+    table->n_columns = 6 + 2 * result->n_levels;
+    for (int c = 0; c < 6; c++)
+        table_cell(table, heads[c]);
+    for (int l = 0; l < result->n_levels; l++) {
+        snprintf(text, sizeof text, "in %g %%", result->levels[l]);
+        table_cell(table, text);
+        table_cell(table, "width");
+    }
+    for (int c = 0; c < table->n_columns; c++)
+        table->right[c] = c != 1;
+}
+
+static void put_row(struct table *table, const struct backtest_result *result, int h, const char *name,
+                    const struct backtest_errors *errors, bool intervals) {
+    char text[32] = "";
+    if (h > 0)
+        snprintf(text, sizeof text, "%d", h);
+    table_cell(table, text);
+    table_cell(table, name);
+    cell_number(table, errors->mse);
+    cell_number(table, errors->mae);
+    cell_number(table, errors->mase);
+    cell_number(table, errors->raw_mae);
+    for (int l = 0; l < result->n_levels; l++) {
+        snprintf(text, sizeof text, "%.1f", 100 * errors->coverage[l]);
+        table_cell(table, intervals ? (isnan(errors->coverage[l]) ? "-" : text) : "");
+        if (intervals)
+            cell_number(table, errors->width[l]);
+        else
+            table_cell(table, "");
+    }
+}
+
+static void put_jobs(const struct backtest_result *result, FILE *out) {
+    for (int i = 0; i < result->n_jobs; i++) {
+        const struct backtest_job *job = &result->jobs[i];
+        fprintf(out, "step %llu: ", (unsigned long long)job->step);
+        if (job->failed)
+            fprintf(out, "%s\n", job->text);
+        else
+            fprintf(out, "trained on %d windows (%.1f s), loss %.4g, best baseline %.4g, version before %.4g: %s\n",
+                    job->windows, job->seconds, job->losses.challenger, promotion_baseline(&job->losses),
+                    job->losses.champion, promotion_name(job->promotion));
+    }
+}
+
+void backtest_report_text(const struct backtest_setup *setup, const struct backtest_result *result, FILE *out) {
+    struct table table = {0};
+    put_head(&table, result);
+    for (int i = 0; i < setup->n_horizons; i++) {
+        struct backtest_errors errors = backtest_scores_of(result->scores, i, -1, -1);
+        put_row(&table, result, setup->horizons[i], "published", &errors, true);
+        for (int e = 0; e < result->n_experts; e++) {
+            errors = backtest_scores_of(result->scores, i, e, -1);
+            put_row(&table, result, 0, result->experts[e], &errors, false);
+        }
+    }
+    put_jobs(result, out);
+    table_print(&table, out);
+    table_fini(&table);
+    fprintf(out,
+            "Means over all answers 1 to h steps ahead; mse and mae in deviations of the train part.\n"
+            "%llu steps in %.1f s",
+            (unsigned long long)result->steps, result->seconds);
+    if (result->refused > 0)
+        fprintf(out, "; %llu rows were not later than the one before and are left out",
+                (unsigned long long)result->refused);
+    if (result->not_finite > 0)
+        fprintf(out, "; at %llu steps the network's output was not finite", (unsigned long long)result->not_finite);
+    fputs(result->stopped ? "; stopped before the end\n" : "\n", out);
+}
+
+/* ---- for programs ---------------------------------------------------------------------------- */
+
+static json_t *number(double x) {
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *levels(const struct backtest_result *result, const double *values, bool intervals) {
+    json_t *map = json_object();
+    for (int l = 0; l < result->n_levels; l++) {
+        char name[32];
+        snprintf(name, sizeof name, "%g", result->levels[l]);
+        json_object_set_new(map, name, intervals ? number(values[l]) : json_null());
+    }
+    return map;
+}
+
+static json_t *errors_map(const struct backtest_result *result, int horizon, int who, int target) {
+    struct backtest_errors errors = backtest_scores_of(result->scores, horizon, who, target);
+    bool intervals = who < 0; /* only what is published has them */
+    json_t *map = json_object();
+    json_object_set_new(map, "mse", number(errors.mse));
+    json_object_set_new(map, "mae", number(errors.mae));
+    json_object_set_new(map, "mase", number(errors.mase));
+    json_object_set_new(map, "raw_mae", number(errors.raw_mae));
+    json_object_set_new(map, "coverage", levels(result, errors.coverage, intervals));
+    json_object_set_new(map, "width", levels(result, errors.width, intervals));
+    return map;
+}
+
+static json_t *horizon_map(const struct backtest_setup *setup, const struct backtest_result *result, int i) {
+    json_t *map = json_object(), *experts = json_object(), *targets = json_object();
+    json_object_set_new(map, "h", json_integer(setup->horizons[i]));
+    json_object_set_new(map, "published", errors_map(result, i, -1, -1));
+    for (int e = 0; e < result->n_experts; e++)
+        json_object_set_new(experts, result->experts[e], errors_map(result, i, e, -1));
+    json_object_set_new(map, "experts", experts);
+    for (int j = 0; j < setup->model->n_targets; j++)
+        json_object_set_new(targets, setup->class->features[setup->model->targets[j]], errors_map(result, i, -1, j));
+    json_object_set_new(map, "targets", targets);
+    return map;
+}
+
+int backtest_report_json(const struct backtest_setup *setup, const struct backtest_result *result, FILE *out) {
+    json_t *horizons = json_array();
+    for (int i = 0; i < setup->n_horizons; i++)
+        json_array_append_new(horizons, horizon_map(setup, result, i));
+    json_t *all = json_pack("{s:o}", "horizons", horizons);
+    int failed = all == NULL ? -1 : json_dumpf(all, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    fputc('\n', out);
+    json_decref(all);
+    return failed;
+}

@@ -1,0 +1,68 @@
+/*
+ * A progressive backtest: each step is forecast from, then learnt from, by the very forecaster and trainer that the daemon
+ * runs, on the clock of the data. All on the caller's thread: a training job takes none of the data's time.
+ *
+ * The ticks of several streams come in the order of their times (of the same time: in the order of the streams). What is
+ * learnt from is what has been taken in: the rows behind are not touched before their turn.
+ */
+#ifndef FORECAST_BACKTEST_RUN_H
+#define FORECAST_BACKTEST_RUN_H
+
+#include "clients/forecast/backtest_data.h"
+#include "clients/forecast/backtest_scores.h"
+#include "engine/config.h"
+#include "engine/promotion.h"
+
+#include <stdbool.h>
+
+struct backtest_setup {
+    const struct config_class *class;
+    const struct config_model *model;
+    const struct backtest_stream *streams; /* [n_streams], values [n x class->n_features] */
+    int n_streams;
+    const int *horizons; /* [n_horizons] ascending, the last at most the model's */
+    int n_horizons;
+    uint64_t train, valid, online; /* steps of each stream; online: at most */
+    bool no_network;               /* the cheap experts alone */
+
+    /* Called now and then; NULL: nobody. said: of each forecast, for those who compare; its arrays are lent. */
+    void (*progress)(void *context, double share);
+    bool (*stopped)(void *context);
+    void (*said)(void *context, int stream, uint64_t step, const double *mean);
+    void *context;
+};
+
+/* One training job. */
+struct backtest_job {
+    uint64_t step; /* of the stream with the most */
+    int64_t t;
+    int windows;
+    bool failed; /* then nothing but the sentence counts */
+    enum promotion promotion;
+    struct promotion_losses losses;
+    uint64_t version; /* that serves afterwards; 0: none */
+    double seconds;
+    char text[256]; /* one sentence */
+};
+
+enum { BACKTEST_EXPERTS = 16 };
+
+struct backtest_result {
+    struct backtest_scores *scores;
+    const char *experts[BACKTEST_EXPERTS]; /* [n_experts] names, as of scores */
+    int n_experts;
+    const double *levels; /* [n_levels] percent; the model's */
+    int n_levels;
+    uint64_t steps, refused, not_finite; /* of all streams */
+    uint64_t least, most;                /* steps of the shortest and the longest stream */
+    struct backtest_job *jobs;           /* [n_jobs] */
+    int n_jobs;
+    double seconds;
+    bool stopped;
+};
+
+/* Returns 0, or -1 with the sentence in err; backtest_result_fini either way. */
+int backtest_run(const struct backtest_setup *setup, struct backtest_result *ret, struct error *err);
+void backtest_result_fini(struct backtest_result *result);
+
+#endif

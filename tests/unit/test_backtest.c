@@ -1,0 +1,338 @@
+/* A backtest: the daemon's own path, what it scores, that it never peeks, and what it says of bad input. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "clients/forecast/backtest_run.h"
+#include "engine/forecaster.h"
+#include "engine/retraining.h"
+#include "engine/series.h"
+#include "engine/training.h"
+#include "engine/windows.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 700, FEATURES = 2, HORIZON = 4, TRAIN = 200, VALID = 50 };
+
+static const char configuration[] =
+    "streams:\n"
+    "  - {class: c, pattern: '*', features: [a, b], history: 300}\n"
+    "models:\n"
+    "  - name: m\n"
+    "    class: c\n"
+    "    horizon: 4\n"
+    "    period: 12\n"
+    "    layers: [{lstm: 6}]\n"
+    "    retrain_every: 120s\n"
+    "    training: {window: 32, burn_in: 4, unroll: 16, batch: 8, epochs: 4,\n"
+    "               min_steps: 150, learning_rate: 0.01, first_after: 250, margin: 0%}\n";
+
+struct fixture {
+    struct config *config;
+    struct backtest_stream stream;
+    int64_t t[ROWS];
+    double values[ROWS * FEATURES];
+    double said[ROWS][HORIZON * FEATURES]; /* what each step said; NaN: nothing */
+    struct backtest_setup setup;
+    struct backtest_result result;
+};
+
+static const int horizons[] = {1, 3, 4};
+
+static double wave(int row, int feature) {
+    return 10 * feature + sin(0.5236 * row + feature) * (1 + 0.3 * sin(0.21 * row)) + 0.3 * sin(1.7 * row * row);
+}
+
+static void note(void *context, int stream, uint64_t step, const double *mean) {
+    struct fixture *f = context;
+    assert_int_equal(stream, 0);
+    memcpy(f->said[step - 1], mean, sizeof f->said[0]);
+}
+
+static int setup(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+    struct error err;
+    if (config_parse("text", (const uint8_t *)configuration, strlen(configuration), &f->config, &err) != 0)
+        fail_msg("%s", err.text);
+    for (int i = 0; i < ROWS; i++) {
+        f->t[i] = 1000000000LL * (i + 1);
+        for (int k = 0; k < FEATURES; k++)
+            f->values[i * FEATURES + k] = wave(i, k);
+    }
+    f->stream =
+        (struct backtest_stream){.name = (char *)"s", .path = "s.csv", .t = f->t, .values = f->values, .n = ROWS};
+    f->setup = (struct backtest_setup){.class = &f->config->classes[0],
+                                       .model = &f->config->models[0],
+                                       .streams = &f->stream,
+                                       .n_streams = 1,
+                                       .horizons = horizons,
+                                       .n_horizons = 3,
+                                       .train = TRAIN,
+                                       .valid = VALID,
+                                       .online = UINT64_MAX,
+                                       .said = note,
+                                       .context = f};
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct fixture *f = *state;
+    backtest_result_fini(&f->result);
+    config_free(f->config);
+    free(f);
+    return 0;
+}
+
+static void run(struct fixture *f) {
+    struct error err;
+    backtest_result_fini(&f->result);
+    for (int i = 0; i < ROWS; i++)
+        for (int k = 0; k < HORIZON * FEATURES; k++)
+            f->said[i][k] = NAN;
+    if (backtest_run(&f->setup, &f->result, &err) != 0)
+        fail_msg("%s", err.text);
+}
+
+static int promoted(const struct fixture *f) {
+    int n = 0;
+    for (int i = 0; i < f->result.n_jobs; i++)
+        n += !f->result.jobs[i].failed && f->result.jobs[i].promotion == PROMOTION_PROMOTE;
+    return n;
+}
+
+/* ---- the daemon's path ------------------------------------------------------------------------- */
+
+/* What the daemon's threads do of one stream, written down once more; what is said goes to said. */
+static void drive_by_hand(const struct fixture *f, double (*said)[HORIZON * FEATURES]) {
+    const struct config_class *class = &f->config->classes[0];
+    const struct config_model *model = &f->config->models[0];
+    struct series *series = series_new(&class->time, FEATURES, class->history, class->pending);
+    struct forecaster *forecaster = forecaster_new(class, model, kernels_choose());
+    struct version *champion = NULL;
+    struct retraining retraining = {0};
+    forecaster_acquire(forecaster, 3, series->history); /* which slot makes no difference */
+    for (int i = 0; i < ROWS; i++) {
+        enum time_verdict verdict;
+        int slot = 3;
+        struct error err;
+        assert_int_equal(series_take(series, f->t[i], f->values + i * FEATURES, &verdict), 1);
+        forecaster_advance(forecaster, &slot, 1);
+        memcpy(said[i], forecaster_latest(forecaster, slot)->mean, sizeof said[i]);
+        uint64_t steps = series->history->n;
+        if (retraining_due(&retraining, model, champion != NULL, steps, f->t[i]) == RETRAINING_NOT_DUE)
+            continue;
+        retraining_begin(&retraining, steps, f->t[i]);
+        retraining.busy = false;
+        int kept = (int)steps < class->history ? (int)steps : class->history;
+        struct windows *windows = windows_new(model, model->training.max_windows,
+                                              windows_keep(model, model->training.max_windows, 1, kept));
+        struct windows_cursor cursor;
+        if (windows_begin(&cursor, model, "s", series->history, forecaster_seen(forecaster, slot)))
+            while (windows_copy(windows, &cursor, series->history, forecaster_scalers(forecaster, slot)))
+                ;
+        struct training_outcome outcome;
+        assert_int_equal(training_run(model, kernels_choose(), &windows, 1,
+                                      champion != NULL ? version_network(champion) : NULL, NULL, &outcome, &err),
+                         0);
+        windows_free(windows);
+        const struct promotion_rules rules = {.horizon = HORIZON, .margin = 0, .beat_baseline = true};
+        enum promotion decision = promotion_decide(&outcome.losses, &rules).decision;
+        if (decision != PROMOTION_PROMOTE)
+            network_free(outcome.challenger);
+        if (decision != PROMOTION_PROMOTE && decision != PROMOTION_DEMOTE)
+            continue;
+        struct network *network = decision == PROMOTION_PROMOTE ? outcome.challenger : NULL;
+        struct version *version = version_new(champion != NULL ? version_number(champion) + 1 : 1, network);
+        version_release(champion);
+        champion = version;
+        assert_int_equal(forecaster_propose(forecaster, version), 0);
+        while (!forecaster_prime(forecaster))
+            ;
+    }
+    version_release(champion);
+    forecaster_free(forecaster);
+    series_free(series);
+}
+
+static void it_is_the_daemons_path_to_the_bit(void **state) {
+    struct fixture *f = *state;
+    double(*said)[HORIZON * FEATURES] = calloc(ROWS, sizeof *said);
+    run(f);
+    assert_true(f->result.n_jobs >= 3);
+    assert_true(promoted(f) >= 1);
+    drive_by_hand(f, said);
+    for (int i = 0; i < ROWS; i++)
+        if (memcmp(said[i], f->said[i], sizeof said[i]) != 0)
+            fail_msg("step %d: %.17g by hand, %.17g in the backtest", i + 1, said[i][0], f->said[i][0]);
+    free(said);
+}
+
+/* ---- no answer before its time ----------------------------------------------------------------- */
+
+/*
+ * The guard: what is said up to a row must not depend on the rows behind it. They are made enormous, and everything
+ * is run again; returns the first row at which the two runs differ, or ROWS.
+ */
+static int first_leak(struct fixture *f, int poisoned_from, void (*feed)(struct fixture *f, const double *values)) {
+    double(*said)[HORIZON * FEATURES] = calloc(ROWS, sizeof *said), values[ROWS * FEATURES];
+    for (int i = 0; i < ROWS * FEATURES; i++)
+        values[i] = wave(i / FEATURES, i % FEATURES);
+    feed(f, values);
+    run(f);
+    memcpy(said, f->said, sizeof f->said);
+    for (int i = poisoned_from * FEATURES; i < ROWS * FEATURES; i++)
+        values[i] = 1e12 * (i % 2 ? 1 : -1);
+    feed(f, values);
+    run(f);
+    int row = 0;
+    while (row < poisoned_from && memcmp(said[row], f->said[row], sizeof said[row]) == 0)
+        row++;
+    free(said);
+    return row;
+}
+
+static void feed_honestly(struct fixture *f, const double *values) {
+    memcpy(f->values, values, sizeof f->values);
+}
+
+/* The planted leak: the target's value of each row is that of the row behind it, a label one step early. */
+static void feed_labels_early(struct fixture *f, const double *values) {
+    memcpy(f->values, values, sizeof f->values);
+    for (int i = 0; i + 1 < ROWS; i++)
+        f->values[i * FEATURES] = values[(i + 1) * FEATURES];
+}
+
+static void the_future_changes_nothing(void **state) {
+    struct fixture *f = *state;
+    static const int from[] = {TRAIN, 251, 400, 650}; /* 250 steps are the first job's */
+    for (size_t i = 0; i < sizeof from / sizeof *from; i++)
+        assert_int_equal(first_leak(f, from[i], feed_honestly), from[i]);
+}
+
+static void a_planted_leak_is_caught(void **state) {
+    struct fixture *f = *state;
+    assert_int_equal(first_leak(f, 400, feed_labels_early), 399);
+}
+
+/* Steps that wait in the history are the future of those before them. */
+static void waiting_steps_change_nothing(void **state) {
+    struct fixture *f = *state;
+    const struct config_class *class = &f->config->classes[0];
+    double(*said)[HORIZON * FEATURES] = calloc(ROWS, sizeof *said);
+    f->setup.no_network = true;
+    run(f);
+    struct series *series = series_new(&class->time, FEATURES, class->history, class->pending);
+    struct forecaster *forecaster = forecaster_new(class, &f->config->models[0], kernels_choose());
+    int slot = 0, appended = 0;
+    forecaster_acquire(forecaster, slot, series->history);
+    for (int i = 0; i < ROWS; i++) {
+        enum time_verdict verdict;
+        for (; appended < ROWS && appended <= i / 50 * 50 + 50; appended++)
+            series_take(series, f->t[appended], f->values + appended * FEATURES, &verdict);
+        forecaster_advance(forecaster, &slot, 1);
+        if (memcmp(forecaster_latest(forecaster, slot)->mean, f->said[i], sizeof f->said[i]) != 0)
+            fail_msg("step %d differs when the steps behind it are there already", i + 1);
+    }
+    forecaster_free(forecaster);
+    series_free(series);
+    free(said);
+}
+
+/* ---- scores ------------------------------------------------------------------------------------ */
+
+static void assert_near(double got, double expected) {
+    if (!(fabs(got - expected) <= 1e-9 * (1 + fabs(expected))))
+        fail_msg("%.17g is not %.17g", got, expected);
+}
+
+static void errors_are_those_of_the_definition(void **state) {
+    struct fixture *f = *state;
+    f->values[300 * FEATURES] = NAN; /* a missing answer is not scored */
+    f->setup.online = 300;
+    run(f);
+    assert_int_equal(f->result.steps, TRAIN + VALID + 300);
+    double deviation[FEATURES], change[FEATURES];
+    for (int k = 0; k < FEATURES; k++) {
+        double mean = 0, squares = 0, changes = 0;
+        for (int i = 0; i < TRAIN; i++)
+            mean += f->values[i * FEATURES + k] / TRAIN;
+        for (int i = 0; i < TRAIN; i++)
+            squares += pow(f->values[i * FEATURES + k] - mean, 2) / TRAIN;
+        for (int i = 1; i < TRAIN; i++)
+            changes += fabs(f->values[i * FEATURES + k] - f->values[(i - 1) * FEATURES + k]) / (TRAIN - 1);
+        deviation[k] = sqrt(squares);
+        change[k] = changes;
+    }
+    int end = TRAIN + VALID + 300;
+    for (int i = 0; i < 3; i++) {
+        double mse = 0, mae = 0, mase = 0, raw = 0, last = 0;
+        uint64_t n = 0;
+        for (int row = TRAIN + VALID; row + horizons[i] < end; row++)
+            for (int h = 1; h <= horizons[i]; h++)
+                for (int k = 0; k < FEATURES; k++) {
+                    double value = f->values[(row + h) * FEATURES + k];
+                    double error = f->said[row][(h - 1) * FEATURES + k] - value;
+                    double known = f->values[(row == 300 && k == 0 ? 299 : row) * FEATURES + k];
+                    if (isnan(value))
+                        continue;
+                    n++;
+                    mse += pow(error / deviation[k], 2);
+                    mae += fabs(error / deviation[k]);
+                    mase += fabs(error) / change[k];
+                    raw += fabs(error);
+                    last += pow((known - value) / deviation[k], 2);
+                }
+        struct backtest_errors errors = backtest_scores_of(f->result.scores, i, -1, -1);
+        assert_int_equal(errors.n, n);
+        assert_near(errors.mse, mse / (double)n);
+        assert_near(errors.mae, mae / (double)n);
+        assert_near(errors.mase, mase / (double)n);
+        assert_near(errors.raw_mae, raw / (double)n);
+        assert_string_equal(f->result.experts[0], "last_value");
+        assert_near(backtest_scores_of(f->result.scores, i, 0, -1).mse, last / (double)n);
+    }
+}
+
+static void several_streams_share_a_model(void **state) {
+    struct fixture *f = *state;
+    struct backtest_stream streams[3];
+    double *values = malloc(3 * sizeof f->values);
+    for (int s = 0; s < 3; s++) {
+        streams[s] = f->stream;
+        streams[s].name = (char *)(s == 0 ? "s" : s == 1 ? "x" : "y");
+        streams[s].n = (size_t)(ROWS - 100 * s);
+        streams[s].values = values + s * ROWS * FEATURES;
+        for (int i = 0; i < ROWS * FEATURES; i++)
+            streams[s].values[i] = wave(i / FEATURES + 5 * s, i % FEATURES) * (1 + s);
+    }
+    f->setup.streams = streams;
+    f->setup.n_streams = 3;
+    f->setup.said = NULL;
+    f->config->models[0].batch_size = 2; /* and two batches */
+    run(f);
+    assert_int_equal(f->result.steps, 3 * ROWS - 300);
+    assert_int_equal(f->result.least, ROWS - 200);
+    assert_int_equal(f->result.most, ROWS);
+    uint64_t each = 0;
+    for (int s = 0; s < 3; s++)
+        each += (uint64_t)(ROWS - 100 * s - TRAIN - VALID - 1) * FEATURES;
+    assert_int_equal(backtest_scores_of(f->result.scores, 0, -1, -1).n, each);
+    free(values);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(it_is_the_daemons_path_to_the_bit, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_future_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_planted_leak_is_caught, setup, teardown),
+        cmocka_unit_test_setup_teardown(waiting_steps_change_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(errors_are_those_of_the_definition, setup, teardown),
+        cmocka_unit_test_setup_teardown(several_streams_share_a_model, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
