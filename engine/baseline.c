@@ -20,6 +20,35 @@ double baseline_seasonal(const struct history *history, uint64_t step, int featu
     return history_observed(history, step + (uint64_t)h - back, feature);
 }
 
+/* The steps that the slope reaches back: what the history keeps of a step, not what it holds at this moment. */
+static int drift_steps(const struct history *history, uint64_t step, int feature, int period) {
+    uint64_t most = (uint64_t)history->kept - 1;
+    uint64_t back = period > BASELINE_DRIFT_STEPS ? (uint64_t)period : BASELINE_DRIFT_STEPS;
+    back = back < most ? back : most;
+    for (back = back < step - 1 ? back : step - 1; back > 0; back /= 2) {
+        if (period > 0 && back > (uint64_t)period)
+            back -= back % (uint64_t)period;
+        if (!isnan(history_values(history, step - back)[feature]))
+            break;
+    }
+    return (int)back;
+}
+
+double baseline_drift(const struct history *history, uint64_t step, int feature, int h, int period) {
+    assert(h >= 1);
+    double last = baseline_last_value(history, step, feature);
+    if (isnan(last))
+        return NAN;
+    int back = drift_steps(history, step, feature, period);
+    if (back == 0)
+        return last;
+    double slope = (last - history_values(history, step - (uint64_t)back)[feature]) / back;
+    double damping = 1.0 - 1.0 / back, ahead = 0, share = 1;
+    for (int i = 0; i < h; i++, share *= damping)
+        ahead += share;
+    return last + slope * ahead;
+}
+
 double baseline_forecast(enum baseline baseline, const struct history *history, uint64_t step, int feature, int h,
                          int period) {
     if (baseline == BASELINE_SEASONAL) {

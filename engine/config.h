@@ -7,6 +7,7 @@
 #define ENGINE_CONFIG_H
 
 #include "engine/error.h"
+#include "engine/expert.h"
 #include "engine/loss.h"
 #include "engine/network.h"
 #include "engine/optimizer.h"
@@ -98,6 +99,15 @@ enum scored_steps {
     SCORED_ALL, /* each one */
 };
 
+/* What is published: a mixture by the losses so far, or what one expert says: COMBINE_ONLY + enum expert. */
+enum { COMBINE_ONLINE, COMBINE_ONLY };
+
+/* Of the experts beside the network (expert.h). */
+enum config_experts {
+    EXPERTS_LIGHT, /* constant bytes per stream */
+    EXPERTS_FULL,  /* a ridge regression per stream and target too */
+};
+
 struct config_model {
     char *name;
     int class;                 /* index into classes */
@@ -114,6 +124,8 @@ struct config_model {
     int vocabulary; /* the one input is ids below this; 0: inputs are numbers */
     enum forecast_form form;
     enum model_head head;
+    int combine; /* COMBINE_ONLINE, or COMBINE_ONLY + an expert */
+    enum config_experts experts;
     bool publish_state;               /* the state goes out beside each forecast */
     double levels[CONFIG_MAX_LEVELS]; /* [n_levels] percent of the answers that an interval is to hold, ascending */
     int n_levels;

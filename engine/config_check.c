@@ -328,6 +328,16 @@ static int check_levels(const struct entry *entry, const struct config_model *mo
     return 0;
 }
 
+/* Up to so many streams each has its own ridge regressions where the configuration does not say. */
+enum { FULL_EXPERTS_STREAMS = 1000 };
+
+static void choose_experts(const struct entry *entry, struct config_model *model, const struct config_class *class) {
+    if (!says(entry, "experts"))
+        model->experts = class->max_streams <= FULL_EXPERTS_STREAMS ? EXPERTS_FULL : EXPERTS_LIGHT;
+    if (!says(entry, "combine") && model->file != NULL && !model->train)
+        model->combine = COMBINE_ONLY + EXPERT_NETWORK;
+}
+
 static int check_model(const struct entry *entry, struct config *config, int index) {
     struct config_model *model = &config->models[index];
     char quoted[CONFIG_QUOTED];
@@ -347,6 +357,7 @@ static int check_model(const struct entry *entry, struct config *config, int ind
                  check_levels(entry, model) || check_optimizer(entry, &model->training) ||
                  check_fits(entry, model, config->bus.forecast_ring);
     own_fini(&own);
+    choose_experts(entry, model, class);
     return failed ? -1 : note_vocabulary(entry, model, &config->classes[model->class]);
 }
 

@@ -35,6 +35,9 @@ static const char *const optimizers[] = {"adam", "adamw", "sgd", "rmsprop", NULL
 static const char *const schedules[] = {"linear", "constant", "cosine", "exponential", "step", NULL};
 static const char *const retrain_on[] = {"clock", "drift", NULL};
 static const char *const promote[] = {"auto", "shadow", "manual", NULL};
+static const char *const combines[] = {"online", "last_value", "seasonal", "drift", "smoothing",
+                                       "ridge",  "readout",    "network",  NULL};
+static const char *const expert_sizes[] = {"light", "full", NULL};
 static const char *const losses[] = {"mse", "mae", "huber", NULL};
 
 static const struct config_key table[] = {
@@ -134,6 +137,13 @@ static const struct config_key table[] = {
      .help = "direct: the network gives all steps of the horizon; recursive: it gives one, which is its next input"},
     {CONFIG_MODEL, "head", CONFIG_CHOICE, "forecast", .choices = heads, AT(config_model, head),
      .help = "raw: what the network gives goes out as it is (a class, an embedding), unscored"},
+    {CONFIG_MODEL, "combine", CONFIG_CHOICE, "online", .choices = combines, AT(config_model, combine),
+     .help = "What is published: a mixture of the network and the experts beside it, by their errors so far, or what "
+             "one of them says; for a file that is not trained: network"},
+    {CONFIG_MODEL, "experts", CONFIG_CHOICE, NULL, .choices = expert_sizes, AT(config_model, experts),
+     .example = "#full",
+     .help = "full: a ridge regression per stream and target among them; light: constant, few bytes per stream. Left "
+             "out: full where the class has at most 1,000 max_streams"},
     {CONFIG_MODEL, "publish_state", CONFIG_BOOLEAN, "false", AT(config_model, publish_state),
      .help = "The network's state (h, c) goes out beside each forecast"},
     {CONFIG_MODEL, "levels", CONFIG_NUMBERS, "[80, 95]", 1, 99.9, COUNTED(config_model, levels, n_levels),

@@ -35,6 +35,14 @@ struct network *forecaster_network(const struct config_model *model, struct erro
     return network;
 }
 
+static bool allocate_scores(struct forecaster *f) {
+    if (f->model->head == HEAD_RAW)
+        return true;
+    f->scores = scores_new(f->n_slots, f->model->horizon, f->model->n_targets);
+    f->experts = experts_new(f->model);
+    return f->scores != NULL && f->experts != NULL;
+}
+
 static bool allocate(struct forecaster *f) {
     size_t slots = (size_t)f->n_slots, n_targets = (size_t)f->model->n_targets;
     f->serving = lane_new(f->n_slots, f->class->n_features, NULL);
@@ -55,13 +63,10 @@ static bool allocate(struct forecaster *f) {
     f->units = calloc(n_targets + 1, sizeof *f->units);
     f->from = calloc(n_targets + 1, sizeof *f->from);
     f->outputs = calloc(f->model->head == HEAD_RAW ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
-    if (f->model->head == HEAD_FORECAST)
-        f->scores = scores_new(f->n_slots, f->model->horizon, f->model->n_targets);
     return f->serving != NULL && f->history != NULL && f->takeover != NULL && f->frozen != NULL && f->anew != NULL &&
            f->given != NULL && f->interval != NULL && f->runner != NULL && f->row != NULL && f->replayed != NULL &&
            f->finite != NULL && f->forecasts != NULL && f->times != NULL && f->values != NULL && f->mean != NULL &&
-           f->units != NULL && f->from != NULL && f->outputs != NULL &&
-           (f->scores != NULL || f->model->head == HEAD_RAW);
+           f->units != NULL && f->from != NULL && f->outputs != NULL && allocate_scores(f);
 }
 
 struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
@@ -95,6 +100,7 @@ void forecaster_free(struct forecaster *f) {
     free(f->given);
     free(f->interval);
     scores_free(f->scores);
+    experts_free(f->experts);
     runner_free(f->runner);
     free(f->row);
     free(f->replayed);
@@ -118,6 +124,8 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
     f->interval[slot] = 0;
     f->forecasts[slot].step = 0;
     restart_scores(f, slot);
+    if (f->experts != NULL)
+        experts_acquire(f->experts, slot, history->n);
     lane_clear(f->serving, slot);
     lane_zero(f->serving, slot, history->n);
     if (f->incoming == NULL)
@@ -179,14 +187,6 @@ static const int64_t *target_times(const struct forecaster *f, int slot, int64_t
             return NULL;
     }
     return times;
-}
-
-static void forecast_baseline(const struct forecaster *f, struct forecast *forecast, double *mean) {
-    const struct config_model *model = f->model;
-    for (int h = 1; h <= model->horizon; h++)
-        for (int j = 0; j < model->n_targets; j++)
-            *mean++ = baseline_forecast(forecast->baseline, f->history[forecast->slot], forecast->step,
-                                        model->targets[j], h, model->period);
 }
 
 /* What the network has just given for a row, h = 1 .. n steps behind `ahead` ones, in the unit of the targets. Returns
@@ -251,6 +251,8 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
     }
     if (f->scores != NULL)
         scores_answer(f->scores, slot, history, step, model->targets, f->units, model->period);
+    if (f->experts != NULL)
+        experts_see(f->experts, slot, history, step, lane_scalers(lane, slot));
     lane->seen[slot] = step;
     int64_t t = history_time(history, step);
     f->forecasts[slot] = (struct forecast){
@@ -265,6 +267,7 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         .mean = f->mean + (size_t)slot * (size_t)f->n_outputs,
         .scores = f->scores != NULL ? scores_of(f->scores, slot) : NULL,
         .n_scores = f->scores != NULL ? scores_count(f->scores) : 0,
+        .shares = f->experts != NULL ? experts_shares(f->experts, slot) : NULL,
     };
 }
 
@@ -327,15 +330,18 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     const struct config_model *model = f->model;
     struct forecast *forecast = &f->forecasts[slot];
     double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
-    if (!forecast->from_network)
-        forecast_baseline(f, forecast, mean);
     forecast->primed = lane_network(lane) != NULL ? forecast->step - lane->zero[slot] : 0;
     if (model->mode == MODEL_WINDOWED)
         forecast->warming = lane_network(lane) != NULL && forecast->primed < (uint64_t)model->window;
     else
         forecast->warming = forecast->from_network && forecast->primed < (uint64_t)model->training.burn_in;
-    if (f->scores != NULL)
-        scores_publish(f->scores, slot, forecast->step, mean);
+    if (f->experts == NULL)
+        return;
+    bool speaks = forecast->from_network && (!forecast->warming || model->combine != COMBINE_ONLINE);
+    experts_forecast(f->experts, slot, f->history[slot], forecast->step, speaks, mean);
+    if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
+        forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
+    scores_publish(f->scores, slot, forecast->step, mean);
 }
 
 /* Advances those of the given slots that a lane serves. */
@@ -369,6 +375,10 @@ void forecaster_advance(struct forecaster *f, const int *slots, int n) {
 const struct forecast *forecaster_latest(const struct forecaster *f, int slot) {
     assert(f->history[slot] != NULL);
     return f->forecasts[slot].step > 0 ? &f->forecasts[slot] : NULL;
+}
+
+const double *forecaster_expert(const struct forecaster *f, enum expert expert) {
+    return f->experts != NULL ? experts_mean(f->experts, expert) : NULL;
 }
 
 const struct scaler *forecaster_scalers(const struct forecaster *f, int slot) {

@@ -42,16 +42,17 @@ struct forecast_output {
 struct forecast {
     int slot;
     uint64_t step;
-    int64_t t;                  /* ns; of the step */
-    uint64_t version;           /* that served, with a network or without; 0: none */
-    uint64_t primed;            /* steps in the state behind it, since it was zero or was set */
-    bool from_network;          /* else from the baseline */
-    bool warming;               /* the state has seen fewer steps than burn_in; windowed: than a sample has */
-    enum baseline baseline;     /* the model's */
-    uint8_t step_flags;         /* STEP_* of the step */
-    const int64_t *times;       /* [horizon] target times, or NULL while the interval is not known */
-    const double *values;       /* [n_targets] observed at the step; NaN: missing */
-    const double *mean;         /* [horizon x n_targets]; NaN where nothing is known */
+    int64_t t;              /* ns; of the step */
+    uint64_t version;       /* that served, with a network or without; 0: none */
+    uint64_t primed;        /* steps in the state behind it, since it was zero or was set */
+    bool from_network;      /* the network's forecast is in it */
+    bool warming;           /* the state has seen fewer steps than burn_in; windowed: than a sample has */
+    enum baseline baseline; /* the model's */
+    uint8_t step_flags;     /* STEP_* of the step */
+    const int64_t *times;   /* [horizon] target times, or NULL while the interval is not known */
+    const double *values;   /* [n_targets] observed at the step; NaN: missing */
+    const double *mean;     /* [horizon x n_targets]; NaN where nothing is known */
+    const float *shares;    /* [EXPERT_COUNT] of the experts in it, over targets and scored steps, sum 1; NULL: raw */
     const struct score *scores; /* [n_scores] */
     int n_scores;
     const struct forecast_output *outputs; /* [n_outputs] of a raw head; none where the network did not run */
@@ -97,6 +98,10 @@ void forecaster_advance(struct forecaster *forecaster, const int *slots, int n);
 
 /* The forecast made at the latest step that the slot has seen; NULL before the first. */
 const struct forecast *forecaster_latest(const struct forecaster *forecaster, int slot);
+
+/* What an expert forecast at the latest step of the slot that was given last to the last advance, [horizon x n_targets],
+ * NaN where it had none; NULL of a raw head. */
+const double *forecaster_expert(const struct forecaster *forecaster, enum expert expert);
 
 /* The scalers of a slot as they stand, [n_features]; borrowed. */
 const struct scaler *forecaster_scalers(const struct forecaster *forecaster, int slot);

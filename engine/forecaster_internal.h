@@ -2,6 +2,7 @@
 #ifndef ENGINE_FORECASTER_INTERNAL_H
 #define ENGINE_FORECASTER_INTERNAL_H
 
+#include "engine/experts.h"
 #include "engine/forecaster.h"
 #include "engine/lane.h"
 #include "engine/runner.h"
@@ -29,10 +30,11 @@ struct forecaster {
     const struct history **history; /* [slots]; NULL: free */
     enum takeover *takeover;        /* [slots] */
     uint64_t *frozen;               /* [slots] the step at which the replay began: scalers hold until then */
-    uint64_t *anew;        /* [slots] the step at which the state began anew or was set: no replay goes back */
-    struct given **given;  /* [slots] NULL: none was set */
-    double *interval;      /* [slots] ns, the mean between steps; 0: not known */
-    struct scores *scores; /* NULL: a raw head */
+    uint64_t *anew;          /* [slots] the step at which the state began anew or was set: no replay goes back */
+    struct given **given;    /* [slots] NULL: none was set */
+    double *interval;        /* [slots] ns, the mean between steps; 0: not known */
+    struct scores *scores;   /* NULL: a raw head */
+    struct experts *experts; /* NULL: a raw head */
     struct runner *runner;
     uint64_t not_finite, time_resets;
 
@@ -60,6 +62,14 @@ static inline struct lane *lane_of(const struct forecaster *f, int slot) {
 static inline void restart_scores(struct forecaster *f, int slot) {
     if (f->scores != NULL)
         scores_restart(f->scores, slot);
+}
+
+/* The slot's replay has caught up: the version that comes in serves it from now on. */
+static inline void take_over(struct forecaster *f, int slot) {
+    f->takeover[slot] = TAKEOVER_DONE;
+    restart_scores(f, slot);
+    if (f->experts != NULL)
+        experts_change_network(f->experts, slot, f->incoming->seen[slot]);
 }
 
 /* The slot's state becomes zero as of the latest step that it has seen, under the version that comes in too. */

@@ -13,14 +13,15 @@ void forecaster_begin_anew(struct forecaster *f, int slot) {
     if (f->given[slot] != NULL)
         f->given[slot]->holds = false;
     lane_zero(lane, slot, step);
+    if (f->experts != NULL)
+        experts_begin_anew(f->experts, slot);
     if (f->incoming == NULL || lane == f->incoming)
         return;
     /* Nothing before that is replayed: the slot has taken over at once. */
     for (int i = 0; i < f->class->n_features; i++)
         lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
     lane_zero(f->incoming, slot, step);
-    f->takeover[slot] = TAKEOVER_DONE;
-    restart_scores(f, slot);
+    take_over(f, slot);
 }
 
 void forecaster_reset(struct forecaster *f, int slot) {

@@ -82,10 +82,8 @@ static void replay(struct forecaster *f, int *slots, int n) {
             runner_run(f->runner, lane, f->history, f->replayed, rows);
     }
     for (int i = 0; i < n; i++) {
-        if (lane->seen[slots[i]] != f->serving->seen[slots[i]])
-            continue;
-        f->takeover[slots[i]] = TAKEOVER_DONE;
-        restart_scores(f, slots[i]);
+        if (lane->seen[slots[i]] == f->serving->seen[slots[i]])
+            take_over(f, slots[i]);
     }
 }
 

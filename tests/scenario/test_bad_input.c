@@ -24,12 +24,13 @@
 
 enum { MAX_MESSAGE = 64 * 1024, GOOD_TICKS = 120 };
 
-static const char classes[] = "streams:\n"
-                              "  - {class: plant, pattern: \"plant/*\", features: [a, b, c], max_streams: 40}\n"
-                              "  - {class: small, pattern: \"small/*\", features: [a], max_streams: 2}\n"
-                              "models:\n"
-                              "  - {name: plant, class: plant, horizon: 3, layers: [{lstm: 8}], train: false}\n"
-                              "  - {name: small, class: small, horizon: 1, layers: [{lstm: 4}], train: false}\n";
+static const char classes[] =
+    "streams:\n"
+    "  - {class: plant, pattern: \"plant/*\", features: [a, b, c], max_streams: 40}\n"
+    "  - {class: small, pattern: \"small/*\", features: [a], max_streams: 2}\n"
+    "models:\n"
+    "  - {name: plant, class: plant, horizon: 3, layers: [{lstm: 8}], combine: network, train: false}\n"
+    "  - {name: small, class: small, horizon: 1, layers: [{lstm: 4}], train: false}\n";
 
 static struct daemon *start(const char *bus) {
     return daemon_run(&(struct daemon_setup){.workers = 2, .tcp = true, .bus = bus, .rest = classes});

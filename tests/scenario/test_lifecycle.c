@@ -27,6 +27,7 @@ static const char plain[] = "streams:\n"
                             "    class: all\n"
                             "    horizon: 3\n"
                             "    layers: [{lstm: 8}]\n"
+                            "    combine: network\n"
                             "    train: false\n"
                             "    training: {burn_in: 4}\n";
 

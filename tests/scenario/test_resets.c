@@ -24,7 +24,7 @@ static const int64_t midnight = INT64_C(1700006400000000000);
 #define MODEL(name, class, more) \
     "  - {name: " name \
     ", class: " class ", horizon: 3, layers: [{lstm: 8}, {lstm: 5}], scaler: none, train: false, " \
-                      "batch_size: 4, training: {burn_in: 4}" more "}\n"
+                      "batch_size: 4, combine: network, training: {burn_in: 4}" more "}\n"
 
 static const char configuration[] =
     "streams:\n"

@@ -29,8 +29,8 @@ struct config *rig_config(const char *bus, const char *rest);
 #define RIG_TRAINING \
     "    training: {window: 16, burn_in: 2, unroll: 8, first_after: 24, epochs: 2, max_windows: 16}\n"
 #define RIG_MODEL_OF(name, class) \
-    "  - name: " name \
-    "\n    class: " class "\n    horizon: 3\n    batch_size: 2\n    layers:\n      - lstm: 4\n" RIG_TRAINING
+    "  - name: " name "\n    class: " class \
+        "\n    horizon: 3\n    batch_size: 2\n    layers:\n      - lstm: 4\n    combine: network\n" RIG_TRAINING
 #define RIG_MODEL "models:\n" RIG_MODEL_OF("m", "c") "    train: false\n"
 
 /* A worker that has rings and counters, and no thread: whoever holds it plays the worker. */

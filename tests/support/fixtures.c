@@ -25,6 +25,7 @@ void fixture_init(struct fixture *fixture, int n_features) {
                   .batch_size = 8,
                   .scaler = SCALER_STANDARD,
                   .residual = true,
+                  .combine = COMBINE_ONLY + EXPERT_NETWORK,
                   .train = true,
                   .seed = 7,
                   .training = {.window = 24,

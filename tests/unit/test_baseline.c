@@ -90,6 +90,42 @@ static void the_forecast(void **state) {
     history_free(history);
 }
 
+static void drift(void **state) {
+    (void)state;
+    enum { N = 400 };
+    static double line[N], season[N];
+    for (int i = 0; i < N; i++) {
+        line[i] = 3 + .5 * i;
+        season[i] = i % 24 < 12 ? 1 : -1;
+    }
+    struct history *history = history_of(line, N, N);
+    assert_true(baseline_drift(history, 1, 0, 5, 0) == 3); /* nothing to draw a line through */
+    assert_true(baseline_drift(history, 2, 0, 1, 0) == 4);
+    /* Damped by 1 - 1/256: 10 steps ahead it falls short by .5 * (10 - sum) */
+    double said = baseline_drift(history, N, 0, 10, 0), straight = line[N - 1] + 5;
+    assert_true(said < straight && said > straight - .1);
+    /* However far ahead, it goes no further than it looks back. */
+    assert_true(baseline_drift(history, N, 0, 4096, 0) <= line[N - 1] + .5 * BASELINE_DRIFT_STEPS);
+    assert_true(isnan(baseline_drift(history, 0, 0, 1, 0)));
+    history_free(history);
+
+    history = history_of(season, N, N);
+    for (int step = N - 24; step <= N; step++) /* whole periods: a season is no slope */
+        assert_true(baseline_drift(history, (uint64_t)step, 0, 7, 24) == season[step - 1]);
+    history_free(history);
+}
+
+/* What a batch of waiting steps makes the ring hold longer is not looked at, and what was missing at first is passed over. */
+static void drift_looks_at_what_is_kept(void **state) {
+    (void)state;
+    const double values[] = {NAN, NAN, 7, 1, 5, 9, 13};
+    struct history *few = history_of(values, 7, 4), *many = history_of(values, 7, 7);
+    assert_true(baseline_drift(few, 7, 0, 1, 0) == 13 + 4);
+    assert_true(baseline_drift(many, 4, 0, 1, 0) == 1 - 6);
+    history_free(few);
+    history_free(many);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(last_value),
@@ -97,6 +133,8 @@ int main(void) {
         cmocka_unit_test(seasonal_is_what_was_observed),
         cmocka_unit_test(seasons_leave_the_ring),
         cmocka_unit_test(the_forecast),
+        cmocka_unit_test(drift),
+        cmocka_unit_test(drift_looks_at_what_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

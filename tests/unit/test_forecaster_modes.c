@@ -66,6 +66,7 @@ static void scene_init(struct scene *scene, int n_layers) {
     scene->model.targets = scene->targets;
     scene->model.n_targets = scene->model.head == HEAD_RAW ? 0 : scene->keras.spec.n_inputs;
     scene->model.batch_size = SLOTS;
+    scene->model.combine = COMBINE_ONLY + EXPERT_NETWORK;
     scene->model.scaler = SCALER_NONE;
     if (scene->model.window == 0)
         scene->model.window = 1;

@@ -94,6 +94,8 @@ static void rig_init(struct rig *rig) {
     fixture_init(&rig->fixture, FEATURES);
     rig->fixture.class.history = KEPT;
     rig->fixture.model.batch_size = SLOTS;
+    rig->fixture.model.combine = COMBINE_ONLINE;
+    rig->fixture.model.experts = EXPERTS_FULL;
     rig->forecaster = forecaster_new(&rig->fixture.class, &rig->fixture.model, kernels_choose());
     rig->old = fixture_version(&rig->fixture.model, 1, 1);
     rig->new = fixture_version(&rig->fixture.model, 2, 2);

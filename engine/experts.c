@@ -1,0 +1,295 @@
+#include "engine/experts.h"
+
+#include "engine/baseline.h"
+#include "engine/mixture.h"
+#include "engine/scores.h"
+#include "engine/smoothing.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is kept of a forecast until its answer comes: what each expert said, and what was published. */
+enum { SAID = EXPERT_COUNT + 1 };
+
+struct experts {
+    const struct config_model *model;
+    int n_targets, horizon, n_scored;
+    int *scored;                    /* [n_scored] steps ahead */
+    size_t *first;                  /* [n_scored] where the forecasts of a scored step begin within a slot's */
+    size_t waiting;                 /* forecasts that a slot keeps: the sum of scored */
+    uint64_t *since;                /* [slots] forecasts of steps from here on are kept */
+    uint64_t *network_since;        /* [slots] the same of networks */
+    float *said;                    /* [slots x waiting x n_targets x SAID] beyond the last value, in its unit then */
+    double *unit;                   /* [slots x (horizon + 1) x n_targets] by step */
+    struct mixture_record *records; /* [slots x n_scored x n_targets x EXPERT_COUNT] */
+    struct smoothing *smoothing;    /* [slots x n_targets] */
+    float *shares;                  /* [slots x EXPERT_COUNT] */
+    double *mean;                   /* [EXPERT_COUNT x horizon x n_targets] of the latest slot */
+    float *weights;                 /* [n_scored x EXPERT_COUNT] workspace */
+};
+
+static void place_steps(struct experts *e) {
+    scores_steps(e->model->scored, e->horizon, e->scored);
+    for (int i = 0; i < e->n_scored; i++) {
+        e->first[i] = e->waiting;
+        e->waiting += (size_t)e->scored[i];
+    }
+}
+
+struct experts *experts_new(const struct config_model *model) {
+    struct experts *e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return NULL;
+    size_t slots = (size_t)model->batch_size, targets = (size_t)model->n_targets, steps;
+    e->model = model;
+    e->n_targets = model->n_targets;
+    e->horizon = model->horizon;
+    e->n_scored = scores_steps(model->scored, model->horizon, NULL);
+    steps = (size_t)e->n_scored;
+    e->scored = calloc(steps, sizeof *e->scored);
+    e->first = calloc(steps, sizeof *e->first);
+    if (e->scored != NULL && e->first != NULL)
+        place_steps(e);
+    e->since = calloc(slots, sizeof *e->since);
+    e->network_since = calloc(slots, sizeof *e->network_since);
+    e->said = calloc(slots * e->waiting * targets * SAID, sizeof *e->said);
+    e->unit = calloc(slots * ((size_t)model->horizon + 1) * targets, sizeof *e->unit);
+    e->records = calloc(slots * steps * targets * EXPERT_COUNT, sizeof *e->records);
+    e->smoothing = calloc(slots * targets, sizeof *e->smoothing);
+    e->shares = calloc(slots * EXPERT_COUNT, sizeof *e->shares);
+    e->mean = calloc(EXPERT_COUNT * (size_t)model->horizon * targets, sizeof *e->mean);
+    e->weights = calloc(steps * EXPERT_COUNT, sizeof *e->weights);
+    if (e->scored == NULL || e->first == NULL || e->since == NULL || e->network_since == NULL || e->said == NULL ||
+        e->unit == NULL || e->records == NULL || e->smoothing == NULL || e->shares == NULL || e->mean == NULL ||
+        e->weights == NULL) {
+        experts_free(e);
+        return NULL;
+    }
+    return e;
+}
+
+void experts_free(struct experts *e) {
+    if (e == NULL)
+        return;
+    free(e->scored);
+    free(e->first);
+    free(e->since);
+    free(e->network_since);
+    free(e->said);
+    free(e->unit);
+    free(e->records);
+    free(e->smoothing);
+    free(e->shares);
+    free(e->mean);
+    free(e->weights);
+    free(e);
+}
+
+/* ---- where things stand ----------------------------------------------------------------------- */
+
+static struct mixture_record *records_of(const struct experts *e, int slot, int i, int j) {
+    size_t at = ((size_t)slot * (size_t)e->n_scored + (size_t)i) * (size_t)e->n_targets + (size_t)j;
+    return e->records + at * EXPERT_COUNT;
+}
+
+/* What was said at `step` of scored step i and target j, [SAID]: a ring of scored[i] steps. */
+static float *said_of(const struct experts *e, int slot, int i, uint64_t step, int j) {
+    size_t at = (size_t)slot * e->waiting + e->first[i] + (size_t)(step % (uint64_t)e->scored[i]);
+    return e->said + (at * (size_t)e->n_targets + (size_t)j) * SAID;
+}
+
+/* The units [n_targets] as they stood at a step. */
+static double *units_of(const struct experts *e, int slot, uint64_t step) {
+    size_t steps = (size_t)e->horizon + 1;
+    return e->unit + ((size_t)slot * steps + (size_t)(step % steps)) * (size_t)e->n_targets;
+}
+
+static struct smoothing *smoothing_of(const struct experts *e, int slot, int j) {
+    return &e->smoothing[slot * e->n_targets + j];
+}
+
+static double *row_of(const struct experts *e, enum expert k) {
+    return e->mean + (size_t)k * (size_t)e->horizon * (size_t)e->n_targets;
+}
+
+const double *experts_mean(const struct experts *e, enum expert expert) {
+    return row_of(e, expert);
+}
+
+const float *experts_shares(const struct experts *e, int slot) {
+    return e->shares + (size_t)slot * EXPERT_COUNT;
+}
+
+/* ---- beginnings ------------------------------------------------------------------------------- */
+
+void experts_acquire(struct experts *e, int slot, uint64_t step) {
+    e->since[slot] = step + 1;
+    e->network_since[slot] = step + 1;
+    size_t mixtures = (size_t)e->n_scored * (size_t)e->n_targets;
+    memset(records_of(e, slot, 0, 0), 0, mixtures * EXPERT_COUNT * sizeof *e->records);
+    memset(smoothing_of(e, slot, 0), 0, (size_t)e->n_targets * sizeof *e->smoothing);
+}
+
+void experts_begin_anew(struct experts *e, int slot) {
+    for (int j = 0; j < e->n_targets; j++)
+        smoothing_restart(smoothing_of(e, slot, j));
+}
+
+void experts_change_network(struct experts *e, int slot, uint64_t step) {
+    e->network_since[slot] = step + 1;
+    for (int i = 0; i < e->n_scored; i++)
+        for (int j = 0; j < e->n_targets; j++) {
+            mixture_forget(&records_of(e, slot, i, j)[EXPERT_READOUT]);
+            mixture_forget(&records_of(e, slot, i, j)[EXPERT_NETWORK]);
+        }
+}
+
+/* ---- a step ------------------------------------------------------------------------------------- */
+
+/* What was forecast h = scored[i] steps before is answered. */
+static void answer(struct experts *e, int slot, const struct history *history, uint64_t step, int i) {
+    uint64_t h = (uint64_t)e->scored[i];
+    if (step < e->since[slot] + h)
+        return;
+    const double *units = units_of(e, slot, step - h);
+    for (int j = 0; j < e->n_targets; j++) {
+        int feature = e->model->targets[j];
+        double value = history_observed(history, step, feature);
+        double last = baseline_last_value(history, step - h, feature);
+        double beyond = (value - last) / units[j];
+        float said[SAID];
+        memcpy(said, said_of(e, slot, i, step - h, j), sizeof said);
+        if (step - h < e->network_since[slot])
+            said[EXPERT_READOUT] = said[EXPERT_NETWORK] = NAN;
+        if (isfinite(beyond) && isfinite(said[EXPERT_COUNT]))
+            mixture_learn(records_of(e, slot, i, j), EXPERT_COUNT, said, said[EXPERT_COUNT], (float)beyond);
+    }
+}
+
+void experts_see(struct experts *e, int slot, const struct history *history, uint64_t step,
+                 const struct scaler *scalers) {
+    for (int i = 0; i < e->n_scored; i++)
+        answer(e, slot, history, step, i);
+    double *units = units_of(e, slot, step);
+    for (int j = 0; j < e->n_targets; j++) {
+        int feature = e->model->targets[j];
+        units[j] = scaler_unit(SCALER_STANDARD, &scalers[feature]);
+        smoothing_update(smoothing_of(e, slot, j), history_observed(history, step, feature));
+    }
+}
+
+/* ---- a forecast --------------------------------------------------------------------------------- */
+
+/* All experts' forecasts to their rows. What is not finite becomes NaN. */
+static void ask(struct experts *e, int slot, const struct history *history, uint64_t step) {
+    const struct config_model *model = e->model;
+    double *last = row_of(e, EXPERT_LAST_VALUE), *seasonal = row_of(e, EXPERT_SEASONAL);
+    double *drift = row_of(e, EXPERT_DRIFT), *smoothing = row_of(e, EXPERT_SMOOTHING);
+    double *ridge = row_of(e, EXPERT_RIDGE), *readout = row_of(e, EXPERT_READOUT);
+    for (int j = 0; j < e->n_targets; j++) {
+        int feature = model->targets[j];
+        for (int h = 1; h <= e->horizon; h++) {
+            int at = (h - 1) * e->n_targets + j;
+            last[at] = baseline_last_value(history, step, feature);
+            seasonal[at] = baseline_seasonal(history, step, feature, h, model->period);
+            drift[at] = baseline_drift(history, step, feature, h, model->period);
+            ridge[at] = readout[at] = NAN;
+        }
+        smoothing_forecast(smoothing_of(e, slot, j), e->horizon, e->n_targets, smoothing + j);
+    }
+    int n = EXPERT_COUNT * e->horizon * e->n_targets;
+    for (int i = 0; i < n; i++)
+        if (!isfinite(e->mean[i]))
+            e->mean[i] = NAN;
+}
+
+/* Who speaks where nothing better is known. */
+static enum expert fallback_expert(const struct experts *e, int at) {
+    return isnan(row_of(e, EXPERT_SEASONAL)[at]) ? EXPERT_LAST_VALUE : EXPERT_SEASONAL;
+}
+
+/* The weights at the scored steps of target j, [n_scored x EXPERT_COUNT]. */
+static void weigh(struct experts *e, int slot, int j) {
+    for (int i = 0; i < e->n_scored; i++) {
+        float *weights = e->weights + i * EXPERT_COUNT;
+        int at = (e->scored[i] - 1) * e->n_targets + j;
+        bool speaks[EXPERT_COUNT];
+        for (int k = 0; k < EXPERT_COUNT; k++)
+            speaks[k] = !isnan(row_of(e, (enum expert)k)[at]);
+        if (e->model->combine == COMBINE_ONLINE &&
+            mixture_shares(records_of(e, slot, i, j), EXPERT_COUNT, speaks, weights))
+            continue;
+        int chosen = e->model->combine - COMBINE_ONLY;
+        if (chosen < 0 || !speaks[chosen])
+            chosen = fallback_expert(e, at);
+        for (int k = 0; k < EXPERT_COUNT; k++)
+            weights[k] = k == chosen && speaks[k];
+    }
+}
+
+/* The mixture h = scored[i] - before steps ahead, of the weights at scored step i and at the one before it. */
+static double mixed(const struct experts *e, int i, int before, int at) {
+    const float *weights = e->weights + i * EXPERT_COUNT;
+    int gap = i > 0 ? e->scored[i] - e->scored[i - 1] : 1;
+    double share = (double)before / gap, sum = 0, mean = 0;
+    double w[EXPERT_COUNT];
+    for (int k = 0; k < EXPERT_COUNT; k++) {
+        w[k] = before == 0 ? (double)weights[k]
+                           : (1 - share) * (double)weights[k] + share * (double)weights[k - EXPERT_COUNT];
+        if (isnan(row_of(e, (enum expert)k)[at]))
+            w[k] = 0;
+        sum += w[k];
+    }
+    for (int k = 0; k < EXPERT_COUNT; k++)
+        if (w[k] > 0)
+            mean += w[k] / sum * row_of(e, (enum expert)k)[at];
+    return sum > 0 && isfinite(mean) ? mean : row_of(e, fallback_expert(e, at))[at];
+}
+
+static void publish(struct experts *e, int slot, double *mean) {
+    float *shares = e->shares + (size_t)slot * EXPERT_COUNT;
+    memset(shares, 0, EXPERT_COUNT * sizeof *shares);
+    for (int j = 0; j < e->n_targets; j++) {
+        weigh(e, slot, j);
+        for (int h = 1, i = 0; h <= e->horizon; h++) {
+            i += h > e->scored[i];
+            int at = (h - 1) * e->n_targets + j;
+            mean[at] = mixed(e, i, e->scored[i] - h, at);
+        }
+        for (int i = 0; i < e->n_scored; i++)
+            for (int k = 0; k < EXPERT_COUNT; k++)
+                shares[k] += e->weights[i * EXPERT_COUNT + k];
+    }
+    float sum = 0;
+    for (int k = 0; k < EXPERT_COUNT; k++)
+        sum += shares[k];
+    for (int k = 0; k < EXPERT_COUNT && sum > 0; k++)
+        shares[k] /= sum;
+}
+
+/* Keeps what was said at the scored steps until the answers come. */
+static void keep(struct experts *e, int slot, uint64_t step, const double *mean) {
+    const double *units = units_of(e, slot, step);
+    for (int i = 0; i < e->n_scored; i++)
+        for (int j = 0; j < e->n_targets; j++) {
+            float *said = said_of(e, slot, i, step, j);
+            int at = (e->scored[i] - 1) * e->n_targets + j;
+            double last = row_of(e, EXPERT_LAST_VALUE)[at];
+            for (int k = 0; k < EXPERT_COUNT; k++)
+                said[k] = (float)((row_of(e, (enum expert)k)[at] - last) / units[j]);
+            said[EXPERT_COUNT] = (float)((mean[at] - last) / units[j]);
+        }
+}
+
+void experts_forecast(struct experts *e, int slot, const struct history *history, uint64_t step, bool network,
+                      double *mean) {
+    int n = e->horizon * e->n_targets;
+    double *row = row_of(e, EXPERT_NETWORK);
+    for (int i = 0; i < n; i++)
+        row[i] = network ? mean[i] : NAN;
+    ask(e, slot, history, step);
+    publish(e, slot, mean);
+    keep(e, slot, step, mean);
+}

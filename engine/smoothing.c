@@ -1,0 +1,89 @@
+#include "engine/smoothing.h"
+
+#include <math.h>
+
+/* Of level and trend; the trend is damped by DAMPING at each step ahead. */
+static const struct { double level, trend; } sets[SMOOTHING_SETS] = {{.1, .01}, {.3, .03}, {.6, .06}, {.9, .3}};
+static const double damping = .9;
+
+enum { START = 10, MEMORY = 100 };
+
+/* Gelper, Fried and Croux: Huber's psi and Tukey's rho with k = 2; rho's factor makes it consistent for Gaussian errors. */
+static const double bound = 2, rho_most = 2.52, scale_share = .1;
+
+static double rho(double x) {
+    double u = 1 - x * x / (bound * bound);
+    return fabs(x) < bound ? rho_most * (1 - u * u * u) : rho_most;
+}
+
+/* What the error counts as; the scale takes it in. */
+static double take_error(double *scale, uint64_t n, double error) {
+    double variance = *scale * *scale;
+    if (n < START || !(*scale > 0)) { /* nothing to bound it by */
+        *scale = sqrt(variance + (error * error - variance) / (double)(n < START ? n : START));
+        return error;
+    }
+    double ratio = error / *scale;
+    *scale = sqrt(variance * (1 + scale_share * (rho(ratio) - 1)));
+    return fmax(-bound, fmin(bound, ratio)) * sqrt(variance);
+}
+
+static void update_set(struct smoothing *smoothing, int i, double x) {
+    double foreseen = smoothing->level[i] + damping * smoothing->trend[i];
+    if (isnan(x)) {
+        smoothing->trend[i] *= damping;
+        smoothing->level[i] = foreseen;
+        return;
+    }
+    double error = take_error(&smoothing->scale[i], smoothing->n, x - foreseen);
+    double share = 1.0 / (double)(smoothing->n < MEMORY ? smoothing->n : MEMORY);
+    smoothing->loss[i] += share * (error * error - smoothing->loss[i]);
+    double level = foreseen + sets[i].level * error;
+    smoothing->trend[i] = damping * smoothing->trend[i] + sets[i].level * sets[i].trend * error;
+    smoothing->level[i] = level;
+}
+
+void smoothing_update(struct smoothing *smoothing, double x) {
+    /* Squares of what is larger are no doubles: as in the scaler, rather a sender's way to say that there is none. */
+    if (!(fabs(x) <= 1e150))
+        x = NAN;
+    if (!smoothing->began && isnan(x))
+        return;
+    bool first = !smoothing->began;
+    smoothing->began = true;
+    if (!isnan(x))
+        smoothing->n++;
+    for (int i = 0; i < SMOOTHING_SETS; i++) {
+        if (first) {
+            smoothing->level[i] = x;
+            smoothing->trend[i] = 0;
+        } else {
+            update_set(smoothing, i, x);
+        }
+    }
+}
+
+void smoothing_restart(struct smoothing *smoothing) {
+    smoothing->began = false;
+}
+
+void smoothing_forecast(const struct smoothing *smoothing, int horizon, int stride, double *mean) {
+    double least = INFINITY, sum = 0, level = 0, trend = 0;
+    for (int i = 0; i < SMOOTHING_SETS; i++)
+        least = fmin(least, smoothing->loss[i]);
+    for (int i = 0; i < SMOOTHING_SETS; i++) {
+        double n = (double)(smoothing->n < MEMORY ? smoothing->n : MEMORY);
+        double excess = smoothing->loss[i] - least;
+        double weight = excess > 0 ? exp(-.5 * n * excess / least) : 1;
+        sum += weight;
+        level += weight * smoothing->level[i];
+        trend += weight * smoothing->trend[i];
+    }
+    level = smoothing->began ? level / sum : NAN;
+    trend /= sum;
+    for (int h = 0; h < horizon; h++) {
+        trend *= damping;
+        level += trend;
+        mean[h * stride] = level;
+    }
+}
