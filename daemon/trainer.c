@@ -1,12 +1,14 @@
 #include "daemon/trainer.h"
 
 #include "daemon/clock.h"
+#include "daemon/cpu_budget.h"
 #include "daemon/log.h"
 
 #include <assert.h>
 #include <cblas.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,6 +17,9 @@
 
 /* Below every thread that serves ticks. */
 enum { TRAINER_NICE = 10 };
+
+/* While it sleeps for its budget it looks this often whether it is to stop. */
+static const int64_t nap_most = 20000000;
 
 struct trainer {
     const struct config *config;
@@ -32,6 +37,10 @@ struct training_job *training_job_new(int model, int n_sets) {
     job->model = model;
     atomic_init(&job->epoch, 0);
     atomic_init(&job->epochs, 0);
+    atomic_init(&job->steps, 0);
+    atomic_init(&job->steps_in_all, 0);
+    atomic_init(&job->began, 0);
+    atomic_init(&job->stop, false);
     job->sets = calloc((size_t)n_sets, sizeof(struct windows *));
     if (job->sets == NULL) {
         free(job);
@@ -71,24 +80,42 @@ static struct training_job *take(struct ring *ring) {
 struct watched {
     struct trainer *trainer;
     struct training_job *job;
+    struct cpu_budget budget;
 };
 
+static bool is_stopped(const struct watched *watched) {
+    return atomic_load_explicit(&watched->trainer->stopping, memory_order_relaxed) ||
+           atomic_load_explicit(&watched->job->stop, memory_order_relaxed);
+}
+
+static int64_t pause_now(struct watched *watched) {
+    return cpu_budget_pause(&watched->budget, clock_monotonic(), clock_read(CLOCK_THREAD_CPUTIME_ID));
+}
+
+/* Asked between two pieces of work, which is where the budget is kept. */
 static bool told_to_stop(void *context) {
-    const struct watched *watched = context;
-    return atomic_load_explicit(&watched->trainer->stopping, memory_order_relaxed);
+    struct watched *watched = context;
+    int64_t pause;
+    while (!is_stopped(watched) && (pause = pause_now(watched)) > 0)
+        nanosleep(&(struct timespec){.tv_nsec = pause < nap_most ? pause : nap_most}, NULL);
+    return is_stopped(watched);
 }
 
 static void note_progress(void *context, const struct training_progress *progress) {
     const struct watched *watched = context;
     atomic_store_explicit(&watched->job->epoch, progress->epoch, memory_order_relaxed);
     atomic_store_explicit(&watched->job->epochs, progress->epochs, memory_order_relaxed);
+    atomic_store_explicit(&watched->job->steps, progress->steps, memory_order_relaxed);
+    atomic_store_explicit(&watched->job->steps_in_all, progress->steps_in_all, memory_order_relaxed);
 }
 
 static void run_job(struct trainer *trainer, struct training_job *job) {
-    struct watched watched = {trainer, job};
+    struct watched watched = {.trainer = trainer, .job = job};
     const struct training_watch watch = {.stop = told_to_stop, .progress = note_progress, .context = &watched};
     const struct network *champion = job->champion != NULL ? version_network(job->champion) : NULL;
     int64_t began = clock_monotonic();
+    atomic_store_explicit(&job->began, began, memory_order_relaxed);
+    cpu_budget_begin(&watched.budget, trainer->config->training_cpu, began, clock_read(CLOCK_THREAD_CPUTIME_ID));
     job->failed = training_run(&trainer->config->models[job->model], trainer->kernels, job->sets, job->n_sets,
                                champion, &watch, &job->outcome, &job->err) != 0;
     job->seconds = 1e-9 * (double)(clock_monotonic() - began);
@@ -97,6 +124,7 @@ static void run_job(struct trainer *trainer, struct training_job *job) {
 static void *run(void *context) {
     struct trainer *trainer = context;
     /* On Linux a thread has a nice level of its own. Not allowed to be nice: it still works. */
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &(struct sched_param){0}); /* a hint: it need not be heeded */
     if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), TRAINER_NICE) != 0)
         log_warning("trainer: nice level %d: %s", TRAINER_NICE, strerror(errno));
     openblas_set_num_threads(1);
@@ -171,6 +199,10 @@ void trainer_stop(struct trainer *trainer) {
     doorbell_ring(&trainer->bell);
     pthread_join(trainer->thread, NULL);
     trainer_free(trainer);
+}
+
+int trainer_cpu_clock(const struct trainer *trainer, clockid_t *ret_clock) {
+    return pthread_getcpuclockid(trainer->thread, ret_clock);
 }
 
 void trainer_submit(struct trainer *trainer, struct training_job *job) {

@@ -190,6 +190,50 @@ static void a_stop_frees_jobs_wherever_they_are(void **state) {
     training_job_free(NULL);
 }
 
+/* A job told to stop comes back within 100 ms, also out of a long sleep for the budget; and the next one runs. */
+static void a_job_is_stopped(void **state) {
+    (void)state;
+    for (int slow = 0; slow < 2; slow++) {
+        struct scene scene;
+        open_scene(&scene, slow ? "training_cpu: 1%\n" REST("100000") : REST("100000"));
+        struct training_job *job = training_job_new(0, 1);
+        job->sets[job->n_sets++] = windows_of(&scene, 0, 120);
+        trainer_submit(scene.trainer, job);
+        int64_t began = 0;
+        while (atomic_load(&job->steps) < 20)
+            assert_true(rig_wait(&began));
+        assert_true(atomic_load(&job->steps_in_all) >= 100000 && atomic_load(&job->began) > 0);
+        int64_t told = clock_monotonic();
+        atomic_store(&job->stop, true);
+        assert_ptr_equal(wait_for(&scene), job);
+        int64_t took = clock_monotonic() - told;
+        print_message("stopped after %.1f ms\n", 1e-6 * (double)took);
+        assert_true(took < INT64_C(100000000));
+        assert_true(job->outcome.stopped && job->outcome.challenger == NULL && !job->failed);
+        training_job_free(job);
+        submit(&scene, 1, 0);
+        training_job_free(wait_for(&scene));
+        close_scene(&scene);
+    }
+}
+
+/* The processor time of the thread while it does nothing but train. */
+static void the_budget_is_kept(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene, "training_cpu: 25%\n" REST("100000"));
+    submit(&scene, 0, 120);
+    clockid_t clock;
+    assert_int_equal(trainer_cpu_clock(scene.trainer, &clock), 0);
+    int64_t wall = clock_monotonic(), cpu = clock_read(clock), enough = INT64_C(4000000000);
+    while (clock_monotonic() - wall < enough)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    double share = (double)(clock_read(clock) - cpu) / (double)(clock_monotonic() - wall);
+    print_message("%.1f %% of a processor, of 25\n", 100 * share);
+    assert_true(share < 0.27); /* less where the machine is busy */
+    close_scene(&scene);
+}
+
 static void an_idle_trainer_stops(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -203,9 +247,14 @@ static void an_idle_trainer_stops(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_job_comes_back_with_its_outcome),      cmocka_unit_test(the_champion_is_judged_too),
-        cmocka_unit_test(without_windows_there_is_no_challenger), cmocka_unit_test(jobs_are_run_in_their_order),
-        cmocka_unit_test(a_stop_frees_jobs_wherever_they_are),    cmocka_unit_test(an_idle_trainer_stops),
+        cmocka_unit_test(a_job_comes_back_with_its_outcome),
+        cmocka_unit_test(the_champion_is_judged_too),
+        cmocka_unit_test(without_windows_there_is_no_challenger),
+        cmocka_unit_test(jobs_are_run_in_their_order),
+        cmocka_unit_test(a_stop_frees_jobs_wherever_they_are),
+        cmocka_unit_test(a_job_is_stopped),
+        cmocka_unit_test(the_budget_is_kept),
+        cmocka_unit_test(an_idle_trainer_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
