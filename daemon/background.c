@@ -117,9 +117,9 @@ static bool collect_slice(struct worker *worker) {
         struct collection *collection = &worker->collections[m];
         if (collection->windows == NULL)
             continue;
-        int before = windows_count(collection->windows);
+        uint64_t before = windows_copied(collection->windows);
         for (int looks = 0; looks < COLLECT_LOOKS && collection->stream != NULL &&
-                            windows_count(collection->windows) < before + COLLECT_COPIES;
+                            windows_copied(collection->windows) < before + COLLECT_COPIES;
              looks++)
             if (!collect_next(worker, collection, m))
                 next_stream(collection);

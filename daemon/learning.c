@@ -192,11 +192,10 @@ static void begin(struct learning *learning, int m, uint64_t steps, int64_t cloc
     }
     int64_t streams = placement_n_streams(learning->setup.placement, m);
     int history = config->classes[of->class].history;
-    double keep =
-        windows_keep(of, of->training.max_windows, streams, steps < (uint64_t)history ? (int)steps : history);
     for (int w = 0; w < config->workers; w++) {
         /* Streams need not be spread evenly: each set has places for all, memory is taken only by windows. */
-        model->unsent[w] = windows_new(of, of->training.max_windows, keep);
+        model->unsent[w] =
+            windows_new(of, of->training.max_windows, streams, steps < (uint64_t)history ? (int)steps : history);
         if (model->unsent[w] != NULL)
             continue;
         while (w-- > 0) {

@@ -53,6 +53,7 @@ struct config_class {
 
 struct config_training {
     int window;  /* steps of a window */
+    int stride;  /* steps between two windows of a stream; 0: half a window */
     int burn_in; /* steps that warm the state before the loss counts */
     int unroll;  /* steps that a gradient reaches back */
     int batch;   /* windows per optimiser step */
@@ -60,6 +61,7 @@ struct config_training {
     int min_steps;   /* optimiser steps at least, by further epochs where the windows are few */
     int patience;    /* looks at the validation part without a better one before it ends; 0: it is not looked at */
     int max_windows; /* per job */
+    int half_life;   /* steps after which a forecast weighs half as much in the loss; 0: all weigh the same */
     enum optimizer_kind optimizer;
     double learning_rate;
     double momentum; /* of SGD and RMSprop */

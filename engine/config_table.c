@@ -194,6 +194,8 @@ static const struct config_key table[] = {
 
     {CONFIG_TRAINING, "window", CONFIG_INTEGER, "128", 2, 1 << 20, AT(config_training, window), .unit = "steps",
      .help = "The length of a window"},
+    {CONFIG_TRAINING, "stride", CONFIG_INTEGER, NULL, 1, 1 << 20, AT(config_training, stride), .unit = "steps",
+     .example = "#64", .help = "Between two windows of a stream; left out: half a window"},
     {CONFIG_TRAINING, "burn_in", CONFIG_INTEGER, "16", 0, 1 << 20, AT(config_training, burn_in), .unit = "steps",
      .help = "At the start of a window: these warm the state, their errors do not count"},
     {CONFIG_TRAINING, "unroll", CONFIG_INTEGER, "32", 1, 1 << 20, AT(config_training, unroll), .unit = "steps",
@@ -209,7 +211,12 @@ static const struct config_key table[] = {
          "The older third of the validation part is looked at `epochs` times; after so many looks without a lower "
          "loss training ends, and the best weights are kept; 0: it never is, and the last ones are kept"},
     {CONFIG_TRAINING, "max_windows", CONFIG_INTEGER, "4096", 1, 1e7, AT(config_training, max_windows),
-     .unit = "windows", .help = "Windows of one training, over all streams"},
+     .unit = "windows",
+     .help =
+         "Windows of one training, over all streams: where there are more, as many of each stream, and more of the "
+         "newer ones"},
+    {CONFIG_TRAINING, "half_life", CONFIG_INTEGER, "0", 0, 1 << 30, AT(config_training, half_life), .unit = "steps",
+     .help = "An error so many steps older weighs half as much in training; 0: all weigh the same"},
     {CONFIG_TRAINING, "optimizer", CONFIG_CHOICE, "adam", .choices = optimizers, AT(config_training, optimizer),
      .help = "Adam, AdamW, SGD or RMSprop, as Keras has them"},
     {CONFIG_TRAINING, "learning_rate", CONFIG_NUMBER, "0.003", 1e-9, 1, AT(config_training, learning_rate),

@@ -26,19 +26,35 @@ void chunk_fini(struct chunk *chunk) {
     *chunk = (struct chunk){0};
 }
 
-/* The answers at one origin: for a residual network the differences to the last value. Those before the first value
- * weigh nothing, as the baselines have no forecast there. Returns the weights' sum. */
+/* Whether what stands behind a step is no answer to a forecast made before it, as ticks are missing between the two. */
+static bool is_gap(const struct window *window, int at) {
+    return window->flags != NULL && (window->flags[at] & WINDOW_GAP) != 0;
+}
+
+/* What a forecast of a training window weighs by its age. */
+static float weight_of(const struct config_model *model, const struct window *window, int origin) {
+    double half_life = model->training.half_life;
+    if (window->validation || half_life == 0)
+        return 1;
+    return (float)exp2(-((double)window->age + (double)(window->n - 1 - origin)) / half_life);
+}
+
+/* The answers at one origin: for a residual network the differences to the last value. Those before the first value weigh
+ * nothing, as the baselines have no forecast there, nor do those behind a gap. Returns the weights' sum. */
 static double fill_origin(const struct config_model *model, const struct window *window, int origin, float *answer,
-                          float *weight) {
+                          float *weight, size_t *n_answers) {
     size_t n_targets = (size_t)model->n_targets;
     const float *base = window->base + (size_t)origin * n_targets;
+    float one = weight_of(model, window, origin);
     double sum = 0;
     for (int h = 1; h <= model->horizon; h++) {
         const float *z = window->z + (size_t)(origin + h) * n_targets;
+        one = is_gap(window, origin + h) ? 0 : one;
         for (size_t j = 0; j < n_targets; j++) {
             *answer = model->residual ? z[j] - base[j] : z[j];
-            *weight = isnan(*answer) || isnan(base[j]) ? 0.0f : 1.0f;
+            *weight = isnan(*answer) || isnan(base[j]) ? 0.0f : one;
             sum += (double)*weight;
+            *n_answers += *weight != 0;
             answer++;
             weight++;
         }
@@ -46,16 +62,22 @@ static double fill_origin(const struct config_model *model, const struct window 
     return sum;
 }
 
+/* A windowed network is judged at origins half a horizon apart, as each of them costs a whole sample. */
+static int spacing(const struct config_model *model) {
+    return model->mode == MODEL_WINDOWED ? (model->horizon + 1) / 2 : 1;
+}
+
 /* Whether a forecast made there counts. The two parts lie a horizon apart, so that they have no answer in common. */
 static bool is_origin(const struct config_model *model, enum evaluation_part part, const struct window *window,
                       int at) {
     int first = window->score_from, last = window->n - model->horizon - 1;
     int split = first + (last + 1 - first) / 3;
-    if (part == EVALUATION_CHOOSES)
-        last = split - model->horizon;
-    if (part == EVALUATION_JUDGES)
-        first = split;
-    return at >= first && at <= last;
+    if (at < (part == EVALUATION_JUDGES ? split : first) ||
+        at > (part == EVALUATION_CHOOSES ? split - model->horizon : last))
+        return false;
+    if (window->flags != NULL && (window->flags[at] & WINDOW_BLIND) != 0)
+        return false;
+    return !window->validation || (last - at) % spacing(model) == 0;
 }
 
 int chunk_origins(const struct config_model *model, int steps) {
@@ -67,6 +89,7 @@ double chunk_fill(struct chunk *chunk, const struct config_model *model, enum ev
     size_t n_inputs = (size_t)model->n_inputs, n_outputs = (size_t)(model->horizon * model->n_targets);
     int first_origin = steps - chunk_origins(model, steps);
     double sum = 0;
+    chunk->n_answers = 0;
     for (int s = 0; s < steps; s++)
         for (int r = 0; r < rows; r++) {
             const struct window *window = windows[r];
@@ -81,7 +104,7 @@ double chunk_fill(struct chunk *chunk, const struct config_model *model, enum ev
             place -= (size_t)first_origin * (size_t)rows;
             float *answer = chunk->answer + place * n_outputs, *weight = chunk->weight + place * n_outputs;
             if (is_origin(model, part, window, at)) {
-                sum += fill_origin(model, window, at, answer, weight);
+                sum += fill_origin(model, window, at, answer, weight, &chunk->n_answers);
             } else {
                 memset(answer, 0, n_outputs * sizeof *answer);
                 memset(weight, 0, n_outputs * sizeof *weight);
@@ -97,9 +120,9 @@ static int longest(const struct window *const *windows, int n) {
     return most;
 }
 
-/* The newest origin of a window is 0. */
+/* The newest origin that a stream can have is 0. */
 static uint64_t steps_back(const struct config_model *model, const struct window *window, int origin) {
-    return (uint64_t)(window->n - 1 - model->horizon - origin);
+    return window->age + (uint64_t)(window->n - 1 - model->horizon - origin);
 }
 
 /* The losses at the origins of a chunk, for the last ones of steps from .. from + steps - 1. */
@@ -173,7 +196,7 @@ static void add_origin(const struct config_model *model, const struct window *wi
                        struct promotion_series *over_time) {
     size_t n_targets = (size_t)model->n_targets;
     double last = 0, season = 0, weight = 0;
-    for (int h = 1; h <= model->horizon; h++)
+    for (int h = 1; h <= model->horizon && !is_gap(window, origin + h); h++)
         for (size_t j = 0; j < n_targets; j++) {
             float answer = window->z[(size_t)(origin + h) * n_targets + j];
             float base = window->base[(size_t)origin * n_targets + j];

@@ -15,11 +15,12 @@ enum evaluation_part { EVALUATION_ALL, EVALUATION_CHOOSES, EVALUATION_JUDGES };
 /* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. A windowed network
  * takes a chunk of model->window steps as one sample and answers for its last step alone. Workspace. */
 struct chunk {
-    int rows, steps; /* that fit */
-    float *x;        /* [steps x rows x n_inputs] */
-    float *answer;   /* [origins x rows x horizon x n_targets]: what the network should put out */
-    float *weight;   /* the same shape; 0 where there is no origin or no answer */
-    float *gradient; /* the same shape */
+    int rows, steps;  /* that fit */
+    size_t n_answers; /* that weigh anything, of the latest fill */
+    float *x;         /* [steps x rows x n_inputs] */
+    float *answer;    /* [origins x rows x horizon x n_targets]: what the network should put out */
+    float *weight;    /* the same shape; 0 where there is no origin or no answer */
+    float *gradient;  /* the same shape */
 };
 
 int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, int steps);

@@ -15,25 +15,6 @@ static void take_params(struct network *network, const struct network *from) {
     memcpy(network_params(network), network_params_const(from), network_n_params(from) * sizeof(float));
 }
 
-static int collect(struct job *job, struct windows *const *sets, int n_sets) {
-    size_t all = 1;
-    for (int s = 0; s < n_sets; s++)
-        all += (size_t)windows_count(sets[s]);
-    job->training = calloc(all, sizeof *job->training);
-    job->validation = calloc(all, sizeof *job->validation);
-    if (job->training == NULL || job->validation == NULL)
-        return -1;
-    for (int s = 0; s < n_sets; s++)
-        for (int i = 0; i < windows_count(sets[s]); i++) {
-            const struct window *window = windows_at(sets[s], i);
-            if (window->validation)
-                job->validation[job->n_validation++] = window;
-            else
-                job->training[job->n_training++] = window;
-        }
-    return 0;
-}
-
 /* NULL without memory. */
 static struct optimizer *new_optimizer(const struct config_training *training, const struct network *network) {
     struct optimizer_spec spec = optimizer_spec_of(training->optimizer);
@@ -153,7 +134,8 @@ int training_run(const struct config_model *model, const struct kernels *kernels
                       .err = err};
     struct training_outcome outcome = {.losses = no_losses, .training_loss = NAN};
     error_set(err, "model %s: out of memory for training", model->name);
-    if (collect(&job, sets, n_sets) != 0 || prepare(&job, champion, err) != 0) {
+    if (windows_choose(sets, n_sets, false, &job.training, &job.n_training) != 0 ||
+        windows_choose(sets, n_sets, true, &job.validation, &job.n_validation) != 0 || prepare(&job, champion, err) != 0) {
         fini(&job);
         return -1;
     }

@@ -46,8 +46,9 @@ bool job_train_chunk(struct job *job, const struct window *const *windows, int r
         return true;
     size_t n = (size_t)rows * (size_t)chunk_origins(job->model, steps) *
                (size_t)(job->model->horizon * job->model->n_targets);
-    double loss =
-        loss_sum(job->model->training.loss, n, y, chunk->answer, chunk->weight, (float)(1 / weight), chunk->gradient);
+    /* Not by the weights: else a batch of old windows would weigh as much as any. */
+    float scale = 1 / (float)chunk->n_answers;
+    double loss = loss_sum(job->model->training.loss, n, y, chunk->answer, chunk->weight, scale, chunk->gradient);
     if (!isfinite(loss))
         return job_fail(job, "the loss is not a number");
     job->loss += loss;

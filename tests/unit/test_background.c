@@ -94,7 +94,7 @@ static void a_stop_during_a_takeover_lets_go(void **state) {
 /* ---- windows ------------------------------------------------------------------------------------ */
 
 static void collect(struct worker_scene *scene, int model, int max) {
-    struct windows *windows = windows_new(&scene->rig.config->models[model], max, 1);
+    struct windows *windows = windows_new(&scene->rig.config->models[model], max, max < 10 ? 3 : 40, 1);
     assert_non_null(windows);
     worker_give(scene, &(struct record_windows){RECORD_COLLECT, model, windows}, sizeof(struct record_windows));
 }
@@ -454,7 +454,7 @@ static void tasks_do_not_stand_in_an_ended_stream(void **state) {
     open_bench(&bench);
     struct worker *worker = bench.worker;
     const struct record_windows record = {RECORD_COLLECT, MODEL_M,
-                                          windows_new(&bench.scene.rig.config->models[MODEL_M], 100, 1)};
+                                          windows_new(&bench.scene.rig.config->models[MODEL_M], 100, 8, 1)};
     const struct record_repeat repeated = {RECORD_REPEAT, 0};
     background_collect(worker, &record);
     assert_true(background_slice(worker));

@@ -99,8 +99,8 @@ static const struct bad bad_keys[] = {
      "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, events_per_second, "
      "repeats_per_second"},
     {LEAST "    training:\n      window: 10\n      windows: 10\n",
-     ":10: models[0].training.windows: not a key; here are window, burn_in, unroll, batch, epochs, "
-     "min_steps, patience, max_windows, optimizer, learning_rate, momentum, nesterov, weight_decay, schedule, last_rate, "
+     ":10: models[0].training.windows: not a key; here are window, stride, burn_in, unroll, batch, epochs, "
+     "min_steps, patience, max_windows, half_life, optimizer, learning_rate, momentum, nesterov, weight_decay, schedule, last_rate, "
      "warm_up, clip_norm, clip_value, loss, validation, margin, first_after, new_steps"},
     {LEAST "    layers:\n      - rnn: 32\n",
      ":9: models[0].layers[0].rnn: not a key; here are lstm, dropout, recurrent_dropout, gru, "

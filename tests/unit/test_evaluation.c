@@ -337,6 +337,74 @@ static void parts_by_hand(void **state) {
     assert_true(isnan(losses.last_value));
 }
 
+/* Steps 1 2 4 7 11 16 22 29 37, horizon 2, all scored, ticks missing before the fifth, nothing observed at the seventh: what
+ * is behind the gap answers nothing from before it, and nothing is forecast at the seventh. The last value errs by
+ *     1, 3 | 2, 5 | 3 | nothing | 5, 11 | 6, 13 | nothing */
+static void gaps_by_hand(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 1);
+    fixture.model.horizon = 2;
+    fixture.model.period = 0;
+    float values[] = {1, 2, 4, 7, 11, 16, 22, 29, 37};
+    uint8_t flags[9] = {0};
+    flags[4] = WINDOW_GAP;
+    flags[6] = WINDOW_BLIND;
+    const struct window window = {.n = 9, .x = values, .z = values, .base = values, .flags = flags}, *one = &window;
+    struct promotion_losses losses;
+    baselines(&fixture.model, EVALUATION_ALL, &one, 1, &losses);
+    assert_near(losses.last_value, (1 + 9 + 4 + 25 + 9 + 25 + 121 + 36 + 169) / 9.0, 1e-12);
+    struct set set;
+    for (int i = 0; i < WINDOWS; i++)
+        set.windows[i] = &window;
+    struct network *network = network_of(&fixture.model, 0);
+    assert_near(evaluate(&fixture.model, network, &set, 3, 4), losses.last_value, 1e-5);
+    network_free(network);
+}
+
+/* Weights of a window whose last step is four steps old, with a half-life of two. */
+static void older_answers_weigh_less(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 1);
+    fixture.model.horizon = 1;
+    fixture.model.training.half_life = 2;
+    float values[] = {1, 2, NAN, 7};
+    struct window window = {.n = 4, .age = 4, .x = values, .z = values, .base = values};
+    const struct window *one = &window;
+    struct chunk chunk;
+    assert_int_equal(chunk_init(&chunk, &fixture.model, 1, 4), 0);
+    assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, &one, 1, 0, 4), exp2(-3.5), 1e-6);
+    assert_int_equal(chunk.n_answers, 1);
+    values[2] = 4;
+    assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, &one, 1, 0, 4), exp2(-3.5) + exp2(-3) + exp2(-2.5),
+                1e-6);
+    assert_int_equal(chunk.n_answers, 3);
+    window.validation = true; /* all judge alike */
+    assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, &one, 1, 0, 4), 3, 0);
+    chunk_fini(&chunk);
+}
+
+/* A windowed network is judged at origins half a horizon apart, counted from the last; and so are the baselines. */
+static void samples_are_spaced(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 1);
+    fixture.model.mode = MODEL_WINDOWED;
+    fixture.model.horizon = 3;
+    fixture.model.period = 0;
+    float values[] = {0, 1, 4, 9, 16, 25, 36, 49, 64};
+    struct window window = {.n = 9, .validation = true, .x = values, .z = values, .base = values};
+    const struct window *one = &window;
+    struct promotion_losses losses;
+    baselines(&fixture.model, EVALUATION_ALL, &one, 1, &losses);
+    double sum = 0;
+    for (int origin = 1; origin <= 5; origin += 2)
+        for (int h = 1; h <= 3; h++)
+            sum += pow((double)(values[origin + h] - values[origin]), 2);
+    assert_near(losses.last_value, sum / 9, 1e-9);
+}
+
 /* What chooses and what judges, for the network and the baselines alike. */
 static void the_parts_are_judged_alike(void **state) {
     (void)state;
@@ -381,6 +449,9 @@ int main(void) {
         cmocka_unit_test(parts_by_hand),
         cmocka_unit_test(the_parts_are_judged_alike),
         cmocka_unit_test(losses_over_time),
+        cmocka_unit_test(gaps_by_hand),
+        cmocka_unit_test(older_answers_weigh_less),
+        cmocka_unit_test(samples_are_spaced),
         cmocka_unit_test(nothing_to_judge_by),
         cmocka_unit_test(a_network_that_is_not_finite),
     };

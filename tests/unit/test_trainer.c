@@ -46,7 +46,7 @@ static void close_scene(struct scene *scene) {
 /* The windows of one seasonal stream, after so many steps. */
 static struct windows *windows_of(const struct scene *scene, int model, int steps) {
     const struct config_model *of = &scene->config->models[model];
-    struct windows *windows = windows_new(of, 64, 1);
+    struct windows *windows = windows_new(of, 64, 8, 1);
     struct history *history = history_new(2, 128, FIXTURE_PENDING);
     struct scaler scalers[2];
     assert_true(windows != NULL && history != NULL);

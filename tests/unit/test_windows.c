@@ -51,6 +51,23 @@ static uint64_t last_of(const struct window *window) {
     return (uint64_t)window->x[window->n - 1];
 }
 
+/* The windows of a set, those for validation first, then the newest. Freed by the caller. */
+static int compare(const void *a, const void *b) {
+    const struct window *one = *(const struct window *const *)a, *other = *(const struct window *const *)b;
+    if (one->validation != other->validation)
+        return one->validation ? -1 : 1;
+    return one->last > other->last ? -1 : one->last < other->last;
+}
+
+static const struct window **sorted(const struct windows *windows) {
+    size_t n = (size_t)windows_count(windows);
+    const struct window **list = calloc(n + 1, sizeof *list);
+    for (size_t i = 0; i < n; i++)
+        list[i] = windows_at(windows, (int)i);
+    qsort(list, n, sizeof *list, compare);
+    return list;
+}
+
 /* ---- which steps ---------------------------------------------------------------------------- */
 
 struct course {
@@ -79,7 +96,7 @@ static void check_course(const struct course *course) {
     model->training.burn_in = course->burn_in;
     model->training.validation = course->validation;
     struct history *history = counting(course->kept, course->n, course->reset);
-    struct windows *windows = windows_new(model, 10000, 1);
+    struct windows *windows = windows_new(model, 10000, 1, 1);
 
     uint64_t oldest = course->seen > (uint64_t)course->kept ? course->seen - (uint64_t)course->kept + 1 : 1;
     oldest = course->reset + 1 > oldest ? course->reset + 1 : oldest;
@@ -92,9 +109,12 @@ static void check_course(const struct course *course) {
 
     int validations = 0;
     uint64_t end_before = 0, covered_from = UINT64_MAX;
+    const struct window **list = sorted(windows);
     for (int i = 0; i < windows_count(windows); i++) {
-        const struct window *window = windows_at(windows, i);
+        const struct window *window = list[i];
         check_run(window, course);
+        assert_int_equal(window->last, last_of(window));
+        assert_int_equal(window->age, course->seen - window->last);
         assert_true(first_of(window) >= oldest);
         uint64_t first_origin = first_of(window) + (uint64_t)window->score_from;
         if (window->validation) {
@@ -108,17 +128,18 @@ static void check_course(const struct course *course) {
             assert_true(window->score_from >= course->burn_in);
             continue;
         }
-        assert_true(last_of(window) <= split);
+        assert_true(last_of(window) + (uint64_t)course->horizon <= split);
         assert_true(window->n <= course->window + course->horizon);
         assert_true(window->n == course->window + course->horizon || first_of(window) == oldest);
         assert_int_equal(window->score_from, first_of(window) == course->reset + 1 ? 0 : course->burn_in);
         if (end_before > 0)
             assert_int_equal(last_of(window), end_before - (uint64_t)(course->window > 3 ? course->window / 2 : 1));
         else
-            assert_true(last_of(window) + (uint64_t)course->window / 2 >= split);
+            assert_true(last_of(window) + (uint64_t)(course->window / 2 + course->horizon) >= split);
         end_before = last_of(window);
         covered_from = first_of(window) < covered_from ? first_of(window) : covered_from;
     }
+    free(list);
     assert_int_equal(validations, 1);
     assert_true(end_before > 0);
     assert_true(covered_from <= oldest + (uint64_t)(course->window / 2 + course->horizon + course->burn_in + 1));
@@ -159,9 +180,9 @@ static void too_few_steps(void **state) {
     for (uint64_t n = 0; n < 40; n++)
         for (uint64_t reset = 0; reset <= n; reset += 7) {
             struct history *history = counting(48, n, reset);
-            struct windows *windows = windows_new(model, 10, 1);
-            /* 9 for a training window, and more than the horizon behind the split. */
-            bool enough = n - reset >= 18;
+            struct windows *windows = windows_new(model, 10, 1, 1);
+            /* 9 for a training window, an embargo of 4, and more than the horizon behind the split. */
+            bool enough = n - reset >= 26;
             assert_int_equal(collect(windows, model, "a", history, n), enough);
             assert_int_equal(windows_count(windows) >= 2, enough);
             begun += enough;
@@ -191,7 +212,7 @@ static void nothing_leaks_into_training(void **state) {
             const double usual[] = {1, step % 3 ? 2 : NAN}, marked[] = {777, 777};
             history_append(history, (int64_t)step, step > split ? marked : usual, false);
         }
-        struct windows *windows = windows_new(model, 100, 1);
+        struct windows *windows = windows_new(model, 100, 1, 1);
         assert_true(collect(windows, model, "a", history, n));
         for (int i = 0; i < windows_count(windows); i++) {
             const struct window *window = windows_at(windows, i);
@@ -207,13 +228,12 @@ static void nothing_leaks_into_training(void **state) {
 
 /* ---- which windows -------------------------------------------------------------------------- */
 
-enum { LONGEST = 400 };
+enum { LONGEST = 400, STREAMS = 40, PLACES = 64 };
 
 /* taken[end]: whether the training window that ends there is taken; [0]: the validation window. */
-static void taken_at(const struct config_model *model, const char *stream, uint64_t n, double keep,
-                     bool taken[LONGEST]) {
+static void taken_at(const struct config_model *model, const char *stream, uint64_t n, bool taken[LONGEST]) {
     struct history *history = counting(1000, n, 0);
-    struct windows *windows = windows_new(model, 1000, keep);
+    struct windows *windows = windows_new(model, 1000, 1, 1000);
     memset(taken, 0, LONGEST * sizeof *taken);
     collect(windows, model, stream, history, n);
     for (int i = 0; i < windows_count(windows); i++) {
@@ -224,46 +244,103 @@ static void taken_at(const struct config_model *model, const char *stream, uint6
     history_free(history);
 }
 
-/* As a stream lives on, a window is looked at again and again: it is always taken or never. */
-static void the_choice_is_by_stream_and_step(void **state) {
+/* As a stream lives on its windows stay where they are. */
+static void ends_stay(void **state) {
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    for (int s = 0; s < 10; s++) {
+        char name[16];
+        bool taken[LONGEST], later[LONGEST];
+        snprintf(name, sizeof name, "stream-%d", s);
+        taken_at(&fixture.model, name, 200, taken);
+        taken_at(&fixture.model, name, 390, later);
+        for (int end = 1; end < LONGEST; end++)
+            assert_true(later[end] || !taken[end]);
+    }
+}
+
+/* Streams of which every fourth is long, on n_sets sets as if each were a worker's, in an order of their own. */
+static void fill_sets(const struct config_model *model, struct windows **sets, int n_sets, int first) {
+    for (int i = 0; i < n_sets; i++)
+        sets[i] = windows_new(model, PLACES, STREAMS, 800);
+    for (int i = 0; i < STREAMS; i++) {
+        int s = (first + 7 * i) % STREAMS;
+        char name[16];
+        struct history *history = counting(800, s % 4 == 0 ? 800 : 120, 0);
+        snprintf(name, sizeof name, "%d", s);
+        collect(sets[s % n_sets], model, name, history, history->n);
+        history_free(history);
+    }
+}
+
+static void free_sets(struct windows **sets, int n_sets) {
+    for (int i = 0; i < n_sets; i++)
+        windows_free(sets[i]);
+}
+
+/* One set or four, in one order or another: the same windows, in the same order. */
+static void the_choice_is_by_seed_stream_and_step(void **state) {
     (void)state;
     struct fixture fixture;
     counting_fixture(&fixture);
     struct config_model *model = &fixture.model;
-    int n_taken = 0, n_all = 0;
-    for (int s = 0; s < 10; s++) {
-        char name[16];
-        bool all[LONGEST], half[LONGEST], later_all[LONGEST], later_half[LONGEST];
-        snprintf(name, sizeof name, "stream-%d", s);
-        taken_at(model, name, 200, 1, all);
-        taken_at(model, name, 200, 0.5, half);
-        taken_at(model, name, 390, 1, later_all);
-        taken_at(model, name, 390, 0.5, later_half);
-        for (int end = 1; end < LONGEST; end++) {
-            assert_true(all[end] || !half[end]);
-            assert_true(later_all[end] || !all[end]); /* ends stay aligned */
-            if (all[end])
-                assert_int_equal(half[end], later_half[end]);
-            n_taken += later_half[end];
-            n_all += later_all[end];
+    for (int validation = 0; validation < 2; validation++) {
+        struct windows *one[1], *four[4], *other[1];
+        const struct window **a, **b, **c;
+        int n_a, n_b, n_c, same = 0;
+        model->seed = 7;
+        fill_sets(model, one, 1, 0);
+        fill_sets(model, four, 4, 13);
+        model->seed = 8;
+        fill_sets(model, other, 1, 0);
+        assert_int_equal(windows_choose(one, 1, validation, &a, &n_a), 0);
+        assert_int_equal(windows_choose(four, 4, validation, &b, &n_b), 0);
+        assert_int_equal(windows_choose(other, 1, validation, &c, &n_c), 0);
+        assert_int_equal(n_a, validation ? PLACES / 4 : PLACES * 3 / 4);
+        assert_true(n_b == n_a && n_c == n_a);
+        for (int i = 0; i < n_a; i++) {
+            assert_true(a[i]->stream == b[i]->stream && a[i]->last == b[i]->last && a[i]->n == b[i]->n);
+            assert_memory_equal(a[i]->x, b[i]->x, (size_t)a[i]->n * sizeof(float));
+            same += a[i]->n == c[i]->n && a[i]->last == c[i]->last;
         }
+        assert_true(same < n_a);
+        free(a);
+        free(b);
+        free(c);
+        free_sets(one, 1);
+        free_sets(four, 4);
+        free_sets(other, 1);
     }
-    assert_in_range(n_taken, n_all * 35 / 100, n_all * 65 / 100);
 }
 
-static void the_choice_is_by_seed(void **state) {
+/* Ten streams have thirty windows each and thirty have four: of places for a sixth, each stream has about as many; and of the
+ * long ones' windows most are of the newer half. */
+static void it_is_fair_and_forgets(void **state) {
     (void)state;
     struct fixture fixture;
     counting_fixture(&fixture);
-    bool one[LONGEST], same[LONGEST], other_seed[LONGEST], other_stream[LONGEST];
-    taken_at(&fixture.model, "a", 390, 0.5, one);
-    taken_at(&fixture.model, "a", 390, 0.5, same);
-    taken_at(&fixture.model, "b", 390, 0.5, other_stream);
-    fixture.model.seed++;
-    taken_at(&fixture.model, "a", 390, 0.5, other_seed);
-    assert_memory_equal(one, same, sizeof one);
-    assert_memory_not_equal(one, other_seed, sizeof one);
-    assert_memory_not_equal(one, other_stream, sizeof one);
+    int of_long = 0, of_short = 0, newer = 0, rounds = 50;
+    for (int round = 0; round < rounds; round++) {
+        struct windows *set[1];
+        const struct window **list;
+        int n;
+        fixture.model.seed = (uint64_t)round;
+        fill_sets(&fixture.model, set, 1, round);
+        assert_int_equal(windows_choose(set, 1, false, &list, &n), 0);
+        for (int i = 0; i < n; i++) {
+            bool is_long = list[i]->last > 120 || list[i]->age > 120;
+            of_long += is_long;
+            of_short += !is_long;
+            newer += is_long && list[i]->last > 300;
+        }
+        free(list);
+        free_sets(set, 1);
+    }
+    double each_long = of_long / (10.0 * rounds), each_short = of_short / (30.0 * rounds);
+    assert_true(each_long < 1.35 * each_short && each_short < 1.35 * each_long);
+    /* Weights 2^(-2 age / 800) over ages 0 to 600: the newer half has 0.63 of them. */
+    assert_in_range(newer, of_long * 55 / 100, of_long * 70 / 100);
 }
 
 /* Streams that live in step with each other do not all end their windows at the same steps. */
@@ -278,7 +355,7 @@ static void ends_are_spread(void **state) {
         bool taken[LONGEST];
         int end = LONGEST - 1;
         snprintf(name, sizeof name, "%d", s);
-        taken_at(&fixture.model, name, 390, 1, taken);
+        taken_at(&fixture.model, name, 390, taken);
         while (!taken[end])
             end--;
         different += !offsets[end % stride];
@@ -293,8 +370,8 @@ static void count_kinds(const struct windows *windows, int *ret_training, int *r
         ++*(windows_at(windows, i)->validation ? ret_validation : ret_training);
 }
 
-/* Many streams fill the set about, with both kinds, and without much that does not fit. */
-static void the_share_that_is_kept(void **state) {
+/* However many streams there are, the set is full and no fuller, and little is copied in vain. */
+static void the_reservoir_is_bounded(void **state) {
     (void)state;
     struct fixture fixture;
     counting_fixture(&fixture);
@@ -302,27 +379,21 @@ static void the_share_that_is_kept(void **state) {
     enum { MAX = 200, KEPT = 300 };
     struct history *history = counting(KEPT, KEPT, 0);
     for (int streams = 1; streams <= 4096; streams *= 4) {
-        double keep = windows_keep(model, MAX, streams, KEPT);
-        assert_true(keep > 0 && keep <= 1);
-        struct windows *windows = windows_new(model, MAX, keep);
+        struct windows *windows = windows_new(model, MAX, streams, KEPT);
         int training, validation, all = 0;
         for (int s = 0; s < streams; s++) {
             char name[16];
             snprintf(name, sizeof name, "%d", s);
-            struct windows *own = windows_new(model, MAX, 1);
+            struct windows *own = windows_new(model, MAX, 1, KEPT);
             collect(own, model, name, history, KEPT);
             all += windows_count(own);
             windows_free(own);
             collect(windows, model, name, history, KEPT);
         }
         count_kinds(windows, &training, &validation);
-        assert_true(windows_left_out(windows) < MAX / 10);
-        if (all <= MAX * 3 / 4)
-            assert_int_equal(windows_count(windows), all);
-        else
-            assert_true(windows_count(windows) > MAX / 2);
-        assert_true(training > 0 && validation > 0);
-        assert_true(validation <= MAX * 4 / 10);
+        assert_in_range(training + validation, all < MAX ? all : MAX * 3 / 4, MAX);
+        assert_int_equal(validation, streams < MAX / 4 ? streams : MAX / 4);
+        assert_true(windows_copied(windows) <= 3 * MAX);
         windows_free(windows);
     }
     history_free(history);
@@ -340,7 +411,7 @@ static void there_is_always_something_to_judge_by(void **state) {
     for (uint64_t seed = 0; seed < 20; seed++) {
         int training, validation;
         model->seed = seed;
-        struct windows *windows = windows_new(model, MAX, windows_keep(model, MAX, 1, KEPT));
+        struct windows *windows = windows_new(model, MAX, 1, KEPT);
         collect(windows, model, "the only one", history, KEPT);
         count_kinds(windows, &training, &validation);
         assert_int_equal(validation, 1);
@@ -357,15 +428,20 @@ static void what_does_not_fit_is_counted(void **state) {
     struct fixture fixture;
     counting_fixture(&fixture);
     struct history *history = counting(200, 200, 0);
-    struct windows *all = windows_new(&fixture.model, 100, 1), *few = windows_new(&fixture.model, 3, 1);
+    struct windows *all = windows_new(&fixture.model, 100, 1, 200), *few = windows_new(&fixture.model, 3, 1, 10);
     collect(all, &fixture.model, "a", history, 200);
     collect(few, &fixture.model, "a", history, 200);
     assert_int_equal(windows_left_out(all), 0);
     assert_int_equal(windows_count(few), 3);
     assert_int_equal(windows_left_out(few), windows_count(all) - 3);
-    for (int i = 0; i < 3; i++) /* the first ones: what there is for validation, and the newest for training */
-        assert_int_equal(last_of(windows_at(few, i)), last_of(windows_at(all, i)));
+    const struct window **chosen;
+    int n;
+    assert_int_equal(windows_choose(&all, 1, false, &chosen, &n), 0);
+    assert_int_equal(n, windows_count(all) - 1);
     assert_true(windows_at(few, 0)->validation);
+    for (int i = 1; i < 3; i++) /* the two with the lowest keys */
+        assert_true(windows_at(few, i)->last == chosen[0]->last || windows_at(few, i)->last == chosen[1]->last);
+    free(chosen);
     windows_free(all);
     windows_free(few);
     windows_free(NULL);
@@ -380,7 +456,7 @@ static void the_ring_moves_on(void **state) {
     struct config_model *model = &fixture.model;
     for (int each = 0; each <= 40; each += 5) {
         struct history *history = counting(200, 300, 0), *still = counting(200, 300, 0);
-        struct windows *moving = windows_new(model, 100, 1), *standing = windows_new(model, 100, 1);
+        struct windows *moving = windows_new(model, 100, 1, 1), *standing = windows_new(model, 100, 1, 1);
         struct windows_cursor cursor;
         collect(standing, model, "a", still, 300);
         assert_true(windows_begin(&cursor, model, "a", history, 300));
@@ -390,12 +466,14 @@ static void the_ring_moves_on(void **state) {
                 history_append(history, (int64_t)history->n, &value, false);
             }
         int n = windows_count(moving);
+        const struct window **moved = sorted(moving), **stood = sorted(standing);
         assert_true(each > 0 ? n >= 64 / each + 1 || n == windows_count(standing) : n == windows_count(standing));
         for (int i = 0; i < n; i++) {
-            const struct window *a = windows_at(moving, i), *b = windows_at(standing, i);
-            assert_int_equal(a->n, b->n);
-            assert_memory_equal(a->x, b->x, (size_t)a->n * sizeof *a->x);
+            assert_int_equal(moved[i]->n, stood[i]->n);
+            assert_memory_equal(moved[i]->x, stood[i]->x, (size_t)moved[i]->n * sizeof(float));
         }
+        free(moved);
+        free(stood);
         windows_free(moving);
         windows_free(standing);
         history_free(history);
@@ -426,7 +504,7 @@ static void scaled_values(void **state) {
         values[i][2] = NAN;                                 /* never seen */
         history_append(history, i, values[i], i % 10 == 0); /* gaps are no borders: the state goes on over them */
     }
-    struct windows *windows = windows_new(model, 100, 1);
+    struct windows *windows = windows_new(model, 100, 1, 1);
     struct windows_cursor cursor;
     assert_true(windows_begin(&cursor, model, "a", history, 60));
     while (windows_copy(windows, &cursor, history, scalers))
@@ -467,7 +545,7 @@ static void answers_out_of_range_are_missing(void **state) {
         double value = i % 5 == 0 ? 1e300 : i % 7 == 0 ? -1e39 : i;
         history_append(history, i, &value, false);
     }
-    struct windows *windows = windows_new(&fixture.model, 100, 1);
+    struct windows *windows = windows_new(&fixture.model, 100, 1, 1);
     struct windows_cursor cursor;
     assert_true(windows_begin(&cursor, &fixture.model, "a", history, 60));
     while (windows_copy(windows, &cursor, history, &scaler))
@@ -496,7 +574,7 @@ static void no_window_crosses_a_reset(void **state) {
         for (int64_t step = 1; step <= 500; step++)
             history_append(history, step, &(double){(double)step},
                            by_gap && step % 20 == 0 ? STEP_GAP | STEP_RESET : 0);
-        struct windows *windows = windows_new(model, 200, 1);
+        struct windows *windows = windows_new(model, 200, 1, 1);
         assert_true(collect(windows, model, "a", history, 500));
         int judged = 0, learnt[501] = {0};
         for (int w = 0; w < windows_count(windows); w++) {
@@ -529,19 +607,53 @@ static void no_window_crosses_a_reset(void **state) {
     }
 }
 
+/* Flags of gaps and of steps at which nothing was observed; windows in which nothing can be learnt are not taken. */
+static void gaps_and_blind_steps(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, 2);
+    struct history *history = history_new(2, 200, FIXTURE_PENDING);
+    for (int64_t step = 1; step <= 200; step++) {
+        bool blind = step % 10 == 7 || (step >= 20 && step <= 90);
+        const double seen[] = {1, step % 2 ? 2 : NAN}, unseen[] = {NAN, NAN};
+        history_append(history, step, blind ? unseen : seen, step % 25 == 0 ? STEP_GAP : 0);
+    }
+    struct windows *windows = windows_new(&fixture.model, 100, 1, 200);
+    assert_true(collect(windows, &fixture.model, "a", history, 200));
+    int blinds = 0;
+    for (int w = 0; w < windows_count(windows); w++) {
+        const struct window *window = windows_at(windows, w);
+        int useful = 0;
+        for (int i = 0; i < window->n; i++) {
+            uint64_t step = window->last + 1 + (uint64_t)i - (uint64_t)window->n;
+            assert_int_equal(window->flags[i] & WINDOW_GAP, step % 25 == 0 ? WINDOW_GAP : 0);
+            bool blind = step % 10 == 7 || (step >= 20 && step <= 90);
+            assert_int_equal(window->flags[i] & WINDOW_BLIND, blind ? WINDOW_BLIND : 0);
+            blinds += blind;
+            useful += !blind && i >= window->score_from && i + 3 < window->n;
+        }
+        assert_true(useful > 0);
+    }
+    assert_true(blinds > 0 && windows_count(windows) > 5);
+    windows_free(windows);
+    history_free(history);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(which_steps),
         cmocka_unit_test(too_few_steps),
         cmocka_unit_test(nothing_leaks_into_training),
-        cmocka_unit_test(the_choice_is_by_stream_and_step),
-        cmocka_unit_test(the_choice_is_by_seed),
+        cmocka_unit_test(ends_stay),
+        cmocka_unit_test(the_choice_is_by_seed_stream_and_step),
+        cmocka_unit_test(it_is_fair_and_forgets),
         cmocka_unit_test(ends_are_spread),
-        cmocka_unit_test(the_share_that_is_kept),
+        cmocka_unit_test(the_reservoir_is_bounded),
         cmocka_unit_test(there_is_always_something_to_judge_by),
         cmocka_unit_test(what_does_not_fit_is_counted),
         cmocka_unit_test(the_ring_moves_on),
         cmocka_unit_test(no_window_crosses_a_reset),
+        cmocka_unit_test(gaps_and_blind_steps),
         cmocka_unit_test(scaled_values),
         cmocka_unit_test(answers_out_of_range_are_missing),
     };
