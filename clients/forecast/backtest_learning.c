@@ -116,9 +116,8 @@ static uint64_t most_steps(const struct backtest_learning *learning, int64_t *re
 static struct windows *collect(const struct backtest_learning *learning, uint64_t steps) {
     const struct config_model *model = learning->setup->model;
     int history = learning->setup->class->history, max = model->training.max_windows;
-    double keep =
-        windows_keep(model, max, learning->setup->n_streams, steps < (uint64_t)history ? (int)steps : history);
-    struct windows *windows = windows_new(model, max, keep);
+    struct windows *windows =
+        windows_new(model, max, learning->setup->n_streams, steps < (uint64_t)history ? (int)steps : history);
     for (int i = 0; windows != NULL && i < learning->setup->n_streams; i++) {
         const struct backtest_learner *stream = &learning->streams[i];
         struct windows_cursor cursor;
