@@ -129,8 +129,7 @@ static void drive_by_hand(const struct fixture *f, double (*said)[HORIZON * FEAT
         retraining_begin(&retraining, steps, f->t[i]);
         retraining.busy = false;
         int kept = (int)steps < class->history ? (int)steps : class->history;
-        struct windows *windows = windows_new(model, model->training.max_windows,
-                                              windows_keep(model, model->training.max_windows, 1, kept));
+        struct windows *windows = windows_new(model, model->training.max_windows, 1, kept);
         struct windows_cursor cursor;
         if (windows_begin(&cursor, model, "s", series->history, forecaster_seen(forecaster, slot)))
             while (windows_copy(windows, &cursor, series->history, forecaster_scalers(forecaster, slot)))
