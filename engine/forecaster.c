@@ -47,8 +47,6 @@ static bool allocate(struct forecaster *f) {
     size_t slots = (size_t)f->n_slots, n_targets = (size_t)f->model->n_targets;
     f->serving = lane_new(f->n_slots, f->class->n_features, NULL);
     f->history = calloc(slots, sizeof *f->history);
-    f->takeover = calloc(slots, sizeof *f->takeover);
-    f->frozen = calloc(slots, sizeof *f->frozen);
     f->anew = calloc(slots, sizeof *f->anew);
     f->given = calloc(slots, sizeof(struct given *));
     f->interval = calloc(slots, sizeof *f->interval);
@@ -63,10 +61,10 @@ static bool allocate(struct forecaster *f) {
     f->units = calloc(n_targets + 1, sizeof *f->units);
     f->from = calloc(n_targets + 1, sizeof *f->from);
     f->outputs = calloc(f->model->head == HEAD_RAW ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
-    return f->serving != NULL && f->history != NULL && f->takeover != NULL && f->frozen != NULL && f->anew != NULL &&
-           f->given != NULL && f->interval != NULL && f->runner != NULL && f->row != NULL && f->replayed != NULL &&
-           f->finite != NULL && f->forecasts != NULL && f->times != NULL && f->values != NULL && f->mean != NULL &&
-           f->units != NULL && f->from != NULL && f->outputs != NULL && allocate_scores(f);
+    return f->serving != NULL && f->history != NULL && f->anew != NULL && f->given != NULL && f->interval != NULL &&
+           f->runner != NULL && f->row != NULL && f->replayed != NULL && f->finite != NULL && f->forecasts != NULL &&
+           f->times != NULL && f->values != NULL && f->mean != NULL && f->units != NULL && f->from != NULL &&
+           f->outputs != NULL && allocate_scores(f);
 }
 
 struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
@@ -91,9 +89,8 @@ void forecaster_free(struct forecaster *f) {
         return;
     lane_free(f->serving);
     lane_free(f->incoming);
+    forecaster_end_shadow(f);
     free(f->history);
-    free(f->takeover);
-    free(f->frozen);
     free(f->anew);
     for (int slot = 0; f->given != NULL && slot < f->n_slots; slot++)
         free(f->given[slot]);
@@ -128,12 +125,14 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
         experts_acquire(f->experts, slot, history->n);
     lane_clear(f->serving, slot);
     lane_zero(f->serving, slot, history->n);
+    if (f->shadow != NULL)
+        shadow_acquire(f, slot);
     if (f->incoming == NULL)
         return;
     /* A zero state is right under any version: the newer one serves it from the start. */
     lane_clear(f->incoming, slot);
     lane_zero(f->incoming, slot, history->n);
-    f->takeover[slot] = TAKEOVER_DONE;
+    f->incoming->phase[slot] = LANE_READY;
 }
 
 void forecaster_release(struct forecaster *f, int slot) {
@@ -163,6 +162,12 @@ uint64_t forecaster_time_resets(const struct forecaster *f) {
     return f->time_resets;
 }
 
+struct forecast_errors forecaster_take_errors(struct forecaster *f) {
+    struct forecast_errors errors = f->errors;
+    f->errors = (struct forecast_errors){0};
+    return errors;
+}
+
 /* ---- an advance --------------------------------------------------------------------------- */
 
 static void see_interval(struct forecaster *f, int slot, uint64_t step) {
@@ -189,14 +194,15 @@ static const int64_t *target_times(const struct forecaster *f, int slot, int64_t
     return times;
 }
 
-/* What the network has just given for a row, h = 1 .. n steps behind `ahead` ones, in the unit of the targets. Returns
- * false when it is not finite. */
-static bool read_forecast(const struct forecaster *f, const struct lane *lane, int row, int ahead, int n) {
+/* What the network has just given for a row, h = 1 .. n steps behind `ahead` ones, in the unit of the targets, into mean
+ * [slots x n_outputs]. Returns false when it is not finite. */
+static bool read_forecast(const struct forecaster *f, const struct lane *lane, int row, int ahead, int n,
+                          double *mean) {
     const struct config_model *model = f->model;
     int slot = f->row[row];
     const struct history *history = f->history[slot];
     const struct scaler *scalers = lane_scalers(lane, slot);
-    double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
+    mean += (size_t)slot * (size_t)f->n_outputs;
     for (int j = 0; j < model->n_targets; j++) {
         int feature = model->targets[j];
         f->units[j] = scaler_unit(model->scaler, &scalers[feature]);
@@ -220,10 +226,10 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
 }
 
 /* The forecast for `ahead` steps on as the next input of a row; what is an input and no target keeps its last value. */
-static void feed_back(const struct forecaster *f, const struct lane *lane, int row, int ahead) {
+static void feed_back(const struct forecaster *f, const struct lane *lane, int row, int ahead, const double *mean) {
     const struct config_model *model = f->model;
     int slot = f->row[row];
-    const double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs + (ahead - 1) * model->n_targets;
+    mean += (size_t)slot * (size_t)f->n_outputs + (size_t)((ahead - 1) * model->n_targets);
     float *x = runner_next(f->runner, row);
     for (int i = 0; i < model->n_inputs; i++) {
         int feature = model->inputs[i];
@@ -233,6 +239,23 @@ static void feed_back(const struct forecaster *f, const struct lane *lane, int r
                 value = mean[j];
         x[i] = scaler_scale(model->scaler, &lane_scalers(lane, slot)[feature], value);
     }
+}
+
+/* What has been observed (values) answers what was published one step before, in the scalers' unit. */
+static void see_error(struct forecaster *f, int slot, const double *values) {
+    const double *said = f->mean + (size_t)slot * (size_t)f->n_outputs;
+    double error = 0;
+    int answers = 0;
+    for (int j = 0; j < f->model->n_targets; j++) {
+        if (isnan(values[j]) || isnan(said[j]))
+            continue;
+        error += fabs(values[j] - said[j]) / f->units[j];
+        answers++;
+    }
+    if (answers == 0)
+        return;
+    f->errors.sum += error / answers;
+    f->errors.n++;
 }
 
 /* Before the network: the step enters scalers and scores. */
@@ -249,6 +272,8 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         values[j] = history_observed(history, step, model->targets[j]);
         f->units[j] = scaler_unit(model->scaler, &lane_scalers(lane, slot)[model->targets[j]]);
     }
+    if (model->head == HEAD_FORECAST && step > 1 && f->forecasts[slot].step == step - 1)
+        see_error(f, slot, values);
     if (f->scores != NULL)
         scores_answer(f->scores, slot, history, step, model->targets, f->units, model->period);
     if (f->experts != NULL)
@@ -307,22 +332,20 @@ static bool keep_outputs(struct forecaster *f, const struct lane *lane, int row)
     return true;
 }
 
-/* The forecasts of all rows that the network has been run for: at once, or each step from the one before. */
-static void forecast_rows(struct forecaster *f, struct lane *lane, int rows) {
+void forecaster_run(struct forecaster *f, const struct lane *lane, int rows, double *mean) {
     const struct config_model *model = f->model;
     int at_once = model->form == FORECAST_RECURSIVE ? 1 : model->horizon;
+    runner_run(f->runner, lane, f->history, f->row, rows);
     for (int row = 0; row < rows; row++)
         f->finite[row] =
-            model->head == HEAD_RAW ? keep_outputs(f, lane, row) : read_forecast(f, lane, row, 0, at_once);
+            model->head == HEAD_RAW ? keep_outputs(f, lane, row) : read_forecast(f, lane, row, 0, at_once, mean);
     for (int ahead = 1; model->head == HEAD_FORECAST && ahead + 1 <= model->horizon && at_once == 1; ahead++) {
         for (int row = 0; row < rows; row++)
-            feed_back(f, lane, row, ahead);
+            feed_back(f, lane, row, ahead, mean);
         runner_run_again(f->runner, lane);
         for (int row = 0; row < rows; row++)
-            f->finite[row] &= read_forecast(f, lane, row, ahead, 1);
+            f->finite[row] &= read_forecast(f, lane, row, ahead, 1, mean);
     }
-    for (int row = 0; row < rows; row++)
-        finish_network(f, lane, row, f->finite[row]);
 }
 
 /* After the network, where there is one. */
@@ -337,6 +360,8 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
         forecast->warming = forecast->from_network && forecast->primed < (uint64_t)model->training.burn_in;
     if (f->experts == NULL)
         return;
+    if (f->shadow != NULL)
+        shadow_note_serving(f, slot, forecast->from_network ? mean : NULL);
     bool speaks = forecast->from_network && (!forecast->warming || model->combine != COMBINE_ONLINE);
     experts_forecast(f->experts, slot, f->history[slot], forecast->step, speaks, mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
@@ -354,10 +379,10 @@ static void advance_lane(struct forecaster *f, struct lane *lane, const int *slo
         if (runner_can(f->runner, lane, slots[i]))
             f->row[rows++] = slots[i];
     }
-    if (rows > 0) {
-        runner_run(f->runner, lane, f->history, f->row, rows);
-        forecast_rows(f, lane, rows);
-    }
+    if (rows > 0)
+        forecaster_run(f, lane, rows, f->mean);
+    for (int row = 0; row < rows; row++)
+        finish_network(f, lane, row, f->finite[row]);
     for (int i = 0; i < n; i++)
         if (lane_of(f, slots[i]) == lane)
             finish_step(f, lane, slots[i]);
@@ -370,6 +395,8 @@ void forecaster_advance(struct forecaster *f, const int *slots, int n) {
     advance_lane(f, f->serving, slots, n);
     if (f->incoming != NULL)
         advance_lane(f, f->incoming, slots, n);
+    if (f->shadow != NULL)
+        shadow_advance(f, slots, n);
 }
 
 const struct forecast *forecaster_latest(const struct forecaster *f, int slot) {

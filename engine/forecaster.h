@@ -15,12 +15,13 @@
  * where it began, so what serves afterwards depends on that step alone, not on the slicing. (Where more arrives between
  * two slices than the history holds, it begins anew. A slice gains on what arrives as long as that is less than 8 steps.)
  *
- * One owner at a time. Only forecaster_new, _propose and _set_state take memory; advance and prime take none.
+ * One owner at a time. Only forecaster_new, _propose, _shadow and _set_state take memory; advance and prime take none.
  */
 #ifndef ENGINE_FORECASTER_H
 #define ENGINE_FORECASTER_H
 
 #include "engine/baseline.h"
+#include "engine/comparison.h"
 #include "engine/config.h"
 #include "engine/history.h"
 #include "engine/scores.h"
@@ -112,6 +113,31 @@ bool forecaster_taking_over(const struct forecaster *forecaster);
 
 /* One slice of a takeover, at most one full advance's work. Returns true when it was the last one. */
 bool forecaster_prime(struct forecaster *forecaster);
+
+/* Losses of two versions, over the same answers: absolute errors in the scalers' unit, of what each has said by itself (a
+ * version without a network: the baseline) 1, 2, 4, ... steps ahead and at the horizon, by the step at which it was said, counted from the
+ * one at which the slot's comparison began. */
+struct shadow_losses {
+    struct loss_series serving, shadow;
+};
+
+/* Has a version run in the shadow of the one that serves: it replays the histories, sees each step, and forecasts, but is
+ * not served; losses, which must outlive it and may be shared by one owner's forecasters, are told as answers arrive. Acquires a reference. A
+ * takeover ends it. Not for a raw head. Returns 0; -1 when memory is short, or while a version takes over or is in the shadow. */
+int forecaster_shadow(struct forecaster *forecaster, struct version *version, struct shadow_losses *losses);
+void forecaster_end_shadow(struct forecaster *forecaster); /* none is fine */
+bool forecaster_has_shadow(const struct forecaster *forecaster);
+
+/* One slice of its replay, at most one full advance's work. Returns true where there was nothing to be replayed. */
+bool forecaster_prime_shadow(struct forecaster *forecaster);
+
+/* Errors of what was published one step ahead, in the scalers' unit, mean over targets: their sum and number over all slots since
+ * this was asked for. */
+struct forecast_errors {
+    double sum;
+    uint64_t n;
+};
+struct forecast_errors forecaster_take_errors(struct forecaster *forecaster);
 
 /* The number of the version that serves all slots, or 0. */
 uint64_t forecaster_version(const struct forecaster *forecaster);

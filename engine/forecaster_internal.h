@@ -7,12 +7,6 @@
 #include "engine/lane.h"
 #include "engine/runner.h"
 
-enum takeover {
-    TAKEOVER_WAITING, /* its replay has not begun */
-    TAKEOVER_PRIMING, /* its replay is under way in the incoming lane */
-    TAKEOVER_DONE,    /* the incoming lane serves it */
-};
-
 /* A state that was set. */
 struct given {
     bool holds; /* it was as of `anew`, which a replay begins with */
@@ -26,10 +20,9 @@ struct forecaster {
     const struct kernels *kernels;
     int n_slots, n_outputs;
     struct lane *serving;
-    struct lane *incoming;          /* NULL unless a version is taking over */
+    struct lane *incoming;          /* NULL unless a version is taking over; it serves the slots that are ready */
+    struct shadow *shadow;          /* NULL unless a version runs beside the one that serves */
     const struct history **history; /* [slots]; NULL: free */
-    enum takeover *takeover;        /* [slots] */
-    uint64_t *frozen;               /* [slots] the step at which the replay began: scalers hold until then */
     uint64_t *anew;          /* [slots] the step at which the state began anew or was set: no replay goes back */
     struct given **given;    /* [slots] NULL: none was set */
     double *interval;        /* [slots] ns, the mean between steps; 0: not known */
@@ -37,6 +30,7 @@ struct forecaster {
     struct experts *experts; /* NULL: a raw head */
     struct runner *runner;
     uint64_t not_finite, time_resets;
+    struct forecast_errors errors; /* since they were asked for */
 
     /* The latest forecast of each slot. */
     struct forecast *forecasts; /* [slots] */
@@ -56,7 +50,7 @@ struct forecaster {
 
 /* The lane that serves a slot. */
 static inline struct lane *lane_of(const struct forecaster *f, int slot) {
-    return f->incoming != NULL && f->takeover[slot] == TAKEOVER_DONE ? f->incoming : f->serving;
+    return f->incoming != NULL && f->incoming->phase[slot] == LANE_READY ? f->incoming : f->serving;
 }
 
 static inline void restart_scores(struct forecaster *f, int slot) {
@@ -66,11 +60,28 @@ static inline void restart_scores(struct forecaster *f, int slot) {
 
 /* The slot's replay has caught up: the version that comes in serves it from now on. */
 static inline void take_over(struct forecaster *f, int slot) {
-    f->takeover[slot] = TAKEOVER_DONE;
+    f->incoming->phase[slot] = LANE_READY;
     restart_scores(f, slot);
     if (f->experts != NULL)
         experts_change_network(f->experts, slot, f->incoming->seen[slot]);
 }
+
+/* Runs the lane's network for the slots f->row[rows], whose forecasts go to mean [slots x n_outputs] (a raw head's to
+ * f->raw); f->finite says of which row they are. */
+void forecaster_run(struct forecaster *f, const struct lane *lane, int rows, double *mean);
+
+/* The replay of a slot in a lane that does not serve begins anew; one slice of it. Returns whether there was any slot to be replayed. */
+bool forecaster_prime_lane(struct forecaster *f, struct lane *lane);
+
+/* What happens to the lane in the shadow (there is one): the slot is a new stream's, its state begins anew, or is given; its replay has caught up. */
+void shadow_acquire(struct forecaster *f, int slot);
+void shadow_begin_anew(struct forecaster *f, int slot);
+void shadow_give(struct forecaster *f, int slot, const float *values, size_t n);
+void shadow_ready(struct forecaster *f, int slot);
+/* What the version that serves has said at the latest step of the slot: mean [n_outputs], or NULL: the baseline. */
+void shadow_note_serving(struct forecaster *f, int slot, const double *mean);
+/* The shadow takes the step in that the serving lane has taken in, of each of the slots. */
+void shadow_advance(struct forecaster *f, const int *slots, int n);
 
 /* The slot's state becomes zero as of the latest step that it has seen, under the version that comes in too. */
 void forecaster_begin_anew(struct forecaster *f, int slot);

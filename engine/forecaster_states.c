@@ -15,6 +15,8 @@ void forecaster_begin_anew(struct forecaster *f, int slot) {
     lane_zero(lane, slot, step);
     if (f->experts != NULL)
         experts_begin_anew(f->experts, slot);
+    if (f->shadow != NULL)
+        shadow_begin_anew(f, slot);
     if (f->incoming == NULL || lane == f->incoming)
         return;
     /* Nothing before that is replayed: the slot has taken over at once. */
@@ -56,6 +58,8 @@ int forecaster_set_state(struct forecaster *f, int slot, const float *values, si
     forecaster_begin_anew(f, slot);
     f->given[slot] = given;
     memcpy(lane_state(lane_of(f, slot), slot), given->values, n * sizeof *given->values);
+    if (f->shadow != NULL)
+        shadow_give(f, slot, given->values, n);
     return 0;
 }
 

@@ -37,8 +37,7 @@ int forecaster_propose(struct forecaster *f, struct version *version) {
     f->incoming = lane_new(f->n_slots, f->class->n_features, version);
     if (f->incoming == NULL)
         return -1;
-    for (int slot = 0; slot < f->n_slots; slot++)
-        f->takeover[slot] = TAKEOVER_WAITING;
+    forecaster_end_shadow(f); /* it ran beside a version that goes */
     return 0;
 }
 
@@ -47,25 +46,24 @@ bool forecaster_taking_over(const struct forecaster *f) {
 }
 
 /* The slot's replay begins: where the state began anew, or as far back as is kept. */
-static void begin_replay(struct forecaster *f, int slot) {
+static void begin_replay(struct forecaster *f, struct lane *lane, int slot) {
     const struct history *history = f->history[slot];
     uint64_t seen = f->serving->seen[slot], kept = (uint64_t)history->kept;
     uint64_t from = seen > kept ? seen - kept : 0;
     if (f->anew[slot] > from)
         from = f->anew[slot];
     for (int i = 0; i < f->class->n_features; i++)
-        lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
-    lane_zero(f->incoming, slot, from);
+        lane_scalers(lane, slot)[i] = lane_scalers(f->serving, slot)[i];
+    lane_zero(lane, slot, from);
     const struct given *given = f->given[slot];
-    if (given != NULL && given->holds && from == f->anew[slot] && given->n == f->incoming->state_size)
-        memcpy(lane_state(f->incoming, slot), given->values, given->n * sizeof *given->values);
-    f->frozen[slot] = seen;
-    f->takeover[slot] = TAKEOVER_PRIMING;
+    if (given != NULL && given->holds && from == f->anew[slot] && given->n == lane->state_size)
+        memcpy(lane_state(lane, slot), given->values, given->n * sizeof *given->values);
+    lane->frozen[slot] = seen;
+    lane->phase[slot] = LANE_PRIMING;
 }
 
-/* Replays up to PRIME_STEPS steps of the given slots; those that have caught up take over. */
-static void replay(struct forecaster *f, int *slots, int n) {
-    struct lane *lane = f->incoming;
+/* Replays up to PRIME_STEPS steps of the given slots; those that have caught up take over, or run along. */
+static void replay(struct forecaster *f, struct lane *lane, const int *slots, int n) {
     for (int s = 0; s < PRIME_STEPS; s++) {
         int rows = 0;
         for (int i = 0; i < n; i++) {
@@ -73,7 +71,7 @@ static void replay(struct forecaster *f, int *slots, int n) {
             if (lane->seen[slot] == f->serving->seen[slot])
                 continue;
             uint64_t step = ++lane->seen[slot];
-            if (step > f->frozen[slot])
+            if (step > lane->frozen[slot])
                 lane_update_scalers(lane, slot, f->history[slot], step);
             f->replayed[rows++] = slot;
         }
@@ -82,32 +80,40 @@ static void replay(struct forecaster *f, int *slots, int n) {
             runner_run(f->runner, lane, f->history, f->replayed, rows);
     }
     for (int i = 0; i < n; i++) {
-        if (lane->seen[slots[i]] == f->serving->seen[slots[i]])
+        if (lane->seen[slots[i]] != f->serving->seen[slots[i]])
+            continue;
+        if (lane == f->incoming)
             take_over(f, slots[i]);
+        else
+            shadow_ready(f, slots[i]);
     }
 }
 
-bool forecaster_prime(struct forecaster *f) {
-    assert(f->incoming != NULL);
+bool forecaster_prime_lane(struct forecaster *f, struct lane *lane) {
     int most = f->n_slots / PRIME_STEPS > 0 ? f->n_slots / PRIME_STEPS : 1;
     int n = 0;
     /* Those under way first: their replay must stay ahead of the ring. */
     for (int slot = 0; slot < f->n_slots && n < most; slot++)
-        if (f->history[slot] != NULL && f->takeover[slot] == TAKEOVER_PRIMING) {
+        if (f->history[slot] != NULL && lane->phase[slot] == LANE_PRIMING) {
             /* So much has come since the last slice that its next step has left the ring: anew. */
-            if (f->incoming->seen[slot] + 1 < history_oldest(f->history[slot]))
-                begin_replay(f, slot);
+            if (lane->seen[slot] + 1 < history_oldest(f->history[slot]))
+                begin_replay(f, lane, slot);
             f->row[n++] = slot;
         }
     for (int slot = 0; slot < f->n_slots && n < most; slot++)
-        if (f->history[slot] != NULL && f->takeover[slot] == TAKEOVER_WAITING) {
-            begin_replay(f, slot);
+        if (f->history[slot] != NULL && lane->phase[slot] == LANE_WAITING) {
+            begin_replay(f, lane, slot);
             f->row[n++] = slot;
         }
-    if (n > 0) {
-        replay(f, f->row, n);
+    if (n > 0)
+        replay(f, lane, f->row, n);
+    return n > 0;
+}
+
+bool forecaster_prime(struct forecaster *f) {
+    assert(f->incoming != NULL);
+    if (forecaster_prime_lane(f, f->incoming))
         return false;
-    }
     lane_free(f->serving);
     f->serving = f->incoming;
     f->incoming = NULL;

@@ -15,7 +15,10 @@ struct lane *lane_new(int slots, int n_features, struct version *version) {
     lane->scalers = calloc(n * (size_t)n_features, sizeof *lane->scalers);
     lane->seen = calloc(n, sizeof *lane->seen);
     lane->zero = calloc(n, sizeof *lane->zero);
-    if (lane->state == NULL || lane->scalers == NULL || lane->seen == NULL || lane->zero == NULL) {
+    lane->phase = calloc(n, sizeof *lane->phase);
+    lane->frozen = calloc(n, sizeof *lane->frozen);
+    if (lane->state == NULL || lane->scalers == NULL || lane->seen == NULL || lane->zero == NULL ||
+        lane->phase == NULL || lane->frozen == NULL) {
         lane_free(lane);
         return NULL;
     }
@@ -32,6 +35,8 @@ void lane_free(struct lane *lane) {
     free(lane->scalers);
     free(lane->seen);
     free(lane->zero);
+    free(lane->phase);
+    free(lane->frozen);
     free(lane);
 }
 

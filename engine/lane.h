@@ -1,6 +1,7 @@
 /*
  * A lane: one version's view of a batch. During a takeover a batch has two, the one that serves and the one
- * that comes in; they share nothing but the histories. Part of the forecaster.
+ * that comes in; another may run in the shadow of the one that serves. They share nothing but the histories. Part of the
+ * forecaster.
  */
 #ifndef ENGINE_LANE_H
 #define ENGINE_LANE_H
@@ -10,6 +11,13 @@
 #include "engine/scaler.h"
 #include "engine/version.h"
 
+/* Where a slot of a lane stands that does not serve yet. */
+enum lane_phase {
+    LANE_WAITING, /* its replay has not begun */
+    LANE_PRIMING, /* its replay is under way */
+    LANE_READY,   /* it has seen what the serving lane has */
+};
+
 struct lane {
     struct version *version; /* NULL: none yet */
     int n_features;
@@ -17,6 +25,8 @@ struct lane {
     float *state;           /* [slots x state_size] */
     struct scaler *scalers; /* [slots x n_features] */
     uint64_t *seen;         /* [slots] the latest step that the slot has taken in */
+    enum lane_phase *phase; /* [slots] */
+    uint64_t *frozen;       /* [slots] the step at which the replay began: scalers hold until then */
     uint64_t *zero;         /* [slots] the step at which its state was zero: seen - zero steps are in it */
 };
 
