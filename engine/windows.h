@@ -65,6 +65,9 @@ struct windows_cursor {
     bool validation_done;
 };
 
+/* The fewest steps of a stream, since it began anew, of which some are learnt from and some judge. */
+uint64_t windows_fewest_steps(const struct config_model *model);
+
 /* Begins with a stream of the given name. Returns false when it has too few steps for any window. */
 bool windows_begin(struct windows_cursor *cursor, const struct config_model *model, const char *stream,
                    const struct history *history, uint64_t seen);

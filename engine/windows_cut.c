@@ -13,20 +13,35 @@ static uint64_t fewest_steps(const struct config_model *model) {
     return (uint64_t)(model->training.burn_in + model->horizon) + 1;
 }
 
+static uint64_t held_back_of(const struct config_model *model, uint64_t n) {
+    return (uint64_t)ceil((double)n * model->training.validation);
+}
+
+/* Whether of n steps some are learnt from and some judge; between the last answer that is trained on and the first forecast
+ * that is judged lies one horizon, an embargo. */
+static bool is_enough(const struct config_model *model, uint64_t n) {
+    uint64_t held_back = held_back_of(model, n), embargo = (uint64_t)model->horizon;
+    return n >= fewest_steps(model) + held_back + embargo && held_back > (uint64_t)model->horizon;
+}
+
+uint64_t windows_fewest_steps(const struct config_model *model) {
+    uint64_t n = fewest_steps(model);
+    while (!is_enough(model, n))
+        n++;
+    return n;
+}
+
 bool windows_begin(struct windows_cursor *cursor, const struct config_model *model, const char *stream,
                    const struct history *history, uint64_t seen) {
     uint64_t kept = (uint64_t)history->kept;
     uint64_t oldest = seen > kept ? seen - kept + 1 : 1;
     if (history->reset + 1 > oldest)
         oldest = history->reset + 1;
-    uint64_t n = seen + 1 > oldest ? seen + 1 - oldest : 0;
-    uint64_t held_back = (uint64_t)ceil((double)n * model->training.validation);
-    /* An embargo: between the last answer that is trained on and the first forecast that is judged lies one horizon. */
-    uint64_t embargo = (uint64_t)model->horizon;
-    if (n < fewest_steps(model) + held_back + embargo || held_back <= (uint64_t)model->horizon)
+    uint64_t n = seen + 1 > oldest ? seen + 1 - oldest : 0, held_back = held_back_of(model, n);
+    if (!is_enough(model, n))
         return false;
 
-    uint64_t known = seen - held_back - embargo, stride = windows_stride(model);
+    uint64_t known = seen - held_back - (uint64_t)model->horizon, stride = windows_stride(model);
     uint64_t name = rng_hash(model->seed, stream, strlen(stream));
     /* Ends are aligned to the step number, each stream at an offset of its own. */
     uint64_t back = (known + stride - name % stride) % stride;

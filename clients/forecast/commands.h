@@ -9,5 +9,6 @@ int command_ctl(int argc, char **argv);
 int command_model(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_backtest(int argc, char **argv);
+int command_train(int argc, char **argv);
 
 #endif

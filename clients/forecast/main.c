@@ -15,6 +15,7 @@ static const struct {
      "ask and command the daemon: status, streams, models, retrain, reset, state, save, end, stop"},
     {"model", command_model, "look at Keras' models, run and convert them"},
     {"backtest", command_backtest, "say how well a model would have forecast a file, row by row"},
+    {"train", command_train, "train a model on files"},
     {"bench", command_bench, "measure ticks and forecasts a second, and latency"},
 };
 

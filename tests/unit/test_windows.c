@@ -177,12 +177,13 @@ static void too_few_steps(void **state) {
     model->training.burn_in = 4;
     model->training.validation = 0.5;
     int begun = 0;
+    assert_int_equal(windows_fewest_steps(model), 26);
     for (uint64_t n = 0; n < 40; n++)
         for (uint64_t reset = 0; reset <= n; reset += 7) {
             struct history *history = counting(48, n, reset);
             struct windows *windows = windows_new(model, 10, 1, 1);
             /* 9 for a training window, an embargo of 4, and more than the horizon behind the split. */
-            bool enough = n - reset >= 26;
+            bool enough = n - reset >= windows_fewest_steps(model);
             assert_int_equal(collect(windows, model, "a", history, n), enough);
             assert_int_equal(windows_count(windows) >= 2, enough);
             begun += enough;
