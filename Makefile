@@ -61,7 +61,7 @@ BENCH  := $(call test_programs,$(BENCH_SRC))
 PROGRAMS = $(BUILD)/forecastd $(BUILD)/forecast
 LIBRARIES = $(BUILD)/libengine.a $(BUILD)/libforecast.a $(BUILD)/libforecast.so $(BUILD)/libforecast.pc
 
-.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check soak bench format goldens \
+.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check soak bench bench-accuracy format goldens \
         check-written install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -164,6 +164,11 @@ bench: have-deps
 	@$(MAKE) --no-print-directory $(JOBS) $(PROGRAMS) $(BENCH)
 	-@BUILD=$(BUILD) JSON=$(JSON) tests/bench/run
 
+# How well is forecast, on the series of ../shared/data and on generated ones: minutes. SERIES="ETT vix" for some of them.
+bench-accuracy: have-deps
+	@$(MAKE) --no-print-directory $(JOBS) $(PROGRAMS) $(BUILD)/tests/bench/accuracy
+	@BUILD=$(BUILD) JSON=$(JSON) $(BUILD)/tests/bench/accuracy $(SERIES)
+
 # All C files as .clang-format says.
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
@@ -224,6 +229,7 @@ help:
 	@echo "make check      the longer tests: warnings, sanitizers, the demonstration"
 	@echo "make soak       damaged model files by the million, for hours (FUZZ_RUNS=n)"
 	@echo "make bench      benchmarks (JSON=1 for JSON lines)"
+	@echo "make bench-accuracy  forecasts of real and generated series beside simple ones (SERIES=\"ETT vix\")"
 	@echo "make install    to PREFIX ($(PREFIX)) under DESTDIR; make uninstall takes it away"
 	@echo "make deps       install the Debian packages that are needed"
 	@echo "make goldens    make the golden files anew from real Keras"

@@ -62,10 +62,24 @@ static void put_jobs(const struct backtest_result *result, FILE *out) {
         fprintf(out, "step %llu: ", (unsigned long long)job->step);
         if (job->failed)
             fprintf(out, "%s\n", job->text);
+        else if (job->promotion == PROMOTION_NO_WINDOWS)
+            fprintf(out, "nothing could be trained: %s\n", promotion_sentence(job->promotion));
         else
             fprintf(out, "trained on %d windows (%.1f s), loss %.4g, best baseline %.4g, version before %.4g: %s\n",
                     job->windows, job->seconds, job->losses.challenger, promotion_baseline(&job->losses),
                     job->losses.champion, promotion_name(job->promotion));
+    }
+}
+
+/* Targets whose errors mean less than they seem to. */
+static void put_odd_targets(const struct backtest_setup *setup, const struct backtest_result *result, FILE *out) {
+    for (int j = 0; j < setup->model->n_targets; j++) {
+        const char *name = setup->class->features[setup->model->targets[j]];
+        struct backtest_errors errors = backtest_scores_of(result->scores, 0, -1, j);
+        if (errors.n == 0)
+            fprintf(out, "%s: no forecast has an answer that was observed\n", name);
+        else if (isnan(errors.mase))
+            fprintf(out, "%s: it never changes in the train part, its errors are in its own unit\n", name);
     }
 }
 
@@ -83,6 +97,7 @@ void backtest_report_text(const struct backtest_setup *setup, const struct backt
     put_jobs(result, out);
     table_print(&table, out);
     table_fini(&table);
+    put_odd_targets(setup, result, out);
     fprintf(out,
             "Means over all answers 1 to h steps ahead; mse and mae in deviations of the train part.\n"
             "%llu steps in %.1f s",

@@ -17,19 +17,11 @@ enum { STEPS = 4000 };
 
 static double x[STEPS];
 
-/* About normal. */
-static double noise(struct rng *rng) {
-    double sum = 0;
-    for (int i = 0; i < 12; i++)
-        sum += (double)rng_below(rng, 1u << 30) / (double)(1u << 30);
-    return sum - 6;
-}
-
 /* Noise in which each step remembers the one before: memory 0 to 1 (a random walk). */
 static void fill_noise(struct rng *rng, double memory, int n) {
     double value = 0;
     for (int i = 0; i < n; i++)
-        x[i] = value = memory * value + noise(rng);
+        x[i] = value = memory * value + rng_normal(rng);
 }
 
 static struct period find(int n, const int *hints, int n_hints) {

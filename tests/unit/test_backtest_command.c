@@ -1,0 +1,302 @@
+/* forecast backtest, as a user types it: what it prints, what it says of bad input, and what it exits with. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "clients/forecast/commands.h"
+#include "tests/support/generated.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/test_backtest_command.XXXXXX";
+static char printed[65536], complained[4096];
+
+/* ---- running it --------------------------------------------------------------------------------- */
+
+static void slurp(const char *name, char *text, size_t size) {
+    int fd = open(name, O_RDONLY);
+    ssize_t n = fd >= 0 ? read(fd, text, size - 1) : -1;
+    assert_true(n >= 0);
+    text[n] = '\0';
+    close(fd);
+}
+
+/* Runs "forecast backtest ..." in a child, within the folder; what it says is then in printed and complained. */
+static int forecast_backtest(const char *line) {
+    char words[512], *argv[24] = {(char *)"backtest"}, *rest = words;
+    int argc = 1, status;
+    snprintf(words, sizeof words, "%s", line);
+    for (char *word; argc < 23 && (word = strsep(&rest, " "));)
+        if (*word != '\0')
+            argv[argc++] = word;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (!freopen("stdout.txt", "w", stdout) || !freopen("stderr.txt", "w", stderr))
+            _exit(99);
+        int code = command_backtest(argc, argv);
+        fflush(NULL);
+        _exit(code);
+    }
+    while (waitpid(child, &status, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    slurp("stdout.txt", printed, sizeof printed);
+    slurp("stderr.txt", complained, sizeof complained);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+static void expect_exit(int code, const char *line) {
+    int got = forecast_backtest(line);
+    if (got != code)
+        fail_msg("forecast backtest %s: exit %d: %s%s", line, got, complained, printed);
+}
+
+static void expect_printed(const char *text) {
+    if (!strstr(printed, text))
+        fail_msg("\"%s\" is not in:\n%s", text, printed);
+}
+
+/* The line fails, says the text in one line on stderr, and nothing else. */
+static void expect_failure(int code, const char *line, const char *text) {
+    expect_exit(code, line);
+    if (!strstr(complained, text) || strncmp(complained, "forecast backtest: ", 19) != 0)
+        fail_msg("forecast backtest %s: \"%s\" does not say \"%s\"", line, complained, text);
+    assert_string_equal(printed, "");
+}
+
+static void write_text(const char *name, const char *text) {
+    FILE *file = fopen(name, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Rows of time, a and b an hour apart; a and b as printf has them, of the row's number. */
+static void write_rows(const char *name, int n, double (*a)(int), double (*b)(int)) {
+    FILE *file = fopen(name, "w");
+    assert_non_null(file);
+    fputs("time,a,b\n", file);
+    for (int i = 0; i < n; i++) {
+        fprintf(file, "%d", 1600000000 + 3600 * i);
+        fprintf(file, isnan(a(i)) ? "," : ",%.17g", a(i));
+        fprintf(file, isnan(b(i)) ? ",\n" : ",%.17g\n", b(i));
+    }
+    assert_int_equal(fclose(file), 0);
+}
+
+static json_t *load_printed(void) {
+    json_error_t error;
+    json_t *all = json_loads(printed, JSON_REJECT_DUPLICATES, &error);
+    if (all == NULL)
+        fail_msg("%s in:\n%s", error.text, printed);
+    return all;
+}
+
+static int setup(void **state) {
+    (void)state;
+    return mkdtemp(folder) == NULL || chdir(folder) != 0 ||
+           generated_write(generated_of("plain"), 1, 700, "s.csv") != 0;
+}
+
+static int teardown(void **state) {
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return chdir("/") != 0 || system(command) != 0;
+}
+
+/* ---- what it says ------------------------------------------------------------------------------- */
+
+static void expect_keys(const json_t *map, const char *const *keys, size_t n) {
+    assert_int_equal(json_object_size(map), n);
+    for (size_t i = 0; i < n; i++)
+        if (json_object_get(map, keys[i]) == NULL)
+            fail_msg("there is no \"%s\"", keys[i]);
+}
+
+static void expect_errors(const json_t *map, bool known) {
+    static const char *const keys[] = {"mse", "mae", "mase", "raw_mae", "coverage", "width"};
+    expect_keys(map, keys, 6);
+    for (int i = 0; i < 4; i++) {
+        const json_t *value = json_object_get(map, keys[i]);
+        if (known ? !json_is_real(value) || !(json_real_value(value) >= 0) : !json_is_null(value))
+            fail_msg("%s is %s", keys[i], known ? "no number of 0 or more" : "not null");
+    }
+    for (int i = 4; i < 6; i++)
+        assert_true(json_is_object(json_object_get(map, keys[i])));
+}
+
+static void the_json_is_as_it_is_said_to_be(void **state) {
+    (void)state;
+    static const char *const keys[] = {"h", "published", "experts", "targets"}, *const targets[] = {"a", "b"};
+    static const int h[] = {1, 6, 500};
+    expect_exit(0, "s.csv --json --horizons 6,1,500 --no-network");
+    json_t *all = load_printed();
+    assert_int_equal(json_object_size(all), 1);
+    const json_t *horizons = json_object_get(all, "horizons");
+    assert_int_equal(json_array_size(horizons), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *one = json_array_get(horizons, i), *experts = json_object_get(one, "experts"), *map;
+        const char *name;
+        expect_keys(one, keys, 4);
+        assert_int_equal(json_integer_value(json_object_get(one, "h")), h[i]);
+        expect_errors(json_object_get(one, "published"), h[i] < 500);
+        expect_keys(json_object_get(one, "targets"), targets, 2);
+        json_object_foreach(json_object_get(one, "targets"), name, map) expect_errors(map, h[i] < 500);
+        assert_non_null(json_object_get(experts, "last_value"));
+        assert_non_null(json_object_get(experts, "seasonal"));
+        json_object_foreach((json_t *)experts, name, map) expect_errors(map, h[i] < 500);
+    }
+    json_decref(all);
+    assert_string_equal(complained, "");
+}
+
+static void it_says_what_it_chose(void **state) {
+    (void)state;
+    expect_exit(0, "s.csv --no-network");
+    expect_printed("a season of 24 steps was found");
+    expect_printed("280 steps to train, 70 to validate");
+    expect_printed("published");
+    expect_exit(0, "s.csv --no-network --period 0");
+    assert_null(strstr(printed, "seasonal"));
+}
+
+/* What is printed as a configuration is one, and does the same. */
+static void the_chosen_configuration_can_be_kept(void **state) {
+    (void)state;
+    static char first[sizeof printed];
+    expect_exit(0, "s.csv --print-config");
+    write_text("kept.yaml", printed);
+    expect_exit(0, "s.csv --json");
+    memcpy(first, printed, sizeof first);
+    expect_exit(0, "s.csv --json -c kept.yaml");
+    assert_string_equal(printed, first);
+    expect_failure(2, "s.csv -c kept.yaml --print-config", "--print-config is of the default model");
+}
+
+static void wrong_use_is_told(void **state) {
+    (void)state;
+    write_text("two.yaml", "streams:\n  - {class: c, pattern: '*', features: [a, b]}\n"
+                           "models:\n  - {name: m, class: c, horizon: 3}\n");
+    expect_failure(2, "", "it needs a CSV file");
+    expect_failure(2, "s.csv --model m", "--config names that");
+    expect_failure(1, "s.csv -c two.yaml --model x", "two.yaml has no model \"x\"");
+    expect_failure(1, "s.csv --horizons 0", "--horizons takes steps from 1 to 4096");
+    expect_failure(1, "s.csv --horizons 1,,2", "--horizons takes steps from 1 to 4096");
+    expect_failure(1, "s.csv -c two.yaml --horizons 1,4", "model m forecasts 3 steps; --horizons asks for 4");
+    expect_failure(1, "nowhere.csv", "nowhere.csv: No such file");
+    expect_failure(1, "s.csv ./s.csv", "are both the stream \"s\"");
+}
+
+static void wrong_files_are_told(void **state) {
+    (void)state;
+    write_text("empty.csv", "");
+    write_text("header.csv", "time,a\n");
+    write_text("text.csv", "time,a\n2020-01-01,1\n2020-01-02,x\n");
+    write_text("notime.csv", "a,b\n1,2\n3,4\n");
+    write_text("words.csv", "time,a,what\n2020-01-01,1,rain\n2020-01-02,2,sun\n2020-01-03,3,sun\n");
+    write_text("other.yaml", "streams:\n  - {class: c, pattern: '*', features: [a, x]}\n"
+                             "models:\n  - {name: m, class: c, horizon: 3}\n");
+    write_text("long.yaml", "streams:\n  - {class: c, pattern: '*', features: [a, b], history: 100}\n"
+                            "models:\n  - {name: m, class: c, horizon: 3, period: 98, training: {window: 50}}\n");
+    write_text("far.yaml", "streams:\n  - {class: c, pattern: '*', features: [a, b], history: 40}\n"
+                           "models:\n  - {name: m, class: c, horizon: 40, training: {window: 40}}\n");
+    expect_failure(1, "empty.csv", "empty.csv is empty");
+    expect_failure(1, "header.csv", "no row behind its header");
+    expect_failure(1, "text.csv", "text.csv:3:12: column \"a\": \"x\" is no number");
+    expect_failure(1, "notime.csv", "no column of this row holds a time");
+    expect_failure(1, "s.csv -c other.yaml", "s.csv: the features are a, x, and the file has a, b");
+    expect_failure(1, "s.csv -c long.yaml", "period: 98 is more than 97, the history of its class less the horizon");
+    expect_failure(1, "s.csv -c far.yaml", "horizon: 40 is not less than 40, the history of its class");
+    expect_exit(0, "words.csv --train 1 --valid 0 --horizons 1");
+    assert_string_equal(complained, "words.csv is left out, as it holds no numbers: what\n");
+    expect_exit(0, "s.csv -c two.yaml --no-network --columns a=b,b=a");
+}
+
+/* ---- odd series ---------------------------------------------------------------------------------- */
+
+static double constant(int i) {
+    (void)i;
+    return 5;
+}
+static double missing(int i) {
+    (void)i;
+    return NAN;
+}
+static double enormous(int i) {
+    return i % 3 ? 1e30 : -1e30;
+}
+static double denormal(int i) {
+    return 5e-324 * (i % 5);
+}
+static double utmost(int i) {
+    return i % 3 ? 1.7e308 : -1.7e308;
+}
+static double counted(int i) {
+    return i;
+}
+
+/* Where the last value can be scored, so can what is published. */
+static void expect_served(const char *line) {
+    char text[128];
+    snprintf(text, sizeof text, "%s --json", line);
+    expect_exit(0, text);
+    json_t *all = load_printed();
+    const json_t *one = json_array_get(json_object_get(all, "horizons"), 0);
+    const json_t *last = json_object_get(json_object_get(one, "experts"), "last_value");
+    if (json_is_number(json_object_get(last, "mae")) &&
+        !json_is_number(json_object_get(json_object_get(one, "published"), "mae")))
+        fail_msg("%s:\n%s", line, printed);
+    json_decref(all);
+}
+
+static void odd_series_are_served(void **state) {
+    (void)state;
+    write_rows("constant.csv", 500, constant, constant);
+    write_rows("missing.csv", 500, missing, missing);
+    write_rows("half.csv", 500, counted, missing);
+    write_rows("enormous.csv", 500, enormous, counted);
+    write_rows("denormal.csv", 500, denormal, constant);
+    write_rows("utmost.csv", 500, utmost, counted);
+    write_rows("few.csv", 40, counted, counted);
+    write_rows("one.csv", 1, counted, counted);
+    write_rows("two.csv", 2, counted, counted);
+    expect_served("constant.csv");
+    expect_served("half.csv");
+    expect_served("enormous.csv");
+    expect_served("denormal.csv");
+    expect_served("utmost.csv");
+    expect_served("two.csv --horizons 1");
+    expect_exit(0, "constant.csv");
+    expect_printed("a: it never changes in the train part, its errors are in its own unit");
+    expect_exit(0, "missing.csv");
+    expect_printed("a: no forecast has an answer that was observed");
+    expect_printed("nothing could be trained: the streams have too few steps to train on and judge by");
+    expect_exit(0, "few.csv");
+    expect_printed("nothing could be trained: the streams have too few steps");
+    expect_failure(1, "one.csv", "one.csv makes 1 step: behind 0 to train and 0 to validate on none is left");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_json_is_as_it_is_said_to_be),
+        cmocka_unit_test(it_says_what_it_chose),
+        cmocka_unit_test(the_chosen_configuration_can_be_kept),
+        cmocka_unit_test(wrong_use_is_told),
+        cmocka_unit_test(wrong_files_are_told),
+        cmocka_unit_test(odd_series_are_served),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
