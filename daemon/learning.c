@@ -337,8 +337,7 @@ static void finish(struct learning *learning, struct training_job *job) {
     model->outcome = job->outcome;
     model->outcome.challenger = NULL;
     const struct config_model *of = &learning->setup.config->models[m];
-    const struct promotion_rules rules = {
-        .horizon = of->horizon, .margin = of->training.margin, .beat_baseline = true};
+    const struct promotion_rules rules = promotion_rules_of(of);
     model->verdict = promotion_decide(&job->outcome.losses, &rules);
     bool promoted = model->verdict.decision == PROMOTION_PROMOTE;
     if (promoted || model->verdict.decision == PROMOTION_DEMOTE) {

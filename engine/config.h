@@ -128,6 +128,7 @@ struct config_model {
     enum model_head head;
     int combine; /* COMBINE_ONLINE, or COMBINE_ONLY + an expert */
     enum config_experts experts;
+    bool experts_said; /* the configuration says which; a backtest's default is another */
     bool publish_state;               /* the state goes out beside each forecast */
     double levels[CONFIG_MAX_LEVELS]; /* [n_levels] percent of the answers that an interval is to hold, ascending */
     int n_levels;

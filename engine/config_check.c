@@ -332,7 +332,8 @@ static int check_levels(const struct entry *entry, const struct config_model *mo
 enum { FULL_EXPERTS_STREAMS = 1000 };
 
 static void choose_experts(const struct entry *entry, struct config_model *model, const struct config_class *class) {
-    if (!says(entry, "experts"))
+    model->experts_said = says(entry, "experts");
+    if (!model->experts_said)
         model->experts = class->max_streams <= FULL_EXPERTS_STREAMS ? EXPERTS_FULL : EXPERTS_LIGHT;
     if (!says(entry, "combine") && model->file != NULL && !model->train)
         model->combine = COMBINE_ONLY + EXPERT_NETWORK;

@@ -1,5 +1,7 @@
 #include "engine/promotion.h"
 
+#include "engine/config.h"
+
 #include <assert.h>
 #include <math.h>
 
@@ -45,6 +47,12 @@ static enum promotion decide(const struct promotion_losses *losses, const struct
                      : rules->beat_baseline && !is_significant(&verdict->against_baseline, level))
         return PROMOTION_CHANCE;
     return PROMOTION_PROMOTE;
+}
+
+struct promotion_rules promotion_rules_of(const struct config_model *model) {
+    return (struct promotion_rules){.horizon = model->horizon,
+                                    .margin = model->training.margin,
+                                    .beat_baseline = model->combine != COMBINE_ONLINE};
 }
 
 struct promotion_verdict promotion_decide(const struct promotion_losses *losses,

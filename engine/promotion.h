@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+struct config_model;
+
 /* Of who is compared, over the same forecasts. */
 struct promotion_series {
     struct loss_series challenger, champion, last_value, seasonal;
@@ -24,6 +26,9 @@ struct promotion_rules {
     double margin;      /* the least gain, as a share */
     bool beat_baseline; /* who serves must; else a mixture weighs it beside the baselines */
 };
+
+/* A model's rules: a network that is mixed with the experts beside it need not beat them. */
+struct promotion_rules promotion_rules_of(const struct config_model *model);
 
 enum promotion {
     PROMOTION_PROMOTE,

@@ -117,6 +117,10 @@ static int choose_model(struct backtest *backtest, struct error *err) {
     if (m == config->n_models)
         return error_set(err, "%s has no model \"%s\"", options.config, options.model);
     backtest->model = config->models[m];
+    if (backtest->model.horizon <= CONFIG_SCORED_ALL_MOST)
+        backtest->model.scored = SCORED_ALL;
+    if (!backtest->model.experts_said)
+        backtest->model.experts = EXPERTS_FULL;
     if (backtest->model.head == HEAD_RAW)
         return error_set(err,
                          "model %s: a raw head gives what the network gives, and forecasts nothing that could be "

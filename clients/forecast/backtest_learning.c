@@ -162,8 +162,7 @@ static int run_job(struct backtest_learning *learning, struct backtest_job *job,
         snprintf(job->text, sizeof job->text, "training failed: %.200s", failure.text);
         return 0;
     }
-    const struct promotion_rules rules = {
-        .horizon = model->horizon, .margin = model->training.margin, .beat_baseline = true};
+    const struct promotion_rules rules = promotion_rules_of(model);
     struct promotion_verdict verdict = promotion_decide(&outcome.losses, &rules);
     job->promotion = verdict.decision;
     job->losses = outcome.losses;

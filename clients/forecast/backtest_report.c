@@ -89,9 +89,11 @@ void backtest_report_text(const struct backtest_setup *setup, const struct backt
     for (int i = 0; i < setup->n_horizons; i++) {
         struct backtest_errors errors = backtest_scores_of(result->scores, i, -1, -1);
         put_row(&table, result, setup->horizons[i], "published", &errors, true);
-        for (int e = 0; e < result->n_experts; e++) {
+        for (int e = 0; e < EXPERT_COUNT; e++) {
+            if (!backtest_scores_spoke(result->scores, e))
+                continue;
             errors = backtest_scores_of(result->scores, i, e, -1);
-            put_row(&table, result, 0, result->experts[e], &errors, false);
+            put_row(&table, result, 0, expert_name((enum expert)e), &errors, false);
         }
     }
     put_jobs(result, out);
@@ -143,8 +145,9 @@ static json_t *horizon_map(const struct backtest_setup *setup, const struct back
     json_t *map = json_object(), *experts = json_object(), *targets = json_object();
     json_object_set_new(map, "h", json_integer(setup->horizons[i]));
     json_object_set_new(map, "published", errors_map(result, i, -1, -1));
-    for (int e = 0; e < result->n_experts; e++)
-        json_object_set_new(experts, result->experts[e], errors_map(result, i, e, -1));
+    for (int e = 0; e < EXPERT_COUNT; e++)
+        if (backtest_scores_spoke(result->scores, e))
+            json_object_set_new(experts, expert_name((enum expert)e), errors_map(result, i, e, -1));
     json_object_set_new(map, "experts", experts);
     for (int j = 0; j < setup->model->n_targets; j++)
         json_object_set_new(targets, setup->class->features[setup->model->targets[j]], errors_map(result, i, -1, j));

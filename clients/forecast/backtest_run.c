@@ -1,7 +1,6 @@
 #include "clients/forecast/backtest_run.h"
 
 #include "clients/forecast/backtest_learning.h"
-#include "engine/baseline.h"
 #include "engine/forecaster.h"
 #include "engine/series.h"
 
@@ -26,14 +25,10 @@ struct run {
     int n_forecasters;
     struct backtest_learning *learning;
     struct backtest_result *result;
-    double *expert[BACKTEST_EXPERTS]; /* [horizon x n_targets] */
-    double *unknown;                  /* NaNs, for intervals that nobody gives */
     size_t ticks, ticks_in_all;
 };
 
 /* ---- beginning and end ---------------------------------------------------------------------- */
-
-static const char *const expert_names[] = {"last_value", "seasonal"};
 
 static int open_streams(struct run *run) {
     const struct backtest_setup *setup = run->setup;
@@ -64,7 +59,7 @@ static int open_scores(struct run *run) {
     const struct backtest_plan plan = {.horizons = setup->horizons,
                                        .n_horizons = setup->n_horizons,
                                        .n_targets = setup->model->n_targets,
-                                       .n_experts = result->n_experts,
+                                       .n_experts = EXPERT_COUNT,
                                        .n_levels = result->n_levels,
                                        .train = setup->train,
                                        .valid = setup->valid};
@@ -83,21 +78,13 @@ static int open_scores(struct run *run) {
 
 static int open_run(struct run *run, struct error *err) {
     const struct backtest_setup *setup = run->setup;
-    struct backtest_result *result = run->result;
-    size_t n = (size_t)setup->model->horizon * (size_t)setup->model->n_targets;
     int slots = setup->model->batch_size;
     run->n_forecasters = (setup->n_streams + slots - 1) / slots;
     run->places = calloc((size_t)setup->n_streams, sizeof *run->places);
     run->learners = calloc((size_t)setup->n_streams, sizeof *run->learners);
     run->forecasters = calloc((size_t)run->n_forecasters, sizeof *run->forecasters);
-    result->n_experts = setup->model->period > 0 ? 2 : 1;
-    bool whole = run->places != NULL && run->learners != NULL && run->forecasters != NULL;
-    for (int e = 0; whole && e < result->n_experts; e++) {
-        result->experts[e] = expert_names[e];
-        run->expert[e] = malloc(n * sizeof *run->expert[e]);
-        whole = run->expert[e] != NULL;
-    }
-    if (!whole || open_streams(run) != 0 || open_scores(run) != 0)
+    if (run->places == NULL || run->learners == NULL || run->forecasters == NULL || open_streams(run) != 0 ||
+        open_scores(run) != 0)
         return error_set(err, "out of memory");
     run->learning =
         backtest_learning_new(setup, kernels_choose(), run->learners, run->forecasters, run->n_forecasters, err);
@@ -119,12 +106,9 @@ static void close_run(struct run *run) {
     }
     for (int i = 0; run->places != NULL && i < run->setup->n_streams; i++)
         series_free(run->places[i].series);
-    for (int e = 0; e < BACKTEST_EXPERTS; e++)
-        free(run->expert[e]);
     free(run->places);
     free(run->learners);
     free(run->forecasters);
-    free(run->unknown);
 }
 
 void backtest_result_fini(struct backtest_result *result) {
@@ -154,17 +138,6 @@ static int next_stream(const struct run *run) {
     return next;
 }
 
-/* What each expert says at the step. */
-static void ask_experts(const struct run *run, const struct forecast *forecast, const struct history *history) {
-    static const enum baseline baselines[] = {BASELINE_LAST_VALUE, BASELINE_SEASONAL};
-    const struct config_model *model = run->setup->model;
-    for (int e = 0; e < run->result->n_experts; e++)
-        for (int h = 1; h <= model->horizon; h++)
-            for (int j = 0; j < model->n_targets; j++)
-                run->expert[e][(h - 1) * model->n_targets + j] =
-                    baseline_forecast(baselines[e], history, forecast->step, model->targets[j], h, model->period);
-}
-
 /* A step has closed: forecast, score, then learn. */
 static int take_step(struct run *run, int i, struct error *err) {
     const struct backtest_setup *setup = run->setup;
@@ -173,8 +146,10 @@ static int take_step(struct run *run, int i, struct error *err) {
     const struct forecast *forecast = forecaster_latest(learner->forecaster, learner->slot);
     assert(forecast->step == learner->history->n);
     run->result->steps++;
-    ask_experts(run, forecast, learner->history);
-    const struct backtest_said said = {.published = forecast->mean, .experts = (const double *const *)run->expert};
+    const double *experts[EXPERT_COUNT];
+    for (int e = 0; e < EXPERT_COUNT; e++)
+        experts[e] = forecaster_expert(learner->forecaster, (enum expert)e);
+    const struct backtest_said said = {.published = forecast->mean, .experts = experts};
     backtest_scores_step(run->result->scores, i, forecast->values, &said);
     if (setup->said != NULL)
         setup->said(setup->context, i, forecast->step, forecast->mean);

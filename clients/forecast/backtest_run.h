@@ -11,6 +11,7 @@
 #include "clients/forecast/backtest_data.h"
 #include "clients/forecast/backtest_scores.h"
 #include "engine/config.h"
+#include "engine/expert.h"
 #include "engine/promotion.h"
 
 #include <stdbool.h>
@@ -45,13 +46,9 @@ struct backtest_job {
     char text[256]; /* one sentence */
 };
 
-enum { BACKTEST_EXPERTS = 16 };
-
 struct backtest_result {
-    struct backtest_scores *scores;
-    const char *experts[BACKTEST_EXPERTS]; /* [n_experts] names, as of scores */
-    int n_experts;
-    const double *levels; /* [n_levels] percent; the model's */
+    struct backtest_scores *scores; /* of EXPERT_COUNT experts */
+    const double *levels;           /* [n_levels] percent; the model's */
     int n_levels;
     uint64_t steps, refused, not_finite; /* of all streams */
     uint64_t least, most;                /* steps of the shortest and the longest stream */

@@ -36,6 +36,7 @@ struct backtest_scores {
     int n_who;       /* published and experts */
     size_t n_values; /* horizon x n_targets */
     size_t n_kept;   /* doubles of what one step says */
+    bool *spoke;     /* [n_experts] */
     int n_streams;
     struct stream *streams;
     struct sums *sums; /* [n_horizons][n_who][n_targets] */
@@ -55,7 +56,8 @@ struct backtest_scores *backtest_scores_new(const struct backtest_plan *plan, in
     scores->streams = calloc((size_t)n_streams, sizeof *scores->streams);
     scores->horizons = calloc((size_t)plan->n_horizons, sizeof *scores->horizons);
     scores->sums = calloc((size_t)(plan->n_horizons * scores->n_who * plan->n_targets), sizeof *scores->sums);
-    if (scores->streams == NULL || scores->horizons == NULL || scores->sums == NULL) {
+    scores->spoke = calloc((size_t)scores->n_who, sizeof *scores->spoke);
+    if (scores->spoke == NULL || scores->streams == NULL || scores->horizons == NULL || scores->sums == NULL) {
         backtest_scores_free(scores);
         return NULL;
     }
@@ -73,6 +75,7 @@ void backtest_scores_free(struct backtest_scores *scores) {
     }
     free(scores->streams);
     free(scores->horizons);
+    free(scores->spoke);
     free(scores->sums);
     free(scores);
 }
@@ -160,6 +163,7 @@ static void keep(struct backtest_scores *scores, struct stream *one, const struc
         double *to = kept + (size_t)(e + 1) * n;
         for (size_t i = 0; i < n; i++) {
             to[i] = said->experts[e][i];
+            scores->spoke[e] |= isfinite(to[i]);
             if (!isfinite(to[i]))
                 to[i] = one->units[i % (size_t)scores->plan.n_targets].last;
         }
@@ -187,6 +191,10 @@ void backtest_scores_step(struct backtest_scores *scores, int stream, const doub
     }
     if (one->step > before && one->step < one->end)
         keep(scores, one, said);
+}
+
+bool backtest_scores_spoke(const struct backtest_scores *scores, int expert) {
+    return scores->spoke[expert];
 }
 
 struct backtest_errors backtest_scores_of(const struct backtest_scores *scores, int horizon, int who, int target) {

@@ -12,6 +12,7 @@
 
 #include "engine/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,6 +57,9 @@ int backtest_scores_begin(struct backtest_scores *scores, int stream, uint64_t s
  * said at it waits for its own answers. */
 void backtest_scores_step(struct backtest_scores *scores, int stream, const double *values,
                           const struct backtest_said *said);
+
+/* Whether the expert knew anything at an online step. */
+bool backtest_scores_spoke(const struct backtest_scores *scores, int expert);
 
 /* who: -1 the published forecast, else an expert; target: -1 all. */
 struct backtest_errors backtest_scores_of(const struct backtest_scores *scores, int horizon, int who, int target);

@@ -32,6 +32,7 @@ static const char configuration[] =
     "    period: 24\n"
     "    layers: [{lstm: 24}]\n"
     "    seed: 3\n"
+    "    combine: network\n"
     "    retrain_every: 0s\n"
     "    training: {window: 96, burn_in: 24, unroll: 48, batch: 16, epochs: 50, learning_rate: 0.01, first_after: 700}\n"
     "  - name: walk\n"
@@ -39,6 +40,7 @@ static const char configuration[] =
     "    horizon: 6\n"
     "    layers: [{lstm: 8}]\n"
     "    seed: 3\n"
+    "    combine: network\n"
     "    retrain_every: 0s\n"
     "    training: {window: 96, burn_in: 24, batch: 16, epochs: 6, margin: 5%, first_after: 700}\n";
 

@@ -139,7 +139,7 @@ static void drive_by_hand(const struct fixture *f, double (*said)[HORIZON * FEAT
                                       champion != NULL ? version_network(champion) : NULL, NULL, &outcome, &err),
                          0);
         windows_free(windows);
-        const struct promotion_rules rules = {.horizon = HORIZON, .margin = 0, .beat_baseline = true};
+        const struct promotion_rules rules = promotion_rules_of(model);
         enum promotion decision = promotion_decide(&outcome.losses, &rules).decision;
         if (decision != PROMOTION_PROMOTE)
             network_free(outcome.challenger);
@@ -292,8 +292,7 @@ static void errors_are_those_of_the_definition(void **state) {
         assert_near(errors.mae, mae / (double)n);
         assert_near(errors.mase, mase / (double)n);
         assert_near(errors.raw_mae, raw / (double)n);
-        assert_string_equal(f->result.experts[0], "last_value");
-        assert_near(backtest_scores_of(f->result.scores, i, 0, -1).mse, last / (double)n);
+        assert_near(backtest_scores_of(f->result.scores, i, EXPERT_LAST_VALUE, -1).mse, last / (double)n);
     }
 }
 

@@ -20,7 +20,7 @@
 /* Two workers; a model that first trains at 60 steps. */
 #define REST(training, more) \
     "workers: 2\nstreams:\n  - {class: c, pattern: 'c/*', features: [a], history: 96}\n" \
-    "models:\n  - name: m\n    class: c\n    horizon: 2\n    batch_size: 1\n    layers:\n      - lstm: 8\n" more \
+    "models:\n  - name: m\n    class: c\n    horizon: 2\n    batch_size: 1\n    combine: network\n    layers:\n      - lstm: 8\n" more \
     "    training: {window: 24, burn_in: 4, unroll: 12, first_after: 60, max_windows: 64, " training "}\n"
 
 static void open_rig(struct rig *rig, const char *rest, size_t idle_bytes) {
