@@ -2,6 +2,7 @@
 
 #include "engine/config_entry.h"
 #include "engine/config_file.h"
+#include "engine/head.h"
 #include "engine/units.h"
 
 #include <inttypes.h>
@@ -247,6 +248,17 @@ static int check_bounds(const struct entry *entry, const struct config_model *mo
     return 0;
 }
 
+static int check_loss(const struct entry *entry, const struct config_model *model) {
+    const struct loss_spec loss = head_loss(model);
+    if (loss.loss == LOSS_QUANTILE && loss.n_levels == 0)
+        return fail(entry, "training.loss",
+                    "quantile learns the bounds of `levels`, which has none; give some, or mae");
+    if ((int64_t)model->horizon * model->n_targets * loss_width(&loss) > NETWORK_WIDTH_MAX)
+        return fail(entry, "horizon", "%d steps of %d targets, %d numbers each, are more than %d outputs",
+                    model->horizon, model->n_targets, loss_width(&loss), NETWORK_WIDTH_MAX);
+    return 0;
+}
+
 static int check_optimizer(const struct entry *entry, struct config_training *training) {
     bool has_momentum = training->optimizer == OPTIMIZER_SGD || training->optimizer == OPTIMIZER_RMSPROP;
     if (training->momentum > 0 && !has_momentum)
@@ -261,9 +273,6 @@ static int check_optimizer(const struct entry *entry, struct config_training *tr
 /* A forecast that a ring cannot hold would wait for ever. Its values are doubles; as much again is left for the
  * rest of it. */
 static int check_fits(const struct entry *entry, const struct config_model *model, int64_t ring) {
-    if ((int64_t)model->horizon * model->n_targets > NETWORK_WIDTH_MAX)
-        return fail(entry, "horizon", "%d steps of %d targets are more than %d outputs", model->horizon,
-                    model->n_targets, NETWORK_WIDTH_MAX);
     if ((int64_t)model->training.batch * model->training.unroll > CHUNK_MAX)
         return fail(entry, "training.batch", "%d windows of %d unrolled steps are more than %d at once",
                     model->training.batch, model->training.unroll, CHUNK_MAX);
@@ -355,7 +364,7 @@ static int check_model(const struct entry *entry, struct config *config, int ind
         return -1;
     int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
                  config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
-                 check_levels(entry, model) || check_optimizer(entry, &model->training) ||
+                 check_levels(entry, model) || check_optimizer(entry, &model->training) || check_loss(entry, model) ||
                  check_fits(entry, model, config->bus.forecast_ring);
     own_fini(&own);
     choose_experts(entry, model, class);

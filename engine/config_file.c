@@ -49,6 +49,12 @@ static void take_over(const struct entry *entry, struct config_model *model, con
         model->form = (enum forecast_form)own->form;
     if (!says(entry, "head") && own->head >= 0)
         model->head = (enum model_head)own->head;
+    if (!says(entry, "training.loss") && own->loss >= 0)
+        model->training.loss = (enum loss)own->loss;
+    if (!says(entry, "levels") && own->n_levels > 0) {
+        memcpy(model->levels, own->levels, sizeof own->levels);
+        model->n_levels = own->n_levels;
+    }
 }
 
 int config_file_open(const struct entry *entry, struct config_model *model, struct own *ret_own) {
@@ -131,6 +137,16 @@ static bool feeds_back(const struct config_model *model) {
     return false;
 }
 
+/* The bounds that a file gives are of its own levels. */
+static int check_levels(const struct entry *entry, const struct config_model *model, const struct own *own) {
+    bool same = own->n_levels == model->n_levels;
+    for (int i = 0; same && i < model->n_levels; i++)
+        same = own->levels[i] == model->levels[i];
+    if (same || own->n_levels == 0 || model->training.loss != LOSS_QUANTILE)
+        return 0;
+    return fail(entry, "levels", "the network of %s gives the bounds of other levels; leave them out", model->file);
+}
+
 static int check_head(const struct entry *entry, struct config_model *model, const struct network *network) {
     struct head head;
     struct error err;
@@ -197,7 +213,8 @@ int config_file_apply(const struct entry *entry, struct config_model *model, con
         return fail(entry, says(entry, "mode") ? "mode" : "file", "%s: %s%s", model->file, err.text,
                     model->mode == MODEL_STATEFUL ? " (mode: windowed)" : "");
     int failed = check_window(entry, model, network) || check_inputs(entry, model, class, network) ||
-                 check_head(entry, model, network) || check_workspace(entry, model, network);
+                 check_levels(entry, model, own) || check_head(entry, model, network) ||
+                 check_workspace(entry, model, network);
     network_free(network);
     return failed || check_training(entry, model) ? -1 : 0;
 }

@@ -38,7 +38,7 @@ static const char *const promote[] = {"auto", "shadow", "manual", NULL};
 static const char *const combines[] = {"online", "last_value", "seasonal", "drift", "smoothing",
                                        "ridge",  "readout",    "network",  NULL};
 static const char *const expert_sizes[] = {"light", "full", NULL};
-static const char *const losses[] = {"mse", "mae", "huber", NULL};
+static const char *const losses[] = {"mse", "mae", "huber", "quantile", "gaussian", "student_t", NULL};
 
 static const struct config_key table[] = {
     {CONFIG_TOP, "workers", CONFIG_INTEGER, "0", 0, 1024, AT(config, workers), .unit = "threads",
@@ -239,7 +239,10 @@ static const struct config_key table[] = {
     {CONFIG_TRAINING, "clip_value", CONFIG_NUMBER, "0", 0, 1e6, AT(config_training, clip_value),
      .help = "The largest size of each of its elements, before clip_norm; 0: any"},
     {CONFIG_TRAINING, "loss", CONFIG_CHOICE, "mse", .choices = losses, AT(config_training, loss),
-     .help = "What training makes small: squares, absolute values, or Huber's between the two"},
+     .help =
+         "What training makes small: squares, absolute values, Huber's between the two; the pinball losses of the median "
+         "and of the bounds of `levels`; or minus the log likelihood of a normal or Student's distribution. The last "
+         "three have the network forecast intervals itself"},
     {CONFIG_TRAINING, "validation", CONFIG_SHARE, "20%", 0.01, 0.9, AT(config_training, validation),
      .help = "The newest share of each stream's steps, unseen by training, that judges the result"},
     {CONFIG_TRAINING, "margin", CONFIG_SHARE, "1%", 0, 0.9, AT(config_training, margin),

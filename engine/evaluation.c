@@ -1,5 +1,7 @@
 #include "engine/evaluation.h"
 
+#include "engine/head.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,12 +9,15 @@
 int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, int steps) {
     size_t places = (size_t)rows * (size_t)steps;
     size_t outputs = places * (size_t)model->horizon * (size_t)model->n_targets;
+    struct loss_spec loss = head_loss(model);
     *chunk = (struct chunk){.rows = rows, .steps = steps};
     chunk->x = malloc(places * (size_t)model->n_inputs * sizeof *chunk->x);
     chunk->answer = malloc(outputs * sizeof *chunk->answer);
     chunk->weight = malloc(outputs * sizeof *chunk->weight);
-    chunk->gradient = malloc(outputs * sizeof *chunk->gradient);
-    if (chunk->x != NULL && chunk->answer != NULL && chunk->weight != NULL && chunk->gradient != NULL)
+    chunk->point = malloc(outputs * sizeof *chunk->point);
+    chunk->gradient = malloc(outputs * (size_t)loss_width(&loss) * sizeof *chunk->gradient);
+    if (chunk->x != NULL && chunk->answer != NULL && chunk->weight != NULL && chunk->point != NULL &&
+        chunk->gradient != NULL)
         return 0;
     chunk_fini(chunk);
     return -1;
@@ -22,6 +27,7 @@ void chunk_fini(struct chunk *chunk) {
     free(chunk->x);
     free(chunk->answer);
     free(chunk->weight);
+    free(chunk->point);
     free(chunk->gradient);
     *chunk = (struct chunk){0};
 }
@@ -125,9 +131,16 @@ static uint64_t steps_back(const struct config_model *model, const struct window
     return window->age + (uint64_t)(window->n - 1 - model->horizon - origin);
 }
 
+/* Point forecasts against their answers. */
+static double point_loss(const struct config_model *model, size_t n, const float *y, const float *answer,
+                         const float *weight) {
+    const struct loss_spec point = {.loss = loss_point(model->training.loss)};
+    return loss_sum(&point, 1, n, y, answer, weight, 1, NULL);
+}
+
 /* The losses at the origins of a chunk, for the last ones of steps from .. from + steps - 1. */
 static void note_losses(struct loss_series *series, const struct evaluation *of, const struct window *const *windows,
-                        int rows, int from, int steps, const float *y) {
+                        int rows, int from, int steps) {
     const struct chunk *chunk = of->chunk;
     size_t n_outputs = (size_t)(of->model->horizon * of->model->n_targets);
     int origins = chunk_origins(of->model, steps);
@@ -137,11 +150,10 @@ static void note_losses(struct loss_series *series, const struct evaluation *of,
         for (size_t i = 0; i < n_outputs; i++)
             weight += (double)chunk->weight[first + i];
         if (weight > 0)
-            loss_series_add(series,
-                            steps_back(of->model, windows[place % rows], from + steps - origins + place / rows),
-                            loss_sum(of->model->training.loss, n_outputs, y + first, chunk->answer + first,
-                                     chunk->weight + first, 1, NULL),
-                            weight);
+            loss_series_add(
+                series, steps_back(of->model, windows[place % rows], from + steps - origins + place / rows),
+                point_loss(of->model, n_outputs, chunk->point + first, chunk->answer + first, chunk->weight + first),
+                weight);
     }
 }
 
@@ -150,6 +162,7 @@ static bool add_batch(const struct evaluation *of, const struct network *network
                       double *weight, struct loss_series *series) {
     const struct config_model *model = of->model;
     const struct window *const *windows = of->windows + first;
+    const struct loss_spec spec = head_loss(model);
     size_t n_outputs = (size_t)(model->horizon * model->n_targets);
     int steps = longest(windows, rows), at_once = of->chunk->steps;
     bool windowed = model->mode == MODEL_WINDOWED;
@@ -165,9 +178,10 @@ static bool add_batch(const struct evaluation *of, const struct network *network
         const float *y;
         tape_forward(of->tape, network, of->kernels, NULL, rows, some, of->chunk->x, of->state, &y);
         size_t places = (size_t)rows * (size_t)chunk_origins(model, some);
-        *loss += loss_sum(model->training.loss, places * n_outputs, y, of->chunk->answer, of->chunk->weight, 1, NULL);
+        loss_points(&spec, places, n_outputs, y, of->chunk->point);
+        *loss += point_loss(model, places * n_outputs, of->chunk->point, of->chunk->answer, of->chunk->weight);
         if (series != NULL)
-            note_losses(series, of, windows, rows, from, some, y);
+            note_losses(series, of, windows, rows, from, some);
     }
     return true;
 }
@@ -202,11 +216,11 @@ static void add_origin(const struct config_model *model, const struct window *wi
             float base = window->base[(size_t)origin * n_targets + j];
             float one = isnan(answer) || isnan(base) ? 0.0f : 1.0f;
             weight += (double)one;
-            last += loss_sum(model->training.loss, 1, &base, &answer, &one, 1, NULL);
+            last += point_loss(model, 1, &base, &answer, &one);
             if (model->period == 0)
                 continue;
             float said = seasonal(model, window, origin, h, (int)j);
-            season += loss_sum(model->training.loss, 1, &said, &answer, &one, 1, NULL);
+            season += point_loss(model, 1, &said, &answer, &one);
         }
     if (weight == 0)
         return;

@@ -20,7 +20,8 @@ struct chunk {
     float *x;         /* [steps x rows x n_inputs] */
     float *answer;    /* [origins x rows x horizon x n_targets]: what the network should put out */
     float *weight;    /* the same shape; 0 where there is no origin or no answer */
-    float *gradient;  /* the same shape */
+    float *point;     /* the same shape: what a network that is evaluated forecasts */
+    float *gradient;  /* [origins x rows x width x horizon x n_targets]: of all that it puts out (loss.h) */
 };
 
 int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, int steps);
@@ -49,7 +50,7 @@ struct evaluation {
     void *context;
 };
 
-/* Mean losses of a network (NULL: NaN) over the origins; series, if any, is told each of them, counted back from the newest
+/* Mean losses (loss_point) of the point forecasts of a network (NULL: NaN) over the origins; series, if any, is told each of them, counted back from the newest
  * one of its window. */
 double evaluation_network(const struct evaluation *evaluation, const struct network *network,
                           struct loss_series *series);

@@ -1,4 +1,5 @@
 #include "engine/forecaster_internal.h"
+#include "engine/head.h"
 #include "engine/keras/keras.h"
 
 #include <assert.h>
@@ -17,7 +18,8 @@ static struct network *layers_network(const struct config_model *model, struct e
     }
     for (int i = 0; i < model->n_layers; i++)
         layers[i] = model->layers[i];
-    layers[model->n_layers] = layer_spec_of(LAYER_DENSE, model->horizon * model->n_targets);
+    const struct loss_spec loss = head_loss(model);
+    layers[model->n_layers] = layer_spec_of(LAYER_DENSE, model->horizon * model->n_targets * loss_width(&loss));
     const struct network_spec spec = {
         .mode = NETWORK_STREAM, .n_inputs = model->n_inputs, .layers = layers, .n_layers = model->n_layers + 1};
     struct network *network = network_new(&spec, err);
@@ -43,6 +45,17 @@ static bool allocate_scores(struct forecaster *f) {
     return f->scores != NULL && f->experts != NULL;
 }
 
+/* Where the head gives them. */
+static bool allocate_intervals(struct forecaster *f) {
+    const struct loss_spec loss = head_loss(f->model);
+    size_t n = (size_t)f->n_slots * (size_t)f->model->n_levels * (size_t)f->n_outputs;
+    if (loss_width(&loss) == 1 || n == 0)
+        return true;
+    f->below = calloc(n, sizeof *f->below);
+    f->above = calloc(n, sizeof *f->above);
+    return f->below != NULL && f->above != NULL;
+}
+
 static bool allocate(struct forecaster *f) {
     size_t slots = (size_t)f->n_slots, n_targets = (size_t)f->model->n_targets;
     f->serving = lane_new(f->n_slots, f->class->n_features, NULL);
@@ -64,7 +77,7 @@ static bool allocate(struct forecaster *f) {
     return f->serving != NULL && f->history != NULL && f->anew != NULL && f->given != NULL && f->interval != NULL &&
            f->runner != NULL && f->row != NULL && f->replayed != NULL && f->finite != NULL && f->forecasts != NULL &&
            f->times != NULL && f->values != NULL && f->mean != NULL && f->units != NULL && f->from != NULL &&
-           f->outputs != NULL && allocate_scores(f);
+           f->outputs != NULL && allocate_scores(f) && allocate_intervals(f);
 }
 
 struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
@@ -106,6 +119,8 @@ void forecaster_free(struct forecaster *f) {
     free(f->times);
     free(f->values);
     free(f->mean);
+    free(f->below);
+    free(f->above);
     free(f->units);
     free(f->from);
     free(f->raw);
@@ -194,11 +209,29 @@ static const int64_t *target_times(const struct forecaster *f, int slot, int64_t
     return times;
 }
 
+/* How far the network's bounds for h steps ahead lie from its forecast, f->units known. Returns false where one is not
+ * finite. */
+static bool read_intervals(const struct forecaster *f, int row, int h, int ahead) {
+    size_t slot = (size_t)f->row[row], n_levels = (size_t)f->model->n_levels, n_targets = (size_t)f->model->n_targets;
+    for (size_t level = 0; level < n_levels; level++) {
+        size_t at = (slot * n_levels + level) * (size_t)f->n_outputs + (size_t)(ahead + h - 1) * n_targets;
+        runner_interval(f->runner, row, h, (int)level, f->below + at, f->above + at);
+        for (size_t j = 0; j < n_targets; j++) {
+            f->below[at + j] *= (float)f->units[j];
+            f->above[at + j] *= (float)f->units[j];
+            if (!isfinite(f->below[at + j]) || !isfinite(f->above[at + j]))
+                return false;
+        }
+    }
+    return true;
+}
+
 /* What the network has just given for a row, h = 1 .. n steps behind `ahead` ones, in the unit of the targets, into mean
  * [slots x n_outputs]. Returns false when it is not finite. */
 static bool read_forecast(const struct forecaster *f, const struct lane *lane, int row, int ahead, int n,
                           double *mean) {
     const struct config_model *model = f->model;
+    bool published = mean == f->mean; /* else of a version in the shadow */
     int slot = f->row[row];
     const struct history *history = f->history[slot];
     const struct scaler *scalers = lane_scalers(lane, slot);
@@ -221,6 +254,8 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
             /* A target never seen (from is NaN) has no forecast, and that is no fault of the network. */
             mean[j] = f->from[j] + f->units[j] * (double)z[j];
         }
+        if (published && f->below != NULL && !read_intervals(f, row, h, ahead))
+            return false;
     }
     return true;
 }
@@ -306,6 +341,11 @@ static void finish_network(struct forecaster *f, struct lane *lane, int row, boo
             lane_zero(lane, slot, f->forecasts[slot].step);
     }
     f->forecasts[slot].from_network = finite;
+    if (finite && f->below != NULL) {
+        size_t at = (size_t)slot * (size_t)f->model->n_levels * (size_t)f->n_outputs;
+        f->forecasts[slot].below = f->below + at;
+        f->forecasts[slot].above = f->above + at;
+    }
     if (f->states != NULL) {
         float *state = f->states + (size_t)slot * f->state_size;
         memcpy(state, lane_state(lane, slot), f->state_size * sizeof *state);

@@ -53,7 +53,10 @@ struct forecast {
     const int64_t *times;   /* [horizon] target times, or NULL while the interval is not known */
     const double *values;   /* [n_targets] observed at the step; NaN: missing */
     const double *mean;     /* [horizon x n_targets]; NaN where nothing is known */
-    const float *shares;    /* [EXPERT_COUNT] of the experts in it, over targets and scored steps, sum 1; NULL: raw */
+    /* [n_levels x horizon x n_targets] how far the network's own bounds of each level lie from its own forecast (which the
+     * published one need not be), in the targets' unit, >= 0; NULL: its head has none, or it did not run */
+    const float *below, *above;
+    const float *shares; /* [EXPERT_COUNT] of the experts in it, over targets and scored steps, sum 1; NULL: raw */
     const struct score *scores; /* [n_scores] */
     int n_scores;
     const struct forecast_output *outputs; /* [n_outputs] of a raw head; none where the network did not run */

@@ -37,6 +37,7 @@ struct forecaster {
     int64_t *times;             /* [slots x horizon] */
     double *values;             /* [slots x n_targets] */
     double *mean;               /* [slots x n_outputs] */
+    float *below, *above;       /* [slots x n_levels x n_outputs] of a head that has intervals; else NULL */
     float *raw;                 /* [slots x floats of all outputs] of a raw head; NULL before a version comes in */
     size_t raw_size;
     struct forecast_output *outputs; /* [slots x LAYER_PORTS], into raw */

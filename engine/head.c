@@ -1,7 +1,13 @@
 #include "engine/head.h"
 
+#include "engine/distribution.h"
+
 #include <math.h>
 #include <stdio.h>
+
+struct loss_spec head_loss(const struct config_model *model) {
+    return (struct loss_spec){.loss = model->training.loss, .levels = model->levels, .n_levels = model->n_levels};
+}
 
 /* Whether the steps are a number of their own: a decoder's. */
 static bool is_decoded(const struct network_shape *shape) {
@@ -16,16 +22,18 @@ static bool is_softmax(const struct network *network) {
 
 int head_horizon(const struct config_model *model, const struct network *network, int sample) {
     struct network_shape shape = network_output(network, 0, sample);
+    const struct loss_spec loss = head_loss(model);
+    int of_a_step = model->n_targets * loss_width(&loss);
     if (model->form == FORECAST_RECURSIVE || (model->vocabulary > 0 && shape.width == model->vocabulary))
         return 1;
     if (is_decoded(&shape))
-        return shape.width == model->n_targets ? shape.steps : 0;
-    if (shape.width == model->n_targets)
+        return shape.width == of_a_step ? shape.steps : 0;
+    if (shape.width == of_a_step)
         return 1;
     /* As many values as inputs are the next of each of them; what is given at every step is one step's. */
     if (shape.sequence || shape.width == model->n_inputs || is_softmax(network))
         return 0;
-    return shape.width % model->n_targets == 0 ? shape.width / model->n_targets : 0;
+    return shape.width % of_a_step == 0 ? shape.width / of_a_step : 0;
 }
 
 /* What output 0 is, for people: "24 values", "12 steps of 1 value". */
@@ -44,20 +52,26 @@ int head_fit(const struct config_model *model, const struct network *network, in
     bool recursive = model->form == FORECAST_RECURSIVE;
     int horizon = recursive ? 1 : model->horizon, n_targets = model->n_targets;
     char text[64];
-    *ret_head = (struct head){.horizon = horizon, .steps = shape.steps, .width = shape.width};
+    *ret_head =
+        (struct head){.horizon = horizon, .steps = shape.steps, .width = shape.width, .loss = head_loss(model)};
+    int numbers = loss_width(&ret_head->loss);
+    for (int i = 0; i < model->n_levels; i++)
+        ret_head->normal[i] = normal_quantile(0.5 + model->levels[i] / 200);
     if (horizon == 0)
         return error_set(err, "it gives %s, which may be targets, steps or classes",
                          shape_text(&shape, text, sizeof text));
     if (model->vocabulary > 0 && horizon == 1 && shape.width == model->vocabulary)
         ret_head->form = HEAD_CLASS;
-    else if (shape.sequence && shape.width == n_targets && shape.steps == horizon && (horizon > 1 || !recursive))
+    else if (shape.sequence && shape.width == n_targets * numbers && shape.steps == horizon &&
+             (horizon > 1 || !recursive))
         ret_head->form = HEAD_BY_STEP;
-    else if (!is_decoded(&shape) && shape.width == horizon * n_targets)
+    else if (!is_decoded(&shape) && shape.width == horizon * n_targets * numbers)
         ret_head->form = HEAD_ALL_AT_ONCE;
     else
-        return error_set(err, "it gives %s, and %s of %d step%s for %d target%s has %d",
+        return error_set(err, "it gives %s, and %s of %d step%s for %d target%s%s has %d",
                          shape_text(&shape, text, sizeof text), recursive ? "what is fed back" : "a forecast",
-                         horizon, horizon == 1 ? "" : "s", n_targets, n_targets == 1 ? "" : "s", horizon * n_targets);
+                         horizon, horizon == 1 ? "" : "s", n_targets, n_targets == 1 ? "" : "s",
+                         numbers > 1 ? " with its distribution (training.loss)" : "", horizon * n_targets * numbers);
     return 0;
 }
 
@@ -69,14 +83,51 @@ static int likeliest(const float *y, int width) {
     return best;
 }
 
+/* Where the numbers for h steps ahead begin, and how far the next one of each answer is from the one before. */
+static const float *numbers_of(const struct head *head, const float *y, int rows, int row, int h, int n_targets,
+                               int *ret_apart) {
+    bool by_step = head->form == HEAD_BY_STEP;
+    int step = by_step ? h - 1 : head->steps - 1;
+    *ret_apart = by_step ? n_targets : head->horizon * n_targets;
+    return y + ((size_t)step * (size_t)rows + (size_t)row) * (size_t)head->width +
+           (by_step ? 0 : (h - 1) * n_targets);
+}
+
 const float *head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets,
                          float *ret_id) {
-    int step = head->form == HEAD_BY_STEP ? h - 1 : head->steps - 1;
-    const float *at = y + ((size_t)step * (size_t)rows + (size_t)row) * (size_t)head->width;
-    switch (head->form) {
-    case HEAD_CLASS: *ret_id = isnan(*at) ? NAN : (float)likeliest(at, head->width); return ret_id;
-    case HEAD_BY_STEP: return at;
-    case HEAD_ALL_AT_ONCE: break;
+    int apart;
+    const float *at = numbers_of(head, y, rows, row, h, n_targets, &apart);
+    if (head->form != HEAD_CLASS)
+        return at;
+    *ret_id = isnan(*at) ? NAN : (float)likeliest(at, head->width);
+    return ret_id;
+}
+
+/* ---- intervals ---------------------------------------------------------------------------------- */
+
+/* Those of a level and of all below it: a network's quantiles may cross. */
+static void quantile_interval(const float *at, int apart, int level, float *ret_below, float *ret_above) {
+    *ret_below = *ret_above = 0;
+    for (int i = 0; i <= level; i++) {
+        *ret_below = fmaxf(*ret_below, at[0] - at[(1 + 2 * i) * apart]);
+        *ret_above = fmaxf(*ret_above, at[(2 + 2 * i) * apart] - at[0]);
     }
-    return at + (h - 1) * n_targets;
+}
+
+void head_interval(const struct head *head, const float *y, int rows, int row, int h, int n_targets, int level,
+                   float *ret_below, float *ret_above) {
+    int apart;
+    const float *at = numbers_of(head, y, rows, row, h, n_targets, &apart);
+    for (int j = 0; j < n_targets; j++, at++) {
+        if (head->loss.loss == LOSS_QUANTILE) {
+            quantile_interval(at, apart, level, &ret_below[j], &ret_above[j]);
+            continue;
+        }
+        bool gaussian = head->loss.loss == LOSS_GAUSSIAN;
+        const double raw[DISTRIBUTION_WIDTH_MAX] = {0, (double)at[apart], gaussian ? 0 : (double)at[2 * apart]};
+        double quantile = gaussian
+                              ? head->normal[level]
+                              : student_t_quantile(distribution_freedom(raw), 0.5 + head->loss.levels[level] / 200);
+        ret_below[j] = ret_above[j] = (float)(distribution_scale(raw) * quantile);
+    }
 }

@@ -17,7 +17,13 @@ struct head {
     enum head_form form;
     int horizon; /* steps that the network itself gives: the model's, or 1 where it feeds itself back */
     int steps, width;
+    struct loss_spec
+        loss; /* decides how many numbers there are for each answer: of a place [.. x horizon x n_targets] */
+    double normal[CONFIG_MAX_LEVELS]; /* the upper quantile of each level, of the standard normal distribution */
 };
+
+/* The loss that the model's network is trained by; its levels are the model's. */
+struct loss_spec head_loss(const struct config_model *model);
 
 /* Finds how output 0 of the model's network is to be read; sample: steps of a call. Returns 0, or -1 with a sentence
  * in err when it does not hold a forecast of the model. */
@@ -31,5 +37,10 @@ int head_horizon(const struct config_model *model, const struct network *network
  * a class in *ret_id. */
 const float *head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets,
                          float *ret_id);
+
+/* Of a head whose loss gives several numbers: how far the bounds of a level (by its index) lie below and above that forecast, [n_targets] each, >= 0, and none closer than
+ * those of a lower level. In the network's unit. Takes no memory; of student_t some 0.2 us for each. */
+void head_interval(const struct head *head, const float *y, int rows, int row, int h, int n_targets, int level,
+                   float *ret_below, float *ret_above);
 
 #endif

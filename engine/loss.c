@@ -1,36 +1,123 @@
 #include "engine/loss.h"
 
+#include "engine/distribution.h"
+
 #include <math.h>
+#include <string.h>
+
+/* ---- of a point forecast ------------------------------------------------------------------------ */
 
 /* The loss of one error d = y - answer; *ret_slope is its derivative. */
-static double loss_of(enum loss loss, double d, double *ret_slope) {
+static double point_loss(enum loss loss, double d, double *ret_slope) {
     double size = fabs(d), sign = d > 0 ? 1 : d < 0 ? -1 : d; /* of NaN it is NaN */
 
-    switch (loss) {
-    case LOSS_MAE: *ret_slope = sign; return size;
-    case LOSS_HUBER:
-        if (size > 1) {
-            *ret_slope = sign;
-            return size - 0.5;
-        }
-        *ret_slope = d;
-        return 0.5 * d * d;
-    case LOSS_MSE: break;
+    if (loss == LOSS_MAE || (loss == LOSS_HUBER && size > 1)) {
+        *ret_slope = sign;
+        return loss == LOSS_MAE ? size : size - 0.5;
     }
-    *ret_slope = 2 * d;
-    return d * d;
+    *ret_slope = loss == LOSS_HUBER ? d : 2 * d;
+    return loss == LOSS_HUBER ? 0.5 * d * d : d * d;
 }
 
-double loss_sum(enum loss loss, size_t n, const float *y, const float *answer, const float *weight, float scale,
-                float *gradient) {
+enum loss loss_point(enum loss loss) {
+    if (loss == LOSS_MAE || loss == LOSS_HUBER)
+        return loss;
+    return loss == LOSS_QUANTILE || loss == LOSS_STUDENT_T ? LOSS_MAE : LOSS_MSE;
+}
+
+/* ---- of several numbers ------------------------------------------------------------------------- */
+
+int loss_width(const struct loss_spec *spec) {
+    switch (spec->loss) {
+    case LOSS_QUANTILE: return 1 + 2 * spec->n_levels;
+    case LOSS_GAUSSIAN: return 2;
+    case LOSS_STUDENT_T: return 3;
+    default: return 1;
+    }
+}
+
+double loss_probability(const struct loss_spec *spec, int index) {
+    if (index == 0)
+        return 0.5;
+    double half = spec->levels[(index - 1) / 2] / 200;
+    return index % 2 == 1 ? 0.5 - half : 0.5 + half;
+}
+
+/* One answer: y and gradient are `apart` floats apart; each slope is multiplied by scale. */
+struct element {
+    const float *y;
+    float *gradient; /* NULL: not asked for */
+    size_t apart;
+    double scale;
+};
+
+static double y_of(const struct element *of, int i) {
+    return (double)of->y[(size_t)i * of->apart];
+}
+
+static void put_slope(const struct element *of, int i, double slope) {
+    if (of->gradient)
+        of->gradient[(size_t)i * of->apart] = (float)(of->scale * slope);
+}
+
+static double quantile_loss(const struct loss_spec *spec, const struct element *of, double answer) {
+    int width = loss_width(spec);
+    double sum = 0;
+    for (int i = 0; i < width; i++) {
+        double p = loss_probability(spec, i), d = y_of(of, i) - answer;
+        double slope = d > 0 ? 1 - p : d < 0 ? -p : d; /* of NaN it is NaN */
+        sum += slope * d;
+        put_slope(of, i, 2 * slope / width);
+    }
+    return 2 * sum / width;
+}
+
+static double likelihood_loss(enum distribution distribution, const struct element *of, double answer) {
+    double raw[DISTRIBUTION_WIDTH_MAX] = {0}, slopes[DISTRIBUTION_WIDTH_MAX];
+    int width = distribution == DISTRIBUTION_GAUSSIAN ? 2 : 3;
+    for (int i = 0; i < width; i++)
+        raw[i] = y_of(of, i);
+    double loss = distribution_loss(distribution, raw, answer, slopes);
+    for (int i = 0; i < width; i++)
+        put_slope(of, i, slopes[i]);
+    return loss;
+}
+
+static double element_loss(const struct loss_spec *spec, const struct element *of, double answer) {
+    double slope, loss;
+    switch (spec->loss) {
+    case LOSS_QUANTILE: return quantile_loss(spec, of, answer);
+    case LOSS_GAUSSIAN: return likelihood_loss(DISTRIBUTION_GAUSSIAN, of, answer);
+    case LOSS_STUDENT_T: return likelihood_loss(DISTRIBUTION_STUDENT_T, of, answer);
+    default: break;
+    }
+    loss = point_loss(spec->loss, y_of(of, 0) - answer, &slope);
+    put_slope(of, 0, slope);
+    return loss;
+}
+
+double loss_sum(const struct loss_spec *spec, size_t places, size_t n, const float *y, const float *answer,
+                const float *weight, float scale, float *gradient) {
+    size_t width = (size_t)loss_width(spec);
     double sum = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        double slope = 0;
+    for (size_t i = 0; i < places * n; i++) {
+        size_t at = i / n * width * n + i % n;
+        struct element element = {.y = y + at,
+                                  .gradient = gradient ? gradient + at : NULL,
+                                  .apart = n,
+                                  .scale = (double)scale * (double)weight[i]};
         if (weight[i] != 0)
-            sum += (double)weight[i] * loss_of(loss, (double)y[i] - (double)answer[i], &slope);
-        if (gradient)
-            gradient[i] = (float)((double)scale * (double)weight[i] * slope);
+            sum += (double)weight[i] * element_loss(spec, &element, (double)answer[i]);
+        else
+            for (int k = 0; k < (int)width; k++)
+                put_slope(&element, k, 0);
     }
     return sum;
+}
+
+void loss_points(const struct loss_spec *spec, size_t places, size_t n, const float *y, float *ret_points) {
+    size_t width = (size_t)loss_width(spec);
+    for (size_t i = 0; i < places; i++)
+        memcpy(ret_points + i * n, y + i * width * n, n * sizeof *y);
 }

@@ -1,4 +1,9 @@
-/* Losses of a forecast against its answer, over weighted elements. Pure functions. */
+/*
+ * Losses of a forecast against its answer, over weighted elements. Pure functions.
+ *
+ * A head puts out `width` numbers for each answer: one for a point forecast; the median and two bounds for each level
+ * (quantile); the parameters of a distribution (gaussian, student_t: engine/distribution.h).
+ */
 #ifndef ENGINE_LOSS_H
 #define ENGINE_LOSS_H
 
@@ -8,11 +13,40 @@ enum loss {
     LOSS_MSE,
     LOSS_MAE,
     LOSS_HUBER, /* delta 1: half the square up to 1, linear beyond; the loss of Keras' Huber */
+    LOSS_QUANTILE,
+    LOSS_GAUSSIAN,
+    LOSS_STUDENT_T,
 };
 
-/* Returns sum_i weight[i] loss(y[i] - answer[i]); where weight[i] is 0 the answer is not read and may be
- * NaN. With gradient not NULL, gradient[i] = scale * weight[i] * d loss / d y[i]. All arrays [n]. */
-double loss_sum(enum loss loss, size_t n, const float *y, const float *answer, const float *weight, float scale,
-                float *gradient);
+/* A loss and what it must know. */
+struct loss_spec {
+    enum loss loss;
+    const double *levels; /* quantile: [n_levels] percent of the answers that lie between two bounds; borrowed */
+    int n_levels;
+};
+
+/* Numbers for each answer. */
+int loss_width(const struct loss_spec *spec);
+
+/* The probabilities of the quantiles in their order: 0.5, then of each level the lower and the upper bound's. */
+double loss_probability(const struct loss_spec *spec, int index);
+
+/* Returns sum_i weight[i] loss(y of i, answer[i]); where weight[i] is 0 the answer is not read and may be NaN. With gradient
+ * not NULL it gets scale * weight[i] * d loss / d y. answer, weight: [places x n]; y, gradient: [places x width x n], so that
+ * the point forecasts of a place come first. The loss of
+ *
+ *     quantile                   2 / width  times the sum of the pinball losses, each p (a - q) or (p - 1) (a - q): of no level
+ *                                it is MAE, of many the continuous ranked probability score   (Koenker and Bassett, 1978)
+ *     gaussian, student_t        the negative logarithm of the density
+ */
+double loss_sum(const struct loss_spec *spec, size_t places, size_t n, const float *y, const float *answer,
+                const float *weight, float scale, float *gradient);
+
+/* The point forecasts of a head, [places x n], from y [places x width x n]: the first number of each answer. */
+void loss_points(const struct loss_spec *spec, size_t places, size_t n, const float *y, float *ret_points);
+
+/* What judges the point forecasts of a network that is trained by the loss, beside other point forecasts: MSE, MAE and Huber
+ * themselves; of a median and of Student's location MAE, of a mean MSE. */
+enum loss loss_point(enum loss loss);
 
 #endif

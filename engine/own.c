@@ -8,8 +8,9 @@
 
 /* What a key may be is what the configuration's key of the same name may be. */
 static const struct config_key *key_of(const char *key) {
+    enum config_section section = strcmp(key, "loss") == 0 ? CONFIG_TRAINING : CONFIG_MODEL;
     int n;
-    return &config_table_keys(CONFIG_MODEL, &n)[config_table_index(CONFIG_MODEL, key)];
+    return &config_table_keys(section, &n)[config_table_index(section, key)];
 }
 
 /* A later format that this program cannot read has a greater number. */
@@ -63,6 +64,25 @@ static int read_names(const json_t *root, const char *key, char ***ret_names, in
     return *ret_names != NULL ? 0 : error_set(err, "out of memory");
 }
 
+static int read_levels(const json_t *root, struct own *own, struct error *err) {
+    const json_t *list = json_object_get(root, "levels");
+    size_t n = json_array_size(list);
+    double before = 0;
+    if (list == NULL)
+        return 0;
+    if (!json_is_array(list) || n < 1 || n > CONFIG_MAX_LEVELS)
+        return error_set(err, "levels is not a list of 1 to %d numbers", CONFIG_MAX_LEVELS);
+    for (size_t i = 0; i < n; i++) {
+        double level = json_number_value(json_array_get(list, i));
+        if (!(level > before && level >= key_of("levels")->min && level <= key_of("levels")->max))
+            return error_set(err, "levels are not ascending numbers from %g to %g", key_of("levels")->min,
+                             key_of("levels")->max);
+        own->levels[i] = before = level;
+    }
+    own->n_levels = (int)n;
+    return 0;
+}
+
 static int read_all(const json_t *root, struct own *own, struct error *err) {
     const json_t *residual = json_object_get(root, "residual");
     if (!json_is_object(root))
@@ -76,15 +96,23 @@ static int read_all(const json_t *root, struct own *own, struct error *err) {
     if (read_count(root, "horizon", &own->horizon, err) || read_count(root, "period", &own->period, err) ||
         read_count(root, "window", &own->window, err) || read_choice(root, "scaler", &own->scaler, err) ||
         read_choice(root, "mode", &own->mode, err) || read_choice(root, "forecast", &own->form, err) ||
-        read_choice(root, "head", &own->head, err) || read_names(root, "inputs", &own->inputs, &own->n_inputs, err) ||
+        read_choice(root, "head", &own->head, err) || read_choice(root, "loss", &own->loss, err) ||
+        read_levels(root, own, err) || read_names(root, "inputs", &own->inputs, &own->n_inputs, err) ||
         read_names(root, "targets", &own->targets, &own->n_targets, err))
         return -1;
     return 0;
 }
 
 struct own own_none(void) {
-    return (struct own){
-        .horizon = -1, .period = -1, .window = -1, .scaler = -1, .residual = -1, .mode = -1, .form = -1, .head = -1};
+    return (struct own){.horizon = -1,
+                        .period = -1,
+                        .window = -1,
+                        .scaler = -1,
+                        .residual = -1,
+                        .mode = -1,
+                        .form = -1,
+                        .head = -1,
+                        .loss = -1};
 }
 
 int own_read(const char *text, struct own *ret_own, struct error *err) {
@@ -118,6 +146,13 @@ static json_t *names_of(const struct config_class *class, const int *features, i
     return list;
 }
 
+static json_t *levels_of(const struct config_model *model) {
+    json_t *list = json_array();
+    for (int i = 0; i < model->n_levels; i++)
+        json_array_append_new(list, json_real(model->levels[i]));
+    return list;
+}
+
 char *model_own_json(const struct config_model *model, const struct config_class *class) {
     json_t *root = json_pack("{s:i, s:o, s:i, s:s, s:b, s:s, s:i, s:s, s:s}", "format", FORMAT, "inputs",
                              names_of(class, model->inputs, model->n_inputs), "period", model->period, "scaler",
@@ -127,7 +162,10 @@ char *model_own_json(const struct config_model *model, const struct config_class
     if (model->head == HEAD_FORECAST) {
         json_object_set_new(root, "targets", names_of(class, model->targets, model->n_targets));
         json_object_set_new(root, "horizon", json_integer(model->horizon));
+        json_object_set_new(root, "loss", json_string(key_of("loss")->choices[model->training.loss]));
     }
+    if (model->head == HEAD_FORECAST && model->training.loss == LOSS_QUANTILE)
+        json_object_set_new(root, "levels", levels_of(model));
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(root);
     return text;

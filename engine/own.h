@@ -11,8 +11,10 @@
 struct own {
     char **inputs, **targets; /* [n_inputs], [n_targets] */
     int n_inputs, n_targets;
-    int horizon, period, window;            /* window: steps of a sample */
-    int scaler, residual, mode, form, head; /* the values of their enums */
+    int horizon, period, window;                  /* window: steps of a sample */
+    int scaler, residual, mode, form, head, loss; /* the values of their enums */
+    double levels[CONFIG_MAX_LEVELS];             /* [n_levels] whose bounds a quantile head gives; 0: nothing said */
+    int n_levels;
 };
 
 /* What a file without a word has said. */

@@ -136,6 +136,11 @@ const float *runner_values(struct runner *runner, int row, int h) {
     return head_values(&runner->head, runner->y[0], runner->rows, row, h, runner->model->n_targets, &runner->id);
 }
 
+void runner_interval(const struct runner *runner, int row, int h, int level, float *ret_below, float *ret_above) {
+    head_interval(&runner->head, runner->y[0], runner->rows, row, h, runner->model->n_targets, level, ret_below,
+                  ret_above);
+}
+
 void runner_copy_output(const struct runner *runner, int output, int row, float *ret) {
     const struct network_shape *shape = &runner->shape[output];
     size_t width = (size_t)shape->width, rows = (size_t)runner->rows;

@@ -30,9 +30,10 @@ void runner_run(struct runner *runner, const struct lane *lane, const struct his
 float *runner_next(struct runner *runner, int row);
 void runner_run_again(struct runner *runner, const struct lane *lane);
 
-/* What came out: the forecast of the targets h steps ahead (of the head's horizon), until the next call; output `output`
- * of a row, copied as [steps x width]. */
+/* What came out: the forecast of the targets h steps ahead (of the head's horizon), until the next call; how far the bounds of
+ * a level lie from it (head_interval), of a head that has them; output `output` of a row, copied as [steps x width]. */
 const float *runner_values(struct runner *runner, int row, int h);
+void runner_interval(const struct runner *runner, int row, int h, int level, float *ret_below, float *ret_above);
 void runner_copy_output(const struct runner *runner, int output, int row, float *ret);
 
 #endif

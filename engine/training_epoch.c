@@ -1,3 +1,4 @@
+#include "engine/head.h"
 #include "engine/schedule.h"
 #include "engine/training_internal.h"
 
@@ -44,11 +45,12 @@ bool job_train_chunk(struct job *job, const struct window *const *windows, int r
     job->progress.steps++;
     if (weight == 0)
         return true;
-    size_t n = (size_t)rows * (size_t)chunk_origins(job->model, steps) *
-               (size_t)(job->model->horizon * job->model->n_targets);
+    const struct loss_spec spec = head_loss(job->model);
+    size_t places = (size_t)rows * (size_t)chunk_origins(job->model, steps);
+    size_t n = (size_t)(job->model->horizon * job->model->n_targets);
     /* Not by the weights: else a batch of old windows would weigh as much as any. */
     float scale = 1 / (float)chunk->n_answers;
-    double loss = loss_sum(job->model->training.loss, n, y, chunk->answer, chunk->weight, scale, chunk->gradient);
+    double loss = loss_sum(&spec, places, n, y, chunk->answer, chunk->weight, scale, chunk->gradient);
     if (!isfinite(loss))
         return job_fail(job, "the loss is not a number");
     job->loss += loss;
@@ -62,8 +64,9 @@ bool job_train_chunk(struct job *job, const struct window *const *windows, int r
     optimizer_set_rate(job->optimizer, job->progress.rate);
     optimizer_step(job->optimizer, network_params(job->network), job->grads);
     tape_learn_statistics(job->tape, job->network);
-    memset(chunk->gradient, 0, n * sizeof *chunk->gradient); /* has been used: zeros to compare with */
-    job->zero_loss += loss_sum(job->model->training.loss, n, chunk->gradient, chunk->answer, chunk->weight, 1, NULL);
+    /* Has been used: zeros to compare with. */
+    memset(chunk->gradient, 0, places * n * (size_t)loss_width(&spec) * sizeof *chunk->gradient);
+    job->zero_loss += loss_sum(&spec, places, n, chunk->gradient, chunk->answer, chunk->weight, 1, NULL);
     return true;
 }
 
@@ -125,7 +128,7 @@ static bool train_epoch(struct job *job) {
         if (first + batch < job->n_training)
             tell(job);
     }
-    if (job->loss > exploded * (job->zero_loss + job->weight * job->first_loss))
+    if (job->loss > exploded * (job->zero_loss + job->weight * fmax(job->first_loss, 0)))
         return job_fail(job, "the loss has grown to %.3g from %.3g", job->loss / job->weight, job->first_loss);
     return true;
 }

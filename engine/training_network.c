@@ -1,4 +1,5 @@
 #include "engine/forecaster.h"
+#include "engine/head.h"
 #include "engine/keras/keras.h"
 #include "engine/training.h"
 
@@ -47,9 +48,10 @@ struct network *training_network(const struct config_model *model, struct error 
     struct network *network = windowed ? forecaster_network(model, err) : every_step(model, err);
     if (network == NULL)
         return NULL;
+    const struct loss_spec loss = head_loss(model);
     int steps = windowed ? model->window : 2;
     struct network_shape shape = network_output(network, 0, steps);
-    if (network_n_outputs(network) == 1 && shape.width == model->horizon * model->n_targets &&
+    if (network_n_outputs(network) == 1 && shape.width == model->horizon * model->n_targets * loss_width(&loss) &&
         (windowed ? !shape.sequence : shape.sequence && shape.steps == steps) &&
         network_n_params(network) == model->keras->n_params) {
         memcpy(network_params(network), model->keras->params, model->keras->n_params * sizeof(float));

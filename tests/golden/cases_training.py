@@ -1,6 +1,6 @@
 """Ten Adam steps of Keras: NAME is the model before, NAME.after the model after, NAME.npz x and answer (or answer0,
 answer1, ...), each [batches, ...]; step i is made on batch i modulo their number. The loss is the mean squared error,
-summed over the outputs, or Huber's (huber 1), the gradient clipped to the norm clip_norm where the npz has one.
+summed over the outputs, or Huber's (huber 1), or one of LOSSES (loss: its place in enum loss), the gradient clipped to the norm clip_norm where the npz has one.
 What else the npz has is of the optimizer: its kind (optimizer, by its place in KINDS_OF_OPTIMIZERS) and its options. Epsilon
 is 1e-3, so that rounding noise is not normalised into full steps."""
 import contextlib
@@ -77,14 +77,54 @@ def new_optimizer(k, kind="Adam", clip_norm=None, clip_value=None, **options):
         learning_rate=0.01, global_clipnorm=clip_norm, clipvalue=clip_value, **options)
 
 
-def train(box, name, build, x, scale=0.8, huber=False, file=K3, **optimizing):
-    """x: [batches, rows, ...]; optimizing: what new_optimizer takes."""
+def softplus(x):
+    return tf.math.softplus(x)
+
+
+def quantile(a, y):
+    """Of the levels 50 and 90."""
+    p = np.array([0.5, 0.25, 0.75, 0.05, 0.95], "float32")[:, None]
+    d = a[..., None, :] - y
+    return 2 * tf.reduce_mean(tf.maximum(p * d, (p - 1) * d), axis=-2)
+
+
+def gaussian(a, y):
+    scale = softplus(y[..., 1, :]) + 1e-3
+    return 0.5 * np.log(2 * np.pi) + tf.math.log(scale) + 0.5 * ((a - y[..., 0, :]) / scale) ** 2
+
+
+def student_t(a, y):
+    scale, nu = softplus(y[..., 1, :]) + 1e-3, 2 + softplus(y[..., 2, :])
+    z = (a - y[..., 0, :]) / scale
+    return (tf.math.lgamma(nu / 2) - tf.math.lgamma((nu + 1) / 2) + 0.5 * tf.math.log(np.pi * nu) + tf.math.log(scale)
+            + 0.5 * (nu + 1) * tf.math.log1p(z ** 2 / nu))
+
+
+# Losses of heads by their place in enum loss, and how many numbers they take for each answer.
+LOSSES = {quantile: (3, 5), gaussian: (4, 2), student_t: (5, 3)}
+
+
+def loss_of(element_loss):
+    """Of y [..., width n], whose first numbers of all answers [..., n] come first."""
+
+    def loss(a, y):
+        width = LOSSES[element_loss][1]
+        return tf.reduce_mean(element_loss(a, tf.reshape(y, [*y.shape[:-1], width, y.shape[-1] // width])))
+
+    return loss
+
+
+def train(box, name, build, x, scale=0.8, huber=False, loss=None, file=K3, **optimizing):
+    """x: [batches, rows, ...]; loss: of LOSSES; optimizing: what new_optimizer takes."""
     k = KERAS[file[:2]]
     model = box.new_model(name, file, build, scale)
     box.save(f"{name}.{file}", model)
     shapes = [y.shape for y in as_list(model(x[0]))]
     answers = [uniform(f"{name}-answer{i}", len(x), *shape) for i, shape in enumerate(shapes)]
-    model.compile(new_optimizer(k, **optimizing), loss=["huber" if huber else "mse"] * len(shapes), jit_compile=False)
+    if loss:
+        answers = [answers[0][..., :answers[0].shape[-1] // LOSSES[loss][1]]]
+    losses = [loss_of(loss)] if loss else ["huber" if huber else "mse"] * len(shapes)
+    model.compile(new_optimizer(k, **optimizing), loss=losses, jit_compile=False)
     drawn, train_step = Drawn(), model.train_step
 
     def seeded_step(*data):
@@ -103,6 +143,8 @@ def train(box, name, build, x, scale=0.8, huber=False, file=K3, **optimizing):
     arrays = several if len(answers) > 1 else {"answer": answers[0]}
     if huber:
         arrays["huber"] = np.int32(1)
+    if loss:
+        arrays["loss"] = np.int32(LOSSES[loss][0])
     for option, value in optimizing.items():
         if option == "kind":
             arrays["optimizer"] = np.int32(KINDS_OF_OPTIMIZERS.index(value))
@@ -294,3 +336,10 @@ def write_dropout(box):
                         "AlphaDropout": lambda L: L.AlphaDropout(0.2)}.items():
         one(box, name, lambda L: [L.Dense(5), layer(L), L.LSTM(UNITS)])
     one(box, "Dropout-without-time", lambda L: [L.LSTM(5), L.Dropout(0.5), L.Dense(2)])
+
+
+def write_losses(box):
+    for loss, (_, width) in LOSSES.items():
+        name = loss.__name__
+        one(box, name, lambda L: [L.LSTM(UNITS), L.Dense(3 * width)], loss=loss)
+        one(box, f"{name}-sequences", lambda L: [L.GRU(UNITS, return_sequences=True), L.Dense(2 * width)], loss=loss)

@@ -44,6 +44,7 @@ BOXES = {
     "training.tar.xz": cases_training.write,
     "optimizers.tar.xz": cases_training.write_optimizers,
     "dropout.tar.xz": cases_training.write_dropout,
+    "losses.tar.xz": cases_training.write_losses,
 }
 
 

@@ -20,11 +20,25 @@ enum { UPDATES = 10 };
 struct batches {
     int n, rows, steps;
     struct golden_array x, answers[LAYER_PORTS]; /* as in the file: [batches x rows x ...] */
-    size_t n_x, n_y[LAYER_PORTS];                /* of one batch */
+    size_t n_x, n_answers[LAYER_PORTS];          /* of one batch */
+    struct loss_spec loss;
 };
 
+/* LOSSES of cases_training.py. */
+static struct loss_spec loss_of(const struct golden *golden) {
+    static const double levels[] = {50, 90};
+    int huber = golden_number(golden, "huber", 0) != 0;
+    struct loss_spec spec = {.loss = (enum loss)golden_number(golden, "loss", huber ? LOSS_HUBER : LOSS_MSE)};
+
+    if (spec.loss == LOSS_QUANTILE) {
+        spec.levels = levels;
+        spec.n_levels = 2;
+    }
+    return spec;
+}
+
 static struct batches batches_of(const struct golden *golden, const struct network *network) {
-    struct batches batches = {.x = golden_array(golden, "x")};
+    struct batches batches = {.x = golden_array(golden, "x"), .loss = loss_of(golden)};
 
     batches.n = batches.x.dims[0];
     batches.rows = batches.x.dims[1];
@@ -34,8 +48,8 @@ static struct batches batches_of(const struct golden *golden, const struct netwo
     for (int o = 0; o < network_n_outputs(network); o++) {
         struct network_shape shape = network_output(network, o, batches.steps);
         batches.answers[o] = golden_output(golden, "answer", o);
-        batches.n_y[o] = (size_t)(batches.rows * shape.steps * shape.width);
-        assert_int_equal(batches.answers[o].n, (size_t)batches.n * batches.n_y[o]);
+        batches.n_answers[o] = (size_t)(batches.rows * shape.steps * (shape.width / loss_width(&batches.loss)));
+        assert_int_equal(batches.answers[o].n, (size_t)batches.n * batches.n_answers[o]);
     }
     return batches;
 }
@@ -46,24 +60,25 @@ static void batches_fini(struct batches *batches) {
         golden_array_fini(&batches->answers[o]);
 }
 
-/* d loss / d y of an output; the loss is the mean over all its elements. */
+/* d loss / d y of an output; the loss is the mean over all its answers. */
 static float *output_gradient(const struct network *network, const struct batches *batches, int batch, int output,
-                              enum loss loss, const float *y) {
+                              const float *y) {
     struct network_shape shape = network_output(network, output, batches->steps);
-    size_t n = batches->n_y[output];
-    float *answer = floats_new(n), *weight = floats_new(n), *dy = floats_new(n);
+    int width = loss_width(&batches->loss), each = shape.width / width;
+    size_t n = batches->n_answers[output];
+    float *answer = floats_new(n), *weight = floats_new(n), *dy = floats_new(n * (size_t)width);
 
-    golden_swap(batches->rows, shape.steps, shape.width, batches->answers[output].data + (size_t)batch * n, answer);
+    golden_swap(batches->rows, shape.steps, each, batches->answers[output].data + (size_t)batch * n, answer);
     for (size_t i = 0; i < n; i++)
         weight[i] = 1;
-    loss_sum(loss, n, y, answer, weight, 1.0f / (float)n, dy);
+    loss_sum(&batches->loss, n / (size_t)each, (size_t)each, y, answer, weight, 1.0f / (float)n, dy);
     free(answer);
     free(weight);
     return dy;
 }
 
 static void update(struct network *network, struct tape *tape, struct optimizer *optimizer,
-                   const struct batches *batches, int step, enum loss loss) {
+                   const struct batches *batches, int step) {
     int batch = step % batches->n;
     struct rng rng = {.state = (uint64_t)step + 1};
     int n_outputs = network_n_outputs(network), width = network_n_inputs(network);
@@ -74,7 +89,7 @@ static void update(struct network *network, struct tape *tape, struct optimizer 
     golden_swap(batches->rows, batches->steps, width, batches->x.data + (size_t)batch * batches->n_x, x);
     tape_forward(tape, network, kernels_choose(), &rng, batches->rows, batches->steps, x, states, y);
     for (int o = 0; o < n_outputs; o++)
-        dy[o] = output_gradient(network, batches, batch, o, loss, y[o]);
+        dy[o] = output_gradient(network, batches, batch, o, y[o]);
     tape_backward(tape, network, (const float *const *)dy, grads);
     tape_learn_statistics(tape, network);
     optimizer_step(optimizer, network_params(network), grads);
@@ -109,10 +124,9 @@ static struct optimizer *optimizer_of(const struct golden *golden, const struct 
 static void train(const struct golden *golden, struct network *network, const struct batches *batches) {
     struct optimizer *optimizer = optimizer_of(golden, network);
     struct tape *tape = tape_new(network, batches->rows, batches->steps);
-    enum loss loss = golden_number(golden, "huber", 0) != 0 ? LOSS_HUBER : LOSS_MSE;
 
     for (int i = 0; i < UPDATES; i++)
-        update(network, tape, optimizer, batches, i, loss);
+        update(network, tape, optimizer, batches, i);
     optimizer_free(optimizer);
     tape_free(tape);
 }
@@ -142,6 +156,6 @@ static double check(const struct golden_box *box, const char *name, const struct
 }
 
 int main(int argc, char **argv) {
-    static const char *const boxes[] = {"training", "optimizers", "dropout"};
+    static const char *const boxes[] = {"training", "optimizers", "dropout", "losses"};
     return golden_main(argc, argv, boxes, sizeof boxes / sizeof *boxes, 1, check);
 }

@@ -168,7 +168,11 @@ static const struct bad bad_values[] = {
     {LEAST "    train: xääääääääääääääääääääääääääääääääääääääää\n", /* the cut falls within a character */
      ":8: models[0].train: \"xääääääääääääääääääääääääääääääää...\" is not true or false"},
     {LEAST "    scaler: minmax\n", ":8: models[0].scaler: \"minmax\" is not standard or none"},
-    {LEAST TRAINING "loss: rmse\n", ":9: models[0].training.loss: \"rmse\" is not mse, mae or huber"},
+    {LEAST TRAINING "loss: rmse\n",
+     ":9: models[0].training.loss: \"rmse\" is not mse, mae, huber, quantile, gaussian or "
+     "student_t"},
+    {LEAST "    levels: []\n" TRAINING "loss: quantile\n",
+     ":10: models[0].training.loss: quantile learns the bounds of `levels`, which has none; give some, or mae"},
     {LEAST TRAINING "validation: 95%\n", ":9: models[0].training.validation: \"95%\" is not within 1% to 90%"},
     {LEAST TRAINING "validation: a fifth\n",
      ":9: models[0].training.validation: \"a fifth\" is not a share (20% or 0.2)"},
@@ -476,7 +480,7 @@ static const char full[] =
     "                learning_rate: 1e-4, optimizer: sgd, momentum: 0.9, nesterov: true,\n"
     "                weight_decay: 0.01, clip_value: 2, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16, new_steps: 5}}\n"
     "  - {name: two, class: first, layers: [], levels: [], training: }\n"
-    "  - {name: three, class: first, training: {loss: mae, optimizer: adamw}, layers: [{dense: 1, activation: softmax}]}\n"
+    "  - {name: three, class: first, training: {loss: student_t, optimizer: adamw}, layers: [{dense: 1, activation: softmax}]}\n"
     "streams:\n"
     "  - {class: first, pattern: '*', features: [x], time: irregular}\n"
     "  - {class: second, pattern: 's?', features: [x, y, z], every: 1.5s, aggregate: last, max_streams: 17,\n"
@@ -564,7 +568,7 @@ static void takes_every_key(void **state) {
     assert_int_equal(config->models[1].n_levels, 0);
     assert_int_equal(config->models[1].training.window, 128);
     assert_int_equal(config->models[2].class, 0);
-    assert_int_equal(config->models[2].training.loss, LOSS_MAE);
+    assert_int_equal(config->models[2].training.loss, LOSS_STUDENT_T);
     assert_true(config->models[2].training.weight_decay == 0.004);
     assert_int_equal(config->models[2].layers[0].activation, ACTIVATION_SOFTMAX);
     config_free(config);

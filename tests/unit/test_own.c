@@ -24,7 +24,10 @@ static void what_is_written_is_read(void **state) {
                                        .residual = true,
                                        .mode = MODEL_WINDOWED,
                                        .window = 48,
-                                       .form = FORECAST_RECURSIVE};
+                                       .form = FORECAST_RECURSIVE,
+                                       .levels = {50, 97.5},
+                                       .n_levels = 2,
+                                       .training = {.loss = LOSS_QUANTILE}};
     char *text = model_own_json(&model, &class);
     struct own own;
     struct error err;
@@ -43,6 +46,9 @@ static void what_is_written_is_read(void **state) {
     assert_int_equal(own.mode, MODEL_WINDOWED);
     assert_int_equal(own.form, FORECAST_RECURSIVE);
     assert_int_equal(own.head, HEAD_FORECAST);
+    assert_int_equal(own.loss, LOSS_QUANTILE);
+    assert_int_equal(own.n_levels, 2);
+    assert_true(own.levels[0] == 50 && own.levels[1] == 97.5);
     own_fini(&own);
     free(text);
 }
@@ -54,6 +60,7 @@ static void what_is_not_said_is_left_open(void **state) {
     assert_int_equal(own_read("{\"format\": 1, \"later\": 3}", &own, &err), 0);
     assert_true(own.n_inputs == 0 && own.n_targets == 0 && own.horizon == -1 && own.period == -1 && own.window == -1);
     assert_true(own.scaler == -1 && own.residual == -1 && own.mode == -1 && own.form == -1 && own.head == -1);
+    assert_true(own.loss == -1 && own.n_levels == 0);
     own_fini(&own);
 }
 
@@ -74,6 +81,10 @@ static void nonsense_is_refused(void **state) {
         {"{\"format\": 1, \"mode\": \"sideways\"}", "mode is not one of"},
         {"{\"format\": 1, \"scaler\": 3}", "scaler is not one of"},
         {"{\"format\": 1, \"residual\": 1}", "residual is not true or false"},
+        {"{\"format\": 1, \"loss\": \"rmse\"}", "loss is not one of"},
+        {"{\"format\": 1, \"levels\": 80}", "levels is not a list of 1 to 8 numbers"},
+        {"{\"format\": 1, \"levels\": [95, 80]}", "levels are not ascending numbers from 1 to 99.9"},
+        {"{\"format\": 1, \"levels\": [\"80\"]}", "levels are not ascending"},
         {"{\"format\": 1, \"inputs\": []}", "inputs is not a list"},
         {"{\"format\": 1, \"inputs\": \"x\"}", "inputs is not a list"},
         {"{\"format\": 1, \"targets\": [\"a\", 1]}", "targets[1] is not a name"},

@@ -90,6 +90,66 @@ static void sine_fixture(struct fixture *fixture) {
 
 /* ---- tests ---------------------------------------------------------------------------------- */
 
+/* Of how many of the steps of a new stream the network's own interval for the step before holds the value, and how wide it is,
+ * for each level. */
+static void try_intervals(struct fixture *fixture, struct network *network, double *ret_held, double *ret_width) {
+    enum { STEPS = 3000, WARM = 200 };
+    const struct config_model *model = &fixture->model;
+    struct forecaster *f = forecaster_new(&fixture->class, model, kernels_choose());
+    struct version *version = version_new(1, network);
+    struct history *history = history_new(1, fixture->class.history, FIXTURE_PENDING);
+    struct rng rng = {99};
+    double bounds[2][CONFIG_MAX_LEVELS];
+    assert_int_equal(forecaster_propose(f, version), 0);
+    while (!forecaster_prime(f))
+        ;
+    forecaster_acquire(f, 0, history);
+    for (int step = 1; step <= STEPS; step++) {
+        double value = sine(&rng, 3, step);
+        for (int level = 0; step > WARM && level < model->n_levels; level++) {
+            ret_held[level] += (value >= bounds[0][level] && value <= bounds[1][level]) / (double)(STEPS - WARM);
+            ret_width[level] += (bounds[1][level] - bounds[0][level]) / (STEPS - WARM);
+        }
+        history_append(history, step, &value, 0);
+        forecaster_advance(f, (const int[]){0}, 1);
+        const struct forecast *forecast = forecaster_latest(f, 0);
+        assert_non_null(forecast->below);
+        for (int level = 0; level < model->n_levels; level++) {
+            int at = level * model->horizon * model->n_targets;
+            bounds[0][level] = forecast->mean[0] - (double)forecast->below[at];
+            bounds[1][level] = forecast->mean[0] + (double)forecast->above[at];
+        }
+    }
+    version_release(version);
+    history_free(history);
+    forecaster_free(f);
+}
+
+/* The noise is normal, of deviation 0.2: 1.35 deviations hold a half of it, 3.29 of it 90 percent. */
+static void it_learns_how_sure_it_is(void **state) {
+    (void)state;
+    const struct streams streams = {6, 400, sine};
+    for (int loss = LOSS_QUANTILE; loss <= LOSS_STUDENT_T; loss++) {
+        struct fixture fixture;
+        sine_fixture(&fixture);
+        fixture.model.combine = COMBINE_ONLY + EXPERT_NETWORK;
+        fixture.model.training.epochs = 40;
+        fixture.model.training.loss = (enum loss)loss;
+        fixture.model.n_levels = 2;
+        fixture.model.levels[0] = 50;
+        fixture.model.levels[1] = 90;
+        struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
+        assert_non_null(outcome.challenger);
+        assert_true(outcome.losses.challenger < 0.6 * outcome.losses.last_value);
+        assert_int_equal(decide(&outcome.losses, 0.01), PROMOTION_PROMOTE);
+        double held[2] = {0}, width[2] = {0};
+        try_intervals(&fixture, outcome.challenger, held, width);
+        print_message("loss %d: held %.3f %.3f, width %.3f %.3f\n", loss, held[0], held[1], width[0], width[1]);
+        assert_true(fabs(held[0] - 0.5) < 0.1 && fabs(held[1] - 0.9) < 0.05);
+        assert_true(width[0] < 2 * 1.35 * 0.2 && width[1] < 2 * 3.29 * 0.2 && width[0] > 0.2 && width[1] > 0.5);
+    }
+}
+
 static void it_learns_a_noisy_sine(void **state) {
     (void)state;
     const struct streams streams = {6, 400, sine};
@@ -201,7 +261,7 @@ static void train_by_hand(const struct config_model *model, const struct window 
         for (int i = 0; i < 48; i++)
             sum += weight[i];
         tape_forward(tape, network, kernels_choose(), &(struct rng){1}, 1, 16, window->x + from, state, &y);
-        loss_sum(LOSS_MSE, 48, y, answer, weight, 1 / sum, gradient);
+        loss_sum(&(struct loss_spec){.loss = LOSS_MSE}, 1, 48, y, answer, weight, 1 / sum, gradient);
         memset(grads, 0, n_params * sizeof *grads);
         tape_backward(tape, network, &dy, grads);
         optimizer_set_rate(optimizer, 0.01 * (1 - 0.9 * step / 9));
@@ -642,6 +702,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_truncated_back_propagation),
         cmocka_unit_test(it_learns_a_noisy_sine),
+        cmocka_unit_test(it_learns_how_sure_it_is),
         cmocka_unit_test(it_does_not_learn_what_it_must_not_know),
         cmocka_unit_test(the_same_seed_gives_the_same_bits),
         cmocka_unit_test(a_champion_is_the_start),
