@@ -32,7 +32,7 @@ struct emitter {
     struct doorbell *bell;
     const struct interest *interest;
     struct model_form *forms; /* [n_models] */
-    struct wire_score scores[SCORES_MAX];
+    struct wire_score scores[CONFIG_SCORED_ALL_MOST];
     struct wire_output outputs[WIRE_MAX_OUTPUTS];
     atomic_uint_fast64_t waits, count;
 };
@@ -159,8 +159,9 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
     const struct arrival *arrival = stream_arrival(stream, forecast->step);
     for (int i = 0; i < forecast->n_scores; i++) {
         const struct score *score = &forecast->scores[i];
-        emitter->scores[i] =
-            (struct wire_score){score->h, score->n, score->mae, score->mae_last_value, score->mae_seasonal};
+        const struct score_means *recent = &score->recent;
+        emitter->scores[i] = (struct wire_score){score->h, score->n, (double)recent->mae,
+                                                 (double)recent->mae_last_value, (double)recent->mae_seasonal};
     }
     const struct model_form *form = &emitter->forms[batch->model];
     struct wire_forecast wire = {
@@ -211,13 +212,14 @@ size_t emitter_max_record(const struct config *config) {
         size_t names = 0;
         for (int j = 0; j < model->n_targets; j++)
             names += strlen(config->classes[model->class].features[model->targets[j]]);
+        int n_scores = scores_steps(model->scored, model->horizon, NULL);
         /* The bound of wire_forecast_bound depends on counts and on the lengths of the texts alone. */
         const struct wire_text longest = {"", names};
         struct wire_forecast forecast = {.stream = {"", WIRE_MAX_NAME},
                                          .model = text_of(model->name),
                                          .horizon = model->horizon,
                                          .n_targets = 1,
-                                         .n_scores = SCORES_MAX,
+                                         .n_scores = n_scores,
                                          .times = times,
                                          .targets = &longest};
         size_t one = wire_forecast_bound(&forecast);

@@ -40,7 +40,7 @@ struct network *forecaster_network(const struct config_model *model, struct erro
 static bool allocate_scores(struct forecaster *f) {
     if (f->model->head == HEAD_RAW)
         return true;
-    f->scores = scores_new(f->n_slots, f->model->horizon, f->model->n_targets);
+    f->scores = scores_new(f->n_slots, f->model);
     f->experts = experts_new(f->model);
     return f->scores != NULL && f->experts != NULL;
 }
@@ -135,7 +135,8 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
     f->anew[slot] = history->n;
     f->interval[slot] = 0;
     f->forecasts[slot].step = 0;
-    restart_scores(f, slot);
+    if (f->scores != NULL)
+        scores_restart(f->scores, slot);
     if (f->experts != NULL)
         experts_acquire(f->experts, slot, history->n);
     lane_clear(f->serving, slot);
@@ -310,7 +311,7 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
     if (model->head == HEAD_FORECAST && step > 1 && f->forecasts[slot].step == step - 1)
         see_error(f, slot, values);
     if (f->scores != NULL)
-        scores_answer(f->scores, slot, history, step, model->targets, f->units, model->period);
+        scores_answer(f->scores, slot, history, step, f->units);
     if (f->experts != NULL)
         experts_see(f->experts, slot, history, step, lane_scalers(lane, slot));
     lane->seen[slot] = step;
@@ -327,6 +328,7 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         .mean = f->mean + (size_t)slot * (size_t)f->n_outputs,
         .scores = f->scores != NULL ? scores_of(f->scores, slot) : NULL,
         .n_scores = f->scores != NULL ? scores_count(f->scores) : 0,
+        .anomaly = f->scores != NULL ? scores_anomaly(f->scores, slot) : NAN,
         .shares = f->experts != NULL ? experts_shares(f->experts, slot) : NULL,
     };
 }
@@ -406,7 +408,8 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     experts_forecast(f->experts, slot, f->history[slot], forecast->step, speaks, mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
         forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
-    scores_publish(f->scores, slot, forecast->step, mean);
+    scores_publish(f->scores, slot, forecast->step, mean, true);
+    forecast->radii = scores_radii(f->scores, slot, &forecast->capped);
 }
 
 /* Advances those of the given slots that a lane serves. */

@@ -57,12 +57,24 @@ struct forecast {
      * published one need not be), in the targets' unit, >= 0; NULL: its head has none, or it did not run */
     const float *below, *above;
     const float *shares; /* [EXPERT_COUNT] of the experts in it, over targets and scored steps, sum 1; NULL: raw */
-    const struct score *scores; /* [n_scores] */
+    const struct score *scores; /* [n_scores] over all targets, of the scored steps ahead */
     int n_scores;
+    /* [n_levels x n_scores x n_targets] half-widths of the intervals at these steps; forecast_intervals */
+    const float *radii;
+    bool capped;    /* some interval would be infinite, or larger than errors ever were, and is cut */
+    double anomaly; /* scores_anomaly: of the step */
     const struct forecast_output *outputs; /* [n_outputs] of a raw head; none where the network did not run */
     int n_outputs;
     const float *state; /* [network_state_size] behind it, where the model publishes it; NULL: no network ran */
 };
+
+/* The intervals of a forecast of the model, mean less and plus a half-width that is linear between the scored steps: lower and upper
+ * [n_levels x horizon x n_targets], NaN: not known. lower <= mean <= upper, and none within that of the level before. */
+void forecast_intervals(const struct config_model *model, const struct forecast *forecast, double *lower,
+                        double *upper);
+/* The half-width of one of them, h steps ahead. */
+double forecast_radius(const struct config_model *model, const struct forecast *forecast, int level, int h,
+                       int target);
 
 /* A batch of model->batch_size slots, all free, without a version: it forecasts by the baseline until one
  * takes over. class, model and kernels must outlive it. NULL when memory is short. */

@@ -54,15 +54,9 @@ static inline struct lane *lane_of(const struct forecaster *f, int slot) {
     return f->incoming != NULL && f->incoming->phase[slot] == LANE_READY ? f->incoming : f->serving;
 }
 
-static inline void restart_scores(struct forecaster *f, int slot) {
-    if (f->scores != NULL)
-        scores_restart(f->scores, slot);
-}
-
 /* The slot's replay has caught up: the version that comes in serves it from now on. */
 static inline void take_over(struct forecaster *f, int slot) {
     f->incoming->phase[slot] = LANE_READY;
-    restart_scores(f, slot);
     if (f->experts != NULL)
         experts_change_network(f->experts, slot, f->incoming->seen[slot]);
 }

@@ -1,25 +1,51 @@
 #include "engine/scores.h"
 
 #include "engine/baseline.h"
+#include "engine/intervals.h"
 
-#include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 
 struct scores {
-    int slots, n_targets, n;
-    int h[SCORES_MAX];
-    size_t first[SCORES_MAX]; /* where the forecasts of h[i] begin within a slot's, in forecasts */
-    size_t waiting;           /* forecasts that one slot keeps: h[0] + h[1] + ... */
-    struct score *score;      /* [slots x n] */
-    uint64_t *made;           /* [slots x waiting] step of each kept forecast; 0: none */
-    double *mean;             /* [slots x waiting x n_targets] */
+    const struct config_model *model;
+    int n, n_targets, n_levels;
+    int *h;                /* [n] */
+    size_t *first;         /* [n] where the forecasts for h[i] begin within a slot's, in forecasts */
+    size_t waiting;        /* forecasts that one slot keeps: h[0] + h[1] + ... */
+    struct score *pooled;  /* [slots x n] */
+    struct score *targets; /* [slots x n x n_targets] */
+    struct score_level
+        *levels; /* [slots x n x (n_targets + 1) x n_levels]; the first of the middle is over all targets */
+    struct intervals *intervals; /* cells of a slot: n x n_targets */
+    float *anomaly;              /* [slots] */
+    float *radii;                /* [slots x n_levels x n x n_targets] of the latest forecast */
+    bool *capped;                /* [slots] */
+
+    uint64_t *made;       /* [slots x waiting] step of each kept forecast; 0: none */
+    double *mean;         /* [slots x waiting x n_targets] */
+    float *waiting_radii; /* [slots x waiting x n_levels x n_targets] */
 };
 
+static const struct score_means unknown = {NAN, NAN, NAN, NAN, NAN};
+
+static struct score_level *levels_of(const struct scores *scores, int slot, int i, int target) {
+    size_t place = ((size_t)slot * (size_t)scores->n + (size_t)i) * (size_t)(scores->n_targets + 1);
+    return scores->levels + (place + (size_t)(target + 1)) * (size_t)scores->n_levels;
+}
+
+static struct score *target_of(const struct scores *scores, int slot, int i, int target) {
+    return scores->targets + ((size_t)slot * (size_t)scores->n + (size_t)i) * (size_t)scores->n_targets + target;
+}
+
 static void clear(struct scores *scores, int slot) {
-    for (int i = 0; i < scores->n; i++)
-        scores->score[slot * scores->n + i] =
-            (struct score){.h = scores->h[i], .mae = NAN, .mae_last_value = NAN, .mae_seasonal = NAN};
+    scores->anomaly[slot] = NAN;
+    for (int i = 0; i < scores->n; i++) {
+        const struct score none = {.h = scores->h[i], .recent = unknown, .all = unknown};
+        scores->pooled[slot * scores->n + i] = none;
+        for (int j = 0; j < scores->n_targets; j++)
+            *target_of(scores, slot, i, j) = none;
+        for (int l = 0; l < scores->n_levels * (scores->n_targets + 1); l++)
+            levels_of(scores, slot, i, -1)[l] = (struct score_level){.coverage = NAN, .width = NAN, .width_all = NAN};
+    }
 }
 
 int scores_steps(enum scored_steps scored, int horizon, int *ret_h) {
@@ -33,22 +59,43 @@ int scores_steps(enum scored_steps scored, int horizon, int *ret_h) {
     return n;
 }
 
-struct scores *scores_new(int slots, int horizon, int n_targets) {
-    struct scores *scores = calloc(1, sizeof *scores);
-    if (scores == NULL)
-        return NULL;
-    scores->slots = slots;
-    scores->n_targets = n_targets;
-    scores->n = scores_steps(SCORED_FEW, horizon, scores->h);
+static bool allocate(struct scores *scores, size_t slots) {
+    size_t n = (size_t)scores->n, n_targets = (size_t)scores->n_targets, n_levels = (size_t)scores->n_levels;
+    scores->h = calloc(n, sizeof *scores->h);
+    scores->first = calloc(n, sizeof *scores->first);
+    if (scores->h == NULL || scores->first == NULL)
+        return false;
+    scores_steps(scores->model->scored, scores->model->horizon, scores->h);
     for (int i = 0; i < scores->n; i++) {
         scores->first[i] = scores->waiting;
         scores->waiting += (size_t)scores->h[i];
     }
-    size_t forecasts = (size_t)slots * scores->waiting;
-    scores->score = calloc((size_t)slots * (size_t)scores->n, sizeof *scores->score);
+    size_t forecasts = slots * scores->waiting;
+    scores->pooled = calloc(slots * n, sizeof *scores->pooled);
+    scores->targets = calloc(slots * n * n_targets, sizeof *scores->targets);
+    scores->levels = calloc(slots * n * (n_targets + 1) * n_levels + 1, sizeof *scores->levels);
+    scores->intervals =
+        intervals_new((int)slots, scores->h, scores->n, scores->n_targets, scores->model->levels, scores->n_levels);
+    scores->anomaly = calloc(slots, sizeof *scores->anomaly);
+    scores->radii = calloc(slots * n_levels * n * n_targets + 1, sizeof *scores->radii);
+    scores->capped = calloc(slots, sizeof *scores->capped);
     scores->made = calloc(forecasts, sizeof *scores->made);
-    scores->mean = calloc(forecasts * (size_t)n_targets, sizeof *scores->mean);
-    if (scores->score == NULL || scores->made == NULL || scores->mean == NULL) {
+    scores->mean = calloc(forecasts * n_targets, sizeof *scores->mean);
+    scores->waiting_radii = calloc(forecasts * n_levels * n_targets + 1, sizeof *scores->waiting_radii);
+    return scores->pooled != NULL && scores->targets != NULL && scores->levels != NULL && scores->intervals != NULL &&
+           scores->anomaly != NULL && scores->radii != NULL && scores->capped != NULL && scores->made != NULL &&
+           scores->mean != NULL && scores->waiting_radii != NULL;
+}
+
+struct scores *scores_new(int slots, const struct config_model *model) {
+    struct scores *scores = calloc(1, sizeof *scores);
+    if (scores == NULL)
+        return NULL;
+    scores->model = model;
+    scores->n_targets = model->n_targets;
+    scores->n_levels = model->n_levels;
+    scores->n = scores_steps(model->scored, model->horizon, NULL);
+    if (!allocate(scores, (size_t)slots)) {
         scores_free(scores);
         return NULL;
     }
@@ -61,9 +108,18 @@ struct scores *scores_new(int slots, int horizon, int n_targets) {
 void scores_free(struct scores *scores) {
     if (scores == NULL)
         return;
-    free(scores->score);
+    free(scores->h);
+    free(scores->first);
+    free(scores->pooled);
+    free(scores->targets);
+    free(scores->levels);
+    intervals_free(scores->intervals);
+    free(scores->anomaly);
+    free(scores->radii);
+    free(scores->capped);
     free(scores->made);
     free(scores->mean);
+    free(scores->waiting_radii);
     free(scores);
 }
 
@@ -72,11 +128,24 @@ int scores_count(const struct scores *scores) {
 }
 
 const struct score *scores_of(const struct scores *scores, int slot) {
-    return scores->score + (size_t)slot * (size_t)scores->n;
+    return scores->pooled + (size_t)slot * (size_t)scores->n;
+}
+
+const struct score *scores_of_target(const struct scores *scores, int slot, int i, int target) {
+    return target_of(scores, slot, i, target);
+}
+
+const struct score_level *scores_levels(const struct scores *scores, int slot, int i, int target) {
+    return levels_of(scores, slot, i, target);
+}
+
+double scores_anomaly(const struct scores *scores, int slot) {
+    return (double)scores->anomaly[slot];
 }
 
 void scores_restart(struct scores *scores, int slot) {
     clear(scores, slot);
+    intervals_restart(scores->intervals, slot);
     for (size_t i = 0; i < scores->waiting; i++)
         scores->made[(size_t)slot * scores->waiting + i] = 0;
 }
@@ -86,56 +155,181 @@ static size_t waiting_place(const struct scores *scores, int slot, int i, uint64
     return (size_t)slot * scores->waiting + scores->first[i] + (size_t)(step % (uint64_t)scores->h[i]);
 }
 
-static void running_mean(double *mean, uint64_t n, double x) {
+/* ---- answers -------------------------------------------------------------------------------- */
+
+/* What one answer of one target says, or the mean over targets. */
+struct outcome {
+    double error, squared, last_value, seasonal, pinball;
+};
+
+static void see(float *mean, double share, double x) {
     if (!isfinite(x)) /* infinite: between values whose difference is no double */
         return;
-    double share = 1.0 / (double)(n < SCORES_MEMORY ? n : SCORES_MEMORY);
-    *mean = isnan(*mean) ? x : *mean + share * (x - *mean);
+    double next = isnan(*mean) ? x : (double)*mean + share * (x - (double)*mean);
+    *mean = (float)next;
 }
 
-void scores_answer(struct scores *scores, int slot, const struct history *history, uint64_t step, const int *targets,
-                   const double *units, int period) {
+static void see_means(struct score_means *means, double share, const struct outcome *outcome) {
+    see(&means->mae, share, outcome->error);
+    see(&means->mse, share, outcome->squared);
+    see(&means->mae_last_value, share, outcome->last_value);
+    see(&means->mae_seasonal, share, outcome->seasonal);
+    see(&means->pinball, share, outcome->pinball);
+}
+
+static double recent_share(uint32_t n) {
+    return 1.0 / (double)(n < SCORES_MEMORY ? n : SCORES_MEMORY);
+}
+
+static void see_outcome(struct score *score, const struct outcome *outcome) {
+    score->n += score->n < UINT32_MAX;
+    see_means(&score->recent, recent_share(score->n), outcome);
+    see_means(&score->all, 1.0 / (double)score->n, outcome);
+}
+
+static void see_held(struct score_level *level, bool held, double width) {
+    if (level->n == UINT32_MAX)
+        return;
+    level->n++;
+    level->held += held;
+    see(&level->coverage, recent_share(level->n), held);
+    see(&level->width, recent_share(level->n), width);
+    see(&level->width_all, 1.0 / (double)level->n, width);
+}
+
+/* The intervals that an answer had, in its own unit: held or not. Returns the mean quantile loss of their ends. */
+static double see_levels(struct scores *scores, int slot, int i, int target, double error, double unit,
+                         const float *radii) {
+    double sum = 0;
+    int n = 0;
+    for (int l = 0; l < scores->n_levels; l++) {
+        double radius = (double)radii[l], alpha = 1 - scores->model->levels[l] / 100;
+        if (isnan(radius))
+            continue;
+        /* Both ends together: alpha / 2 of the width, and all that lies outside. */
+        sum += (alpha * radius + fmax(0, error - radius)) / 2;
+        n++;
+        see_held(&levels_of(scores, slot, i, target)[l], error <= radius, 2 * radius / unit);
+        see_held(&levels_of(scores, slot, i, -1)[l], error <= radius, 2 * radius / unit);
+    }
+    return n > 0 ? sum / n / unit : NAN;
+}
+
+static double anomaly_of(double error, double radius) {
+    if (isnan(radius) || error <= radius)
+        return isnan(radius) ? NAN : 0;
+    return fmin(SCORES_ANOMALY_MOST, (error - radius) / radius);
+}
+
+/* The answer of one target to what was said h[i] steps before. Returns false where there is none. */
+static bool answer_target(struct scores *scores, int slot, const struct history *history, uint64_t step, int i,
+                          int target, double unit, struct outcome *ret_outcome) {
+    const struct config_model *model = scores->model;
+    int feature = model->targets[target];
+    uint64_t made = step - (uint64_t)scores->h[i];
+    size_t place = waiting_place(scores, slot, i, made);
+    double answer = history_observed(history, step, feature);
+    double said = scores->mean[place * (size_t)scores->n_targets + (size_t)target];
+    double last = baseline_last_value(history, made, feature);
+    if (isnan(answer) || isnan(said) || isnan(last))
+        return false;
+    /* As it would have been served, so that the means are over the same answers. */
+    double seasonal = model->period > 0
+                          ? baseline_forecast(BASELINE_SEASONAL, history, made, feature, scores->h[i], model->period)
+                          : NAN;
+    double error = fabs(answer - said), scaled = error / unit;
+    float radii[CONFIG_MAX_LEVELS];
+    for (int l = 0; l < scores->n_levels; l++)
+        radii[l] = scores->waiting_radii[(place * (size_t)scores->n_levels + (size_t)l) * (size_t)scores->n_targets +
+                                         (size_t)target];
+    *ret_outcome = (struct outcome){
+        .error = scaled,
+        .squared = scaled * scaled,
+        .last_value = fabs(answer - last) / unit,
+        .seasonal = fabs(answer - seasonal) / unit,
+        .pinball = see_levels(scores, slot, i, target, error, unit, radii),
+    };
+    see_outcome(target_of(scores, slot, i, target), ret_outcome);
+    if (i == 0 && scores->n_levels > 0)
+        scores->anomaly[slot] =
+            (float)fmax((double)scores->anomaly[slot], anomaly_of(error, (double)radii[scores->n_levels - 1]));
+    intervals_answer(scores->intervals, slot, i * scores->n_targets + target, error, radii);
+    return true;
+}
+
+void scores_answer(struct scores *scores, int slot, const struct history *history, uint64_t step,
+                   const double *units) {
+    scores->anomaly[slot] = NAN;
     for (int i = 0; i < scores->n; i++) {
         uint64_t h = (uint64_t)scores->h[i];
         if (step <= h)
             break;
-        size_t place = waiting_place(scores, slot, i, step - h);
-        if (scores->made[place] != step - h)
+        if (scores->made[waiting_place(scores, slot, i, step - h)] != step - h)
             continue;
-        double error = 0, error_last = 0, error_seasonal = 0;
+        struct outcome outcome, sum = {0};
         int answers = 0;
         for (int j = 0; j < scores->n_targets; j++) {
-            double answer = history_observed(history, step, targets[j]);
-            double said = scores->mean[place * (size_t)scores->n_targets + (size_t)j];
-            double last = baseline_last_value(history, step - h, targets[j]);
-            if (isnan(answer) || isnan(said) || isnan(last))
+            if (!answer_target(scores, slot, history, step, i, j, units[j], &outcome))
                 continue;
-            /* As it would have been served, so that the three means are over the same answers. */
-            double seasonal =
-                period > 0 ? baseline_forecast(BASELINE_SEASONAL, history, step - h, targets[j], (int)h, period)
-                           : NAN;
-            error += fabs(answer - said) / units[j];
-            error_last += fabs(answer - last) / units[j];
-            error_seasonal += fabs(answer - seasonal) / units[j];
             answers++;
+            sum.error += outcome.error;
+            sum.squared += outcome.squared;
+            sum.last_value += outcome.last_value;
+            sum.seasonal += outcome.seasonal;
+            sum.pinball += outcome.pinball;
         }
         if (answers == 0)
             continue;
-        struct score *score = scores->score + slot * scores->n + i;
-        score->n++;
-        running_mean(&score->mae, score->n, error / answers);
-        running_mean(&score->mae_last_value, score->n, error_last / answers);
-        running_mean(&score->mae_seasonal, score->n, error_seasonal / answers);
+        const struct outcome mean = {sum.error / answers, sum.squared / answers, sum.last_value / answers,
+                                     sum.seasonal / answers, sum.pinball / answers};
+        see_outcome(&scores->pooled[slot * scores->n + i], &mean);
     }
 }
 
-void scores_publish(struct scores *scores, int slot, uint64_t step, const double *mean) {
-    size_t n_targets = (size_t)scores->n_targets;
-    for (int i = 0; i < scores->n; i++) {
-        size_t place = waiting_place(scores, slot, i, step);
+/* ---- forecasts ------------------------------------------------------------------------------ */
+
+static float *radii_of(const struct scores *scores, int slot) {
+    return scores->radii + (size_t)slot * (size_t)scores->n_levels * (size_t)scores->n * (size_t)scores->n_targets;
+}
+
+static void find_radii(struct scores *scores, int slot) {
+    float *radii = radii_of(scores, slot), of_cell[CONFIG_MAX_LEVELS];
+    int n_cells = scores->n * scores->n_targets;
+    scores->capped[slot] = false;
+    for (int cell = 0; cell < n_cells; cell++) {
+        scores->capped[slot] |= intervals_radii(scores->intervals, slot, cell, of_cell);
+        for (int l = 0; l < scores->n_levels; l++)
+            radii[l * n_cells + cell] = of_cell[l];
+    }
+}
+
+void scores_publish(struct scores *scores, int slot, uint64_t step, const double *mean, bool waits) {
+    size_t n_targets = (size_t)scores->n_targets, n_levels = (size_t)scores->n_levels, n = (size_t)scores->n;
+    find_radii(scores, slot);
+    const float *radii = radii_of(scores, slot);
+    for (size_t i = 0; i < n; i++) {
+        size_t place = waiting_place(scores, slot, (int)i, step);
         const double *at_h = mean + (size_t)(scores->h[i] - 1) * n_targets;
-        scores->made[place] = step;
+        scores->made[place] = waits ? step : 0;
         for (size_t j = 0; j < n_targets; j++)
             scores->mean[place * n_targets + j] = at_h[j];
+        for (size_t l = 0; l < n_levels; l++)
+            for (size_t j = 0; j < n_targets; j++)
+                scores->waiting_radii[(place * n_levels + l) * n_targets + j] = radii[(l * n + i) * n_targets + j];
     }
+}
+
+const float *scores_radii(const struct scores *scores, int slot, bool *ret_capped) {
+    *ret_capped = scores->capped[slot];
+    return scores->n_levels > 0 ? radii_of(scores, slot) : NULL;
+}
+
+bool scores_kept(const struct scores *scores, int slot, int i, uint64_t step, const double **ret_mean,
+                 const float **ret_radii) {
+    size_t place = waiting_place(scores, slot, i, step);
+    if (step == 0 || scores->made[place] != step)
+        return false;
+    *ret_mean = scores->mean + place * (size_t)scores->n_targets;
+    *ret_radii = scores->waiting_radii + place * (size_t)scores->n_levels * (size_t)scores->n_targets;
+    return true;
 }

@@ -1,10 +1,13 @@
 /*
- * Running errors of the published forecasts of one (stream, model), by steps ahead.
+ * Published forecasts of one (stream, model) that wait for their answers, and what the answers say of them: errors by steps
+ * ahead, over all targets and for each, and the intervals, which learn from them.
  *
- * A forecast is scored when the step it spoke of has closed, never before, against what was
- * observed; missing answers are not scored. Errors are absolute, in the unit of the target's scaler,
- * averaged over targets, and then over answers: alike over the first SCORES_MEMORY, then exponentially
- * with that memory. One owner; all memory is taken when the table for a batch is made.
+ * A forecast is scored when the step it spoke of has closed, never before, against what was observed; missing answers
+ * are not scored, nor is anything in a pause. Errors are in the unit of the target's scaler when the answer comes. Each
+ * quantity is kept as two means over the answers: `recent`, alike over the first SCORES_MEMORY, then exponentially with
+ * that memory; and `all`. Those over all targets are means over the targets of each answer first. Scores belong to the stream and
+ * the model, whatever version has served: they go on when another takes over. One owner; all memory is taken when the table
+ * for a batch is made.
  */
 #ifndef ENGINE_SCORES_H
 #define ENGINE_SCORES_H
@@ -12,18 +15,48 @@
 #include "engine/config.h"
 #include "engine/history.h"
 
+#include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SCORES_MEMORY = 1000, SCORES_MAX = 16 };
+enum { SCORES_MEMORY = 1000, SCORES_MAX = 16 }; /* SCORES_MAX: of few scored steps, at most */
+
+/* NaN: not known. As floats, since there is one for each stream, target and step: a mean over all answers stands still after
+ * some ten million of them. */
+struct score_means {
+    float mae, mse;       /* of what was published */
+    float mae_last_value; /* of the last value at the time of the forecast */
+    float mae_seasonal;   /* of the last value where no season is known; NaN where there is no period */
+    float pinball; /* quantile loss of the ends of the intervals, mean over ends and levels; NaN without levels */
+};
+
+/* Of one level's intervals. */
+struct score_level {
+    uint32_t n, held;      /* answers that had an interval, and that it held; of all targets */
+    float coverage, width; /* recent */
+    float width_all;
+};
 
 struct score {
     int h;      /* steps ahead */
-    uint64_t n; /* answers */
-    double mae; /* of what was published */
-    double mae_last_value;
-    double mae_seasonal; /* of the last value where no season is known; NaN where there is no period */
+    uint32_t n; /* answers; stays at its maximum */
+    struct score_means recent, all;
 };
+
+static inline double score_rmse(const struct score_means *means) {
+    return sqrt((double)means->mse);
+}
+
+/* The share of the baseline's error that is saved; below 0: it is better. NaN: not known. */
+static inline double score_skill(float mae, float mae_of_baseline) {
+    return 1 - (double)mae / (double)mae_of_baseline;
+}
+
+/* The mean absolute scaled error (Hyndman and Koehler 2006): by the error of the last value one step ahead. */
+static inline double score_mase(const struct score_means *means, const struct score_means *one_ahead) {
+    return (double)means->mae / (double)one_ahead->mae_last_value;
+}
 
 /* The steps ahead that are scored, ascending, the horizon last. Returns their number; ret_h [CONFIG_SCORED_ALL_MOST], or
  * NULL. */
@@ -32,22 +65,43 @@ int scores_steps(enum scored_steps scored, int horizon, int *ret_h);
 /* Of all slots of a batch. */
 struct scores;
 
-/* Scores 1, 2, 4, ... steps ahead and the horizon itself. NULL when memory is short. */
-struct scores *scores_new(int slots, int horizon, int n_targets);
+/* The model must outlive it. NULL when memory is short. */
+struct scores *scores_new(int slots, const struct config_model *model);
 void scores_free(struct scores *scores);
 
-int scores_count(const struct scores *scores);                        /* scored steps ahead */
-const struct score *scores_of(const struct scores *scores, int slot); /* [scores_count] */
+/* Scored steps ahead. */
+int scores_count(const struct scores *scores);
 
-/* Forgets the errors and the forecasts that still wait for their answers. */
+/* Over all targets: [scores_count]. */
+const struct score *scores_of(const struct scores *scores, int slot);
+/* Of one target, at the i-th scored step. */
+const struct score *scores_of_target(const struct scores *scores, int slot, int i, int target);
+/* The same of the levels, [n_levels]; target -1: over all targets. */
+const struct score_level *scores_levels(const struct scores *scores, int slot, int i, int target);
+
+/* Forgets everything of a slot. */
 void scores_restart(struct scores *scores, int slot);
 
-/* Scores whatever was forecast for `step` (just closed, in history): targets [n_targets] are feature indices,
- * units [n_targets] the scalers' units. */
-void scores_answer(struct scores *scores, int slot, const struct history *history, uint64_t step, const int *targets,
-                   const double *units, int period);
+/* Scores whatever was forecast for `step` (just closed, in history); units [n_targets] of the scalers. */
+void scores_answer(struct scores *scores, int slot, const struct history *history, uint64_t step,
+                   const double *units);
 
-/* Remembers a forecast published at `step`: mean [horizon x n_targets]. */
-void scores_publish(struct scores *scores, int slot, uint64_t step, const double *mean);
+/* How far outside its interval of the highest level the step that was answered last lies, which was made one step before it: 0
+ * inside, 1 where it is one half-width beyond, most SCORES_ANOMALY_MOST; the largest of all targets; NaN: not known. */
+enum { SCORES_ANOMALY_MOST = 1000 };
+double scores_anomaly(const struct scores *scores, int slot);
+
+/* The forecast made at `step`, mean [horizon x n_targets], gets its intervals, and is remembered (waits) until it is
+ * answered, or not. */
+void scores_publish(struct scores *scores, int slot, uint64_t step, const double *mean, bool waits);
+
+/* The half-widths of the latest forecast, [n_levels x scores_count x n_targets], NaN: not known; NULL without levels.
+ * *ret_capped: some of them are capped. */
+const float *scores_radii(const struct scores *scores, int slot, bool *ret_capped);
+
+/* A forecast that was made at `step` for the i-th scored step ahead, if it is still kept (its answer may have come): its means
+ * [n_targets] and half-widths [n_levels x n_targets]. */
+bool scores_kept(const struct scores *scores, int slot, int i, uint64_t step, const double **ret_mean,
+                 const float **ret_radii);
 
 #endif

@@ -23,6 +23,8 @@ void fixture_init(struct fixture *fixture, int n_features) {
                   .layers = fixture->layers,
                   .n_layers = 2,
                   .batch_size = 8,
+                  .levels = {80, 95},
+                  .n_levels = 2,
                   .scaler = SCALER_STANDARD,
                   .residual = true,
                   .combine = COMBINE_ONLY + EXPERT_NETWORK,

@@ -11,7 +11,7 @@ void saved_take(struct saved *saved, const struct forecaster *forecaster, int sl
     const struct forecast *forecast = forecaster_latest(forecaster, slot);
     size_t horizon = (size_t)model->horizon, n_targets = (size_t)model->n_targets;
     if (forecast == NULL || forecast->slot != slot || horizon > SAVED_HORIZON || n_targets > SAVED_TARGETS ||
-        forecast->n_scores > SAVED_SCORES)
+        forecast->n_scores > SAVED_SCORES || model->n_levels > SAVED_LEVELS)
         abort();
     memset(saved, 0, sizeof *saved);
     saved->step = forecast->step;
@@ -24,10 +24,16 @@ void saved_take(struct saved *saved, const struct forecaster *forecaster, int sl
     memcpy(saved->mean, forecast->mean, horizon * n_targets * sizeof *saved->mean);
     for (int i = 0; i < forecast->n_scores; i++) {
         saved->n[i] = forecast->scores[i].n;
-        saved->scores[i][0] = forecast->scores[i].mae;
-        saved->scores[i][1] = forecast->scores[i].mae_last_value;
-        saved->scores[i][2] = forecast->scores[i].mae_seasonal;
+        const struct score_means *recent = &forecast->scores[i].recent;
+        saved->scores[i][0] = (double)recent->mae;
+        saved->scores[i][1] = (double)recent->mae_last_value;
+        saved->scores[i][2] = (double)recent->mae_seasonal;
     }
+    size_t n_radii = (size_t)model->n_levels * (size_t)forecast->n_scores * n_targets;
+    if (n_radii > 0)
+        memcpy(saved->radii, forecast->radii, n_radii * sizeof *saved->radii);
+    saved->capped = forecast->capped;
+    saved->anomaly = forecast->anomaly;
     saved->from_network = forecast->from_network;
     saved->warming = forecast->warming;
     saved->times_known = forecast->times != NULL;

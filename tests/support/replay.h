@@ -5,7 +5,7 @@
 #include "engine/forecaster.h"
 #include "tests/support/fixtures.h"
 
-enum { SAVED_HORIZON = 8, SAVED_TARGETS = 2, SAVED_SCORES = 5 };
+enum { SAVED_HORIZON = 8, SAVED_TARGETS = 2, SAVED_SCORES = 5, SAVED_LEVELS = 2 };
 
 /* A copy of a forecast, all but its slot, to be compared byte by byte: what is not used is zero. */
 struct saved {
@@ -14,7 +14,9 @@ struct saved {
     double values[SAVED_TARGETS], mean[SAVED_HORIZON * SAVED_TARGETS];
     uint64_t n[SAVED_SCORES];
     double scores[SAVED_SCORES][3];
-    uint32_t from_network, warming, times_known, baseline, step_flags, n_scores;
+    float radii[SAVED_LEVELS * SAVED_SCORES * SAVED_TARGETS];
+    double anomaly;
+    uint32_t from_network, warming, times_known, baseline, step_flags, n_scores, capped;
 };
 
 /* Saves the slot's latest forecast. */

@@ -75,7 +75,7 @@ static void advance_and_check(struct rig *rig, int slot) {
     double mean[SAVED_HORIZON * SAVED_TARGETS] = {0};
     if (rig->switched == 0) {
         rig->switched = latest->step;
-        assert_int_equal(latest->n[0], 0); /* scores are the new version's own */
+        assert_true(latest->n[0] > 0 || latest->step == 1); /* scores are the stream's, whoever serves */
         for (uint64_t step = rig->from + 1; step < latest->step; step++) {
             if (step > rig->frozen)
                 replay_see(&rig->replay, step);

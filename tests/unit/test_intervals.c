@@ -1,0 +1,274 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "engine/intervals.h"
+#include "engine/random.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double levels[] = {80, 95};
+
+static void normal_quantiles(void **state) {
+    (void)state;
+    const double examples[][2] = {{0.5, 0},
+                                  {0.9, 1.2815515655446},
+                                  {0.975, 1.9599639845401},
+                                  {0.9995, 3.2905267314919},
+                                  {0.1, -1.2815515655446}};
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
+        assert_true(fabs(intervals_normal_quantile(examples[i][0]) - examples[i][1]) < 1e-12);
+}
+
+/* Before 1 / (1 - p) - 1 answers the interval is the largest error, and flagged. */
+static void capped_while_answers_are_few(void **state) {
+    (void)state;
+    const int steps[] = {1};
+    const double many[] = {50, 80, 95, 99.9};
+    struct intervals *intervals = intervals_new(2, steps, 1, 1, many, 4);
+    float radii[4] = {0};
+    assert_false(intervals_radii(intervals, 1, 0, radii));
+    for (int l = 0; l < 4; l++)
+        assert_true(isnan(radii[l]));
+    for (int n = 1; n <= 1100; n++) {
+        intervals_answer(intervals, 1, 0, n % 2 ? -1 : 0.5, radii);
+        assert_int_equal(intervals_radii(intervals, 1, 0, radii), n < 999);
+        const int least[] = {1, 4, 19, 999};
+        for (int l = 0; l < 4; l++)
+            if (n < least[l])
+                assert_true(radii[l] == fmaxf(1, radii[l - 1]));
+            else
+                assert_true(radii[l] > 0.3F && radii[l] < 2);
+    }
+    assert_false(intervals_radii(intervals, 0, 0, radii));
+    assert_true(isnan(radii[0])); /* another slot's */
+    intervals_restart(intervals, 1);
+    intervals_radii(intervals, 1, 0, radii);
+    assert_true(isnan(radii[0]));
+    intervals_answer(intervals, 1, 0, 7, radii);
+    assert_true(intervals_radii(intervals, 1, 0, radii));
+    assert_true(radii[1] == fmaxf(7, radii[0]) && radii[3] == radii[1]);
+    intervals_free(intervals);
+    intervals_free(NULL);
+}
+
+static void never_negative_never_crossing(void **state) {
+    (void)state;
+    const int steps[] = {1, 5};
+    const double many[] = {1, 30, 50, 80, 90, 95, 99, 99.9};
+    const double sizes[] = {0, 1e-310, 1e-30, 1, 1e30, 1e200, DBL_MAX, INFINITY};
+    struct intervals *intervals = intervals_new(1, steps, 2, 2, many, 8);
+    struct rng rng = {3};
+    float radii[8];
+    for (int n = 0; n < 20000; n++) {
+        double error = rng_normal(&rng) * sizes[n / 2000 % 10 < 8 ? n / 2000 % 8 : (int)rng_below(&rng, 8)];
+        int cell = (int)rng_below(&rng, 4);
+        intervals_radii(intervals, 0, cell, radii);
+        for (int l = 0; l < 8; l++) {
+            assert_true(isnan(radii[l]) || (radii[l] >= 0 && isfinite(radii[l])));
+            assert_true(l == 0 || isnan(radii[l]) || isnan(radii[l - 1]) || radii[l] >= radii[l - 1]);
+        }
+        intervals_answer(intervals, 0, cell, error, radii);
+    }
+    intervals_free(intervals);
+}
+
+/* One owner's cells do not touch another's; the same answers give the same half-widths, to the bit. */
+static void cells_are_their_own(void **state) {
+    (void)state;
+    const int steps[] = {1, 2};
+    struct intervals *a = intervals_new(2, steps, 2, 3, levels, 2), *b = intervals_new(1, steps, 2, 3, levels, 2);
+    struct rng rng = {5};
+    float one[2], two[2], other[2];
+    for (int n = 0; n < 500; n++) {
+        double error = rng_normal(&rng);
+        intervals_radii(a, 1, 4, one);
+        intervals_radii(b, 0, 4, two);
+        assert_memory_equal(one, two, sizeof one);
+        intervals_answer(a, 1, 4, error, one);
+        intervals_answer(b, 0, 4, -error, two);
+        for (int cell = 0; cell < 6; cell++) {
+            intervals_radii(a, 0, cell, other);
+            if (cell != 4)
+                intervals_answer(a, 1, cell, 100 * error, other);
+            intervals_answer(a, 0, cell, 10 * error, other);
+        }
+    }
+    intervals_free(a);
+    intervals_free(b);
+}
+
+/* ---- coverage ------------------------------------------------------------------------------- */
+
+enum { ANSWERS = 12000, TARGETS = 4 };
+
+/* The errors of some forecaster h steps ahead on series of several kinds, one step after another. */
+struct source {
+    const char *name;
+    double (*next)(struct rng *rng, int step, double *level);
+    double most; /* the quantile loss by that of the best constant interval in hindsight; 0: not compared */
+};
+
+static double noise(struct rng *rng, int step, double *level) {
+    (void)step;
+    (void)level;
+    return rng_normal(rng);
+}
+
+/* A series that jumps, forecast by its last value: so many errors in a row as the horizon is long. */
+static double jumps(struct rng *rng, int step, double *level) {
+    (void)step;
+    if (rng_below(rng, 500) == 0)
+        *level += 20 * rng_normal(rng);
+    return *level + rng_normal(rng);
+}
+
+static double walk(struct rng *rng, int step, double *level) {
+    (void)step;
+    return *level += rng_normal(rng);
+}
+
+static double variance_changes(struct rng *rng, int step, double *level) {
+    (void)level;
+    return rng_normal(rng) * (step / 700 % 2 ? 6 : 1);
+}
+
+static double variance_jumps_once(struct rng *rng, int step, double *level) {
+    (void)level;
+    return rng_normal(rng) * (step > 6000 ? 10 : 1);
+}
+
+static double variance_grows(struct rng *rng, int step, double *level) {
+    (void)level;
+    return rng_normal(rng) * exp(3.0 * step / ANSWERS);
+}
+
+static double seasonal_variance(struct rng *rng, int step, double *level) {
+    (void)level;
+    return rng_normal(rng) * (1 + 0.9 * sin(step * 2 * M_PI / 24));
+}
+
+static double bursts(struct rng *rng, int step, double *level) {
+    if (rng_below(rng, 300) == 0)
+        *level = step + 5;
+    return rng_normal(rng) * (step < *level ? 50 : 1);
+}
+
+static double heavy_tails(struct rng *rng, int step, double *level) {
+    (void)step;
+    (void)level;
+    return rng_normal(rng) / fmax(1e-3, fabs(rng_normal(rng))); /* Cauchy's: not even a mean */
+}
+
+static double steps_of_one(struct rng *rng, int step, double *level) {
+    (void)step;
+    (void)level;
+    return round(3 * rng_normal(rng));
+}
+
+static const struct source sources[] = {
+    {"noise", noise, 1.07},
+    {"jumps", jumps, 0},
+    {"walk", walk, 0},
+    {"variance changes", variance_changes, 0.76},
+    {"variance jumps once", variance_jumps_once, 0.75},
+    {"variance grows", variance_grows, 0.7},
+    {"seasonal variance", seasonal_variance, 1.06},
+    {"bursts", bursts, 0.99},
+    {"heavy tails", heavy_tails, 0},
+    {"steps of one", steps_of_one, 1.07},
+};
+
+static void check_share(const char *name, int h, int level, int n, const int *held) {
+    double share = (double)held[level] / (n * TARGETS), bound = n == 1000 ? 0.02 : 0.01;
+    if (fabs(share - levels[level] / 100) > bound)
+        fail_msg("%s, %d ahead: %.4f of %d answers held at %g %%", name, h, share, n, levels[level]);
+}
+
+/* The last value as the forecast of every source: what was said at a step is answered h steps later. */
+static void cover(const struct source *source, int h, uint64_t seed) {
+    static double values[TARGETS][ANSWERS + 64];
+    static float said[TARGETS][64][2];
+    int held[2] = {0}, n = 0;
+    struct intervals *intervals = intervals_new(1, &h, 1, TARGETS, levels, 2);
+    for (int j = 0; j < TARGETS; j++) {
+        struct rng rng = {seed + (uint64_t)j};
+        double level = 0;
+        for (int step = 0; step < ANSWERS + h; step++)
+            values[j][step] = source->next(&rng, step, &level);
+    }
+    for (int step = 0; step < ANSWERS + h; step++) {
+        for (int j = 0; j < TARGETS; j++) {
+            float *radii = said[j][step % h];
+            if (step >= h) {
+                double error = values[j][step] - values[j][step - h];
+                for (int l = 0; l < 2; l++)
+                    held[l] += isnan(radii[l]) || fabs(error) <= (double)radii[l];
+                intervals_answer(intervals, 0, j, error, radii);
+            }
+            intervals_radii(intervals, 0, j, radii);
+        }
+        n += step >= h;
+        for (int l = 0; l < 2; l++)
+            if (n == 1000 || n == 10000)
+                check_share(source->name, h, l, n, held);
+    }
+    intervals_free(intervals);
+}
+
+static void long_run_coverage(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
+        for (int h = 1; h <= 16; h *= 4)
+            cover(&sources[i], h, 100 * i);
+}
+
+/* Where the widths differ in time, intervals that follow them are narrower than those that do not: their mean quantile loss
+ * comes near that of the best constant one, or below. */
+static void as_narrow_as_the_best_constant(void **state) {
+    (void)state;
+    const int one = 1;
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        if (sources[i].most == 0)
+            continue;
+        struct intervals *intervals = intervals_new(1, &one, 1, 1, levels, 2);
+        struct rng rng = {i};
+        static double errors[ANSWERS];
+        double level = 0, own = 0, best = INFINITY;
+        float radii[2];
+        for (int step = 0; step < ANSWERS; step++) {
+            double error = errors[step] = sources[i].next(&rng, step, &level);
+            intervals_radii(intervals, 0, 0, radii);
+            if (step >= 2000)
+                own += 0.05 * (double)radii[1] + fmax(0, fabs(error) - (double)radii[1]);
+            intervals_answer(intervals, 0, 0, error, radii);
+        }
+        for (double radius = 0.1; radius < 100; radius *= 1.05) {
+            double sum = 0;
+            for (int step = 2000; step < ANSWERS; step++)
+                sum += 0.05 * radius + fmax(0, fabs(errors[step]) - radius);
+            best = fmin(best, sum);
+        }
+        if (own > sources[i].most * best)
+            fail_msg("%s: a quantile loss of %g, %g for the best constant", sources[i].name, own, best);
+        intervals_free(intervals);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(normal_quantiles),
+        cmocka_unit_test(capped_while_answers_are_few),
+        cmocka_unit_test(never_negative_never_crossing),
+        cmocka_unit_test(cells_are_their_own),
+        cmocka_unit_test(long_run_coverage),
+        cmocka_unit_test(as_narrow_as_the_best_constant),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
