@@ -51,7 +51,14 @@ struct config_class {
     int pending; /* closed steps of a stream that may wait for its models */
 };
 
+/* How windows follow each other in training. */
+enum training_order {
+    ORDER_SHUFFLED, /* in an order that is drawn for each epoch, each from a zero state */
+    ORDER_STATEFUL, /* as they follow each other in their streams, states carried: Keras' stateful training */
+};
+
 struct config_training {
+    enum training_order order;
     int window;  /* steps of a window */
     int stride;  /* steps between two windows of a stream; 0: half a window */
     int burn_in; /* steps that warm the state before the loss counts */
@@ -146,7 +153,7 @@ struct config_model {
 };
 
 struct config {
-    int workers; /* at least 1 */
+    int workers;         /* at least 1 */
     double training_cpu; /* the share of one processor that training takes, at most; 0.01 to 1 */
     struct config_bus bus;
     struct config_class *classes;

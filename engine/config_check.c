@@ -270,6 +270,21 @@ static int check_optimizer(const struct entry *entry, struct config_training *tr
     return 0;
 }
 
+/* In stateful order windows follow each other, in whole chunks. */
+static int check_order(const struct entry *entry, const struct config_model *model) {
+    const struct config_training *training = &model->training;
+    if (!model->train || training->order != ORDER_STATEFUL)
+        return 0;
+    if (model->mode == MODEL_WINDOWED)
+        return fail(entry, "training.order", "a windowed model has no state that could be carried on");
+    if (says(entry, "training.stride"))
+        return fail(entry, "training.stride", "in stateful order windows follow each other; leave it out");
+    if (training->window % training->unroll != 0)
+        return fail(entry, "training.unroll", "in stateful order the window, %d, is a multiple of it",
+                    training->window);
+    return 0;
+}
+
 /* A forecast that a ring cannot hold would wait for ever. Its values are doubles; as much again is left for the
  * rest of it. */
 static int check_fits(const struct entry *entry, const struct config_model *model, int64_t ring) {
@@ -364,7 +379,8 @@ static int check_model(const struct entry *entry, struct config *config, int ind
         return -1;
     int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
                  config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
-                 check_levels(entry, model) || check_optimizer(entry, &model->training) || check_loss(entry, model) ||
+                 check_order(entry, model) || check_levels(entry, model) ||
+                 check_optimizer(entry, &model->training) || check_loss(entry, model) ||
                  check_fits(entry, model, config->bus.forecast_ring);
     own_fini(&own);
     choose_experts(entry, model, class);

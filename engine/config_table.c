@@ -32,6 +32,7 @@ static const char *const forms[] = {"direct", "recursive", NULL};
 static const char *const heads[] = {"forecast", "raw", NULL};
 static const char *const scored[] = {"few", "all", NULL};
 static const char *const optimizers[] = {"adam", "adamw", "sgd", "rmsprop", NULL};
+static const char *const orders[] = {"shuffled", "stateful", NULL};
 static const char *const schedules[] = {"linear", "constant", "cosine", "exponential", "step", NULL};
 static const char *const retrain_on[] = {"clock", "drift", NULL};
 static const char *const promote[] = {"auto", "shadow", "manual", NULL};
@@ -196,6 +197,10 @@ static const struct config_key table[] = {
      .help = "The length of a window"},
     {CONFIG_TRAINING, "stride", CONFIG_INTEGER, NULL, 1, 1 << 20, AT(config_training, stride), .unit = "steps",
      .example = "#64", .help = "Between two windows of a stream; left out: half a window"},
+    {CONFIG_TRAINING, "order", CONFIG_CHOICE, "shuffled", .choices = orders, AT(config_training, order),
+     .help =
+         "stateful: each row of a batch is one stream, its windows follow each other and its state is carried on, as "
+         "in Keras' stateful training; shuffled: windows in any order, each from a zero state"},
     {CONFIG_TRAINING, "burn_in", CONFIG_INTEGER, "16", 0, 1 << 20, AT(config_training, burn_in), .unit = "steps",
      .help = "At the start of a window: these warm the state, their errors do not count"},
     {CONFIG_TRAINING, "unroll", CONFIG_INTEGER, "32", 1, 1 << 20, AT(config_training, unroll), .unit = "steps",

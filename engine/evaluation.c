@@ -16,8 +16,9 @@ int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, 
     chunk->weight = malloc(outputs * sizeof *chunk->weight);
     chunk->point = malloc(outputs * sizeof *chunk->point);
     chunk->gradient = malloc(outputs * (size_t)loss_width(&loss) * sizeof *chunk->gradient);
+    chunk->row = calloc((size_t)rows, sizeof *chunk->row);
     if (chunk->x != NULL && chunk->answer != NULL && chunk->weight != NULL && chunk->point != NULL &&
-        chunk->gradient != NULL)
+        chunk->gradient != NULL && chunk->row != NULL)
         return 0;
     chunk_fini(chunk);
     return -1;
@@ -29,6 +30,7 @@ void chunk_fini(struct chunk *chunk) {
     free(chunk->weight);
     free(chunk->point);
     free(chunk->gradient);
+    free(chunk->row);
     *chunk = (struct chunk){0};
 }
 
@@ -90,18 +92,23 @@ int chunk_origins(const struct config_model *model, int steps) {
     return model->mode == MODEL_WINDOWED ? 1 : steps;
 }
 
-double chunk_fill(struct chunk *chunk, const struct config_model *model, enum evaluation_part part,
-                  const struct window *const *windows, int rows, int from, int steps) {
+void chunk_set_rows(struct chunk *chunk, const struct window *const *windows, int rows, int from) {
+    for (int r = 0; r < rows; r++)
+        chunk->row[r] = (struct chunk_row){windows[r], from};
+}
+
+double chunk_fill(struct chunk *chunk, const struct config_model *model, enum evaluation_part part, int rows,
+                  int steps) {
     size_t n_inputs = (size_t)model->n_inputs, n_outputs = (size_t)(model->horizon * model->n_targets);
     int first_origin = steps - chunk_origins(model, steps);
     double sum = 0;
     chunk->n_answers = 0;
     for (int s = 0; s < steps; s++)
         for (int r = 0; r < rows; r++) {
-            const struct window *window = windows[r];
+            const struct window *window = chunk->row[r].window;
             size_t place = (size_t)s * (size_t)rows + (size_t)r;
-            int at = from + s;
-            if (at < window->n)
+            int at = chunk->row[r].from + s;
+            if (window != NULL && at < window->n)
                 memcpy(chunk->x + place * n_inputs, window->x + (size_t)at * n_inputs, n_inputs * sizeof *chunk->x);
             else
                 memset(chunk->x + place * n_inputs, 0, n_inputs * sizeof *chunk->x);
@@ -109,7 +116,7 @@ double chunk_fill(struct chunk *chunk, const struct config_model *model, enum ev
                 continue;
             place -= (size_t)first_origin * (size_t)rows;
             float *answer = chunk->answer + place * n_outputs, *weight = chunk->weight + place * n_outputs;
-            if (is_origin(model, part, window, at)) {
+            if (window != NULL && is_origin(model, part, window, at)) {
                 sum += fill_origin(model, window, at, answer, weight, &chunk->n_answers);
             } else {
                 memset(answer, 0, n_outputs * sizeof *answer);
@@ -138,20 +145,20 @@ static double point_loss(const struct config_model *model, size_t n, const float
     return loss_sum(&point, 1, n, y, answer, weight, 1, NULL);
 }
 
-/* The losses at the origins of a chunk, for the last ones of steps from .. from + steps - 1. */
-static void note_losses(struct loss_series *series, const struct evaluation *of, const struct window *const *windows,
-                        int rows, int from, int steps) {
+/* The losses at the origins of a chunk, the last ones of its steps. */
+static void note_losses(struct loss_series *series, const struct evaluation *of, int rows, int steps) {
     const struct chunk *chunk = of->chunk;
     size_t n_outputs = (size_t)(of->model->horizon * of->model->n_targets);
     int origins = chunk_origins(of->model, steps);
     for (int place = 0; place < origins * rows; place++) {
         size_t first = (size_t)place * n_outputs;
+        const struct chunk_row *row = &chunk->row[place % rows];
         double weight = 0;
         for (size_t i = 0; i < n_outputs; i++)
             weight += (double)chunk->weight[first + i];
         if (weight > 0)
             loss_series_add(
-                series, steps_back(of->model, windows[place % rows], from + steps - origins + place / rows),
+                series, steps_back(of->model, row->window, row->from + steps - origins + place / rows),
                 point_loss(of->model, n_outputs, chunk->point + first, chunk->answer + first, chunk->weight + first),
                 weight);
     }
@@ -171,7 +178,8 @@ static bool add_batch(const struct evaluation *of, const struct network *network
         int some = steps - from < at_once ? steps - from : at_once;
         if (of->stop(of->context))
             return false;
-        double its = chunk_fill(of->chunk, model, of->part, windows, rows, from, some);
+        chunk_set_rows(of->chunk, windows, rows, from);
+        double its = chunk_fill(of->chunk, model, of->part, rows, some);
         if (windowed && its == 0)
             continue; /* no sample needs the one before it */
         *weight += its;
@@ -181,7 +189,7 @@ static bool add_batch(const struct evaluation *of, const struct network *network
         loss_points(&spec, places, n_outputs, y, of->chunk->point);
         *loss += point_loss(model, places * n_outputs, of->chunk->point, of->chunk->answer, of->chunk->weight);
         if (series != NULL)
-            note_losses(series, of, windows, rows, from, some);
+            note_losses(series, of, rows, some);
     }
     return true;
 }

@@ -14,14 +14,20 @@ enum evaluation_part { EVALUATION_ALL, EVALUATION_CHOOSES, EVALUATION_JUDGES };
 
 /* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. A windowed network
  * takes a chunk of model->window steps as one sample and answers for its last step alone. Workspace. */
+struct chunk_row {
+    const struct window *window; /* NULL: nothing, which weighs nothing */
+    int from;                    /* its first step in the chunk */
+};
+
 struct chunk {
-    int rows, steps;  /* that fit */
-    size_t n_answers; /* that weigh anything, of the latest fill */
-    float *x;         /* [steps x rows x n_inputs] */
-    float *answer;    /* [origins x rows x horizon x n_targets]: what the network should put out */
-    float *weight;    /* the same shape; 0 where there is no origin or no answer */
-    float *point;     /* the same shape: what a network that is evaluated forecasts */
-    float *gradient;  /* [origins x rows x width x horizon x n_targets]: of all that it puts out (loss.h) */
+    struct chunk_row *row; /* [rows] what the next fill takes */
+    int rows, steps;       /* that fit */
+    size_t n_answers;      /* that weigh anything, of the latest fill */
+    float *x;              /* [steps x rows x n_inputs] */
+    float *answer;         /* [origins x rows x horizon x n_targets]: what the network should put out */
+    float *weight;         /* the same shape; 0 where there is no origin or no answer */
+    float *point;          /* the same shape: what a network that is evaluated forecasts */
+    float *gradient;       /* [origins x rows x width x horizon x n_targets]: of all that it puts out (loss.h) */
 };
 
 int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, int steps);
@@ -30,10 +36,13 @@ void chunk_fini(struct chunk *chunk);
 /* Origins of a chunk of so many steps, per row: all of them, or the last one of a sample. */
 int chunk_origins(const struct config_model *model, int steps);
 
-/* Fills the chunk with steps from..from + steps - 1 of the windows; rows whose window has ended are zero and weigh
- * nothing. Returns the sum of the weights. */
-double chunk_fill(struct chunk *chunk, const struct config_model *model, enum evaluation_part part,
-                  const struct window *const *windows, int rows, int from, int steps);
+/* Makes the windows the first rows of the chunk, all of them from the same step on. */
+void chunk_set_rows(struct chunk *chunk, const struct window *const *windows, int rows, int from);
+
+/* Fills the chunk with `steps` steps of so many of its rows; those whose window has ended are zero and weigh nothing.
+ * Returns the sum of the weights. */
+double chunk_fill(struct chunk *chunk, const struct config_model *model, enum evaluation_part part, int rows,
+                  int steps);
 
 /* What is evaluated on, and by what means. */
 struct evaluation {

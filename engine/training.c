@@ -49,6 +49,8 @@ static int prepare(struct job *job, const struct network *champion, struct error
     job->tape = tape_new(job->network, training->batch, job->at_once);
     job->state = calloc((size_t)training->batch * network_state_size(job->network) + 1, sizeof *job->state);
     job->grads = calloc(n_params, sizeof *job->grads);
+    if (training->order == ORDER_STATEFUL && job_carry(job) != 0)
+        return -1;
     if (training->patience > 0)
         job->best = calloc(n_params, sizeof *job->best);
     if (job->optimizer == NULL || job->tape == NULL || job->state == NULL || job->grads == NULL ||
@@ -65,6 +67,7 @@ static void fini(struct job *job) {
     free(job->state);
     free(job->grads);
     free(job->best);
+    carried_free(job->carried);
     free(job->training);
     free(job->validation);
 }
@@ -135,7 +138,8 @@ int training_run(const struct config_model *model, const struct kernels *kernels
     struct training_outcome outcome = {.losses = no_losses, .training_loss = NAN};
     error_set(err, "model %s: out of memory for training", model->name);
     if (windows_choose(sets, n_sets, false, &job.training, &job.n_training) != 0 ||
-        windows_choose(sets, n_sets, true, &job.validation, &job.n_validation) != 0 || prepare(&job, champion, err) != 0) {
+        windows_choose(sets, n_sets, true, &job.validation, &job.n_validation) != 0 ||
+        prepare(&job, champion, err) != 0) {
         fini(&job);
         return -1;
     }

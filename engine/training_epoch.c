@@ -37,9 +37,9 @@ static double learning_rate(const struct job *job) {
            schedule_share(&training->schedule, (double)job->progress.steps / (double)job->progress.steps_in_all);
 }
 
-bool job_train_chunk(struct job *job, const struct window *const *windows, int rows, int from, int steps) {
+bool job_train_chunk(struct job *job, int rows, int steps) {
     struct chunk *chunk = &job->chunk;
-    double weight = chunk_fill(chunk, job->model, EVALUATION_ALL, windows, rows, from, steps);
+    double weight = chunk_fill(chunk, job->model, EVALUATION_ALL, rows, steps);
     const float *y;
     tape_forward(job->tape, job->network, job->kernels, &job->rng, rows, steps, chunk->x, job->state, &y);
     job->progress.steps++;
@@ -96,7 +96,8 @@ static bool train_batch(struct job *job, const struct window *const *windows, in
     for (int from = first_chunk(job, steps); windowed ? from + job->at_once <= steps : from < steps; from += unroll) {
         if (job_is_stopped(job))
             return false;
-        if (!job_train_chunk(job, windows, rows, from, steps - from < job->at_once ? steps - from : job->at_once))
+        chunk_set_rows(&job->chunk, windows, rows, from);
+        if (!job_train_chunk(job, rows, steps - from < job->at_once ? steps - from : job->at_once))
             return false;
     }
     return true;
@@ -111,14 +112,13 @@ static void shuffle(const struct window **windows, int n, struct rng *rng) {
     }
 }
 
-static void tell(const struct job *job) {
+void job_tell(const struct job *job) {
     if (job->watch->progress != NULL)
         job->watch->progress(job->watch->context, &job->progress);
 }
 
-static bool train_epoch(struct job *job) {
+static bool shuffled_epoch(struct job *job) {
     int batch = job->model->training.batch;
-    job->loss = job->zero_loss = job->weight = 0;
     shuffle(job->training, job->n_training, &job->rng);
     for (int first = 0; first < job->n_training; first += batch) {
         int rows = job->n_training - first < batch ? job->n_training - first : batch;
@@ -126,8 +126,15 @@ static bool train_epoch(struct job *job) {
             return false;
         job->progress.loss = job->loss / job->weight;
         if (first + batch < job->n_training)
-            tell(job);
+            job_tell(job);
     }
+    return true;
+}
+
+static bool train_epoch(struct job *job) {
+    job->loss = job->zero_loss = job->weight = 0;
+    if (!(job->carried != NULL ? job_carried_epoch(job) : shuffled_epoch(job)))
+        return false;
     if (job->loss > exploded * (job->zero_loss + job->weight * fmax(job->first_loss, 0)))
         return job_fail(job, "the loss has grown to %.3g from %.3g", job->loss / job->weight, job->first_loss);
     return true;
@@ -151,6 +158,8 @@ static void plan(struct job *job) {
     for (int i = 0; i < job->n_training; i++)
         chunks += fewest_chunks(job, job->training[i]->n - job->model->horizon);
     int64_t each = chunks * batches / job->n_training; /* or more: a batch has as many as its longest window */
+    if (job->carried != NULL)
+        each = job_carried_chunks(job);
     each = each > 1 ? each : 1;
     int enough = (int)((training->min_steps + each - 1) / each);
     job->progress.epochs = training->epochs > enough ? training->epochs : enough;
@@ -192,7 +201,7 @@ bool job_train(struct job *job) {
         job->progress.epoch = epoch;
         if (is_check(job, epoch))
             more = check(job);
-        tell(job);
+        job_tell(job);
     }
     if (job->best != NULL && !isnan(job->progress.best))
         memcpy(network_params(job->network), job->best, network_n_params(job->network) * sizeof *job->best);

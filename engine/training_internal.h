@@ -20,7 +20,8 @@ struct job {
     float *best; /* the parameters with the lowest loss on the validation part so far; NULL: the latest count */
     const struct window **training, **validation; /* the windows of all sets */
     int n_training, n_validation;
-    int at_once; /* steps of a chunk: unrolled ones, or a sample */
+    struct carried *carried; /* how they follow each other, where states are carried; else NULL */
+    int at_once;             /* steps of a chunk: unrolled ones, or a sample */
     struct training_progress progress;
     double loss, zero_loss, weight; /* sums of this epoch: of the network, of zero as a forecast, of the weights */
     double first_loss;              /* mean of the first chunk, before anything was learnt; NaN before it */
@@ -39,12 +40,29 @@ bool job_fail(struct job *job, const char *format, ...) __attribute__((format(pr
 /* The validation part of the job, with its scratch. */
 struct evaluation job_evaluation(struct job *job, enum evaluation_part part);
 
-/* One chunk of `steps` steps of the windows from `from` on: forward, loss, backward, a step of the optimiser. Returns false
- * when the loss is not a number. */
-bool job_train_chunk(struct job *job, const struct window *const *windows, int rows, int from, int steps);
+/* One chunk of `steps` steps of the first rows of job->chunk: forward, loss, backward, a step of the optimiser. Returns
+ * false when the loss is not a number. */
+bool job_train_chunk(struct job *job, int rows, int steps);
+
+/* Tells the watch how far it is. */
+void job_tell(const struct job *job);
 
 /* All epochs, until the last one, or until there is no better one to be had. Returns false when it was stopped or has
  * failed. */
 bool job_train(struct job *job);
+
+/*
+ * Stateful training, as Keras does it: a fixed batch of slots; each takes a stream, trains its windows in their order, the
+ * state carried from one chunk to the next, and then takes the next stream with a zero state. A slot without a stream
+ * weighs nothing. States begin anew with each epoch. (training_carried.c)
+ */
+
+/* Puts the training windows in order. Returns -1 without memory. */
+int job_carry(struct job *job);
+void carried_free(struct carried *carried);
+
+/* One epoch; returns false when it was stopped or has failed. And how many chunks it has. */
+bool job_carried_epoch(struct job *job);
+int64_t job_carried_chunks(const struct job *job);
 
 #endif

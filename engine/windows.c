@@ -16,6 +16,8 @@ static const double spare = 4;
 /* ---- a set ------------------------------------------------------------------------------------ */
 
 uint64_t windows_stride(const struct config_model *model) {
+    if (model->training.order == ORDER_STATEFUL)
+        return (uint64_t)model->training.window;
     int stride = model->training.stride > 0 ? model->training.stride : model->training.window / 2;
     return stride > 0 ? (uint64_t)stride : 1;
 }
@@ -81,13 +83,13 @@ uint64_t windows_copied(const struct windows *windows) {
 
 /* ---- reservoirs ------------------------------------------------------------------------------- */
 
-/* A total order: where keys are equal (runs of one window), by stream and step. */
+/* A total order: where keys are equal (runs of one window, or all windows of a stream), by stream, and the newest first. */
 static int compare(const struct window *a, const struct window *b) {
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
     if (a->stream != b->stream)
         return a->stream < b->stream ? -1 : 1;
-    return a->last < b->last ? -1 : a->last > b->last;
+    return a->last > b->last ? -1 : a->last < b->last;
 }
 
 static void swap(struct window *a, struct window *b) {

@@ -43,8 +43,8 @@ bool windows_begin(struct windows_cursor *cursor, const struct config_model *mod
 
     uint64_t known = seen - held_back - (uint64_t)model->horizon, stride = windows_stride(model);
     uint64_t name = rng_hash(model->seed, stream, strlen(stream));
-    /* Ends are aligned to the step number, each stream at an offset of its own. */
-    uint64_t back = (known + stride - name % stride) % stride;
+    /* Ends are aligned to the step number, each stream at an offset of its own; not where they follow each other. */
+    uint64_t back = model->training.order == ORDER_STATEFUL ? 0 : (known + stride - name % stride) % stride;
     *cursor = (struct windows_cursor){
         .stream = name,
         .oldest = oldest,
@@ -246,6 +246,8 @@ static double key_of(const struct config_model *model, const struct windows_curs
 static double weight_of(const struct config_model *model, const struct windows_cursor *cursor,
                         const struct history *history) {
     double of_stream = (double)((cursor->known - cursor->oldest) / windows_stride(model) + 1);
+    if (model->training.order == ORDER_STATEFUL)
+        return 1 / of_stream; /* of all of the stream's windows: they are taken together */
     return exp2(-2 * (double)(cursor->known - cursor->end) / history->kept) / of_stream;
 }
 
@@ -263,7 +265,8 @@ bool windows_copy(struct windows *windows, struct windows_cursor *cursor, const 
     }
     if (cursor->end + 1 < cursor->oldest + fewest_steps(model))
         return false;
-    cut.key = key_of(model, cursor, cursor->end, weight_of(model, cursor, history));
+    uint64_t drawn_by = model->training.order == ORDER_STATEFUL ? 1 : cursor->end;
+    cut.key = key_of(model, cursor, drawn_by, weight_of(model, cursor, history));
     if (cut.key <= windows->training.highest)
         add_training(&cut);
     if (cursor->end < cursor->oldest + stride)

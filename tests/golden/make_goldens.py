@@ -23,6 +23,7 @@ import tf_keras
 
 sys.dont_write_bytecode = True
 
+import cases_fit
 import cases_layers
 import cases_legacy
 import cases_masks
@@ -45,6 +46,7 @@ BOXES = {
     "optimizers.tar.xz": cases_training.write_optimizers,
     "dropout.tar.xz": cases_training.write_dropout,
     "losses.tar.xz": cases_training.write_losses,
+    "fit.tar.xz": cases_fit.write,
 }
 
 

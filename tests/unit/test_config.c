@@ -99,7 +99,7 @@ static const struct bad bad_keys[] = {
      "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, events_per_second, "
      "repeats_per_second"},
     {LEAST "    training:\n      window: 10\n      windows: 10\n",
-     ":10: models[0].training.windows: not a key; here are window, stride, burn_in, unroll, batch, epochs, "
+     ":10: models[0].training.windows: not a key; here are window, stride, order, burn_in, unroll, batch, epochs, "
      "min_steps, patience, max_windows, half_life, optimizer, learning_rate, momentum, nesterov, weight_decay, schedule, last_rate, "
      "warm_up, clip_norm, clip_value, loss, validation, margin, first_after, new_steps"},
     {LEAST "    layers:\n      - rnn: 32\n",
@@ -259,6 +259,10 @@ static const struct bad bad_together[] = {
     {LEAST TRAINING "window: 1025\n",
      ":9: models[0].training.window: 1025 is more than 1024, the history of its class"},
     {LEAST TRAINING "burn_in: 128\n", ":9: models[0].training.burn_in: 128 is not less than 128, the window"},
+    {LEAST TRAINING "order: stateful\n      unroll: 48\n",
+     ":10: models[0].training.unroll: in stateful order the window, 128, is a multiple of it"},
+    {LEAST TRAINING "order: stateful\n      stride: 8\n",
+     ":10: models[0].training.stride: in stateful order windows follow each other; leave it out"},
     {LEAST TRAINING "unroll: 129\n", ":9: models[0].training.unroll: 129 is more than 128, the window"},
     {LEAST "    layers:\n      - lstm: 32\n        dense: 16\n",
      ":9: models[0].layers[0]: lstm and dense in one layer; begin the second with a - of its own"},

@@ -374,14 +374,14 @@ static void older_answers_weigh_less(void **state) {
     const struct window *one = &window;
     struct chunk chunk;
     assert_int_equal(chunk_init(&chunk, &fixture.model, 1, 4), 0);
-    assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, &one, 1, 0, 4), exp2(-3.5), 1e-6);
+    chunk_set_rows(&chunk, &one, 1, 0);
+    assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, 1, 4), exp2(-3.5), 1e-6);
     assert_int_equal(chunk.n_answers, 1);
     values[2] = 4;
-    assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, &one, 1, 0, 4), exp2(-3.5) + exp2(-3) + exp2(-2.5),
-                1e-6);
+    assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, 1, 4), exp2(-3.5) + exp2(-3) + exp2(-2.5), 1e-6);
     assert_int_equal(chunk.n_answers, 3);
     window.validation = true; /* all judge alike */
-    assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, &one, 1, 0, 4), 3, 0);
+    assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, 1, 4), 3, 0);
     chunk_fini(&chunk);
 }
 

@@ -584,6 +584,70 @@ static void what_is_reached_is_kept(void **state) {
     }
 }
 
+/* ---- stateful order ------------------------------------------------------------------------- */
+
+struct counted {
+    int64_t steps, steps_in_all;
+};
+
+static void count_steps(void *context, const struct training_progress *progress) {
+    struct counted *counted = context;
+    counted->steps = progress->steps;
+    counted->steps_in_all = progress->steps_in_all;
+}
+
+/* Streams of all lengths, cut by resets into courses of all lengths; more slots than streams, and fewer: what is planned is
+ * what comes, and it learns. (That it is Keras' training is shown by the goldens.) */
+static void stateful_order(void **state) {
+    (void)state;
+    for (int reset_every = 0; reset_every <= 90; reset_every += 45)
+        for (int batch = 1; batch <= 9; batch += 4) {
+            struct fixture fixture;
+            sine_fixture(&fixture);
+            fixture.model.training.order = ORDER_STATEFUL;
+            fixture.model.training.batch = batch;
+            fixture.model.training.epochs = 12;
+            fixture.model.reset_every = reset_every;
+            struct counted counted = {0};
+            const struct training_watch watch = {.progress = count_steps, .context = &counted};
+            struct training_outcome outcome = run(&fixture.model, &(struct streams){5, 411, sine}, NULL, &watch);
+            assert_in_range(counted.steps, counted.steps_in_all, counted.steps_in_all * 5 / 4);
+            assert_int_equal(outcome.steps, counted.steps);
+            assert_true(outcome.losses.challenger < 0.5 * outcome.losses.last_value);
+            struct training_outcome again = run(&fixture.model, &(struct streams){5, 411, sine}, NULL, NULL);
+            assert_same_weights(outcome.challenger, again.challenger);
+            network_free(outcome.challenger);
+            network_free(again.challenger);
+        }
+}
+
+/* A slow square wave of 48 steps, of which a window of 16 mostly shows nothing: only a state that is carried on knows when
+ * the next edge comes. */
+static double square_wave(struct rng *rng, int stream, int step) {
+    (void)stream;
+    return (step / 24 % 2 ? 1 : -1) + 0.05 * rng_normal(rng);
+}
+
+static void carried_states_see_further(void **state) {
+    (void)state;
+    double losses[2];
+    for (int order = ORDER_SHUFFLED; order <= ORDER_STATEFUL; order++) {
+        struct fixture fixture;
+        sine_fixture(&fixture);
+        fixture.model.training.order = (enum training_order)order;
+        fixture.model.training.window = fixture.model.training.unroll = 16;
+        fixture.model.training.burn_in = 0;
+        fixture.model.training.epochs = 40;
+        fixture.model.training.min_steps = 1500;
+        struct training_outcome outcome = run(&fixture.model, &(struct streams){4, 600, square_wave}, NULL, NULL);
+        losses[order] = outcome.losses.challenger / outcome.losses.last_value;
+        network_free(outcome.challenger);
+    }
+    print_message("square wave, loss by that of the last value: shuffled %.3f, stateful %.3f\n", losses[0],
+                  losses[1]);
+    assert_true(losses[1] < 0.9 * losses[0]);
+}
+
 /* ---- models from files ---------------------------------------------------------------------- */
 
 /* The fixture's model with layers as if they had been read from a file, with random weights. */
@@ -711,6 +775,8 @@ int main(void) {
         cmocka_unit_test(without_windows),
         cmocka_unit_test(windows_of_different_lengths),
         cmocka_unit_test(odd_streams),
+        cmocka_unit_test(stateful_order),
+        cmocka_unit_test(carried_states_see_further),
         cmocka_unit_test(a_loss_that_is_not_a_number),
         cmocka_unit_test(the_best_weights_are_kept),
         cmocka_unit_test(what_is_reached_is_kept),
