@@ -248,11 +248,15 @@ static int check_bounds(const struct entry *entry, const struct config_model *mo
     return 0;
 }
 
-static int check_loss(const struct entry *entry, const struct config_model *model) {
+static int check_loss(const struct entry *entry, struct config_model *model) {
     const struct loss_spec loss = head_loss(model);
     if (loss.loss == LOSS_QUANTILE && loss.n_levels == 0)
         return fail(entry, "training.loss",
                     "quantile learns the bounds of `levels`, which has none; give some, or mae");
+    if (loss.loss == LOSS_BINARY_CROSSENTROPY && says(entry, "residual") && model->residual)
+        return fail(entry, "residual", "a probability is no difference to the last value (training.loss)");
+    if (loss.loss == LOSS_BINARY_CROSSENTROPY)
+        model->residual = false;
     if ((int64_t)model->horizon * model->n_targets * loss_width(&loss) > NETWORK_WIDTH_MAX)
         return fail(entry, "horizon", "%d steps of %d targets, %d numbers each, are more than %d outputs",
                     model->horizon, model->n_targets, loss_width(&loss), NETWORK_WIDTH_MAX);

@@ -39,7 +39,8 @@ static const char *const promote[] = {"auto", "shadow", "manual", NULL};
 static const char *const combines[] = {"online", "last_value", "seasonal", "drift", "smoothing",
                                        "ridge",  "readout",    "network",  NULL};
 static const char *const expert_sizes[] = {"light", "full", NULL};
-static const char *const losses[] = {"mse", "mae", "huber", "quantile", "gaussian", "student_t", NULL};
+static const char *const losses[] = {
+    "mse", "mae", "huber", "quantile", "gaussian", "student_t", "binary_crossentropy", NULL};
 
 static const struct config_key table[] = {
     {CONFIG_TOP, "workers", CONFIG_INTEGER, "0", 0, 1024, AT(config, workers), .unit = "threads",
@@ -245,9 +246,10 @@ static const struct config_key table[] = {
      .help = "The largest size of each of its elements, before clip_norm; 0: any"},
     {CONFIG_TRAINING, "loss", CONFIG_CHOICE, "mse", .choices = losses, AT(config_training, loss),
      .help =
-         "What training makes small: squares, absolute values, Huber's between the two; the pinball losses of the median "
-         "and of the bounds of `levels`; or minus the log likelihood of a normal or Student's distribution. The last "
-         "three have the network forecast intervals itself"},
+         "What training makes small: squares, absolute values, Huber's between the two; the pinball losses of the "
+         "median and of the bounds of `levels`; minus the log likelihood of a normal or Student's distribution "
+         "(these three have the network forecast intervals itself); or of targets that are 0 or 1, whose "
+         "probability is then the forecast"},
     {CONFIG_TRAINING, "validation", CONFIG_SHARE, "20%", 0.01, 0.9, AT(config_training, validation),
      .help = "The newest share of each stream's steps, unseen by training, that judges the result"},
     {CONFIG_TRAINING, "margin", CONFIG_SHARE, "1%", 0, 0.9, AT(config_training, margin),

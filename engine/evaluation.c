@@ -54,13 +54,15 @@ static double fill_origin(const struct config_model *model, const struct window 
     size_t n_targets = (size_t)model->n_targets;
     const float *base = window->base + (size_t)origin * n_targets;
     float one = weight_of(model, window, origin);
+    bool is_event =
+        model->training.loss == LOSS_BINARY_CROSSENTROPY; /* of what is neither 0 nor 1 nothing is learnt */
     double sum = 0;
     for (int h = 1; h <= model->horizon; h++) {
         const float *z = window->z + (size_t)(origin + h) * n_targets;
         one = is_gap(window, origin + h) ? 0 : one;
         for (size_t j = 0; j < n_targets; j++) {
             *answer = model->residual ? z[j] - base[j] : z[j];
-            *weight = isnan(*answer) || isnan(base[j]) ? 0.0f : one;
+            *weight = isnan(*answer) || isnan(base[j]) || (is_event && !(*answer >= 0 && *answer <= 1)) ? 0.0f : one;
             sum += (double)*weight;
             *n_answers += *weight != 0;
             answer++;

@@ -239,9 +239,9 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
     mean += (size_t)slot * (size_t)f->n_outputs;
     for (int j = 0; j < model->n_targets; j++) {
         int feature = model->targets[j];
-        f->units[j] = scaler_unit(model->scaler, &scalers[feature]);
+        f->units[j] = scaler_unit(head_scaler(model), &scalers[feature]);
         if (!model->residual)
-            f->from[j] = scaler_unscale(model->scaler, &scalers[feature], 0);
+            f->from[j] = scaler_unscale(head_scaler(model), &scalers[feature], 0);
         else
             f->from[j] = ahead > 0 ? mean[(ahead - 1) * model->n_targets + j]
                                    : baseline_last_value(history, lane->seen[slot], feature);

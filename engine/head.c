@@ -9,6 +9,10 @@ struct loss_spec head_loss(const struct config_model *model) {
     return (struct loss_spec){.loss = model->training.loss, .levels = model->levels, .n_levels = model->n_levels};
 }
 
+enum scaler_kind head_scaler(const struct config_model *model) {
+    return model->training.loss == LOSS_BINARY_CROSSENTROPY ? SCALER_NONE : model->scaler;
+}
+
 /* Whether the steps are a number of their own: a decoder's. */
 static bool is_decoded(const struct network_shape *shape) {
     return shape->sequence && !shape->of_call;
@@ -93,14 +97,14 @@ static const float *numbers_of(const struct head *head, const float *y, int rows
            (by_step ? 0 : (h - 1) * n_targets);
 }
 
-const float *head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets,
-                         float *ret_id) {
+void head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets,
+                 float *ret_values) {
     int apart;
     const float *at = numbers_of(head, y, rows, row, h, n_targets, &apart);
-    if (head->form != HEAD_CLASS)
-        return at;
-    *ret_id = isnan(*at) ? NAN : (float)likeliest(at, head->width);
-    return ret_id;
+    if (head->form == HEAD_CLASS)
+        *ret_values = isnan(*at) ? NAN : (float)likeliest(at, head->width);
+    else
+        loss_points(&head->loss, 1, (size_t)n_targets, at, ret_values);
 }
 
 /* ---- intervals ---------------------------------------------------------------------------------- */

@@ -25,6 +25,9 @@ struct head {
 /* The loss that the model's network is trained by; its levels are the model's. */
 struct loss_spec head_loss(const struct config_model *model);
 
+/* How its targets are scaled: as the model says, but for the 0 and 1 of binary_crossentropy. */
+enum scaler_kind head_scaler(const struct config_model *model);
+
 /* Finds how output 0 of the model's network is to be read; sample: steps of a call. Returns 0, or -1 with a sentence
  * in err when it does not hold a forecast of the model. */
 int head_fit(const struct config_model *model, const struct network *network, int sample, struct head *ret_head,
@@ -33,10 +36,8 @@ int head_fit(const struct config_model *model, const struct network *network, in
 /* The horizon that a network serves where the configuration leaves it open; 0 where that is not plain. */
 int head_horizon(const struct config_model *model, const struct network *network, int sample);
 
-/* The forecasts of the targets h steps ahead (1 to head->horizon), [n_targets], in output 0 of a call of `rows` rows; of
- * a class in *ret_id. */
-const float *head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets,
-                         float *ret_id);
+/* The forecasts of the targets h steps ahead (1 to head->horizon), [n_targets], in output 0 of a call of `rows` rows. */
+void head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets, float *ret_values);
 
 /* Of a head whose loss gives several numbers: how far the bounds of a level (by its index) lie below and above that forecast, [n_targets] each, >= 0, and none closer than
  * those of a lower level. In the network's unit. Takes no memory; of student_t some 0.2 us for each. */

@@ -25,6 +25,12 @@ enum loss loss_point(enum loss loss) {
     return loss == LOSS_QUANTILE || loss == LOSS_STUDENT_T ? LOSS_MAE : LOSS_MSE;
 }
 
+/* ---- of probabilities --------------------------------------------------------------------------- */
+
+double loss_probability(double logit) {
+    return logit >= 0 ? 1 / (1 + exp(-logit)) : exp(logit) / (1 + exp(logit));
+}
+
 /* ---- of several numbers ------------------------------------------------------------------------- */
 
 int loss_width(const struct loss_spec *spec) {
@@ -36,7 +42,7 @@ int loss_width(const struct loss_spec *spec) {
     }
 }
 
-double loss_probability(const struct loss_spec *spec, int index) {
+double loss_level(const struct loss_spec *spec, int index) {
     if (index == 0)
         return 0.5;
     double half = spec->levels[(index - 1) / 2] / 200;
@@ -64,7 +70,7 @@ static double quantile_loss(const struct loss_spec *spec, const struct element *
     int width = loss_width(spec);
     double sum = 0;
     for (int i = 0; i < width; i++) {
-        double p = loss_probability(spec, i), d = y_of(of, i) - answer;
+        double p = loss_level(spec, i), d = y_of(of, i) - answer;
         double slope = d > 0 ? 1 - p : d < 0 ? -p : d; /* of NaN it is NaN */
         sum += slope * d;
         put_slope(of, i, 2 * slope / width);
@@ -83,12 +89,20 @@ static double likelihood_loss(enum distribution distribution, const struct eleme
     return loss;
 }
 
+/* Of a logit: log(1 + exp(y)) - answer y. */
+static double binary_loss(const struct element *of, double answer) {
+    double y = y_of(of, 0), softplus = fmax(y, 0) + log1p(exp(-fabs(y)));
+    put_slope(of, 0, loss_probability(y) - answer);
+    return isnan(y) ? y : softplus - answer * y;
+}
+
 static double element_loss(const struct loss_spec *spec, const struct element *of, double answer) {
     double slope, loss;
     switch (spec->loss) {
     case LOSS_QUANTILE: return quantile_loss(spec, of, answer);
     case LOSS_GAUSSIAN: return likelihood_loss(DISTRIBUTION_GAUSSIAN, of, answer);
     case LOSS_STUDENT_T: return likelihood_loss(DISTRIBUTION_STUDENT_T, of, answer);
+    case LOSS_BINARY_CROSSENTROPY: return binary_loss(of, answer);
     default: break;
     }
     loss = point_loss(spec->loss, y_of(of, 0) - answer, &slope);
@@ -120,4 +134,6 @@ void loss_points(const struct loss_spec *spec, size_t places, size_t n, const fl
     size_t width = (size_t)loss_width(spec);
     for (size_t i = 0; i < places; i++)
         memcpy(ret_points + i * n, y + i * width * n, n * sizeof *y);
+    for (size_t i = 0; spec->loss == LOSS_BINARY_CROSSENTROPY && i < places * n; i++)
+        ret_points[i] = (float)loss_probability((double)y[i]);
 }

@@ -18,7 +18,7 @@ struct runner {
     float *y[LAYER_PORTS];       /* of each output */
     struct network_shape shape[LAYER_PORTS];
     struct head head;
-    float id; /* the likeliest one, of a head that gives a class */
+    float *values; /* [n_targets] */
     float *work;
     size_t copies_size, work_size, y_size[LAYER_PORTS];
 };
@@ -35,9 +35,11 @@ struct runner *runner_new(const struct config_model *model, const struct kernels
     runner->n_inputs = n_inputs;
     runner->x = calloc((size_t)runner->sample * most * n_inputs, sizeof *runner->x);
     runner->next = calloc(most * n_inputs, sizeof *runner->next);
+    runner->values = calloc((size_t)model->n_targets + 1, sizeof *runner->values);
     runner->state = calloc(most, sizeof *runner->state);
     runner->copy_state = calloc(most, sizeof *runner->copy_state);
-    if (runner->x != NULL && runner->next != NULL && runner->state != NULL && runner->copy_state != NULL)
+    if (runner->values != NULL && runner->x != NULL && runner->next != NULL && runner->state != NULL &&
+        runner->copy_state != NULL)
         return runner;
     runner_free(runner);
     return NULL;
@@ -46,6 +48,7 @@ struct runner *runner_new(const struct config_model *model, const struct kernels
 void runner_free(struct runner *runner) {
     if (runner == NULL)
         return;
+    free(runner->values);
     free(runner->x);
     free(runner->next);
     free(runner->state);
@@ -133,7 +136,8 @@ void runner_run_again(struct runner *runner, const struct lane *lane) {
 }
 
 const float *runner_values(struct runner *runner, int row, int h) {
-    return head_values(&runner->head, runner->y[0], runner->rows, row, h, runner->model->n_targets, &runner->id);
+    head_values(&runner->head, runner->y[0], runner->rows, row, h, runner->model->n_targets, runner->values);
+    return runner->values;
 }
 
 void runner_interval(const struct runner *runner, int row, int h, int level, float *ret_below, float *ret_above) {

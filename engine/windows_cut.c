@@ -1,5 +1,6 @@
 #include "engine/windows_internal.h"
 
+#include "engine/head.h"
 #include "engine/random.h"
 
 #include <float.h>
@@ -84,8 +85,8 @@ static void fill_window(const struct window *window, const struct config_model *
                 scaler_scale(model->scaler, &scalers[model->inputs[k]], values[model->inputs[k]]);
         for (int j = 0; j < model->n_targets; j++) {
             int f = model->targets[j];
-            double origin = scaler_unscale(model->scaler, &scalers[f], 0);
-            double unit = scaler_unit(model->scaler, &scalers[f]);
+            double origin = scaler_unscale(head_scaler(model), &scalers[f], 0);
+            double unit = scaler_unit(head_scaler(model), &scalers[f]);
             ptrdiff_t at = (ptrdiff_t)i * model->n_targets + j;
             window->z[at] = target_of((history_observed(history, step, f) - origin) / unit);
             if (i >= 0)

@@ -100,8 +100,12 @@ def student_t(a, y):
             + 0.5 * (nu + 1) * tf.math.log1p(z ** 2 / nu))
 
 
+def binary_crossentropy(a, y):
+    return keras.losses.binary_crossentropy(tf.cast(a > 0, "float32")[..., None], tf.linalg.matrix_transpose(y), from_logits=True)
+
+
 # Losses of heads by their place in enum loss, and how many numbers they take for each answer.
-LOSSES = {quantile: (3, 5), gaussian: (4, 2), student_t: (5, 3)}
+LOSSES = {quantile: (3, 5), gaussian: (4, 2), student_t: (5, 3), binary_crossentropy: (6, 1)}
 
 
 def loss_of(element_loss):

@@ -69,8 +69,11 @@ static float *output_gradient(const struct network *network, const struct batche
     float *answer = floats_new(n), *weight = floats_new(n), *dy = floats_new(n * (size_t)width);
 
     golden_swap(batches->rows, shape.steps, each, batches->answers[output].data + (size_t)batch * n, answer);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         weight[i] = 1;
+        if (batches->loss.loss == LOSS_BINARY_CROSSENTROPY)
+            answer[i] = answer[i] > 0;
+    }
     loss_sum(&batches->loss, n / (size_t)each, (size_t)each, y, answer, weight, 1.0f / (float)n, dy);
     free(answer);
     free(weight);

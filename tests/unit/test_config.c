@@ -169,10 +169,12 @@ static const struct bad bad_values[] = {
      ":8: models[0].train: \"xääääääääääääääääääääääääääääääää...\" is not true or false"},
     {LEAST "    scaler: minmax\n", ":8: models[0].scaler: \"minmax\" is not standard or none"},
     {LEAST TRAINING "loss: rmse\n",
-     ":9: models[0].training.loss: \"rmse\" is not mse, mae, huber, quantile, gaussian or "
-     "student_t"},
+     ":9: models[0].training.loss: \"rmse\" is not mse, mae, huber, quantile, gaussian, "
+     "student_t or binary_crossentropy"},
     {LEAST "    levels: []\n" TRAINING "loss: quantile\n",
      ":10: models[0].training.loss: quantile learns the bounds of `levels`, which has none; give some, or mae"},
+    {LEAST "    residual: true\n" TRAINING "loss: binary_crossentropy\n",
+     ":8: models[0].residual: a probability is no difference to the last value (training.loss)"},
     {LEAST TRAINING "validation: 95%\n", ":9: models[0].training.validation: \"95%\" is not within 1% to 90%"},
     {LEAST TRAINING "validation: a fifth\n",
      ":9: models[0].training.validation: \"a fifth\" is not a share (20% or 0.2)"},
@@ -483,7 +485,7 @@ static const char full[] =
     "     training: {window: 12, burn_in: 1, unroll: 12, batch: 13, epochs: 14, min_steps: 17, max_windows: 15, loss: huber,\n"
     "                learning_rate: 1e-4, optimizer: sgd, momentum: 0.9, nesterov: true,\n"
     "                weight_decay: 0.01, clip_value: 2, clip_norm: 0, validation: 0.25, margin: 0, first_after: 16, new_steps: 5}}\n"
-    "  - {name: two, class: first, layers: [], levels: [], training: }\n"
+    "  - {name: two, class: first, layers: [], levels: [], training: {loss: binary_crossentropy}}\n"
     "  - {name: three, class: first, training: {loss: student_t, optimizer: adamw}, layers: [{dense: 1, activation: softmax}]}\n"
     "streams:\n"
     "  - {class: first, pattern: '*', features: [x], time: irregular}\n"
@@ -574,6 +576,8 @@ static void takes_every_key(void **state) {
     assert_int_equal(config->models[2].class, 0);
     assert_int_equal(config->models[2].training.loss, LOSS_STUDENT_T);
     assert_true(config->models[2].training.weight_decay == 0.004);
+    assert_int_equal(config->models[1].training.loss, LOSS_BINARY_CROSSENTROPY);
+    assert_false(config->models[1].residual);
     assert_int_equal(config->models[2].layers[0].activation, ACTIVATION_SOFTMAX);
     config_free(config);
 }

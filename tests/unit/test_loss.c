@@ -85,6 +85,7 @@ static const struct loss_spec heads[] = {
     {.loss = LOSS_QUANTILE, .levels = levels, .n_levels = 2},
     {.loss = LOSS_GAUSSIAN},
     {.loss = LOSS_STUDENT_T},
+    {.loss = LOSS_BINARY_CROSSENTROPY},
 };
 enum { N_HEADS = sizeof heads / sizeof *heads };
 
@@ -97,7 +98,7 @@ static void test_widths_and_probabilities(void **state) {
     assert_int_equal(loss_width(&heads[1]), 2);
     assert_int_equal(loss_width(&heads[2]), 3);
     for (int i = 0; i < 5; i++)
-        assert_true(fabs(loss_probability(&heads[0], i) - probabilities[i]) < 1e-15);
+        assert_true(fabs(loss_level(&heads[0], i) - probabilities[i]) < 1e-15);
 }
 
 /* The answer is 1. Quantiles 0, 0.5, 2, -1, 1 of probabilities .5, .25, .75, .05, .95: pinball losses .5, .125, .25, .1, 0.
@@ -131,6 +132,23 @@ static void test_numbers_stand_by_kind(void **state) {
     assert_true(together == sum);
     loss_points(&heads[1], 2, 2, y, points);
     assert_true(points[0] == 1 && points[1] == 2 && points[2] == 3 && points[3] == 4);
+}
+
+/* Of the logit log 3 the probability is 0.75. */
+static void test_binary_crossentropy_by_hand(void **state) {
+    (void)state;
+    const float y[] = {1.0986123f, 1.0986123f, 1.0986123f, 200, -200}, answer[] = {1, 0, 0.5f, 1, 1};
+    const float one[] = {1, 1, 1, 1, 1};
+    const double loss[] = {-log(0.75), -log(0.25), -0.5 * log(0.75 * 0.25), 0, 200};
+    const float slope[] = {-0.25f, 0.75f, 0.25f, 0, -1};
+    float gradient[5], points[5];
+    for (int i = 0; i < 5; i++) {
+        assert_true(fabs(loss_sum(&heads[3], 1, 1, &y[i], &answer[i], one, 1, NULL) - loss[i]) < 1e-6);
+        loss_sum(&heads[3], 1, 5, y, answer, one, 1, gradient);
+        assert_true(fabsf(gradient[i] - slope[i]) < 1e-6f);
+    }
+    loss_points(&heads[3], 5, 1, y, points);
+    assert_true(fabsf(points[0] - 0.75f) < 1e-6f && points[3] == 1 && points[4] >= 0 && points[4] < 1e-30f);
 }
 
 static void test_gradients_of_heads(void **state) {
@@ -179,6 +197,7 @@ static void test_what_judges(void **state) {
     assert_int_equal(loss_point(LOSS_QUANTILE), LOSS_MAE);
     assert_int_equal(loss_point(LOSS_STUDENT_T), LOSS_MAE);
     assert_int_equal(loss_point(LOSS_GAUSSIAN), LOSS_MSE);
+    assert_int_equal(loss_point(LOSS_BINARY_CROSSENTROPY), LOSS_MSE);
 }
 
 int main(void) {
@@ -191,6 +210,7 @@ int main(void) {
         cmocka_unit_test(test_widths_and_probabilities),
         cmocka_unit_test(test_quantile_by_hand),
         cmocka_unit_test(test_numbers_stand_by_kind),
+        cmocka_unit_test(test_binary_crossentropy_by_hand),
         cmocka_unit_test(test_gradients_of_heads),
         cmocka_unit_test(test_heads_without_an_answer_or_with_nan),
         cmocka_unit_test(test_what_judges),

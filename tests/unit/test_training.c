@@ -150,6 +150,31 @@ static void it_learns_how_sure_it_is(void **state) {
     }
 }
 
+/* 1 while a hidden sine is high, with exceptions. */
+static double alarm(struct rng *rng, int stream, int step) {
+    bool high = sin(2 * 3.14159265358979 * (step + 7 * stream) / SINE_PERIOD) > 0.3;
+    return high != (rng_uniform(rng) < 0.1);
+}
+
+/* The scaler, were it to touch the answers, would make them anything but 0 and 1. The Brier score of the best forecast there is
+ * is 0.9 times 0.1. */
+static void it_learns_a_probability(void **state) {
+    (void)state;
+    const struct streams streams = {6, 400, alarm};
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    fixture.model.training.loss = LOSS_BINARY_CROSSENTROPY;
+    fixture.model.training.epochs = 30;
+    fixture.model.residual = false;
+    struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
+    assert_non_null(outcome.challenger);
+    print_message("Brier score %.3f, of the last value %.3f; cross-entropy %.3f\n", outcome.losses.challenger,
+                  outcome.losses.last_value, outcome.training_loss);
+    assert_true(outcome.losses.challenger < 0.14 && outcome.losses.challenger > 0.08);
+    assert_true(outcome.losses.last_value > 0.2 && outcome.training_loss < 0.5);
+    network_free(outcome.challenger);
+}
+
 static void it_learns_a_noisy_sine(void **state) {
     (void)state;
     const struct streams streams = {6, 400, sine};
@@ -767,6 +792,7 @@ int main(void) {
         cmocka_unit_test(it_is_truncated_back_propagation),
         cmocka_unit_test(it_learns_a_noisy_sine),
         cmocka_unit_test(it_learns_how_sure_it_is),
+        cmocka_unit_test(it_learns_a_probability),
         cmocka_unit_test(it_does_not_learn_what_it_must_not_know),
         cmocka_unit_test(the_same_seed_gives_the_same_bits),
         cmocka_unit_test(a_champion_is_the_start),
