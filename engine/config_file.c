@@ -82,7 +82,11 @@ void config_model_text(const struct config_model *model, char *ret_text, size_t 
                  model->form == FORECAST_RECURSIVE ? ", fed back" : "");
     snprintf(ret_text, size, "%.200s, %s, %d input%s to %s, scaler %s, %s",
              model->file != NULL ? model->file : "layers", mode, model->n_inputs, model->n_inputs == 1 ? "" : "s",
-             gives, model->scaler == SCALER_NONE ? "none" : "standard", model->train ? "trained" : "not trained");
+             gives,
+             model->scaler == SCALER_NONE     ? "none"
+             : model->scaler == SCALER_WINDOW ? "window"
+                                              : "standard",
+             model->train ? "trained" : "not trained");
 }
 
 /* ---- mode, window, horizon -------------------------------------------------------------------- */
@@ -95,6 +99,9 @@ static int choose_mode(const struct entry *entry, struct config_model *model, co
     if (model->mode == MODEL_STATEFUL) {
         if (says(entry, "window"))
             return fail(entry, "window", "belongs to `mode: windowed`; a stateful model has a step per tick");
+        if (model->scaler == SCALER_WINDOW)
+            return fail(entry, says(entry, "scaler") ? "scaler" : "mode",
+                        "scaler window is by the samples of `mode: windowed`; a stateful model has none");
         model->window = 1;
         return 0;
     }

@@ -26,7 +26,7 @@ static const char *const activations[] = {
     "linear",      "tanh",     "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_keras2",
     "softsign",    "softplus", "elu",     "selu", "swish",        "gelu",
     "exponential", "softmax",  NULL};
-static const char *const scalers[] = {"standard", "none", NULL};
+static const char *const scalers[] = {"standard", "none", "window", NULL};
 static const char *const modes[] = {"stateful", "windowed", NULL};
 static const char *const forms[] = {"direct", "recursive", NULL};
 static const char *const heads[] = {"forecast", "raw", NULL};
@@ -158,7 +158,8 @@ static const struct config_key table[] = {
      .help = "Slots of a batch: streams that one worker advances together"},
     {CONFIG_MODEL, "scaler", CONFIG_CHOICE, "standard", .choices = scalers, AT(config_model, scaler),
      .help =
-         "How values are scaled, per stream and feature: by running mean and deviation, or not; for a file: none"},
+         "How values are scaled, per stream and feature: by running mean and deviation; not; or, in windowed mode, by "
+         "those of each sample; for a file: none"},
     {CONFIG_MODEL, "residual", CONFIG_BOOLEAN, "true", AT(config_model, residual),
      .help = "The network forecasts the difference to the last value; for a file: false"},
     {CONFIG_MODEL, "train", CONFIG_BOOLEAN, "true", AT(config_model, train),

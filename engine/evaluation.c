@@ -47,26 +47,54 @@ static float weight_of(const struct config_model *model, const struct window *wi
     return (float)exp2(-((double)window->age + (double)(window->n - 1 - origin)) / half_life);
 }
 
+/* Of what is in the scalers' unit already. */
+static const struct scaler same = {.variance = 1};
+
+/* By what a target is scaled at an origin: with SCALER_WINDOW by the sample that ends there, else it is scaled. */
+static struct scaler target_scaler(const struct config_model *model, const struct window *window, int origin, int j) {
+    struct scaler sample = {0};
+    if (model->scaler != SCALER_WINDOW)
+        return same;
+    for (int at = origin + 1 - model->window; at <= origin; at++)
+        scaler_update(&sample, (double)window->base[(ptrdiff_t)at * model->n_targets + j]);
+    return scaler_of_sample(&sample, &same);
+}
+
+/* Scales the inputs of a row of the chunk, a whole sample, by themselves. */
+static void scale_sample(struct chunk *chunk, const struct config_model *model, int row, int rows, int steps) {
+    size_t stride = (size_t)(rows * model->n_inputs);
+    for (int k = 0; k < model->n_inputs; k++) {
+        float *x = chunk->x + (size_t)row * (size_t)model->n_inputs + k;
+        struct scaler sample = {0};
+        for (int s = 0; s < steps; s++)
+            scaler_update(&sample, (double)x[(size_t)s * stride]);
+        sample = scaler_of_sample(&sample, &same);
+        for (int s = 0; s < steps; s++)
+            x[(size_t)s * stride] = scaler_scale(SCALER_WINDOW, &sample, (double)x[(size_t)s * stride]);
+    }
+}
+
 /* The answers at one origin: for a residual network the differences to the last value. Those before the first value weigh
  * nothing, as the baselines have no forecast there, nor do those behind a gap. Returns the weights' sum. */
 static double fill_origin(const struct config_model *model, const struct window *window, int origin, float *answer,
                           float *weight, size_t *n_answers) {
-    size_t n_targets = (size_t)model->n_targets;
-    const float *base = window->base + (size_t)origin * n_targets;
-    float one = weight_of(model, window, origin);
-    bool is_event =
-        model->training.loss == LOSS_BINARY_CROSSENTROPY; /* of what is neither 0 nor 1 nothing is learnt */
+    int n_targets = model->n_targets;
+    /* Of what is neither 0 nor 1 nothing is learnt. */
+    bool is_event = model->training.loss == LOSS_BINARY_CROSSENTROPY;
     double sum = 0;
-    for (int h = 1; h <= model->horizon; h++) {
-        const float *z = window->z + (size_t)(origin + h) * n_targets;
-        one = is_gap(window, origin + h) ? 0 : one;
-        for (size_t j = 0; j < n_targets; j++) {
-            *answer = model->residual ? z[j] - base[j] : z[j];
-            *weight = isnan(*answer) || isnan(base[j]) || (is_event && !(*answer >= 0 && *answer <= 1)) ? 0.0f : one;
-            sum += (double)*weight;
-            *n_answers += *weight != 0;
-            answer++;
-            weight++;
+    for (int j = 0; j < n_targets; j++) {
+        float base = window->base[(ptrdiff_t)origin * n_targets + j], one = weight_of(model, window, origin);
+        struct scaler scaler = target_scaler(model, window, origin, j);
+        float from = model->residual ? base : (float)scaler.mean;
+        float unit = (float)scaler_unit(SCALER_STANDARD, &scaler);
+        for (int h = 1; h <= model->horizon; h++) {
+            int at = (h - 1) * n_targets + j;
+            one = is_gap(window, origin + h) ? 0 : one;
+            answer[at] = (window->z[(ptrdiff_t)(origin + h) * n_targets + j] - from) / unit;
+            weight[at] =
+                isnan(answer[at]) || isnan(base) || (is_event && !(answer[at] >= 0 && answer[at] <= 1)) ? 0 : one;
+            sum += (double)weight[at];
+            *n_answers += weight[at] != 0;
         }
     }
     return sum;
@@ -82,6 +110,8 @@ static bool is_origin(const struct config_model *model, enum evaluation_part par
                       int at) {
     int first = window->score_from, last = window->n - model->horizon - 1;
     int split = first + (last + 1 - first) / 3;
+    if (model->mode == MODEL_WINDOWED && at < model->window - 1)
+        return false; /* there is no sample that ends there */
     if (at < (part == EVALUATION_JUDGES ? split : first) ||
         at > (part == EVALUATION_CHOOSES ? split - model->horizon : last))
         return false;
@@ -125,6 +155,8 @@ double chunk_fill(struct chunk *chunk, const struct config_model *model, enum ev
                 memset(weight, 0, n_outputs * sizeof *weight);
             }
         }
+    for (int r = 0; model->scaler == SCALER_WINDOW && r < rows; r++)
+        scale_sample(chunk, model, r, rows, steps);
     return sum;
 }
 
@@ -218,20 +250,23 @@ static float seasonal(const struct config_model *model, const struct window *win
 
 static void add_origin(const struct config_model *model, const struct window *window, int origin,
                        struct promotion_series *over_time) {
-    size_t n_targets = (size_t)model->n_targets;
+    int n_targets = model->n_targets;
     double last = 0, season = 0, weight = 0;
-    for (int h = 1; h <= model->horizon && !is_gap(window, origin + h); h++)
-        for (size_t j = 0; j < n_targets; j++) {
-            float answer = window->z[(size_t)(origin + h) * n_targets + j];
-            float base = window->base[(size_t)origin * n_targets + j];
+    for (int j = 0; j < n_targets; j++) {
+        struct scaler scaler = target_scaler(model, window, origin, j);
+        float unit = (float)scaler_unit(SCALER_STANDARD, &scaler);
+        float base = window->base[(ptrdiff_t)origin * n_targets + j] / unit;
+        for (int h = 1; h <= model->horizon && !is_gap(window, origin + h); h++) {
+            float answer = window->z[(ptrdiff_t)(origin + h) * n_targets + j] / unit;
             float one = isnan(answer) || isnan(base) ? 0.0f : 1.0f;
             weight += (double)one;
             last += point_loss(model, 1, &base, &answer, &one);
             if (model->period == 0)
                 continue;
-            float said = seasonal(model, window, origin, h, (int)j);
+            float said = seasonal(model, window, origin, h, j) / unit;
             season += point_loss(model, 1, &said, &answer, &one);
         }
+    }
     if (weight == 0)
         return;
     loss_series_add(&over_time->last_value, steps_back(model, window, origin), last, weight);

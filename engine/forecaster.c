@@ -235,7 +235,7 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
     bool published = mean == f->mean; /* else of a version in the shadow */
     int slot = f->row[row];
     const struct history *history = f->history[slot];
-    const struct scaler *scalers = lane_scalers(lane, slot);
+    const struct scaler *scalers = runner_scalers(f->runner, row);
     mean += (size_t)slot * (size_t)f->n_outputs;
     for (int j = 0; j < model->n_targets; j++) {
         int feature = model->targets[j];
@@ -273,7 +273,7 @@ static void feed_back(const struct forecaster *f, const struct lane *lane, int r
         for (int j = 0; j < model->n_targets; j++)
             if (model->targets[j] == feature)
                 value = mean[j];
-        x[i] = scaler_scale(model->scaler, &lane_scalers(lane, slot)[feature], value);
+        x[i] = scaler_scale(model->scaler, &runner_scalers(f->runner, row)[feature], value);
     }
 }
 

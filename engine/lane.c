@@ -72,10 +72,9 @@ void lane_update_scalers(struct lane *lane, int slot, const struct history *hist
             scaler_update(&scalers[f], values[f]);
 }
 
-void lane_gather(const struct lane *lane, int slot, const struct history *history, uint64_t step,
+void lane_gather(const struct scaler *scalers, const struct history *history, uint64_t step,
                  const struct config_model *model, float *x) {
     const double *values = history_values(history, step);
-    const struct scaler *scalers = lane_scalers(lane, slot);
     for (int i = 0; i < model->n_inputs; i++) {
         int f = model->inputs[i];
         x[i] = scaler_scale(model->scaler, &scalers[f], values[f]);

@@ -48,8 +48,8 @@ struct scaler *lane_scalers(const struct lane *lane, int slot);
 /* Lets the scalers of a slot see a step; missing values are passed over. */
 void lane_update_scalers(struct lane *lane, int slot, const struct history *history, uint64_t step);
 
-/* The scaled inputs of a step under the slot's scalers: x [n_inputs]. */
-void lane_gather(const struct lane *lane, int slot, const struct history *history, uint64_t step,
+/* The inputs of a step under scalers [n_features]: x [n_inputs]. */
+void lane_gather(const struct scaler *scalers, const struct history *history, uint64_t step,
                  const struct config_model *model, float *x);
 
 #endif

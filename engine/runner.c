@@ -12,16 +12,28 @@ struct runner {
     int rows; /* of the latest run */
     bool again;
 
-    float *x, *next;             /* [sample x rows x n_inputs], [rows x n_inputs] */
-    float **state, **copy_state; /* [rows] */
-    float *copies;               /* [rows x state size] */
-    float *y[LAYER_PORTS];       /* of each output */
+    float *x, *next;               /* [sample x rows x n_inputs], [rows x n_inputs] */
+    float **state, **copy_state;   /* [rows] */
+    int n_features;                /* that inputs and targets are of */
+    struct scaler *own;            /* [rows x n_features] of samples */
+    const struct scaler **scalers; /* [rows] */
+    float *copies;                 /* [rows x state size] */
+    float *y[LAYER_PORTS];         /* of each output */
     struct network_shape shape[LAYER_PORTS];
     struct head head;
     float *values; /* [n_targets] */
     float *work;
     size_t copies_size, work_size, y_size[LAYER_PORTS];
 };
+
+static int n_features(const struct config_model *model) {
+    int n = 0;
+    for (int i = 0; i < model->n_inputs; i++)
+        n = model->inputs[i] >= n ? model->inputs[i] + 1 : n;
+    for (int j = 0; j < model->n_targets; j++)
+        n = model->targets[j] >= n ? model->targets[j] + 1 : n;
+    return n;
+}
 
 struct runner *runner_new(const struct config_model *model, const struct kernels *kernels) {
     struct runner *runner = calloc(1, sizeof *runner);
@@ -35,11 +47,14 @@ struct runner *runner_new(const struct config_model *model, const struct kernels
     runner->n_inputs = n_inputs;
     runner->x = calloc((size_t)runner->sample * most * n_inputs, sizeof *runner->x);
     runner->next = calloc(most * n_inputs, sizeof *runner->next);
+    runner->n_features = n_features(model);
+    runner->own = calloc(most * (size_t)runner->n_features, sizeof *runner->own);
+    runner->scalers = calloc(most, sizeof *runner->scalers);
     runner->values = calloc((size_t)model->n_targets + 1, sizeof *runner->values);
     runner->state = calloc(most, sizeof *runner->state);
     runner->copy_state = calloc(most, sizeof *runner->copy_state);
     if (runner->values != NULL && runner->x != NULL && runner->next != NULL && runner->state != NULL &&
-        runner->copy_state != NULL)
+        runner->copy_state != NULL && runner->own != NULL && runner->scalers != NULL)
         return runner;
     runner_free(runner);
     return NULL;
@@ -48,6 +63,8 @@ struct runner *runner_new(const struct config_model *model, const struct kernels
 void runner_free(struct runner *runner) {
     if (runner == NULL)
         return;
+    free(runner->own);
+    free(runner->scalers);
     free(runner->values);
     free(runner->x);
     free(runner->next);
@@ -104,6 +121,28 @@ static void forward(struct runner *runner, const struct lane *lane, float *const
                     runner->work);
 }
 
+/* The scalers of a row: the slot's, or those of the sample that begins at a step. */
+static const struct scaler *choose_scalers(struct runner *runner, int row, const struct lane *lane, int slot,
+                                           const struct history *history, uint64_t first) {
+    const struct config_model *model = runner->model;
+    const struct scaler *running = lane_scalers(lane, slot);
+    if (model->scaler != SCALER_WINDOW)
+        return running;
+    struct scaler *own = runner->own + (size_t)row * (size_t)runner->n_features;
+    for (int i = 0; i < model->n_inputs + model->n_targets; i++) {
+        int f = i < model->n_inputs ? model->inputs[i] : model->targets[i - model->n_inputs];
+        struct scaler sample = {0};
+        for (int t = 0; t < runner->sample; t++)
+            scaler_update(&sample, history_values(history, first + (uint64_t)t)[f]);
+        own[f] = scaler_of_sample(&sample, &running[f]);
+    }
+    return own;
+}
+
+const struct scaler *runner_scalers(const struct runner *runner, int row) {
+    return runner->scalers[row];
+}
+
 void runner_run(struct runner *runner, const struct lane *lane, const struct history *const *history,
                 const int *slots, int rows) {
     runner->rows = rows;
@@ -111,8 +150,9 @@ void runner_run(struct runner *runner, const struct lane *lane, const struct his
     for (int row = 0; row < rows; row++) {
         int slot = slots[row];
         uint64_t first = lane->seen[slot] + 1 - (uint64_t)runner->sample;
+        runner->scalers[row] = choose_scalers(runner, row, lane, slot, history[slot], first);
         for (int t = 0; t < runner->sample; t++)
-            lane_gather(lane, slot, history[slot], first + (uint64_t)t, runner->model,
+            lane_gather(runner->scalers[row], history[slot], first + (uint64_t)t, runner->model,
                         runner->x + ((size_t)t * (size_t)rows + (size_t)row) * runner->n_inputs);
         runner->state[row] = lane_state(lane, slot);
     }

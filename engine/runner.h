@@ -25,6 +25,10 @@ bool runner_can(const struct runner *runner, const struct lane *lane, int slot);
 void runner_run(struct runner *runner, const struct lane *lane, const struct history *const *history,
                 const int *slots, int rows);
 
+/* What the inputs of a row were scaled by, [n_features of the class]: the slot's scalers, or with SCALER_WINDOW those of its
+ * sample, of inputs and targets. Until the next run. */
+const struct scaler *runner_scalers(const struct runner *runner, int row);
+
 /* After runner_run: the next input of each row is x(row) [n_inputs], and the network runs once more, on copies of the
  * states (made at the first time). */
 float *runner_next(struct runner *runner, int row);

@@ -7,6 +7,9 @@
  * infinite and then NaN, for ever; and it is rather a sender's way to say that there is none. */
 static const double largest = 1e150;
 
+/* The share of the stream's deviation that a flat sample is given: else what follows it would be infinitely far. */
+static const double flat = 0.01;
+
 void scaler_update(struct scaler *scaler, double x) {
     if (!(fabs(x) <= largest))
         return;
@@ -16,6 +19,14 @@ void scaler_update(struct scaler *scaler, double x) {
     scaler->mean += share * off;
     /* Welford's update as an exponential one: the two agree while share is 1/n. */
     scaler->variance += share * (off * (x - scaler->mean) - scaler->variance);
+}
+
+struct scaler scaler_of_sample(const struct scaler *sample, const struct scaler *running) {
+    if (sample->n == 0)
+        return *running;
+    struct scaler scaler = *sample;
+    scaler.variance += flat * flat * running->variance;
+    return scaler;
 }
 
 double scaler_unit(enum scaler_kind kind, const struct scaler *scaler) {

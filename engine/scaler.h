@@ -14,6 +14,9 @@
 enum scaler_kind {
     SCALER_STANDARD, /* (x - mean) / standard deviation, within SCALER_CLIP either way */
     SCALER_NONE,     /* x */
+    /* As SCALER_STANDARD, but by mean and deviation of the sample at hand, and back by the same: reversible instance
+     * normalisation (Kim et al., 2022), without its learnt scale. Of windowed models. */
+    SCALER_WINDOW,
 };
 
 enum { SCALER_MEMORY = 10000, SCALER_CLIP = 10 };
@@ -26,6 +29,10 @@ struct scaler {
 };
 
 void scaler_update(struct scaler *scaler, double x);
+
+/* The scaler of one sample, given what scaler_update makes of its values: a hundredth of the stream's deviation (running) is
+ * added, for samples that are flat. Of a sample without any value: running itself. */
+struct scaler scaler_of_sample(const struct scaler *sample, const struct scaler *running);
 
 /* The unit of the scaled value: the standard deviation, or 1 where that is zero or not known. */
 double scaler_unit(enum scaler_kind kind, const struct scaler *scaler);

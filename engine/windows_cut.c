@@ -75,6 +75,13 @@ static float target_of(double z) {
     return fabs(z) <= (double)FLT_MAX / 2 ? (float)z : NAN;
 }
 
+/* An input as the network will see it; where each sample is scaled by itself that comes later (chunk_fill), and nothing is
+ * clipped yet, nor is what is missing the mean. */
+static float input_of(enum scaler_kind kind, const struct scaler *scaler, double x) {
+    return kind == SCALER_WINDOW ? target_of((x - scaler->mean) / scaler_unit(kind, scaler))
+                                 : scaler_scale(kind, scaler, x);
+}
+
 static void fill_window(const struct window *window, const struct config_model *model, const struct history *history,
                         uint64_t first, const struct scaler *scalers) {
     for (int i = -window->before; i < window->n; i++) {
@@ -82,7 +89,7 @@ static void fill_window(const struct window *window, const struct config_model *
         const double *values = history_values(history, step);
         for (int k = 0; i >= 0 && k < model->n_inputs; k++)
             window->x[i * model->n_inputs + k] =
-                scaler_scale(model->scaler, &scalers[model->inputs[k]], values[model->inputs[k]]);
+                input_of(model->scaler, &scalers[model->inputs[k]], values[model->inputs[k]]);
         for (int j = 0; j < model->n_targets; j++) {
             int f = model->targets[j];
             double origin = scaler_unscale(head_scaler(model), &scalers[f], 0);

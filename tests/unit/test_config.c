@@ -167,7 +167,9 @@ static const struct bad bad_values[] = {
     {LEAST "    train: yes\n", ":8: models[0].train: \"yes\" is not true or false"},
     {LEAST "    train: xääääääääääääääääääääääääääääääääääääääää\n", /* the cut falls within a character */
      ":8: models[0].train: \"xääääääääääääääääääääääääääääääää...\" is not true or false"},
-    {LEAST "    scaler: minmax\n", ":8: models[0].scaler: \"minmax\" is not standard or none"},
+    {LEAST "    scaler: window\n",
+     ":8: models[0].scaler: scaler window is by the samples of `mode: windowed`; a stateful model has none"},
+    {LEAST "    scaler: minmax\n", ":8: models[0].scaler: \"minmax\" is not standard, none or window"},
     {LEAST TRAINING "loss: rmse\n",
      ":9: models[0].training.loss: \"rmse\" is not mse, mae, huber, quantile, gaussian, "
      "student_t or binary_crossentropy"},

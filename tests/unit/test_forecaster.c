@@ -667,7 +667,7 @@ static void a_lane_by_itself(void **state) {
         assert_int_equal(lane_scalers(lane, 2)[f].n, seen[f]);
     assert_true(lane_scalers(lane, 2)[1].mean == 3);
     float x = -1;
-    lane_gather(lane, 2, history, 2, &fixture.model, &x);
+    lane_gather(lane_scalers(lane, 2), history, 2, &fixture.model, &x);
     assert_true(x == 0); /* 3, the value before, is the mean */
 
     for (size_t i = 0; i < lane->state_size; i++)

@@ -192,6 +192,47 @@ static void a_window_is_one_sample(void **state) {
     scene_fini(&scene);
 }
 
+/* By hand: each sample by its own mean and deviation, to which a hundredth of the running deviation is added, and back. */
+static void a_sample_is_scaled_by_itself(void **state) {
+    (void)state;
+    struct scene scene = {.model = {.mode = MODEL_WINDOWED, .window = WINDOW, .horizon = 2}};
+    scene.layers[0] = layer(LAYER_LSTM, 5);
+    scene.layers[1] = layer(LAYER_DENSE, 4);
+    scene_init(&scene, 2);
+    scene.model.scaler = SCALER_WINDOW;
+    scene_take_over(&scene, 1);
+    scene_open(&scene, 1);
+    struct hand hand = hand_new(&scene, WINDOW);
+    for (int step = 1; step <= 20; step++) {
+        scene_advance(&scene, &(int){1}, 1);
+        const struct forecast *forecast = forecaster_latest(scene.forecaster, 1);
+        if (step < WINDOW)
+            continue;
+        float x[2 * WINDOW];
+        double mean[2], unit[2];
+        for (int f = 0; f < 2; f++) {
+            double sum = 0, squares = 0, all = 0, all_squares = 0;
+            for (int t = 1; t <= step; t++) {
+                double value = value_at(&scene, 1, (uint64_t)t, f);
+                all += value / step;
+                all_squares += value * value / step;
+                sum += t > step - WINDOW ? value / WINDOW : 0;
+                squares += t > step - WINDOW ? value * value / WINDOW : 0;
+            }
+            mean[f] = sum;
+            unit[f] = sqrt(squares - sum * sum + 1e-4 * (all_squares - all * all));
+            for (int t = 0; t < WINDOW; t++)
+                x[2 * t + f] =
+                    (float)((value_at(&scene, 1, (uint64_t)(step + 1 - WINDOW + t), f) - mean[f]) / unit[f]);
+        }
+        hand_run(&hand, WINDOW, x);
+        for (int i = 0; i < 4; i++)
+            assert_true(fabs(forecast->mean[i] - (mean[i % 2] + unit[i % 2] * (double)hand.y[0][i])) < 1e-5);
+    }
+    hand_free(&hand);
+    scene_fini(&scene);
+}
+
 static void a_reset_begins_a_new_window(void **state) {
     (void)state;
     struct scene scene = {.model = {.mode = MODEL_WINDOWED, .window = WINDOW, .horizon = 1}};
@@ -412,6 +453,7 @@ static void a_raw_head_gives_all_outputs_and_the_state(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_window_is_one_sample),
+        cmocka_unit_test(a_sample_is_scaled_by_itself),
         cmocka_unit_test(a_reset_begins_a_new_window),
         cmocka_unit_test(a_takeover_keeps_the_windows),
         cmocka_unit_test(a_stateful_network_feeds_itself_back),

@@ -206,6 +206,22 @@ static void unscale_undoes_scale(void **state) {
     }
 }
 
+/* Its own mean and deviation, with a hundredth of the stream's; of nothing, the stream's. */
+static void a_sample(void **state) {
+    (void)state;
+    const struct scaler running = {.mean = 7, .variance = 400, .n = 1000};
+    struct scaler sample = {0};
+    struct scaler none = scaler_of_sample(&sample, &running);
+    assert_true(none.mean == 7 && none.variance == 400);
+    scaler_update(&sample, 3);
+    struct scaler flat = scaler_of_sample(&sample, &running);
+    assert_near(scaler_unit(SCALER_WINDOW, &flat), 0.2, 1e-12);
+    scaler_update(&sample, 5);
+    struct scaler two = scaler_of_sample(&sample, &running);
+    assert_near(two.mean, 4, 1e-12);
+    assert_near(two.variance, 1.04, 1e-12);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mean_and_variance_by_hand),
@@ -221,6 +237,7 @@ int main(void) {
         cmocka_unit_test(wild_values),
         cmocka_unit_test(tiny_values),
         cmocka_unit_test(unscale_undoes_scale),
+        cmocka_unit_test(a_sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -723,6 +723,67 @@ static void a_windowed_file_learns_from_samples(void **state) {
     free(keras.params);
 }
 
+/* A sine whose level wanders far and whose size grows: by itself each sample looks like the others. What the challenger says
+ * where it serves has the loss that it was judged by. */
+static double wandering(struct rng *rng, int stream, int step) {
+    return (1 + 0.01 * step) * (sine(rng, stream, step) + 2 * sin(step * 0.003)) + 100 * sin(step * 0.001 + stream);
+}
+
+static double served_loss(const struct config_model *model, struct network *challenger, const struct streams *streams,
+                          int judged_from) {
+    const struct config_class class = {.name = (char *)"c", .n_features = 1, .history = 400, .pending = 8};
+    struct forecaster *forecaster = forecaster_new(&class, model, kernels_choose());
+    struct history *history = history_new(1, 400, 8);
+    struct version *version = version_new(1, challenger);
+    struct rng rng = {1};
+    double said[512][3], values[512], units[512] = {0}, sum = 0;
+    int n = 0;
+    assert_int_equal(forecaster_propose(forecaster, version), 0);
+    while (!forecaster_prime(forecaster))
+        ;
+    forecaster_acquire(forecaster, 0, history);
+    for (int step = 1; step <= streams->steps; step++) {
+        values[step] = streams->value(&rng, 0, step);
+        history_append(history, step, &values[step], 0);
+        forecaster_advance(forecaster, &(int){0}, 1);
+        memcpy(said[step], forecaster_latest(forecaster, 0)->mean, sizeof said[step]);
+        struct scaler sample = {0}, running = forecaster_scalers(forecaster, 0)[0];
+        for (int t = step + 1 - model->window; t > 0 && t <= step; t++)
+            scaler_update(&sample, values[t]);
+        sample = scaler_of_sample(&sample, &running);
+        units[step] = scaler_unit(SCALER_WINDOW, &sample);
+    }
+    for (int origin = streams->steps - 3; origin >= judged_from; origin -= 2)
+        for (int h = 1; h <= 3; h++, n++)
+            sum += pow((said[origin][h - 1] - values[origin + h]) / units[origin], 2);
+    version_release(version);
+    forecaster_free(forecaster);
+    history_free(history);
+    return sum / n;
+}
+
+static void samples_scaled_by_themselves(void **state) {
+    (void)state;
+    const struct streams streams = {1, 400, wandering};
+    struct fixture fixture;
+    struct keras_model keras;
+    struct layer_spec layers[] = {layer_spec_of(LAYER_LSTM, 8), layer_spec_of(LAYER_DENSE, 3)};
+    struct config_model model = file_model(&fixture, &keras, layers, 2);
+    model.mode = MODEL_WINDOWED;
+    model.window = 12;
+    model.scaler = SCALER_WINDOW;
+    model.combine = COMBINE_ONLY + EXPERT_NETWORK;
+    model.training.burn_in = 11;
+    model.training.min_steps = 600;
+    struct training_outcome outcome = run(&model, &streams, NULL, NULL);
+    assert_true(outcome.losses.challenger < 0.3 * outcome.losses.last_value);
+    /* A quarter is held back: 100 steps. */
+    double served = served_loss(&model, outcome.challenger, &streams, 300);
+    if (fabs(served / outcome.losses.challenger - 1) > 0.01)
+        fail_msg("judged by %g, served with %g", outcome.losses.challenger, served);
+    free(keras.params);
+}
+
 /* Of a sample as long as a window there is one place, and each batch trains at it. */
 static void each_batch_has_a_sample(void **state) {
     (void)state;
@@ -808,6 +869,7 @@ int main(void) {
         cmocka_unit_test(what_is_reached_is_kept),
         cmocka_unit_test(a_rate_that_is_far_too_large),
         cmocka_unit_test(a_windowed_file_learns_from_samples),
+        cmocka_unit_test(samples_scaled_by_themselves),
         cmocka_unit_test(each_batch_has_a_sample),
         cmocka_unit_test(a_stateful_file_learns_at_every_step),
         cmocka_unit_test(a_decoder_is_not_trained),
