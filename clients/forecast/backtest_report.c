@@ -20,14 +20,14 @@ static void cell_number(struct table *table, double x) {
     table_cell(table, text);
 }
 
-static void put_head(struct table *table, const struct backtest_result *result) {
+static void put_head(struct table *table, const struct config_model *model) {
     static const char *const heads[] = {"h", "forecast", "mse", "mae", "mase", "raw mae"};
     char text[32];
-    table->n_columns = 6 + 2 * result->n_levels;
+    table->n_columns = 6 + 2 * model->n_levels;
     for (int c = 0; c < 6; c++)
         table_cell(table, heads[c]);
-    for (int l = 0; l < result->n_levels; l++) {
-        snprintf(text, sizeof text, "in %g %%", result->levels[l]);
+    for (int l = 0; l < model->n_levels; l++) {
+        snprintf(text, sizeof text, "in %g %%", model->levels[l]);
         table_cell(table, text);
         table_cell(table, "width");
     }
@@ -35,7 +35,7 @@ static void put_head(struct table *table, const struct backtest_result *result) 
         table->right[c] = c != 1;
 }
 
-static void put_row(struct table *table, const struct backtest_result *result, int h, const char *name,
+static void put_row(struct table *table, const struct config_model *model, int h, const char *name,
                     const struct backtest_errors *errors, bool intervals) {
     char text[32] = "";
     if (h > 0)
@@ -46,7 +46,7 @@ static void put_row(struct table *table, const struct backtest_result *result, i
     cell_number(table, errors->mae);
     cell_number(table, errors->mase);
     cell_number(table, errors->raw_mae);
-    for (int l = 0; l < result->n_levels; l++) {
+    for (int l = 0; l < model->n_levels; l++) {
         snprintf(text, sizeof text, "%.1f", 100 * errors->coverage[l]);
         table_cell(table, intervals ? (isnan(errors->coverage[l]) ? "-" : text) : "");
         if (intervals)
@@ -85,15 +85,15 @@ static void put_odd_targets(const struct backtest_setup *setup, const struct bac
 
 void backtest_report_text(const struct backtest_setup *setup, const struct backtest_result *result, FILE *out) {
     struct table table = {0};
-    put_head(&table, result);
+    put_head(&table, setup->model);
     for (int i = 0; i < setup->n_horizons; i++) {
         struct backtest_errors errors = backtest_scores_of(result->scores, i, -1, -1);
-        put_row(&table, result, setup->horizons[i], "published", &errors, true);
+        put_row(&table, setup->model, setup->horizons[i], "published", &errors, true);
         for (int e = 0; e < EXPERT_COUNT; e++) {
             if (!backtest_scores_spoke(result->scores, e))
                 continue;
             errors = backtest_scores_of(result->scores, i, e, -1);
-            put_row(&table, result, 0, expert_name((enum expert)e), &errors, false);
+            put_row(&table, setup->model, 0, expert_name((enum expert)e), &errors, false);
         }
     }
     put_jobs(result, out);
@@ -118,17 +118,18 @@ static json_t *number(double x) {
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-static json_t *levels(const struct backtest_result *result, const double *values, bool intervals) {
+static json_t *levels(const struct config_model *model, const double *values, bool intervals) {
     json_t *map = json_object();
-    for (int l = 0; l < result->n_levels; l++) {
+    for (int l = 0; l < model->n_levels; l++) {
         char name[32];
-        snprintf(name, sizeof name, "%g", result->levels[l]);
+        snprintf(name, sizeof name, "%g", model->levels[l]);
         json_object_set_new(map, name, intervals ? number(values[l]) : json_null());
     }
     return map;
 }
 
-static json_t *errors_map(const struct backtest_result *result, int horizon, int who, int target) {
+static json_t *errors_map(const struct config_model *model, const struct backtest_result *result, int horizon,
+                          int who, int target) {
     struct backtest_errors errors = backtest_scores_of(result->scores, horizon, who, target);
     bool intervals = who < 0; /* only what is published has them */
     json_t *map = json_object();
@@ -136,21 +137,22 @@ static json_t *errors_map(const struct backtest_result *result, int horizon, int
     json_object_set_new(map, "mae", number(errors.mae));
     json_object_set_new(map, "mase", number(errors.mase));
     json_object_set_new(map, "raw_mae", number(errors.raw_mae));
-    json_object_set_new(map, "coverage", levels(result, errors.coverage, intervals));
-    json_object_set_new(map, "width", levels(result, errors.width, intervals));
+    json_object_set_new(map, "coverage", levels(model, errors.coverage, intervals));
+    json_object_set_new(map, "width", levels(model, errors.width, intervals));
     return map;
 }
 
 static json_t *horizon_map(const struct backtest_setup *setup, const struct backtest_result *result, int i) {
     json_t *map = json_object(), *experts = json_object(), *targets = json_object();
     json_object_set_new(map, "h", json_integer(setup->horizons[i]));
-    json_object_set_new(map, "published", errors_map(result, i, -1, -1));
+    json_object_set_new(map, "published", errors_map(setup->model, result, i, -1, -1));
     for (int e = 0; e < EXPERT_COUNT; e++)
         if (backtest_scores_spoke(result->scores, e))
-            json_object_set_new(experts, expert_name((enum expert)e), errors_map(result, i, e, -1));
+            json_object_set_new(experts, expert_name((enum expert)e), errors_map(setup->model, result, i, e, -1));
     json_object_set_new(map, "experts", experts);
     for (int j = 0; j < setup->model->n_targets; j++)
-        json_object_set_new(targets, setup->class->features[setup->model->targets[j]], errors_map(result, i, -1, j));
+        json_object_set_new(targets, setup->class->features[setup->model->targets[j]],
+                            errors_map(setup->model, result, i, -1, j));
     json_object_set_new(map, "targets", targets);
     return map;
 }

@@ -25,6 +25,7 @@ struct run {
     int n_forecasters;
     struct backtest_learning *learning;
     struct backtest_result *result;
+    double *lower, *upper; /* [n_levels x horizon x n_targets] of the latest forecast */
     size_t ticks, ticks_in_all;
 };
 
@@ -58,9 +59,10 @@ static int open_scores(struct run *run) {
     struct backtest_result *result = run->result;
     const struct backtest_plan plan = {.horizons = setup->horizons,
                                        .n_horizons = setup->n_horizons,
+                                       .said_horizon = setup->model->horizon,
                                        .n_targets = setup->model->n_targets,
                                        .n_experts = EXPERT_COUNT,
-                                       .n_levels = result->n_levels,
+                                       .n_levels = setup->model->n_levels,
                                        .train = setup->train,
                                        .valid = setup->valid};
     result->scores = backtest_scores_new(&plan, setup->n_streams);
@@ -83,8 +85,11 @@ static int open_run(struct run *run, struct error *err) {
     run->places = calloc((size_t)setup->n_streams, sizeof *run->places);
     run->learners = calloc((size_t)setup->n_streams, sizeof *run->learners);
     run->forecasters = calloc((size_t)run->n_forecasters, sizeof *run->forecasters);
-    if (run->places == NULL || run->learners == NULL || run->forecasters == NULL || open_streams(run) != 0 ||
-        open_scores(run) != 0)
+    size_t n = (size_t)setup->model->n_levels * (size_t)setup->model->horizon * (size_t)setup->model->n_targets;
+    run->lower = malloc((n + 1) * sizeof *run->lower);
+    run->upper = malloc((n + 1) * sizeof *run->upper);
+    if (run->lower == NULL || run->upper == NULL || run->places == NULL || run->learners == NULL ||
+        run->forecasters == NULL || open_streams(run) != 0 || open_scores(run) != 0)
         return error_set(err, "out of memory");
     run->learning =
         backtest_learning_new(setup, kernels_choose(), run->learners, run->forecasters, run->n_forecasters, err);
@@ -106,6 +111,8 @@ static void close_run(struct run *run) {
     }
     for (int i = 0; run->places != NULL && i < run->setup->n_streams; i++)
         series_free(run->places[i].series);
+    free(run->lower);
+    free(run->upper);
     free(run->places);
     free(run->learners);
     free(run->forecasters);
@@ -149,7 +156,9 @@ static int take_step(struct run *run, int i, struct error *err) {
     const double *experts[EXPERT_COUNT];
     for (int e = 0; e < EXPERT_COUNT; e++)
         experts[e] = forecaster_expert(learner->forecaster, (enum expert)e);
-    const struct backtest_said said = {.published = forecast->mean, .experts = experts};
+    forecast_intervals(setup->model, forecast, run->lower, run->upper);
+    const struct backtest_said said = {
+        .published = forecast->mean, .experts = experts, .lower = run->lower, .upper = run->upper};
     backtest_scores_step(run->result->scores, i, forecast->values, &said);
     if (setup->said != NULL)
         setup->said(setup->context, i, forecast->step, forecast->mean);

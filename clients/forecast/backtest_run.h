@@ -47,9 +47,7 @@ struct backtest_job {
 };
 
 struct backtest_result {
-    struct backtest_scores *scores; /* of EXPERT_COUNT experts */
-    const double *levels;           /* [n_levels] percent; the model's */
-    int n_levels;
+    struct backtest_scores *scores;      /* of EXPERT_COUNT experts */
     uint64_t steps, refused, not_finite; /* of all streams */
     uint64_t least, most;                /* steps of the shortest and the longest stream */
     struct backtest_job *jobs;           /* [n_jobs] */

@@ -169,9 +169,10 @@ static void keep(struct backtest_scores *scores, struct stream *one, const struc
         }
     }
     double *intervals = kept + (size_t)scores->n_who * n;
+    size_t stride = (size_t)scores->plan.said_horizon * (size_t)scores->plan.n_targets;
     for (int l = 0; l < scores->plan.n_levels; l++) {
-        memcpy(intervals + (size_t)(2 * l) * n, said->lower + (size_t)l * n, n * sizeof *intervals);
-        memcpy(intervals + (size_t)(2 * l + 1) * n, said->upper + (size_t)l * n, n * sizeof *intervals);
+        memcpy(intervals + (size_t)(2 * l) * n, said->lower + (size_t)l * stride, n * sizeof *intervals);
+        memcpy(intervals + (size_t)(2 * l + 1) * n, said->upper + (size_t)l * stride, n * sizeof *intervals);
     }
 }
 

@@ -23,17 +23,18 @@ struct backtest_scores;
 struct backtest_plan {
     const int *horizons; /* [n_horizons] ascending */
     int n_horizons;
+    int said_horizon; /* of what is said; the last of horizons at least */
     int n_targets;
     int n_experts; /* forecasts beside the published one */
     int n_levels;  /* of its intervals */
     uint64_t train, valid;
 };
 
-/* What is said at one step: arrays [horizon x n_targets], horizon being the largest of the plan's. */
+/* What is said at one step: arrays [said_horizon x n_targets]. */
 struct backtest_said {
     const double *published;
     const double *const *experts; /* [n_experts]; NaN where one does not know: the last value stands in */
-    const double *lower, *upper;  /* [n_levels x horizon x n_targets]; NaN: not known */
+    const double *lower, *upper;  /* [n_levels x said_horizon x n_targets]; NaN: not known */
 };
 
 /* Means over the answers; NaN where there are none. */

@@ -126,7 +126,9 @@ static void expect_keys(const json_t *map, const char *const *keys, size_t n) {
             fail_msg("there is no \"%s\"", keys[i]);
 }
 
-static void expect_errors(const json_t *map, bool known) {
+/* known: there are answers; intervals: it is what is published. */
+static void expect_errors(const json_t *map, bool known, bool intervals) {
+    static const char *const levels[] = {"80", "95"};
     static const char *const keys[] = {"mse", "mae", "mase", "raw_mae", "coverage", "width"};
     expect_keys(map, keys, 6);
     for (int i = 0; i < 4; i++) {
@@ -134,8 +136,15 @@ static void expect_errors(const json_t *map, bool known) {
         if (known ? !json_is_real(value) || !(json_real_value(value) >= 0) : !json_is_null(value))
             fail_msg("%s is %s", keys[i], known ? "no number of 0 or more" : "not null");
     }
-    for (int i = 4; i < 6; i++)
-        assert_true(json_is_object(json_object_get(map, keys[i])));
+    for (int i = 4; i < 6; i++) {
+        const json_t *of_level = json_object_get(map, keys[i]);
+        expect_keys(of_level, levels, 2);
+        for (int l = 0; l < 2; l++) {
+            const json_t *value = json_object_get(of_level, levels[l]);
+            if (known && intervals ? !(json_number_value(value) > 0.5) : !json_is_null(value))
+                fail_msg("%s of level %s is not what it should be", keys[i], levels[l]);
+        }
+    }
 }
 
 static void the_json_is_as_it_is_said_to_be(void **state) {
@@ -152,12 +161,12 @@ static void the_json_is_as_it_is_said_to_be(void **state) {
         const char *name;
         expect_keys(one, keys, 4);
         assert_int_equal(json_integer_value(json_object_get(one, "h")), h[i]);
-        expect_errors(json_object_get(one, "published"), h[i] < 500);
+        expect_errors(json_object_get(one, "published"), h[i] < 500, true);
         expect_keys(json_object_get(one, "targets"), targets, 2);
-        json_object_foreach(json_object_get(one, "targets"), name, map) expect_errors(map, h[i] < 500);
+        json_object_foreach(json_object_get(one, "targets"), name, map) expect_errors(map, h[i] < 500, true);
         assert_non_null(json_object_get(experts, "last_value"));
         assert_non_null(json_object_get(experts, "seasonal"));
-        json_object_foreach((json_t *)experts, name, map) expect_errors(map, h[i] < 500);
+        json_object_foreach((json_t *)experts, name, map) expect_errors(map, h[i] < 500, false);
     }
     json_decref(all);
     assert_string_equal(complained, "");
