@@ -35,6 +35,7 @@ static struct config_model model_of(const struct golden *golden) {
         .seed = 1,
         .training = {.order = ORDER_STATEFUL,
                      .window = 2 * UNROLL, /* half of what is learnt from: two windows follow each other */
+                     .burn_in = 3,         /* of streams that begin with their first step there is none */
                      .unroll = UNROLL,
                      .batch = (int)golden_number(golden, "batch", 0),
                      .epochs = EPOCHS,

@@ -385,12 +385,14 @@ static void older_answers_weigh_less(void **state) {
     chunk_fini(&chunk);
 }
 
-/* A windowed network is judged at origins half a horizon apart, counted from the last; and so are the baselines. */
+/* A windowed network is judged at origins half a horizon apart, counted from the last, at which a sample ends; and so are the
+ * baselines. */
 static void samples_are_spaced(void **state) {
     (void)state;
     struct fixture fixture;
     fixture_init(&fixture, 1);
     fixture.model.mode = MODEL_WINDOWED;
+    fixture.model.window = 3;
     fixture.model.horizon = 3;
     fixture.model.period = 0;
     float values[] = {0, 1, 4, 9, 16, 25, 36, 49, 64};
@@ -399,10 +401,10 @@ static void samples_are_spaced(void **state) {
     struct promotion_losses losses;
     baselines(&fixture.model, EVALUATION_ALL, &one, 1, &losses);
     double sum = 0;
-    for (int origin = 1; origin <= 5; origin += 2)
+    for (int origin = 3; origin <= 5; origin += 2)
         for (int h = 1; h <= 3; h++)
             sum += pow((double)(values[origin + h] - values[origin]), 2);
-    assert_near(losses.last_value, sum / 9, 1e-9);
+    assert_near(losses.last_value, sum / 6, 1e-9);
 }
 
 /* What chooses and what judges, for the network and the baselines alike. */

@@ -189,6 +189,27 @@ static void what_does_not_beat_the_baseline_is_rejected(void **state) {
     rig_close(&rig);
 }
 
+/* A rate at which the loss explodes: a counted failure with its reason; who serves goes on, and the next job comes. */
+static void a_training_that_diverges_is_a_failure(void **state) {
+    (void)state;
+    struct rig rig;
+    open_rig(&rig,
+             REST("optimizer: sgd, learning_rate: 1, momentum: 0.99, clip_norm: 0, epochs: 40",
+                  "      - dense: 64\n        activation: relu\n"),
+             0);
+    void *push = rig_connect(&rig, ZMQ_PUSH, rig.config->bus.ticks);
+    feed(&rig, push, 0, 80);
+    turn_until(&rig, "jobs", 1);
+    assert_int_equal(told_number(&rig, "failed"), 1);
+    assert_int_equal(told_number(&rig, "version"), 0);
+    expect_text(&rig, "reason", "training failed: model m: training has diverged: the loss ");
+    expect_text(&rig, "training", "idle");
+    assert_int_equal(learning_retrain(rig.learning, "m"), 0);
+    turn_until(&rig, "failed", 2);
+    rig_disconnect(push);
+    rig_close(&rig);
+}
+
 static void a_command_trains_whatever_the_schedule_says(void **state) {
     (void)state;
     struct rig rig;
@@ -365,6 +386,7 @@ int main(void) {
         cmocka_unit_test(a_model_that_does_not_train_serves_at_once),
         cmocka_unit_test(a_model_is_trained_when_it_is_due_and_promoted),
         cmocka_unit_test(what_does_not_beat_the_baseline_is_rejected),
+        cmocka_unit_test(a_training_that_diverges_is_a_failure),
         cmocka_unit_test(a_command_trains_whatever_the_schedule_says),
         cmocka_unit_test(a_command_without_streams_is_one_job),
         cmocka_unit_test(it_stops_in_every_state),

@@ -533,6 +533,29 @@ static void a_loss_that_is_not_a_number(void **state) {
     network_free(champion);
 }
 
+/* A stream that changes its law at the end of what is learnt: old answers that weigh less do less harm. */
+static double changed_law(struct rng *rng, int stream, int step) {
+    double value = sine(rng, stream, step);
+    return step > 300 ? 10 - value : value * (step % 2 ? 1 : 0.6);
+}
+
+static void what_is_old_weighs_less(void **state) {
+    (void)state;
+    const struct streams streams = {1, 600, changed_law};
+    double losses[2];
+    for (int weighted = 0; weighted < 2; weighted++) {
+        struct fixture fixture;
+        sine_fixture(&fixture);
+        fixture.model.training.epochs = 20;
+        fixture.model.training.half_life = weighted ? 40 : 0;
+        struct training_outcome outcome = run(&fixture.model, &streams, NULL, NULL);
+        losses[weighted] = outcome.losses.challenger;
+        network_free(outcome.challenger);
+    }
+    print_message("changed law: loss %.4f, with a half-life %.4f\n", losses[0], losses[1]);
+    assert_true(losses[1] < 0.9 * losses[0]);
+}
+
 /* ---- early stopping ------------------------------------------------------------------------- */
 
 /* The lowest loss on the part that chooses, as the job told it epoch by epoch. */
@@ -584,6 +607,7 @@ static void the_best_weights_are_kept(void **state) {
     struct training_outcome last = run(model, &streams, NULL, NULL);
     assert_int_equal(last.best_epoch, 0);
     assert_true(last.training_loss < outcome.training_loss);
+    assert_true(last.losses.last_value != outcome.losses.last_value); /* as what has chosen does not judge */
     assert_true(last.losses.challenger > outcome.losses.challenger);
     network_free(outcome.challenger);
     network_free(patient.challenger);
@@ -862,6 +886,7 @@ int main(void) {
         cmocka_unit_test(without_windows),
         cmocka_unit_test(windows_of_different_lengths),
         cmocka_unit_test(odd_streams),
+        cmocka_unit_test(what_is_old_weighs_less),
         cmocka_unit_test(stateful_order),
         cmocka_unit_test(carried_states_see_further),
         cmocka_unit_test(a_loss_that_is_not_a_number),
