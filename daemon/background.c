@@ -205,6 +205,7 @@ static bool repeat_slice(struct worker *worker) {
 
 bool background_slice(struct worker *worker) {
     bool more = take_over_slice(worker);
+    more |= background_shadow_slice(worker);
     more |= collect_slice(worker);
     more |= repeat_slice(worker);
     return more;
@@ -233,4 +234,5 @@ void background_abandon(struct worker *worker) {
         if (worker->collections[m].windows != NULL)
             hand_back(worker, m);
     worker->n_taking_over = 0;
+    worker->n_shadows = 0;
 }

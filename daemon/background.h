@@ -7,11 +7,18 @@
 
 /* New tasks. */
 void background_version(struct worker *worker, const struct record_version *record);
+void background_shadow(struct worker *worker, const struct record_shadow *record);
 void background_collect(struct worker *worker, const struct record_windows *record);
 void background_repeat(struct worker *worker, const struct record_repeat *record);
 
+/* Fills it, and sends it back. */
+void background_watch(struct worker *worker, const struct record_watch *record);
+
 /* One bounded slice of each task. Returns whether any task can go on at once. */
 bool background_slice(struct worker *worker);
+
+/* The slice of shadows alone. */
+bool background_shadow_slice(struct worker *worker);
 
 /* How long the worker may sleep before a task can go on, ms; -1: for ever. */
 int background_timeout(const struct worker *worker);

@@ -17,6 +17,8 @@ enum record_kind {
     RECORD_STATE,   /* struct record_state: the worker's until it comes back */
     RECORD_END,     /* struct record_stream */
     RECORD_VERSION, /* struct record_version: with a reference */
+    RECORD_SHADOW,  /* struct record_shadow: with a reference */
+    RECORD_WATCH,   /* struct record_watch: the worker's until it comes back */
     RECORD_COLLECT, /* struct record_windows: the worker's until it comes back */
     RECORD_REPEAT,  /* struct record_repeat */
     RECORD_STOP,    /* struct record: finish what has been taken, then say RECORD_STOPPED */
@@ -29,6 +31,7 @@ enum record_kind {
     RECORD_STATE_DONE, /* struct record_state */
     RECORD_ENDED,      /* struct record_stream: the bus' again */
     RECORD_COLLECTED,  /* struct record_windows */
+    RECORD_WATCHED,    /* struct record_watch */
     RECORD_STOPPED,    /* struct record */
 };
 
@@ -64,6 +67,27 @@ struct record_version {
     enum record_kind kind;
     int model;
     struct version *version;
+};
+
+/* A trial: a version in the shadow of the one that serves, in some of the worker's batches. It ends the one before. */
+struct record_shadow {
+    enum record_kind kind;
+    int model;
+    struct version *version; /* NULL: none any more */
+    uint64_t trial;          /* its number */
+};
+
+/* What a worker has seen of a model: filled by it. */
+struct live {
+    struct forecast_errors errors; /* since it was asked before */
+    uint64_t trial;                /* whose losses these are */
+    struct shadow_losses losses;   /* since the trial began, over its batches */
+};
+
+struct record_watch {
+    enum record_kind kind;
+    int model, worker;
+    struct live *live;
 };
 
 struct record_windows {

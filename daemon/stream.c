@@ -37,6 +37,7 @@ void batch_free(struct batch *batch) {
         return;
     forecaster_free(batch->forecaster);
     version_release(batch->next_version);
+    version_release(batch->next_shadow);
     free(batch->free_slots);
     free(batch->streams);
     free(batch->ready);

@@ -30,6 +30,8 @@ struct batch {
     int *ready, n_ready;          /* slots with a step that they have not seen */
     bool *is_ready;               /* [slots] */
     struct version *next_version; /* to be proposed when the takeover under way is done; or NULL */
+    struct version *next_shadow;  /* to run in the shadow of what serves then; or NULL */
+    bool shadow_replays;          /* that of some of its slots is not done */
     bool listed;                  /* among the worker's batches */
 };
 

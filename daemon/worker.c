@@ -238,6 +238,8 @@ static bool take_record(struct worker *worker, const void *at) {
     case RECORD_STATE: return take_state(worker, ((const struct record_state *)at)->order);
     case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream);
     case RECORD_VERSION: background_version(worker, at); return true;
+    case RECORD_SHADOW: background_shadow(worker, at); return true;
+    case RECORD_WATCH: background_watch(worker, at); return true;
     case RECORD_COLLECT: background_collect(worker, at); return true;
     case RECORD_REPEAT: background_repeat(worker, at); return true;
     case RECORD_STOP: worker->stopping = true; return true;
@@ -331,6 +333,7 @@ static void worker_free(struct worker *worker) {
     free(worker->most_steps);
     free(worker->clocks);
     free(worker->collections);
+    free(worker->trials);
     free(worker);
 }
 
@@ -356,8 +359,9 @@ struct worker *worker_start(const struct worker_setup *setup, struct error *err)
     worker->most_steps = calloc((size_t)config->n_classes, sizeof *worker->most_steps);
     worker->clocks = calloc((size_t)config->n_classes, sizeof *worker->clocks);
     worker->collections = calloc((size_t)config->n_models, sizeof *worker->collections);
+    worker->trials = calloc((size_t)config->n_models, sizeof *worker->trials);
     if (worker->input == NULL || worker->output == NULL || worker->most_steps == NULL || worker->clocks == NULL ||
-        worker->collections == NULL)
+        worker->collections == NULL || worker->trials == NULL)
         goto memory;
     worker->emitter = emitter_new(config, setup->epoch, worker->output, setup->bus, setup->interest);
     if (worker->emitter == NULL)

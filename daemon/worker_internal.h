@@ -19,6 +19,12 @@ struct collection {
     struct windows_cursor cursor;
 };
 
+/* A version in the shadow, in some batches of a model. */
+struct trial {
+    uint64_t number;
+    struct shadow_losses losses; /* told by their forecasters */
+};
+
 /* Sending last forecasts again: where it stands. */
 struct repeating {
     bool active, again; /* again: somebody came in the middle of the round, so there is another one */
@@ -43,6 +49,8 @@ struct worker {
     struct stream *streams;         /* in order of opening */
     struct collection *collections; /* [n_models] */
     int n_collections;              /* that are under way */
+    struct trial *trials;           /* [n_models] */
+    int n_shadows;                  /* batches whose shadow has not begun, or has not replayed all */
     struct repeating repeating;
     int n_taking_over; /* batches that change version */
 

@@ -7,6 +7,7 @@ struct version {
     atomic_uint references;
     uint64_t number;
     struct network *network;
+    struct version *of; /* whose the network is, with a reference; NULL: its own */
 };
 
 struct version *version_new(uint64_t number, struct network *network) {
@@ -16,6 +17,14 @@ struct version *version_new(uint64_t number, struct network *network) {
     atomic_init(&version->references, 1);
     version->number = number;
     version->network = network;
+    version->of = NULL;
+    return version;
+}
+
+struct version *version_again(uint64_t number, struct version *of) {
+    struct version *version = version_new(number, of->network);
+    if (version != NULL)
+        version->of = version_acquire(of->of != NULL ? of->of : of);
     return version;
 }
 
@@ -28,7 +37,10 @@ void version_release(struct version *version) {
     /* The last one to let go must see all that the others did with it. */
     if (version == NULL || atomic_fetch_sub_explicit(&version->references, 1, memory_order_acq_rel) != 1)
         return;
-    network_free(version->network);
+    if (version->of != NULL)
+        version_release(version->of);
+    else
+        network_free(version->network);
     free(version);
 }
 

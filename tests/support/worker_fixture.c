@@ -135,3 +135,8 @@ void worker_promote(struct worker_scene *scene, int model, uint64_t number) {
     placement_set_version(scene->rig.placement, model, version);
     worker_give(scene, &(struct record_version){RECORD_VERSION, model, version}, sizeof(struct record_version));
 }
+
+void worker_shadow(struct worker_scene *scene, int model, uint64_t number, uint64_t trial) {
+    struct version *version = seeded(scene, model, number);
+    worker_give(scene, &(struct record_shadow){RECORD_SHADOW, model, version, trial}, sizeof(struct record_shadow));
+}

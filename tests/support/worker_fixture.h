@@ -41,6 +41,9 @@ void worker_tick(struct worker_scene *scene, struct stream *stream, int64_t t);
 /* A new version of a model, as learning hands it out: with weights of its number. */
 void worker_promote(struct worker_scene *scene, int model, uint64_t number);
 
+/* A version with weights of its number, in the shadow of what serves. */
+void worker_shadow(struct worker_scene *scene, int model, uint64_t number, uint64_t trial);
+
 /* The next record from the worker, of that kind; it stays until worker_consume. */
 const void *worker_wait_for(struct worker_scene *scene, enum record_kind kind);
 void worker_consume(struct worker_scene *scene);

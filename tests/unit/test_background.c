@@ -91,6 +91,88 @@ static void a_stop_during_a_takeover_lets_go(void **state) {
     worker_scene_close(&scene);
 }
 
+/* ---- shadows ------------------------------------------------------------------------------------ */
+
+/* What the worker has seen of a model since it was asked before; forecasts before it are passed over. */
+static void watch(struct worker_scene *scene, int model, struct live *live) {
+    worker_give(scene, &(struct record_watch){RECORD_WATCH, model, 3, live}, sizeof(struct record_watch));
+    size_t n;
+    int64_t began = 0;
+    for (bool back = false; !back;) {
+        const struct record_watch *record = ring_peek(worker_output(scene->worker), &n);
+        if (record == NULL) {
+            assert_true(rig_wait(&began));
+            continue;
+        }
+        back = record->kind == RECORD_WATCHED;
+        if (back)
+            assert_true(record->model == model && record->worker == 3 && record->live == live);
+        worker_consume(scene);
+    }
+}
+
+/* Ticks of all streams, a little at a time, as slices of a replay come between them. */
+static void tick_all(struct worker_scene *scene, struct stream **streams, int n, int64_t from, int64_t to) {
+    for (int64_t t = from; t <= to; t++) {
+        for (int s = 0; s < n; s++)
+            worker_tick(scene, streams[s], t);
+        for (int i = 0; i < 2 * n; i++)
+            worker_next_forecast(scene);
+    }
+}
+
+static void a_version_runs_in_the_shadow(void **state) {
+    (void)state;
+    struct worker_scene scene;
+    struct stream *streams[5];
+    struct live live = {.trial = 99};
+    worker_scene_open(&scene, "");
+    worker_begin_many(&scene, streams, 5, 90);
+    for (int i = 0; i < 2 * 5 * 90; i++)
+        worker_next_forecast(&scene);
+    worker_promote(&scene, MODEL_M, 1);
+    watch(&scene, MODEL_M, &live);
+    assert_true(live.trial == 0 && live.errors.n > 400 && loss_series_weight(&live.losses.shadow) == 0);
+    worker_shadow(&scene, MODEL_M, 2, 7);
+    tick_all(&scene, streams, 5, 91, 190);
+    watch(&scene, MODEL_M, &live);
+    assert_int_equal(live.trial, 7);
+    assert_int_equal(live.errors.n, 500);
+    assert_true(loss_series_steps(&live.losses.serving) > 50 && loss_series_steps(&live.losses.serving) <= 100);
+    assert_true(loss_series_weight(&live.losses.serving) == loss_series_weight(&live.losses.shadow));
+    assert_true(loss_series_mean(&live.losses.serving) != loss_series_mean(&live.losses.shadow));
+    /* Another takes its place, with losses of its own. */
+    worker_shadow(&scene, MODEL_M, 3, 8);
+    watch(&scene, MODEL_M, &live);
+    assert_true(live.trial == 8 && live.errors.n == 0 && loss_series_weight(&live.losses.serving) == 0);
+    /* A version that takes over ends it, and another trial begins behind that. */
+    worker_promote(&scene, MODEL_M, 4);
+    worker_shadow(&scene, MODEL_M, 5, 9);
+    tick_all(&scene, streams, 5, 191, 290);
+    watch(&scene, MODEL_M, &live);
+    assert_true(live.trial == 9 && loss_series_steps(&live.losses.shadow) > 20);
+    worker_give(&scene, &(struct record_shadow){RECORD_SHADOW, MODEL_M, NULL, 10}, sizeof(struct record_shadow));
+    tick_all(&scene, streams, 5, 291, 300);
+    watch(&scene, MODEL_M, &live);
+    assert_true(live.trial == 10 && loss_series_weight(&live.losses.shadow) == 0);
+    worker_scene_close(&scene);
+}
+
+/* Stopped before it has begun, and in its replay. */
+static void a_stop_with_a_shadow_lets_go(void **state) {
+    (void)state;
+    for (int promoted = 0; promoted < 2; promoted++) {
+        struct worker_scene scene;
+        struct stream *streams[8];
+        worker_scene_open(&scene, "");
+        worker_begin_many(&scene, streams, 8, 96);
+        if (promoted)
+            worker_promote(&scene, MODEL_M, 1);
+        worker_shadow(&scene, MODEL_M, 2, 1);
+        worker_scene_close(&scene);
+    }
+}
+
 /* ---- windows ------------------------------------------------------------------------------------ */
 
 static void collect(struct worker_scene *scene, int model, int max) {
@@ -488,6 +570,8 @@ int main(void) {
         cmocka_unit_test(a_version_takes_over_while_ticks_come),
         cmocka_unit_test(versions_during_a_takeover_leave_the_newest),
         cmocka_unit_test(a_stop_during_a_takeover_lets_go),
+        cmocka_unit_test(a_version_runs_in_the_shadow),
+        cmocka_unit_test(a_stop_with_a_shadow_lets_go),
         cmocka_unit_test(windows_are_copied_and_come_back),
         cmocka_unit_test(streams_may_end_while_windows_are_copied),
         cmocka_unit_test(a_stop_gives_windows_back),

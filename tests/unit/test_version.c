@@ -31,6 +31,32 @@ static void it_holds_its_network(void **state) {
     version_release(NULL);
 }
 
+/* The network goes on living as long as any version of it, whichever is let go first; and none is a network, too. */
+static void a_network_again_under_another_number(void **state) {
+    (void)state;
+    for (int first = 0; first < 3; first++) {
+        struct network *network = small_network();
+        struct version *versions[3];
+        versions[0] = version_new(1, network);
+        versions[1] = version_again(2, versions[0]);
+        versions[2] = version_again(3, versions[1]);
+        version_release(versions[first]);
+        for (int i = 0; i < 3; i++)
+            if (i != first) {
+                assert_ptr_equal(version_network(versions[i]), network);
+                assert_int_equal(version_number(versions[i]), i + 1);
+                assert_true(network_n_params(version_network(versions[i])) > 0);
+            }
+        for (int i = 0; i < 3; i++)
+            if (i != first)
+                version_release(versions[i]);
+    }
+    struct version *none = version_new(1, NULL), *again = version_again(2, none);
+    version_release(none);
+    assert_null(version_network(again));
+    version_release(again);
+}
+
 static void *use(void *context) {
     struct version *version = context;
     float sum = 0;
@@ -62,6 +88,7 @@ static void threads_share_it(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_holds_its_network),
+        cmocka_unit_test(a_network_again_under_another_number),
         cmocka_unit_test(threads_share_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
