@@ -226,17 +226,6 @@ static json_t *do_models(struct control *control, const json_t *request) {
     return json_pack("{s:b, s:o}", "ok", 1, "models", learning_describe(control->setup.learning));
 }
 
-static json_t *do_retrain(struct control *control, const json_t *request) {
-    const char *model = text_of(request, "model");
-    if (model == NULL)
-        return failure("argument", "retrain needs a model");
-    switch (learning_retrain(control->setup.learning, model)) {
-    case 0: return success();
-    case -1: return failure("unknown_model", "no such model");
-    default: return failure("argument", "the model does not train (train: false)");
-    }
-}
-
 static json_t *busy(void) {
     return failure("busy", "the stream's worker is behind: try again");
 }
@@ -276,6 +265,52 @@ static struct stream *stream_of(const struct control *control, const json_t *req
                    : stream == NULL ? failure("unknown_stream", "no such stream")
                                     : failure("argument", "the model does not serve this stream");
     return NULL;
+}
+
+/* ---- learning ---------------------------------------------------------------------------------- */
+
+/* A command on a model that learning carries out or (below 0) cannot: then with that code and sentence. */
+static json_t *command_model(struct control *control, const json_t *request,
+                             int (*command)(struct learning *learning, int model), const char *code,
+                             const char *sentence) {
+    json_t *failed;
+    const struct config_model *model = model_of(control, request, &failed);
+    if (model == NULL)
+        return failed;
+    switch (command(control->setup.learning, (int)(model - control->setup.config->models))) {
+    case 0: return success();
+    case -1: return failure(code, sentence);
+    default: return failure("memory", "out of memory");
+    }
+}
+
+static json_t *do_retrain(struct control *control, const json_t *request) {
+    return command_model(control, request, learning_retrain, "argument", "the model does not train (train: false)");
+}
+
+static json_t *do_stop_training(struct control *control, const json_t *request) {
+    return command_model(control, request, learning_stop_training, "nothing", "the model is not being trained");
+}
+
+static json_t *do_promote(struct control *control, const json_t *request) {
+    return command_model(control, request, learning_promote, "nothing", "the model has no challenger");
+}
+
+static json_t *do_reject(struct control *control, const json_t *request) {
+    return command_model(control, request, learning_reject, "nothing", "the model has no challenger");
+}
+
+static json_t *do_rollback(struct control *control, const json_t *request) {
+    return command_model(control, request, learning_rollback, "nothing", "there is no version to go back to");
+}
+
+static json_t *do_decisions(struct control *control, const json_t *request) {
+    json_t *failed;
+    const struct config_model *model = model_of(control, request, &failed);
+    if (model == NULL)
+        return failed;
+    int m = (int)(model - control->setup.config->models);
+    return json_pack("{s:b, s:o}", "ok", 1, "decisions", learning_decisions(control->setup.learning, m));
 }
 
 static json_t *do_reset(struct control *control, const json_t *request) {
@@ -445,10 +480,12 @@ static const struct {
     const char *name;
     json_t *(*answer)(struct control *control, const json_t *request);
 } commands[] = {
-    {"hello", do_hello},   {"status", do_status}, {"streams", do_streams},
-    {"models", do_models}, {"end", do_end},       {"retrain", do_retrain},
-    {"reset", do_reset},   {"state", do_state},   {"set_state", do_set_state},
-    {"save", do_save},     {"stop", do_stop},
+    {"hello", do_hello},         {"status", do_status}, {"streams", do_streams},
+    {"models", do_models},       {"end", do_end},       {"retrain", do_retrain},
+    {"reset", do_reset},         {"state", do_state},   {"set_state", do_set_state},
+    {"save", do_save},           {"stop", do_stop},     {"stop_training", do_stop_training},
+    {"promote", do_promote},     {"reject", do_reject}, {"rollback", do_rollback},
+    {"decisions", do_decisions},
 };
 
 static json_t *answer(struct control *control, const json_t *request) {

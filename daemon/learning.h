@@ -1,8 +1,11 @@
 /*
  * The bus' side of learning: when a model is trained, how its job comes together, who serves afterwards. Bus
- * thread only; the work itself is the workers' (copying windows) and the trainer's.
+ * thread only; the work itself is the workers' (copying windows, running shadows) and the trainer's.
  *
- *   idle -> collecting (each worker copies windows) -> training -> idle, a version promoted or not
+ *   idle -> collecting (each worker copies windows) -> waiting -> training -> idle, and the challenger is judged:
+ *   rejected, or promoted, or (promote: shadow) put into the champion's shadow, or (manual) held for a command
+ *
+ * What was promoted has what it replaced in its shadow for a while: where it is worse live, that serves again, once.
  */
 #ifndef DAEMON_LEARNING_H
 #define DAEMON_LEARNING_H
@@ -40,10 +43,19 @@ void learning_collected(struct learning *learning, const struct record_windows *
 /* Takes finished jobs from the trainer. */
 void learning_finished(struct learning *learning);
 
-/* Has a model trained as soon as it can. Returns 0; -1: there is no such model; -2: it does not train. */
-int learning_retrain(struct learning *learning, const char *model);
+/* A worker has told what it sees of a model. */
+void learning_watched(struct learning *learning, const struct record_watch *record);
 
-/* One line per model for a person: what serves, and why. */
+/* Commands on a model, by its index. Each returns 0, or a negative number where it cannot be: */
+int learning_retrain(struct learning *learning, int model); /* as soon as it can; -1: the model does not train */
+int learning_stop_training(struct learning *learning, int model); /* within a chunk's work; -1: there is none */
+int learning_promote(struct learning *learning, int model);       /* -1: no challenger is held, or in the shadow */
+int learning_reject(struct learning *learning, int model);        /* the same */
+int learning_rollback(struct learning *learning, int model);      /* -1: nothing to go back to; -2: memory is short */
+
+/* What serves, and why: an array of a map per model. */
 json_t *learning_describe(const struct learning *learning);
+/* The model's latest decisions, oldest first. */
+json_t *learning_decisions(const struct learning *learning, int model);
 
 #endif

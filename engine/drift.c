@@ -21,11 +21,13 @@ bool drift_see(struct drift *drift, double error, double steps) {
         error = largest * drift->mean;
     if (!isfinite(error))
         return false; /* the very first one */
+    bool known = drift->n >= first_steps && drift->mean > 0;
+    if (known) /* against the mean before, as many steps may be seen at once */
+        drift->sum += steps * (error / drift->mean - 1 - tolerated);
     drift->n += steps;
     drift->mean += (error - drift->mean) * steps / drift->n;
-    if (drift->n < first_steps || !(drift->mean > 0))
+    if (!known)
         return false;
-    drift->sum += steps * (error / drift->mean - 1 - tolerated);
     drift->least = fmin(drift->least, drift->sum);
     if (drift_level(drift) < 1)
         return false;

@@ -31,7 +31,7 @@ enum retraining_reason retraining_due(struct retraining *retraining, const struc
         return RETRAINING_NOT_DUE;
     if (retraining->asked)
         return RETRAINING_ASKED;
-    if (!model->train)
+    if (!model->train || retraining->held)
         return RETRAINING_NOT_DUE;
     uint64_t first_after = (uint64_t)model->training.first_after;
     if (!retraining->tried)
@@ -47,7 +47,8 @@ enum retraining_reason retraining_due(struct retraining *retraining, const struc
 }
 
 void retraining_begin(struct retraining *retraining, uint64_t steps, int64_t now) {
-    *retraining = (struct retraining){.busy = true, .tried = true, .tried_steps = steps, .tried_at = now};
+    *retraining = (struct retraining){
+        .busy = true, .held = retraining->held, .tried = true, .tried_steps = steps, .tried_at = now};
 }
 
 const char *retraining_name(enum retraining_reason reason) {

@@ -11,6 +11,7 @@
 struct retraining {
     bool busy;            /* one is under way */
     bool asked;           /* a command waits */
+    bool held;            /* a challenger waits to be decided on: only a command trains another one */
     bool drifted;         /* drift was seen since the latest one began */
     bool tried;           /* there was one before */
     uint64_t tried_steps; /* when the latest one began: the most closed steps of any stream of the class, */

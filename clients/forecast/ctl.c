@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct {
     bool json, all;
@@ -35,7 +36,8 @@ static const struct option_row rows_of_options[] = {
 static const struct option_command ctl = {
     .name = "forecast ctl",
     .usage = "status|streams|models [OPTIONS]\n"
-             "forecast ctl retrain MODEL\n"
+             "forecast ctl retrain|stop-training MODEL\n"
+             "forecast ctl decisions|promote|reject|rollback MODEL\n"
              "forecast ctl reset STREAM|--all [--model MODEL]\n"
              "forecast ctl state STREAM MODEL\n"
              "forecast ctl set-state STREAM MODEL FILE.json\n"
@@ -46,8 +48,11 @@ static const struct option_command ctl = {
     .rows = rows_of_options,
     .notes =
         "status, streams and models print what the daemon knows of itself, its streams and its models.\n"
-        "retrain trains a model now; reset sets a stream's states to zero; end forgets a stream; stop ends the\n"
-        "daemon when it has finished what it took.\n"
+        "retrain trains a model now, and stop-training ends that without a result; decisions prints who was\n"
+        "promoted, rejected or rolled back, and why; promote and reject decide on a challenger that waits (promote:\n"
+        "manual or shadow); rollback has the version before serve again.\n"
+        "reset sets a stream's states to zero; end forgets a stream; stop ends the daemon when it has finished\n"
+        "what it took.\n"
         "state prints what a stream's network carries, layer by layer (h and c, as Keras' return_state has them);\n"
         "set-state takes what state --json printed, or the map of some of its layers (-: standard input).\n"
         "save has the daemon write the version that serves to a file of its machine (as a service: below\n"
@@ -240,6 +245,25 @@ static json_t *ask_streams(struct forecast_control *control) {
     return reply;
 }
 
+/* One line each: when, what, and why. */
+static void print_decisions(const json_t *decisions) {
+    size_t i;
+    const json_t *each;
+
+    json_array_foreach((json_t *)decisions, i, each) {
+        char when[32] = "";
+        time_t t = (time_t)(json_integer_value(json_object_get(each, "t")) / 1000000000);
+        struct tm utc;
+
+        if (gmtime_r(&t, &utc))
+            strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &utc);
+        printf("%s  %-11s  %s\n", when, json_string_value(json_object_get(each, "kind")),
+               json_string_value(json_object_get(each, "text")));
+    }
+    if (json_array_size(decisions) == 0)
+        puts("none yet");
+}
+
 static void print_reply(const char *cmd, const json_t *reply) {
     static const char *const stream_keys[] = {"stream", "class", "generation", "worker", NULL};
     static const char *const model_keys[] = {"model",  "class",   "version", "source", "training", "epoch",
@@ -251,6 +275,8 @@ static void print_reply(const char *cmd, const json_t *reply) {
         printf("%zu streams\n", json_array_size(json_object_get(reply, "streams")));
     } else if (strcmp(cmd, "state") == 0) {
         ctl_print_state(reply);
+    } else if (strcmp(cmd, "decisions") == 0) {
+        print_decisions(json_object_get(reply, "decisions"));
     } else if (strcmp(cmd, "models") == 0) {
         print_objects(json_object_get(reply, "models"), model_keys);
     } else if (json_object_size(reply) <= 1) {
@@ -274,6 +300,11 @@ static const struct ctl_command {
     {"hello", "hello", {NULL}},
     {"stop", "stop", {NULL}},
     {"retrain", "retrain", {"model"}},
+    {"stop-training", "stop_training", {"model"}},
+    {"decisions", "decisions", {"model"}},
+    {"promote", "promote", {"model"}},
+    {"reject", "reject", {"model"}},
+    {"rollback", "rollback", {"model"}},
     {"reset", "reset", {"stream"}},
     {"end", "end", {"stream"}},
     {"state", "state", {"stream", "model"}},
@@ -281,7 +312,8 @@ static const struct ctl_command {
     {"save", "save", {"model", "file"}},
 };
 
-static const char known[] = "status, streams, models, retrain, reset, state, set-state, save, end or stop";
+static const char known[] = "status, streams, models, retrain, stop-training, decisions, promote, reject, rollback, "
+                            "reset, state, set-state, save, end or stop";
 
 /* Returns -1 when the operands fit the command, else what to exit with. */
 static int check_operands(const struct ctl_command *command, int n, char **operands) {

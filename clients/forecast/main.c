@@ -12,7 +12,7 @@ static const struct {
     {"feed", command_feed, "send ticks: rows of a CSV file, or this machine's metrics"},
     {"watch", command_watch, "see forecasts: a line each, or a live table"},
     {"ctl", command_ctl,
-     "ask and command the daemon: status, streams, models, retrain, reset, state, save, end, stop"},
+     "ask and command the daemon: status, streams, models, retrain, promote, rollback, reset, ..."},
     {"model", command_model, "look at Keras' models, run and convert them"},
     {"backtest", command_backtest, "say how well a model would have forecast a file, row by row"},
     {"train", command_train, "train a model on files"},

@@ -328,7 +328,7 @@ static void models_tell_who_serves_and_why(void **state) {
     expect_shape(
         json_array_get(json_object_get(reply, "models"), 0),
         "model:s class:s version:i source:s training:s reason:s steps:i streams:i batches:i jobs:i promoted:i "
-        "failed:i");
+        "failed:i rolled_back:i stopped:i drifts:i");
     json_decref(reply);
     close_scene(&scene);
 }
@@ -350,6 +350,20 @@ static void commands_on_streams_and_models_are_done(void **state) {
     expect_error(ask(&scene, "{\"cmd\":\"retrain\",\"model\":\"fixed\"}"), "argument");
     expect_ok(ask(&scene, "{\"cmd\":\"retrain\",\"model\":\"m\"}"));
     rig_turn_until(&scene.rig, &scene.rig.collected, 1);
+    static const char *const nothing[] = {"promote", "reject", "rollback", "stop_training"};
+    for (int i = 0; i < 4; i++) {
+        char request[128];
+        snprintf(request, sizeof request, "{\"cmd\":\"%s\",\"model\":\"fixed\"}", nothing[i]);
+        expect_error(ask(&scene, request), "nothing");
+        snprintf(request, sizeof request, "{\"cmd\":\"%s\",\"model\":\"none\"}", nothing[i]);
+        expect_error(ask(&scene, request), "unknown_model");
+        snprintf(request, sizeof request, "{\"cmd\":\"%s\"}", nothing[i]);
+        expect_error(ask(&scene, request), "argument");
+    }
+    json_t *reply = ask(&scene, "{\"cmd\":\"decisions\",\"model\":\"m\"}");
+    expect_shape(reply, "ok:t decisions:a");
+    json_decref(reply);
+    expect_error(ask(&scene, "{\"cmd\":\"decisions\",\"model\":\"none\"}"), "unknown_model");
     expect_ok(ask(&scene, "{\"cmd\":\"stop\"}"));
     assert_int_equal(scene.rig.stops, 1);
     close_scene(&scene);

@@ -49,6 +49,10 @@ static void when(void **state) {
         {"tried with no step", {.tried = true}, false, 0, 0, RETRAINING_NOT_DUE},
         {"tried with one step", {.tried = true, .tried_steps = 1}, false, 200, 0, RETRAINING_NOT_DUE},
         {"tried with one, enough now", {.tried = true, .tried_steps = 1}, false, 256, 0, RETRAINING_FIRST},
+        {"enough, but a challenger waits", {.held = true}, false, 256, 0, RETRAINING_NOT_DUE},
+        {"time, but a challenger waits", {.tried = true, .held = true, .tried_at = 1000}, true, 100, 2500,
+         RETRAINING_NOT_DUE},
+        {"asked, while one waits", {.tried = true, .held = true, .asked = true}, true, 100, 0, RETRAINING_ASKED},
         {"drift, which is not asked for", {.tried = true, .drifted = true}, true, 100, 0, RETRAINING_NOT_DUE},
     };
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {

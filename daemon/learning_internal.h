@@ -1,0 +1,110 @@
+/* The insides of learning, for learning*.c: one concern in each. Bus thread only. */
+#ifndef DAEMON_LEARNING_INTERNAL_H
+#define DAEMON_LEARNING_INTERNAL_H
+
+#include "daemon/learning.h"
+#include "engine/drift.h"
+#include "engine/retraining.h"
+
+enum { DECISIONS_MOST = 64 };
+
+enum stage {
+    STAGE_IDLE,
+    STAGE_COLLECTING, /* the workers copy windows */
+    STAGE_WAITING,    /* for the trainer, which has another model's job */
+    STAGE_TRAINING,
+};
+
+/* A version that does not serve, beside the one that does. */
+struct contest {
+    enum contest_kind {
+        CONTEST_NONE,
+        CONTEST_SHADOW,    /* a challenger in the shadow, that live losses decide on */
+        CONTEST_HELD,      /* a challenger that a person decides on */
+        CONTEST_PROBATION, /* what the champion has replaced, in its shadow */
+    } kind;
+    struct version *version;          /* with a reference; NULL: none */
+    uint64_t number;                  /* of contests so far; the workers' losses carry it */
+    uint64_t began;                   /* the most steps of the class then */
+    struct promotion_verdict verdict; /* the latest, while it is undecided */
+    double loss, champion_loss;       /* live, of the version and of the champion; NaN: no answer yet */
+    uint64_t steps;                   /* that these are over */
+};
+
+struct model_learning {
+    /* The job at hand: learning.c. */
+    enum stage stage;
+    struct training_job *job; /* while there is one; while it trains it is the trainer's, but for its atomics */
+    bool unwanted;            /* while it collects: to be dropped when that is done */
+    int still_out;            /* workers that have not handed their set back */
+    struct windows **unsent;  /* [workers] sets that did not fit into a ring yet */
+    struct retraining retraining;
+    enum retraining_reason why; /* of the latest job */
+
+    /* Who serves: learning_serving.c. */
+    uint64_t last_number;           /* of a version */
+    struct version *before;         /* what the champion has replaced, with a reference; NULL: there is no way back */
+    struct version *unsent_version; /* that has not reached all workers */
+    bool *version_sent;             /* [workers] */
+    struct contest contest;
+    bool shadow_unsent; /* the order for the contest at hand (no shadow, too) has not reached all workers */
+    bool *shadow_sent;  /* [workers] */
+
+    /* What the workers see of the model: learning_live.c. */
+    struct live *live; /* [workers]; NULL: never asked */
+    int watches_out;   /* workers that have not answered */
+    int64_t watched;   /* when they were asked, monotonic ns */
+    uint64_t watched_steps;
+    struct drift drift;
+    struct forecast_errors errors;
+
+    /* For people: learning_describe.c. */
+    bool judged;
+    struct promotion_verdict verdict; /* of the latest job */
+    struct training_outcome outcome;  /* of it, without its network */
+    double seconds;
+    int64_t finished; /* ns since 1970 */
+    uint64_t jobs, promoted, failed, stopped, rolled_back, drifts;
+    char reason[256];  /* why who serves serves */
+    json_t *decisions; /* the latest ones, oldest first */
+};
+
+struct learning {
+    struct learning_setup setup;
+    struct model_learning *models; /* [n_models] */
+    int first;                     /* model that is looked at first, in turn */
+    bool trainer_busy;
+};
+
+/* The most steps of any stream of the class, and its time, which is the clock of the data. */
+uint64_t learning_most_steps(const struct learning *learning, int class, int64_t *ret_clock);
+
+static inline const struct config_model *model_config(const struct learning *learning, int m) {
+    return &learning->setup.config->models[m];
+}
+
+/* ---- learning_serving.c */
+
+/* The network serves from the start, as version 1. -1: memory is short, and it stays the caller's. */
+int serving_begin(struct learning *learning, int m, struct network *network);
+/* A job has judged its challenger, which is taken from the outcome where it is kept. */
+void serving_judge(struct learning *learning, int m, struct training_outcome *outcome);
+/* Live losses have been told. */
+void serving_judge_live(struct learning *learning, int m, const struct shadow_losses *losses);
+/* Sends what has not reached all workers. */
+void serving_send(struct learning *learning, int m);
+void serving_free(struct model_learning *model);
+
+/* ---- learning_live.c */
+
+/* Asks the workers what they see, where that is needed and there is something new. */
+void live_poll(struct learning *learning, int m, uint64_t steps);
+
+/* ---- learning_describe.c */
+
+json_t *describe_outcome(const struct model_learning *model);
+json_t *describe_contest(const struct contest *contest);
+/* Records and tells a decision: the event of that kind, with the model's reason as its text, and fields (the reference is taken). */
+void learning_tell(struct learning *learning, int m, const char *kind, json_t *fields);
+
+#endif

@@ -1,0 +1,319 @@
+/* Who serves: versions on their way to the workers, challengers that are decided on, and the way back. */
+#include "daemon/learning_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- orders ------------------------------------------------------------------------------------- */
+
+/* To one worker. Returns false when its ring has no room. */
+static bool send_version(struct learning *learning, int m, int w) {
+    struct version *version = learning->models[m].unsent_version;
+    const struct record_version record = {RECORD_VERSION, m, version};
+    version_acquire(version); /* the record's; taken before the worker can let go of it */
+    if (ingest_command(learning->setup.ingest, w, &record, sizeof record))
+        return true;
+    version_release(version);
+    return false;
+}
+
+/* The version that the workers are to run in the shadow; NULL: none. */
+static struct version *in_the_shadow(const struct contest *contest) {
+    return contest->kind == CONTEST_SHADOW || contest->kind == CONTEST_PROBATION ? contest->version : NULL;
+}
+
+static bool send_shadow(struct learning *learning, int m, int w) {
+    const struct contest *contest = &learning->models[m].contest;
+    struct version *version = in_the_shadow(contest);
+    const struct record_shadow record = {RECORD_SHADOW, m, version != NULL ? version_acquire(version) : NULL,
+                                         contest->number};
+    if (ingest_command(learning->setup.ingest, w, &record, sizeof record))
+        return true;
+    version_release(version);
+    return false;
+}
+
+void serving_send(struct learning *learning, int m) {
+    struct model_learning *model = &learning->models[m];
+    bool all = true, shadows = true;
+    for (int w = 0; w < learning->setup.config->workers; w++) {
+        if (model->unsent_version != NULL && !model->version_sent[w])
+            model->version_sent[w] = send_version(learning, m, w);
+        bool has_version = model->unsent_version == NULL || model->version_sent[w];
+        all &= has_version;
+        /* Behind the version, as who takes over ends what was in the shadow. */
+        if (model->shadow_unsent && !model->shadow_sent[w] && has_version)
+            model->shadow_sent[w] = send_shadow(learning, m, w);
+        shadows &= model->shadow_sent[w];
+    }
+    if (all) {
+        version_release(model->unsent_version);
+        model->unsent_version = NULL;
+    }
+    model->shadow_unsent &= !shadows;
+}
+
+/* ---- who serves, and beside whom ---------------------------------------------------------------- */
+
+/* Takes the reference; NULL with CONTEST_NONE. */
+static void set_contest(struct learning *learning, int m, enum contest_kind kind, struct version *version) {
+    struct model_learning *model = &learning->models[m];
+    struct contest *contest = &model->contest;
+    bool was_there = in_the_shadow(contest) != NULL;
+    int64_t clock;
+    version_release(contest->version);
+    *contest = (struct contest){.kind = kind,
+                                .version = version,
+                                .number = contest->number + 1,
+                                .began = learning_most_steps(learning, model_config(learning, m)->class, &clock),
+                                .loss = NAN,
+                                .champion_loss = NAN};
+    model->retraining.held = kind == CONTEST_SHADOW || kind == CONTEST_HELD;
+    if (!was_there && !model->shadow_unsent && in_the_shadow(contest) == NULL)
+        return;
+    model->shadow_unsent = true;
+    memset(model->shadow_sent, 0, (size_t)learning->setup.config->workers * sizeof *model->shadow_sent);
+}
+
+/* The version, whose reference is taken, serves from now on. */
+static void install(struct learning *learning, int m, struct version *version) {
+    struct model_learning *model = &learning->models[m];
+    struct version *champion = placement_version(learning->setup.placement, m);
+    version_release(model->before);
+    /* Before the first version there was the baseline. Without memory for it there is no way back. */
+    model->before = champion != NULL ? version_acquire(champion) : version_new(0, NULL);
+    placement_set_version(learning->setup.placement, m, version);
+    version_release(model->unsent_version); /* the newest is enough */
+    model->unsent_version = version;
+    memset(model->version_sent, 0, (size_t)learning->setup.config->workers * sizeof *model->version_sent);
+    drift_restart(&model->drift);
+}
+
+/* What is promoted has what it replaced in its shadow for a while, where the two can be compared: a network that a mixture
+ * weighs need not beat the baseline. */
+static void promote(struct learning *learning, int m, struct version *version) {
+    struct model_learning *model = &learning->models[m];
+    install(learning, m, version);
+    model->promoted++;
+    const struct promotion_rules rules = promotion_rules_of(model_config(learning, m));
+    bool compared = model->before != NULL && (version_network(model->before) != NULL || rules.beat_baseline);
+    set_contest(learning, m, compared ? CONTEST_PROBATION : CONTEST_NONE,
+                compared ? version_acquire(model->before) : NULL);
+    serving_send(learning, m);
+}
+
+/* Another number for what served before. Returns -1 when memory is short. */
+static int go_back(struct learning *learning, int m) {
+    struct model_learning *model = &learning->models[m];
+    struct version *version = version_again(model->last_number + 1, model->before);
+    if (version == NULL)
+        return -1;
+    model->last_number++;
+    install(learning, m, version);
+    version_release(model->before); /* once, and no further */
+    model->before = NULL;
+    set_contest(learning, m, CONTEST_NONE, NULL);
+    model->rolled_back++;
+    serving_send(learning, m);
+    return 0;
+}
+
+int serving_begin(struct learning *learning, int m, struct network *network) {
+    struct version *version = version_new(1, network);
+    if (version == NULL)
+        return -1;
+    install(learning, m, version);
+    learning->models[m].last_number = 1;
+    version_release(learning->models[m].before); /* nobody asked for the baseline */
+    learning->models[m].before = NULL;
+    return 0;
+}
+
+void serving_free(struct model_learning *model) {
+    version_release(model->before);
+    version_release(model->unsent_version);
+    version_release(model->contest.version);
+}
+
+/* ---- after a training --------------------------------------------------------------------------- */
+
+static unsigned long long number_of(const struct version *version) {
+    return version != NULL ? version_number(version) : 0;
+}
+
+/* Who serves, for a sentence. */
+static const char *who_serves(const struct learning *learning, int m, char text[48]) {
+    const struct version *version = placement_version(learning->setup.placement, m);
+    bool network = version != NULL && version_network(version) != NULL;
+    if (!network)
+        return "the baseline";
+    snprintf(text, 48, "version %llu", number_of(version));
+    return text;
+}
+
+static void explain_losses(struct learning *learning, int m, const char *what) {
+    struct model_learning *model = &learning->models[m];
+    const struct promotion_losses *losses = &model->outcome.losses;
+    char champion[64] = "", serves[48];
+    if (!isnan(losses->champion))
+        snprintf(champion, sizeof champion, ", %.4g of the version before", losses->champion);
+    if (isnan(promotion_baseline(losses)) || isnan(losses->challenger))
+        snprintf(model->reason, sizeof model->reason, "%s serves: %s", who_serves(learning, m, serves), what);
+    else
+        snprintf(model->reason, sizeof model->reason,
+                 "%s serves: %s; the challenger's loss on unseen steps is %.4g, against %.4g of the baseline%s",
+                 who_serves(learning, m, serves), what, losses->challenger, promotion_baseline(losses), champion);
+}
+
+/* A challenger that has passed: it serves, or is decided on by life or by a person. Returns the kind of the event. */
+static const char *pass(struct learning *learning, int m, struct version *version) {
+    const struct config_model *of = model_config(learning, m);
+    struct version *champion = placement_version(learning->setup.placement, m);
+    bool compared = (champion != NULL && version_network(champion) != NULL) || promotion_rules_of(of).beat_baseline;
+    if (of->promote == PROMOTE_MANUAL) {
+        set_contest(learning, m, CONTEST_HELD, version);
+        explain_losses(learning, m, "the challenger is better and waits for the command (promote: manual)");
+        return "held";
+    }
+    if (of->promote == PROMOTE_SHADOW && compared) {
+        set_contest(learning, m, CONTEST_SHADOW, version);
+        explain_losses(learning, m, "the challenger is better and has to be so on live ticks (promote: shadow)");
+        return "shadow";
+    }
+    promote(learning, m, version);
+    explain_losses(learning, m, promotion_sentence(PROMOTION_PROMOTE));
+    return "promoted";
+}
+
+void serving_judge(struct learning *learning, int m, struct training_outcome *outcome) {
+    struct model_learning *model = &learning->models[m];
+    enum promotion decision = model->verdict.decision;
+    const char *kind = "rejected";
+    struct version *version = NULL;
+    bool demote = decision == PROMOTION_DEMOTE && model_config(learning, m)->promote != PROMOTE_MANUAL;
+    if (decision == PROMOTION_PROMOTE || demote)
+        version = version_new(model->last_number + 1, demote ? NULL : outcome->challenger);
+    if (version != NULL)
+        model->last_number++;
+    if (version != NULL && !demote) {
+        outcome->challenger = NULL;
+        kind = pass(learning, m, version);
+    } else if (version != NULL) {
+        install(learning, m, version);
+        set_contest(learning, m, CONTEST_NONE, NULL);
+        explain_losses(learning, m, promotion_sentence(decision));
+        kind = "demoted";
+    } else {
+        char what[160];
+        snprintf(what, sizeof what, "of the challenger, %s", promotion_sentence(decision));
+        explain_losses(learning, m, what);
+    }
+    serving_send(learning, m);
+    learning_tell(learning, m, kind, describe_outcome(model));
+}
+
+/* ---- while it lives ----------------------------------------------------------------------------- */
+
+/* champion: that served while the contest lasted. */
+static void explain_live(struct learning *learning, int m, const struct contest *contest, unsigned long long other,
+                         unsigned long long champion) {
+    struct model_learning *model = &learning->models[m];
+    char serves[48];
+    snprintf(model->reason, sizeof model->reason,
+             "%s serves: %s; live, over %llu steps, the error of version %llu is %.4g, against %.4g of version %llu",
+             who_serves(learning, m, serves), promotion_sentence(contest->verdict.decision),
+             (unsigned long long)contest->steps, other, contest->loss, contest->champion_loss, champion);
+}
+
+/* Undecided for as long as that: streams have ended, or tell nothing. */
+static bool is_over(const struct learning *learning, int m) {
+    int64_t clock;
+    const struct config_model *of = model_config(learning, m);
+    uint64_t steps = learning_most_steps(learning, of->class, &clock), most = 4 * PROMOTION_LIVE_MOST;
+    uint64_t began = learning->models[m].contest.began;
+    return steps > began && steps - began > most + (uint64_t)of->horizon;
+}
+
+/* Ends the contest as decided, with its numbers as they are. */
+static void end_contest(struct learning *learning, int m, enum promotion decision) {
+    struct model_learning *model = &learning->models[m];
+    model->contest.verdict.decision = decision;
+    const struct contest contest = model->contest; /* its version may be gone then */
+    json_t *fields = describe_contest(&contest);
+    const char *kind = contest.kind == CONTEST_PROBATION ? "kept" : "rejected";
+    unsigned long long other = number_of(contest.version);
+    unsigned long long champion = number_of(placement_version(learning->setup.placement, m));
+    if (decision == PROMOTION_ROLL_BACK && go_back(learning, m) == 0) {
+        kind = "rolled_back";
+    } else if (decision == PROMOTION_PROMOTE) {
+        promote(learning, m, version_acquire(contest.version));
+        kind = "promoted";
+    } else {
+        set_contest(learning, m, CONTEST_NONE, NULL);
+        serving_send(learning, m);
+    }
+    explain_live(learning, m, &contest, other, champion);
+    learning_tell(learning, m, kind, fields);
+}
+
+void serving_judge_live(struct learning *learning, int m, const struct shadow_losses *losses) {
+    struct contest *contest = &learning->models[m].contest;
+    const struct promotion_rules rules = promotion_rules_of(model_config(learning, m));
+    contest->loss = loss_series_mean(&losses->shadow);
+    contest->champion_loss = loss_series_mean(&losses->serving);
+    contest->steps = loss_series_steps(&losses->shadow);
+    bool probation = contest->kind == CONTEST_PROBATION;
+    contest->verdict = probation ? promotion_decide_back(&losses->serving, &losses->shadow, &rules)
+                                 : promotion_decide_shadow(&losses->shadow, &losses->serving, &rules);
+    if (contest->verdict.decision != PROMOTION_WAIT)
+        end_contest(learning, m, contest->verdict.decision);
+    else if (is_over(learning, m))
+        end_contest(learning, m, probation ? PROMOTION_KEEP : PROMOTION_CHANCE);
+}
+
+/* ---- by command --------------------------------------------------------------------------------- */
+
+/* A sentence for the model's reason, and the decision of a person. */
+static void tell_command(struct learning *learning, int m, const char *kind, json_t *fields, const char *what) {
+    struct model_learning *model = &learning->models[m];
+    char serves[48];
+    snprintf(model->reason, sizeof model->reason, "%s serves: %s", who_serves(learning, m, serves), what);
+    json_object_set_new(fields, "decision", json_string("command"));
+    learning_tell(learning, m, kind, fields);
+}
+
+static bool has_challenger(const struct model_learning *model) {
+    return model->contest.kind == CONTEST_SHADOW || model->contest.kind == CONTEST_HELD;
+}
+
+int learning_promote(struct learning *learning, int m) {
+    struct model_learning *model = &learning->models[m];
+    if (!has_challenger(model))
+        return -1;
+    json_t *fields = describe_contest(&model->contest);
+    promote(learning, m, version_acquire(model->contest.version));
+    tell_command(learning, m, "promoted", fields, "the challenger was promoted by command");
+    return 0;
+}
+
+int learning_reject(struct learning *learning, int m) {
+    struct model_learning *model = &learning->models[m];
+    if (!has_challenger(model))
+        return -1;
+    json_t *fields = describe_contest(&model->contest);
+    set_contest(learning, m, CONTEST_NONE, NULL);
+    serving_send(learning, m);
+    tell_command(learning, m, "rejected", fields, "the challenger was rejected by command");
+    return 0;
+}
+
+int learning_rollback(struct learning *learning, int m) {
+    struct model_learning *model = &learning->models[m];
+    if (model->before == NULL)
+        return -1;
+    if (go_back(learning, m) != 0)
+        return -2;
+    tell_command(learning, m, "rolled_back", json_object(), "rolled back by command");
+    return 0;
+}
