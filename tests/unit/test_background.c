@@ -79,6 +79,55 @@ static void versions_during_a_takeover_leave_the_newest(void **state) {
     worker_scene_close(&scene);
 }
 
+/* The next forecast, and of which stream "c/N" it is. */
+static struct wire_forecast next_of(struct worker_scene *scene, int *ret_stream) {
+    const struct record_message *message = worker_wait_for(scene, RECORD_FORECAST);
+    struct wire_forecast forecast;
+    assert_true(wire_forecast_decode(message->bytes + message->topic, message->payload, &scene->arena, &forecast) >
+                0);
+    *ret_stream = atoi(forecast.stream.at + 2); /* ends at what is no digit, as names are followed by more */
+    worker_consume(scene);
+    return forecast;
+}
+
+/* A hundred versions, one after the other, while ticks come: no forecast is missing, none is out of order. */
+static void a_hundred_swaps_under_load(void **state) {
+    (void)state;
+    enum { STREAMS = 12, SWAPS = 100 };
+    struct worker_scene scene;
+    struct stream *streams[STREAMS];
+    uint64_t next[STREAMS], served[STREAMS] = {0};
+    worker_scene_open(&scene, "");
+    worker_begin_many(&scene, streams, STREAMS, 60);
+    int waiting = 2 * STREAMS * 60;
+    for (int s = 0; s < STREAMS; s++)
+        next[s] = 1;
+    int64_t t = 60;
+    for (uint64_t number = 1; number <= SWAPS; number++) {
+        worker_promote(&scene, MODEL_M, number);
+        for (bool all = false; !all;) {
+            for (int s = 0; s < STREAMS; s++)
+                worker_tick(&scene, streams[s], t + 1);
+            t++;
+            waiting += 2 * STREAMS;
+            for (; waiting > 4 * STREAMS; waiting--) { /* some are always under way */
+                int s;
+                const struct wire_forecast forecast = next_of(&scene, &s);
+                if (forecast.horizon != 3)
+                    continue;
+                assert_int_equal(forecast.step, next[s]++);
+                assert_true(forecast.version >= served[s]);
+                served[s] = forecast.version;
+            }
+            all = true;
+            for (int s = 0; s < STREAMS; s++)
+                all &= served[s] == number;
+        }
+    }
+    print_message("%d swaps within %d steps of %d streams\n", SWAPS, (int)t, STREAMS);
+    worker_scene_close(&scene);
+}
+
 /* Stopped in the middle of it: nothing is left over, as a leak checker sees. */
 static void a_stop_during_a_takeover_lets_go(void **state) {
     (void)state;
@@ -569,6 +618,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_version_takes_over_while_ticks_come),
         cmocka_unit_test(versions_during_a_takeover_leave_the_newest),
+        cmocka_unit_test(a_hundred_swaps_under_load),
         cmocka_unit_test(a_stop_during_a_takeover_lets_go),
         cmocka_unit_test(a_version_runs_in_the_shadow),
         cmocka_unit_test(a_stop_with_a_shadow_lets_go),

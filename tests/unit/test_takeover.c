@@ -14,6 +14,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { FEATURES = 3, KEPT = 48, OLD = 3, NEW = 4 };
 
@@ -462,6 +463,91 @@ static void a_version_without_a_network(void **state) {
     }
 }
 
+/* ---- what it costs ------------------------------------------------------------------------------ */
+
+enum { COST_SLOTS = 64, COST_STEPS = 1500 };
+
+struct costs {
+    int n;
+    double ns[COST_STEPS];
+};
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double quantile(struct costs *costs, double share) {
+    assert_true(costs->n > 10);
+    qsort(costs->ns, (size_t)costs->n, sizeof *costs->ns, by_size);
+    return costs->ns[(int)(share * (costs->n - 1))];
+}
+
+static double thread_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return 1e9 * (double)now.tv_sec + (double)now.tv_nsec;
+}
+
+/* While versions take over, one after the other, an advance takes no longer than twice what it usually does, and so does the slice of a
+ * replay between two advances; also with a version in the shadow. Processor time of the thread; single outliers are the machine's. */
+static void neither_advance_nor_slice_is_long(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture, FEATURES);
+    fixture.class.history = 512;
+    fixture.model.batch_size = COST_SLOTS;
+    fixture.layers[0] = (struct layer_spec)LSTM(32);
+    struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+    take_over(forecaster, fixture_version(&fixture.model, 1, 1));
+    struct history *histories[COST_SLOTS];
+    int slots[COST_SLOTS];
+    for (int s = 0; s < COST_SLOTS; s++) {
+        slots[s] = s;
+        histories[s] = history_new(FEATURES, 512, FIXTURE_PENDING);
+        forecaster_acquire(forecaster, s, histories[s]);
+    }
+    static struct costs usual, during, slices, shadows;
+    struct shadow_losses losses = {0};
+    uint64_t version = 2;
+    for (int step = 0; step < COST_STEPS; step++) {
+        for (int s = 0; s < COST_SLOTS; s++)
+            fixture_append(histories[s], (uint64_t)s, 1);
+        bool taking_over = forecaster_taking_over(forecaster), shadow = forecaster_has_shadow(forecaster);
+        double before = thread_ns();
+        forecaster_advance(forecaster, slots, COST_SLOTS);
+        double took = thread_ns() - before;
+        struct costs *costs = taking_over ? &during : shadow ? &shadows : &usual;
+        costs->ns[costs->n++] = took;
+        before = thread_ns();
+        if (taking_over) {
+            forecaster_prime(forecaster);
+            slices.ns[slices.n++] = thread_ns() - before;
+        }
+        /* Steps in turn without, with a shadow, and of takeovers, once a history is there. */
+        if (step > 600 && step % 100 == 0 && !taking_over) {
+            struct version *next = fixture_version(&fixture.model, version, version);
+            forecaster_end_shadow(forecaster);
+            if (version++ % 3 == 0)
+                assert_int_equal(forecaster_shadow(forecaster, next, &losses), 0);
+            else
+                assert_int_equal(forecaster_propose(forecaster, next), 0);
+            version_release(next);
+        }
+        forecaster_prime_shadow(forecaster);
+    }
+    double advance = quantile(&usual, 0.5);
+    print_message("an advance takes %.0f us; %.2f of that in takeovers (%d), a slice %.2f, with a shadow %.2f\n",
+                  advance / 1000, quantile(&during, 0.5) / advance, during.n, quantile(&slices, 0.5) / advance,
+                  quantile(&shadows, 0.5) / advance);
+    assert_true(quantile(&during, 0.5) < 2 * advance && quantile(&during, 0.9) < 2 * quantile(&usual, 0.95));
+    assert_true(quantile(&slices, 0.5) < 2 * advance && quantile(&slices, 0.9) < 2 * quantile(&usual, 0.95));
+    assert_true(quantile(&shadows, 0.5) < 3 * advance);
+    forecaster_free(forecaster);
+    for (int s = 0; s < COST_SLOTS; s++)
+        history_free(histories[s]);
+}
+
 static void freed_in_the_middle(void **state) {
     (void)state;
     struct fixture fixture;
@@ -491,6 +577,7 @@ int main(void) {
         cmocka_unit_test(without_streams_it_is_done_at_once),
         cmocka_unit_test(version_after_version),
         cmocka_unit_test(a_version_without_a_network),
+        cmocka_unit_test(neither_advance_nor_slice_is_long),
         cmocka_unit_test(freed_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
