@@ -161,7 +161,7 @@ static int take_step(struct run *run, int i, struct error *err) {
         .published = forecast->mean, .experts = experts, .lower = run->lower, .upper = run->upper};
     backtest_scores_step(run->result->scores, i, forecast->values, &said);
     if (setup->said != NULL)
-        setup->said(setup->context, i, forecast->step, forecast->mean);
+        setup->said(setup->context, i, forecast->step, &said);
     return backtest_learning_poll(run->learning, err);
 }
 

@@ -29,7 +29,7 @@ struct backtest_setup {
     /* Called now and then; NULL: nobody. said: of each forecast, for those who compare; its arrays are lent. */
     void (*progress)(void *context, double share);
     bool (*stopped)(void *context);
-    void (*said)(void *context, int stream, uint64_t step, const double *mean);
+    void (*said)(void *context, int stream, uint64_t step, const struct backtest_said *said);
     void *context;
 };
 

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 700, FEATURES = 2, HORIZON = 4, TRAIN = 200, VALID = 50 };
+enum { ROWS = 700, FEATURES = 2, HORIZON = 4, TRAIN = 200, VALID = 50, LEVELS = 2 };
 
 static const char configuration[] =
     "streams:\n"
@@ -31,12 +31,18 @@ static const char configuration[] =
     "    training: {window: 32, burn_in: 4, unroll: 16, batch: 8, epochs: 4,\n"
     "               min_steps: 150, learning_rate: 0.01, first_after: 250, margin: 0%}\n";
 
+/* All that is said at a step: the forecast, its intervals, each expert's own. */
+struct said {
+    double mean[HORIZON * FEATURES], lower[LEVELS * HORIZON * FEATURES], upper[LEVELS * HORIZON * FEATURES];
+    double experts[EXPERT_COUNT][HORIZON * FEATURES];
+};
+
 struct fixture {
     struct config *config;
     struct backtest_stream stream;
     int64_t t[ROWS];
     double values[ROWS * FEATURES];
-    double said[ROWS][HORIZON * FEATURES]; /* what each step said; NaN: nothing */
+    struct said said[ROWS]; /* what each step said; NaN: nothing */
     struct backtest_setup setup;
     struct backtest_result result;
 };
@@ -47,10 +53,24 @@ static double wave(int row, int feature) {
     return 10 * feature + sin(0.5236 * row + feature) * (1 + 0.3 * sin(0.21 * row)) + 0.3 * sin(1.7 * row * row);
 }
 
-static void note(void *context, int stream, uint64_t step, const double *mean) {
+static void note(void *context, int stream, uint64_t step, const struct backtest_said *said) {
     struct fixture *f = context;
+    struct said *at = &f->said[step - 1];
     assert_int_equal(stream, 0);
-    memcpy(f->said[step - 1], mean, sizeof f->said[0]);
+    memcpy(at->mean, said->published, sizeof at->mean);
+    memcpy(at->lower, said->lower, sizeof at->lower);
+    memcpy(at->upper, said->upper, sizeof at->upper);
+    for (int e = 0; e < EXPERT_COUNT; e++)
+        memcpy(at->experts[e], said->experts[e], sizeof at->experts[e]);
+}
+
+/* The same of a forecaster that was driven by hand. */
+static void take(struct said *said, const struct config_model *model, struct forecaster *forecaster, int slot) {
+    const struct forecast *forecast = forecaster_latest(forecaster, slot);
+    memcpy(said->mean, forecast->mean, sizeof said->mean);
+    forecast_intervals(model, forecast, said->lower, said->upper);
+    for (int e = 0; e < EXPERT_COUNT; e++)
+        memcpy(said->experts[e], forecaster_expert(forecaster, (enum expert)e), sizeof said->experts[e]);
 }
 
 static int setup(void **state) {
@@ -91,9 +111,7 @@ static int teardown(void **state) {
 static void run(struct fixture *f) {
     struct error err;
     backtest_result_fini(&f->result);
-    for (int i = 0; i < ROWS; i++)
-        for (int k = 0; k < HORIZON * FEATURES; k++)
-            f->said[i][k] = NAN;
+    memset(f->said, 0xff, sizeof f->said); /* NaNs */
     if (backtest_run(&f->setup, &f->result, &err) != 0)
         fail_msg("%s", err.text);
 }
@@ -108,7 +126,7 @@ static int promoted(const struct fixture *f) {
 /* ---- the daemon's path ------------------------------------------------------------------------- */
 
 /* What the daemon's threads do of one stream, written down once more; what is said goes to said. */
-static void drive_by_hand(const struct fixture *f, double (*said)[HORIZON * FEATURES]) {
+static void drive_by_hand(const struct fixture *f, struct said *said) {
     const struct config_class *class = &f->config->classes[0];
     const struct config_model *model = &f->config->models[0];
     struct series *series = series_new(&class->time, FEATURES, class->history, class->pending);
@@ -122,7 +140,7 @@ static void drive_by_hand(const struct fixture *f, double (*said)[HORIZON * FEAT
         struct error err;
         assert_int_equal(series_take(series, f->t[i], f->values + i * FEATURES, &verdict), 1);
         forecaster_advance(forecaster, &slot, 1);
-        memcpy(said[i], forecaster_latest(forecaster, slot)->mean, sizeof said[i]);
+        take(&said[i], model, forecaster, slot);
         uint64_t steps = series->history->n;
         if (retraining_due(&retraining, model, champion != NULL, steps, f->t[i]) == RETRAINING_NOT_DUE)
             continue;
@@ -160,14 +178,14 @@ static void drive_by_hand(const struct fixture *f, double (*said)[HORIZON * FEAT
 
 static void it_is_the_daemons_path_to_the_bit(void **state) {
     struct fixture *f = *state;
-    double(*said)[HORIZON * FEATURES] = calloc(ROWS, sizeof *said);
+    struct said *said = calloc(ROWS, sizeof *said);
     run(f);
     assert_true(f->result.n_jobs >= 3);
     assert_true(promoted(f) >= 1);
     drive_by_hand(f, said);
     for (int i = 0; i < ROWS; i++)
-        if (memcmp(said[i], f->said[i], sizeof said[i]) != 0)
-            fail_msg("step %d: %.17g by hand, %.17g in the backtest", i + 1, said[i][0], f->said[i][0]);
+        if (memcmp(&said[i], &f->said[i], sizeof said[i]) != 0)
+            fail_msg("step %d: %.17g by hand, %.17g in the backtest", i + 1, said[i].mean[0], f->said[i].mean[0]);
     free(said);
 }
 
@@ -178,7 +196,8 @@ static void it_is_the_daemons_path_to_the_bit(void **state) {
  * is run again; returns the first row at which the two runs differ, or ROWS.
  */
 static int first_leak(struct fixture *f, int poisoned_from, void (*feed)(struct fixture *f, const double *values)) {
-    double(*said)[HORIZON * FEATURES] = calloc(ROWS, sizeof *said), values[ROWS * FEATURES];
+    struct said *said = calloc(ROWS, sizeof *said);
+    double values[ROWS * FEATURES];
     for (int i = 0; i < ROWS * FEATURES; i++)
         values[i] = wave(i / FEATURES, i % FEATURES);
     feed(f, values);
@@ -189,7 +208,7 @@ static int first_leak(struct fixture *f, int poisoned_from, void (*feed)(struct 
     feed(f, values);
     run(f);
     int row = 0;
-    while (row < poisoned_from && memcmp(said[row], f->said[row], sizeof said[row]) == 0)
+    while (row < poisoned_from && memcmp(&said[row], &f->said[row], sizeof said[row]) == 0)
         row++;
     free(said);
     return row;
@@ -222,7 +241,7 @@ static void a_planted_leak_is_caught(void **state) {
 static void waiting_steps_change_nothing(void **state) {
     struct fixture *f = *state;
     const struct config_class *class = &f->config->classes[0];
-    double(*said)[HORIZON * FEATURES] = calloc(ROWS, sizeof *said);
+    struct said *said = calloc(ROWS, sizeof *said);
     f->setup.no_network = true;
     run(f);
     struct series *series = series_new(&class->time, FEATURES, class->history, class->pending);
@@ -234,7 +253,8 @@ static void waiting_steps_change_nothing(void **state) {
         for (; appended < ROWS && appended <= i / 50 * 50 + 50; appended++)
             series_take(series, f->t[appended], f->values + appended * FEATURES, &verdict);
         forecaster_advance(forecaster, &slot, 1);
-        if (memcmp(forecaster_latest(forecaster, slot)->mean, f->said[i], sizeof f->said[i]) != 0)
+        take(&said[i], &f->config->models[0], forecaster, slot);
+        if (memcmp(&said[i], &f->said[i], sizeof said[i]) != 0)
             fail_msg("step %d differs when the steps behind it are there already", i + 1);
     }
     forecaster_free(forecaster);
@@ -269,13 +289,13 @@ static void errors_are_those_of_the_definition(void **state) {
     }
     int end = TRAIN + VALID + 300;
     for (int i = 0; i < 3; i++) {
-        double mse = 0, mae = 0, mase = 0, raw = 0, last = 0;
-        uint64_t n = 0;
+        double mse = 0, mae = 0, mase = 0, raw = 0, last = 0, held = 0, width = 0;
+        uint64_t n = 0, intervals = 0;
         for (int row = TRAIN + VALID; row + horizons[i] < end; row++)
             for (int h = 1; h <= horizons[i]; h++)
                 for (int k = 0; k < FEATURES; k++) {
                     double value = f->values[(row + h) * FEATURES + k];
-                    double error = f->said[row][(h - 1) * FEATURES + k] - value;
+                    double error = f->said[row].mean[(h - 1) * FEATURES + k] - value;
                     double known = f->values[(row == 300 && k == 0 ? 299 : row) * FEATURES + k];
                     if (isnan(value))
                         continue;
@@ -285,6 +305,13 @@ static void errors_are_those_of_the_definition(void **state) {
                     mase += fabs(error) / change[k];
                     raw += fabs(error);
                     last += pow((known - value) / deviation[k], 2);
+                    double lower = f->said[row].lower[((size_t)HORIZON + (size_t)h - 1) * FEATURES + (size_t)k];
+                    double upper = f->said[row].upper[((size_t)HORIZON + (size_t)h - 1) * FEATURES + (size_t)k];
+                    if (isnan(lower))
+                        continue;
+                    intervals++;
+                    held += lower <= value && value <= upper;
+                    width += (upper - lower) / deviation[k];
                 }
         struct backtest_errors errors = backtest_scores_of(f->result.scores, i, -1, -1);
         assert_int_equal(errors.n, n);
@@ -292,6 +319,8 @@ static void errors_are_those_of_the_definition(void **state) {
         assert_near(errors.mae, mae / (double)n);
         assert_near(errors.mase, mase / (double)n);
         assert_near(errors.raw_mae, raw / (double)n);
+        assert_near(errors.coverage[1], held / (double)intervals);
+        assert_near(errors.width[1], width / (double)intervals);
         assert_near(backtest_scores_of(f->result.scores, i, EXPERT_LAST_VALUE, -1).mse, last / (double)n);
     }
 }
