@@ -3,6 +3,7 @@
 #define DAEMON_LEARNING_INTERNAL_H
 
 #include "daemon/learning.h"
+#include "engine/contest.h"
 #include "engine/drift.h"
 #include "engine/retraining.h"
 
@@ -17,12 +18,7 @@ enum stage {
 
 /* A version that does not serve, beside the one that does. */
 struct contest {
-    enum contest_kind {
-        CONTEST_NONE,
-        CONTEST_SHADOW,    /* a challenger in the shadow, that live losses decide on */
-        CONTEST_HELD,      /* a challenger that a person decides on */
-        CONTEST_PROBATION, /* what the champion has replaced, in its shadow */
-    } kind;
+    enum contest_kind kind;
     struct version *version;          /* with a reference; NULL: none */
     uint64_t number;                  /* of contests so far; the workers' losses carry it */
     uint64_t began;                   /* the most steps of the class then */

@@ -96,10 +96,8 @@ static void promote(struct learning *learning, int m, struct version *version) {
     struct model_learning *model = &learning->models[m];
     install(learning, m, version);
     model->promoted++;
-    const struct promotion_rules rules = promotion_rules_of(model_config(learning, m));
-    bool compared = model->before != NULL && (version_network(model->before) != NULL || rules.beat_baseline);
-    set_contest(learning, m, compared ? CONTEST_PROBATION : CONTEST_NONE,
-                compared ? version_acquire(model->before) : NULL);
+    enum contest_kind kind = contest_of_replaced(model_config(learning, m), model->before);
+    set_contest(learning, m, kind, kind != CONTEST_NONE ? version_acquire(model->before) : NULL);
     serving_send(learning, m);
 }
 
@@ -168,15 +166,14 @@ static void explain_losses(struct learning *learning, int m, const char *what) {
 
 /* A challenger that has passed: it serves, or is decided on by life or by a person. Returns the kind of the event. */
 static const char *pass(struct learning *learning, int m, struct version *version) {
-    const struct config_model *of = model_config(learning, m);
     struct version *champion = placement_version(learning->setup.placement, m);
-    bool compared = (champion != NULL && version_network(champion) != NULL) || promotion_rules_of(of).beat_baseline;
-    if (of->promote == PROMOTE_MANUAL) {
+    enum contest_kind kind = contest_of_challenger(model_config(learning, m), champion);
+    if (kind == CONTEST_HELD) {
         set_contest(learning, m, CONTEST_HELD, version);
         explain_losses(learning, m, "the challenger is better and waits for the command (promote: manual)");
         return "held";
     }
-    if (of->promote == PROMOTE_SHADOW && compared) {
+    if (kind == CONTEST_SHADOW) {
         set_contest(learning, m, CONTEST_SHADOW, version);
         explain_losses(learning, m, "the challenger is better and has to be so on live ticks (promote: shadow)");
         return "shadow";
@@ -226,13 +223,12 @@ static void explain_live(struct learning *learning, int m, const struct contest 
              (unsigned long long)contest->steps, other, contest->loss, contest->champion_loss, champion);
 }
 
-/* Undecided for as long as that: streams have ended, or tell nothing. */
-static bool is_over(const struct learning *learning, int m) {
+/* Steps of the class since the contest began. */
+static uint64_t lasted(const struct learning *learning, int m) {
     int64_t clock;
-    const struct config_model *of = model_config(learning, m);
-    uint64_t steps = learning_most_steps(learning, of->class, &clock), most = 4 * PROMOTION_LIVE_MOST;
+    uint64_t steps = learning_most_steps(learning, model_config(learning, m)->class, &clock);
     uint64_t began = learning->models[m].contest.began;
-    return steps > began && steps - began > most + (uint64_t)of->horizon;
+    return steps > began ? steps - began : 0;
 }
 
 /* Ends the contest as decided, with its numbers as they are. */
@@ -259,17 +255,12 @@ static void end_contest(struct learning *learning, int m, enum promotion decisio
 
 void serving_judge_live(struct learning *learning, int m, const struct shadow_losses *losses) {
     struct contest *contest = &learning->models[m].contest;
-    const struct promotion_rules rules = promotion_rules_of(model_config(learning, m));
     contest->loss = loss_series_mean(&losses->shadow);
     contest->champion_loss = loss_series_mean(&losses->serving);
     contest->steps = loss_series_steps(&losses->shadow);
-    bool probation = contest->kind == CONTEST_PROBATION;
-    contest->verdict = probation ? promotion_decide_back(&losses->serving, &losses->shadow, &rules)
-                                 : promotion_decide_shadow(&losses->shadow, &losses->serving, &rules);
+    contest->verdict = contest_judge(contest->kind, model_config(learning, m), losses, lasted(learning, m));
     if (contest->verdict.decision != PROMOTION_WAIT)
         end_contest(learning, m, contest->verdict.decision);
-    else if (is_over(learning, m))
-        end_contest(learning, m, probation ? PROMOTION_KEEP : PROMOTION_CHANCE);
 }
 
 /* ---- by command --------------------------------------------------------------------------------- */
