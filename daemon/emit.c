@@ -43,8 +43,10 @@ static bool form_network(struct model_form *form, const struct config_model *mod
     struct network *network = forecaster_network(model, &err);
     if (network == NULL)
         return false;
-    form->n_outputs = model->head == HEAD_RAW ? network_n_outputs(network) : 0;
-    for (int o = 0; o < form->n_outputs; o++) {
+    form->n_outputs = model->head == HEAD_RAW ? network_n_outputs(network) : model->head == HEAD_EVENT;
+    if (model->head == HEAD_EVENT)
+        form->outputs[0] = (struct wire_output){.width = event_width(model->classes)};
+    for (int o = 0; model->head == HEAD_RAW && o < form->n_outputs; o++) {
         struct network_shape shape = network_output(network, o, model->window);
         form->outputs[o] = (struct wire_output){.steps = shape.sequence ? shape.steps : 0, .width = shape.width};
     }
@@ -84,7 +86,7 @@ static bool form_init(struct model_form *form, const struct config_model *model,
         form->targets[j] = (struct wire_text){features[model->targets[j]], strlen(features[model->targets[j]])};
     if (form->targets == NULL)
         return false;
-    return model->head == HEAD_RAW || model->publish_state ? form_network(form, model) : true;
+    return model->head != HEAD_FORECAST || model->publish_state ? form_network(form, model) : true;
 }
 
 struct emitter *emitter_new(const struct config *config, uint64_t epoch, struct ring *ring, struct doorbell *bell,

@@ -59,7 +59,8 @@ struct stream *stream_new(const struct config *config, int class, const char *na
     stream->places = calloc((size_t)n_places, sizeof *stream->places);
     stream->series = series_new(&of->time, of->n_features, of->history, of->pending);
     stream->arrivals = calloc((size_t)of->pending + 1, sizeof *stream->arrivals);
-    if (stream->name == NULL || stream->places == NULL || stream->series == NULL || stream->arrivals == NULL) {
+    if (stream->name == NULL || stream->places == NULL || stream->series == NULL || stream->arrivals == NULL ||
+        (of->labelled && history_keep_labels(stream->series->history) != 0)) {
         stream_free(stream);
         return NULL;
     }

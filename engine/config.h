@@ -45,6 +45,7 @@ struct config_class {
     char **features; /* [n_features] in the order of a tick's values */
     int n_features;
     int *vocabulary; /* [n_features] a model takes the feature as ids below this; 0: a number; NULL: none */
+    bool labelled; /* a model learns labels of its ticks */
     struct time_policy_spec time; /* irregular, or every; gaps */
     int64_t max_streams;
     int history; /* closed steps kept per stream */
@@ -100,6 +101,7 @@ enum forecast_form {
 enum model_head {
     HEAD_FORECAST, /* the output is the targets, unscaled and scored */
     HEAD_RAW,      /* the outputs go out as they are, unscored: then there are no targets and the horizon is 0 */
+    HEAD_EVENT,    /* the output tells of the label that the tick has, and that comes later; no targets and horizon 0 too */
 };
 
 /* Which of the steps ahead are scored and have an interval of their own; between them it is interpolated. */
@@ -133,6 +135,7 @@ struct config_model {
     int vocabulary; /* the one input is ids below this; 0: inputs are numbers */
     enum forecast_form form;
     enum model_head head;
+    int classes;        /* of labels */
     int combine; /* COMBINE_ONLINE, or COMBINE_ONLY + an expert */
     enum config_experts experts;
     bool experts_said; /* the configuration says which; a backtest's default is another */

@@ -248,6 +248,23 @@ static int check_bounds(const struct entry *entry, const struct config_model *mo
     return 0;
 }
 
+/* An event's loss follows from its classes. */
+static int check_event(const struct entry *entry, struct config_model *model, struct config_class *class) {
+    if (model->head != HEAD_EVENT && says(entry, "classes"))
+        return fail(entry, "classes", "is of head: event");
+    if (model->head != HEAD_EVENT)
+        return model->training.loss != LOSS_CATEGORICAL_CROSSENTROPY
+                   ? 0
+                   : fail(entry, "training.loss", "categorical_crossentropy is of head: event");
+    enum loss loss = model->classes == 2 ? LOSS_BINARY_CROSSENTROPY : LOSS_CATEGORICAL_CROSSENTROPY;
+    if (says(entry, "training.loss") && model->training.loss != loss)
+        return fail(entry, "training.loss", "of an event of %d classes it is %s", model->classes,
+                    loss == LOSS_BINARY_CROSSENTROPY ? "binary_crossentropy" : "categorical_crossentropy");
+    model->training.loss = loss;
+    class->labelled = true;
+    return 0;
+}
+
 static int check_loss(const struct entry *entry, struct config_model *model) {
     const struct loss_spec loss = head_loss(model);
     if (loss.loss == LOSS_QUANTILE && loss.n_levels == 0)
@@ -338,7 +355,9 @@ static int check_served_features(const struct entry *entry, struct config_model 
                              &model->n_targets);
     if (says(entry, "targets") || says(entry, "horizon"))
         return fail(entry, says(entry, "targets") ? "targets" : "horizon",
-                    "a raw head gives what the network gives, and forecasts nothing");
+                    model->head == HEAD_EVENT
+                        ? "an event is the label of the tick itself, and comes apart from its values"
+                        : "a raw head gives what the network gives, and forecasts nothing");
     model->horizon = 0;
     return 0;
 }
@@ -382,6 +401,7 @@ static int check_model(const struct entry *entry, struct config *config, int ind
     if (config_file_open(entry, model, &own))
         return -1;
     int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
+                 check_event(entry, model, &config->classes[model->class]) ||
                  config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
                  check_order(entry, model) || check_levels(entry, model) ||
                  check_optimizer(entry, &model->training) || check_loss(entry, model) ||

@@ -74,6 +74,8 @@ int config_file_open(const struct entry *entry, struct config_model *model, stru
 
 void config_model_text(const struct config_model *model, char *ret_text, size_t size) {
     char mode[48] = "stateful", gives[96] = "raw outputs";
+    if (model->head == HEAD_EVENT)
+        snprintf(gives, sizeof gives, "labels of %d classes", model->classes);
     if (model->mode == MODEL_WINDOWED)
         snprintf(mode, sizeof mode, "windowed (%d step%s)", model->window, model->window == 1 ? "" : "s");
     if (model->head == HEAD_FORECAST)
@@ -157,8 +159,12 @@ static int check_levels(const struct entry *entry, const struct config_model *mo
 static int check_head(const struct entry *entry, struct config_model *model, const struct network *network) {
     struct head head;
     struct error err;
-    if (model->head == HEAD_RAW)
-        return model->form == FORECAST_RECURSIVE ? fail(entry, "forecast", "a raw head is not fed back") : 0;
+    if (model->head != HEAD_FORECAST && model->form == FORECAST_RECURSIVE)
+        return fail(entry, "forecast", "%s is not fed back", model->head == HEAD_RAW ? "a raw head" : "an event");
+    if (model->head == HEAD_EVENT && head_fits_event(model, network, &err))
+        return fail(entry, "file", "%s: %s", model->file, err.text);
+    if (model->head != HEAD_FORECAST)
+        return 0;
     if (model->horizon == 0)
         model->horizon = head_horizon(model, network, model->window);
     if (head_fit(model, network, model->window, &head, &err))
@@ -211,10 +217,10 @@ int config_file_apply(const struct entry *entry, struct config_model *model, con
     if (choose_mode(entry, model, own))
         return -1;
     if (model->keras == NULL)
-        return model->form == FORECAST_DIRECT && model->head == HEAD_FORECAST
+        return model->form == FORECAST_DIRECT && model->head != HEAD_RAW
                    ? 0
                    : fail(entry, model->form != FORECAST_DIRECT ? "forecast" : "head",
-                          "a model of layers has a direct forecast; others come from a file");
+                          "a model of layers has a direct forecast, or an event; others come from a file");
     struct network *network = forecaster_network(model, &err);
     if (network == NULL)
         return fail(entry, says(entry, "mode") ? "mode" : "file", "%s: %s%s", model->file, err.text,

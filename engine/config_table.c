@@ -1,6 +1,7 @@
 #include "engine/config_table.h"
 
 #include "engine/config.h"
+#include "engine/event.h"
 #include "engine/units.h"
 
 #include <assert.h>
@@ -29,7 +30,7 @@ static const char *const activations[] = {
 static const char *const scalers[] = {"standard", "none", "window", NULL};
 static const char *const modes[] = {"stateful", "windowed", NULL};
 static const char *const forms[] = {"direct", "recursive", NULL};
-static const char *const heads[] = {"forecast", "raw", NULL};
+static const char *const heads[] = {"forecast", "raw", "event", NULL};
 static const char *const scored[] = {"few", "all", NULL};
 static const char *const optimizers[] = {"adam", "adamw", "sgd", "rmsprop", NULL};
 static const char *const orders[] = {"shuffled", "stateful", NULL};
@@ -40,7 +41,8 @@ static const char *const combines[] = {"online", "last_value", "seasonal", "drif
                                        "ridge",  "readout",    "network",  NULL};
 static const char *const expert_sizes[] = {"light", "full", NULL};
 static const char *const losses[] = {
-    "mse", "mae", "huber", "quantile", "gaussian", "student_t", "binary_crossentropy", NULL};
+    "mse", "mae", "huber", "quantile", "gaussian", "student_t", "binary_crossentropy", "categorical_crossentropy",
+    NULL};
 
 static const struct config_key table[] = {
     {CONFIG_TOP, "workers", CONFIG_INTEGER, "0", 0, 1024, AT(config, workers), .unit = "threads",
@@ -138,7 +140,10 @@ static const struct config_key table[] = {
     {CONFIG_MODEL, "forecast", CONFIG_CHOICE, "direct", .choices = forms, AT(config_model, form),
      .help = "direct: the network gives all steps of the horizon; recursive: it gives one, which is its next input"},
     {CONFIG_MODEL, "head", CONFIG_CHOICE, "forecast", .choices = heads, AT(config_model, head),
-     .help = "raw: what the network gives goes out as it is (a class, an embedding), unscored"},
+     .help = "raw: what the network gives goes out as it is (a class, an embedding), unscored; event: how likely the "
+             "label of the tick is, learnt from labels that come later"},
+    {CONFIG_MODEL, "classes", CONFIG_INTEGER, "2", 2, EVENT_CLASSES_MAX, AT(config_model, classes), .example = "#2",
+     .help = "Of an event: labels are 0 .. classes - 1"},
     {CONFIG_MODEL, "combine", CONFIG_CHOICE, "online", .choices = combines, AT(config_model, combine),
      .help = "What is published: a mixture of the network and the experts beside it, by their errors so far, or what "
              "one of them says; for a file that is not trained: network"},

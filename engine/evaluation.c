@@ -1,5 +1,6 @@
 #include "engine/evaluation.h"
 
+#include "engine/event.h"
 #include "engine/head.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@
 
 int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, int steps) {
     size_t places = (size_t)rows * (size_t)steps;
-    size_t outputs = places * (size_t)model->horizon * (size_t)model->n_targets;
+    size_t outputs = places * (size_t)head_answers(model);
     struct loss_spec loss = head_loss(model);
     *chunk = (struct chunk){.rows = rows, .steps = steps};
     chunk->x = malloc(places * (size_t)model->n_inputs * sizeof *chunk->x);
@@ -53,7 +54,7 @@ static const struct scaler same = {.variance = 1};
 /* By what a target is scaled at an origin: with SCALER_WINDOW by the sample that ends there, else it is scaled. */
 static struct scaler target_scaler(const struct config_model *model, const struct window *window, int origin, int j) {
     struct scaler sample = {0};
-    if (model->scaler != SCALER_WINDOW)
+    if (head_scaler(model) != SCALER_WINDOW)
         return same;
     for (int at = origin + 1 - model->window; at <= origin; at++)
         scaler_update(&sample, (double)window->base[(ptrdiff_t)at * model->n_targets + j]);
@@ -74,10 +75,21 @@ static void scale_sample(struct chunk *chunk, const struct config_model *model, 
     }
 }
 
+/* The label of one origin. Returns its weight. */
+static double fill_label(const struct config_model *model, const struct window *window, int origin, float *answer,
+                         float *weight, size_t *n_answers) {
+    *answer = window->z[origin];
+    *weight = isnan(*answer) ? 0 : weight_of(model, window, origin);
+    *n_answers += *weight != 0;
+    return (double)*weight;
+}
+
 /* The answers at one origin: for a residual network the differences to the last value. Those before the first value weigh
  * nothing, as the baselines have no forecast there, nor do those behind a gap. Returns the weights' sum. */
 static double fill_origin(const struct config_model *model, const struct window *window, int origin, float *answer,
                           float *weight, size_t *n_answers) {
+    if (model->head == HEAD_EVENT)
+        return fill_label(model, window, origin, answer, weight, n_answers);
     int n_targets = model->n_targets;
     /* Of what is neither 0 nor 1 nothing is learnt. */
     bool is_event = model->training.loss == LOSS_BINARY_CROSSENTROPY;
@@ -102,7 +114,7 @@ static double fill_origin(const struct config_model *model, const struct window 
 
 /* A windowed network is judged at origins half a horizon apart, as each of them costs a whole sample. */
 static int spacing(const struct config_model *model) {
-    return model->mode == MODEL_WINDOWED ? (model->horizon + 1) / 2 : 1;
+    return model->mode == MODEL_WINDOWED && model->horizon > 1 ? (model->horizon + 1) / 2 : 1;
 }
 
 /* Whether a forecast made there counts. The two parts lie a horizon apart, so that they have no answer in common. */
@@ -131,7 +143,7 @@ void chunk_set_rows(struct chunk *chunk, const struct window *const *windows, in
 
 double chunk_fill(struct chunk *chunk, const struct config_model *model, enum evaluation_part part, int rows,
                   int steps) {
-    size_t n_inputs = (size_t)model->n_inputs, n_outputs = (size_t)(model->horizon * model->n_targets);
+    size_t n_inputs = (size_t)model->n_inputs, n_outputs = (size_t)head_answers(model);
     int first_origin = steps - chunk_origins(model, steps);
     double sum = 0;
     chunk->n_answers = 0;
@@ -179,10 +191,23 @@ static double point_loss(const struct config_model *model, size_t n, const float
     return loss_sum(&point, 1, n, y, answer, weight, 1, NULL);
 }
 
-/* The losses at the origins of a chunk, the last ones of its steps. */
-static void note_losses(struct loss_series *series, const struct evaluation *of, int rows, int steps) {
+/* The loss of what a network that gave y forecast at so many places of a chunk: that of the point forecasts, which are in
+ * chunk->point; an event's is its own, the cross-entropy. */
+static double loss_at(const struct evaluation *of, const float *y, size_t first, size_t places) {
     const struct chunk *chunk = of->chunk;
-    size_t n_outputs = (size_t)(of->model->horizon * of->model->n_targets);
+    const struct loss_spec spec = head_loss(of->model);
+    size_t n = (size_t)head_answers(of->model);
+    const float *answer = chunk->answer + first * n, *weight = chunk->weight + first * n;
+    if (of->model->head == HEAD_EVENT)
+        return loss_sum(&spec, places, n, y + first * (size_t)loss_width(&spec), answer, weight, 1, NULL);
+    return point_loss(of->model, places * n, chunk->point + first * n, answer, weight);
+}
+
+/* The losses at the origins of a chunk, the last ones of its steps. */
+static void note_losses(struct loss_series *series, const struct evaluation *of, int rows, int steps,
+                        const float *y) {
+    const struct chunk *chunk = of->chunk;
+    size_t n_outputs = (size_t)head_answers(of->model);
     int origins = chunk_origins(of->model, steps);
     for (int place = 0; place < origins * rows; place++) {
         size_t first = (size_t)place * n_outputs;
@@ -191,10 +216,8 @@ static void note_losses(struct loss_series *series, const struct evaluation *of,
         for (size_t i = 0; i < n_outputs; i++)
             weight += (double)chunk->weight[first + i];
         if (weight > 0)
-            loss_series_add(
-                series, steps_back(of->model, row->window, row->from + steps - origins + place / rows),
-                point_loss(of->model, n_outputs, chunk->point + first, chunk->answer + first, chunk->weight + first),
-                weight);
+            loss_series_add(series, steps_back(of->model, row->window, row->from + steps - origins + place / rows),
+                            loss_at(of, y, (size_t)place, 1), weight);
     }
 }
 
@@ -204,7 +227,6 @@ static bool add_batch(const struct evaluation *of, const struct network *network
     const struct config_model *model = of->model;
     const struct window *const *windows = of->windows + first;
     const struct loss_spec spec = head_loss(model);
-    size_t n_outputs = (size_t)(model->horizon * model->n_targets);
     int steps = longest(windows, rows), at_once = of->chunk->steps;
     bool windowed = model->mode == MODEL_WINDOWED;
     memset(of->state, 0, (size_t)rows * network_state_size(network) * sizeof *of->state);
@@ -220,10 +242,11 @@ static bool add_batch(const struct evaluation *of, const struct network *network
         const float *y;
         tape_forward(of->tape, network, of->kernels, NULL, rows, some, of->chunk->x, of->state, &y);
         size_t places = (size_t)rows * (size_t)chunk_origins(model, some);
-        loss_points(&spec, places, n_outputs, y, of->chunk->point);
-        *loss += point_loss(model, places * n_outputs, of->chunk->point, of->chunk->answer, of->chunk->weight);
+        if (model->head != HEAD_EVENT)
+            loss_points(&spec, places, (size_t)head_answers(model), y, of->chunk->point);
+        *loss += loss_at(of, y, 0, places);
         if (series != NULL)
-            note_losses(series, of, rows, some);
+            note_losses(series, of, rows, some, y);
     }
     return true;
 }
@@ -274,11 +297,32 @@ static void add_origin(const struct config_model *model, const struct window *wi
         loss_series_add(&over_time->seasonal, steps_back(model, window, origin), season, weight);
 }
 
+/* How often each class is a label, and with that as the forecast, made in hindsight, its cross-entropy. */
+static void add_labels(const struct evaluation *of, struct promotion_series *over_time) {
+    double counts[EVENT_CLASSES_MAX] = {0}, all = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < of->n; i++)
+            for (int origin = of->windows[i]->score_from; origin < of->windows[i]->n; origin++) {
+                float label = of->windows[i]->z[origin];
+                if (isnan(label) || !is_origin(of->model, of->part, of->windows[i], origin))
+                    continue;
+                if (pass == 0) {
+                    counts[(int)label]++;
+                    all++;
+                } else {
+                    loss_series_add(&over_time->last_value, steps_back(of->model, of->windows[i], origin),
+                                    -log(counts[(int)label] / all), 1);
+                }
+            }
+}
+
 void evaluation_baselines(const struct evaluation *of, struct promotion_losses *losses) {
     struct promotion_series *over_time = &losses->over_time;
     over_time->last_value = over_time->seasonal = (struct loss_series){0};
     losses->last_value = losses->seasonal = NAN;
-    for (int i = 0; i < of->n; i++) {
+    if (of->model->head == HEAD_EVENT)
+        add_labels(of, over_time);
+    for (int i = 0; of->model->head != HEAD_EVENT && i < of->n; i++) {
         const struct window *window = of->windows[i];
         if (of->stop(of->context))
             return;

@@ -59,7 +59,7 @@ struct evaluation {
     void *context;
 };
 
-/* Mean losses (loss_point) of the point forecasts of a network (NULL: NaN) over the origins; series, if any, is told each of them, counted back from the newest
+/* Mean losses (loss_point) of the point forecasts of a network (NULL: NaN), of an event its cross-entropies, over the origins; series, if any, is told each of them, counted back from the newest
  * one of its window. */
 double evaluation_network(const struct evaluation *evaluation, const struct network *network,
                           struct loss_series *series);

@@ -19,7 +19,7 @@ static struct network *layers_network(const struct config_model *model, struct e
     for (int i = 0; i < model->n_layers; i++)
         layers[i] = model->layers[i];
     const struct loss_spec loss = head_loss(model);
-    layers[model->n_layers] = layer_spec_of(LAYER_DENSE, model->horizon * model->n_targets * loss_width(&loss));
+    layers[model->n_layers] = layer_spec_of(LAYER_DENSE, head_answers(model) * loss_width(&loss));
     const struct network_spec spec = {
         .mode = NETWORK_STREAM, .n_inputs = model->n_inputs, .layers = layers, .n_layers = model->n_layers + 1};
     struct network *network = network_new(&spec, err);
@@ -38,6 +38,8 @@ struct network *forecaster_network(const struct config_model *model, struct erro
 }
 
 static bool allocate_scores(struct forecaster *f) {
+    if (f->model->head == HEAD_EVENT)
+        return forecaster_event_new(f);
     if (f->model->head == HEAD_RAW)
         return true;
     f->scores = scores_new(f->n_slots, f->model);
@@ -73,7 +75,7 @@ static bool allocate(struct forecaster *f) {
     f->mean = calloc(slots * (size_t)f->n_outputs + 1, sizeof *f->mean);
     f->units = calloc(n_targets + 1, sizeof *f->units);
     f->from = calloc(n_targets + 1, sizeof *f->from);
-    f->outputs = calloc(f->model->head == HEAD_RAW ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
+    f->outputs = calloc(f->model->head != HEAD_FORECAST ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
     return f->serving != NULL && f->history != NULL && f->anew != NULL && f->given != NULL && f->interval != NULL &&
            f->runner != NULL && f->row != NULL && f->replayed != NULL && f->finite != NULL && f->forecasts != NULL &&
            f->times != NULL && f->values != NULL && f->mean != NULL && f->units != NULL && f->from != NULL &&
@@ -123,6 +125,8 @@ void forecaster_free(struct forecaster *f) {
     free(f->above);
     free(f->units);
     free(f->from);
+    free(f->event);
+    free(f->said);
     free(f->raw);
     free(f->outputs);
     free(f->states);
@@ -139,6 +143,8 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
         scores_restart(f->scores, slot);
     if (f->experts != NULL)
         experts_acquire(f->experts, slot, history->n);
+    if (f->event != NULL)
+        forecaster_event_acquire(f, slot);
     lane_clear(f->serving, slot);
     lane_zero(f->serving, slot, history->n);
     if (f->shadow != NULL)
@@ -330,6 +336,7 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         .n_scores = f->scores != NULL ? scores_count(f->scores) : 0,
         .anomaly = f->scores != NULL ? scores_anomaly(f->scores, slot) : NAN,
         .shares = f->experts != NULL ? experts_shares(f->experts, slot) : NULL,
+        .event = f->event != NULL ? &f->event[slot] : NULL,
     };
 }
 
@@ -374,13 +381,29 @@ static bool keep_outputs(struct forecaster *f, const struct lane *lane, int row)
     return true;
 }
 
+/* The probabilities of an event take the place of the output. */
+static bool keep_event(struct forecaster *f, int row) {
+    int slot = f->row[row], width = event_width(f->model->classes);
+    float *at = f->raw + (size_t)slot * f->raw_size;
+    event_probabilities(f->model->classes, runner_last_output(f->runner, row), at);
+    for (int i = 0; i < width; i++)
+        if (!isfinite(at[i]))
+            return false;
+    f->outputs[(size_t)slot * LAYER_PORTS] =
+        (struct forecast_output){.shape = {.width = width, .steps = 1}, .at = at};
+    f->forecasts[slot].outputs = f->outputs + (size_t)slot * LAYER_PORTS;
+    f->forecasts[slot].n_outputs = 1;
+    return true;
+}
+
 void forecaster_run(struct forecaster *f, const struct lane *lane, int rows, double *mean) {
     const struct config_model *model = f->model;
     int at_once = model->form == FORECAST_RECURSIVE ? 1 : model->horizon;
     runner_run(f->runner, lane, f->history, f->row, rows);
     for (int row = 0; row < rows; row++)
-        f->finite[row] =
-            model->head == HEAD_RAW ? keep_outputs(f, lane, row) : read_forecast(f, lane, row, 0, at_once, mean);
+        f->finite[row] = model->head == HEAD_EVENT ? keep_event(f, row)
+                         : model->head == HEAD_RAW ? keep_outputs(f, lane, row)
+                                                   : read_forecast(f, lane, row, 0, at_once, mean);
     for (int ahead = 1; model->head == HEAD_FORECAST && ahead + 1 <= model->horizon && at_once == 1; ahead++) {
         for (int row = 0; row < rows; row++)
             feed_back(f, lane, row, ahead, mean);
@@ -400,6 +423,8 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
         forecast->warming = lane_network(lane) != NULL && forecast->primed < (uint64_t)model->window;
     else
         forecast->warming = forecast->from_network && forecast->primed < (uint64_t)model->training.burn_in;
+    if (f->event != NULL)
+        forecaster_event_keep(f, slot);
     if (f->experts == NULL)
         return;
     if (f->shadow != NULL)

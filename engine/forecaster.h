@@ -23,6 +23,7 @@
 #include "engine/baseline.h"
 #include "engine/comparison.h"
 #include "engine/config.h"
+#include "engine/event.h"
 #include "engine/history.h"
 #include "engine/scores.h"
 #include "engine/version.h"
@@ -63,7 +64,9 @@ struct forecast {
     const float *radii;
     bool capped;    /* some interval would be infinite, or larger than errors ever were, and is cut */
     double anomaly; /* scores_anomaly: of the step */
-    const struct forecast_output *outputs; /* [n_outputs] of a raw head; none where the network did not run */
+    const struct event_score *event;       /* what the forecasts of an event were worth; NULL: the head is of none */
+    const struct forecast_output *outputs; /* [n_outputs] of a raw head, or one with the
+                                            * probabilities of an event (event.h); none where the network did not run */
     int n_outputs;
     const float *state; /* [network_state_size] behind it, where the model publishes it; NULL: no network ran */
 };
@@ -111,6 +114,9 @@ uint64_t forecaster_seen(const struct forecaster *forecaster, int slot);
 
 /* Advances n different slots, each with a pending step, by one step; their forecasts are then forecaster_latest. */
 void forecaster_advance(struct forecaster *forecaster, const int *slots, int n);
+
+/* The slot's history was told the label of a step: what was forecast of it is scored, if it was. */
+void forecaster_label(struct forecaster *forecaster, int slot, uint64_t step);
 
 /* The forecast made at the latest step that the slot has seen; NULL before the first. */
 const struct forecast *forecaster_latest(const struct forecaster *forecaster, int slot);

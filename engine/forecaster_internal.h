@@ -38,6 +38,8 @@ struct forecaster {
     double *values;             /* [slots x n_targets] */
     double *mean;               /* [slots x n_outputs] */
     float *below, *above;       /* [slots x n_levels x n_outputs] of a head that has intervals; else NULL */
+    struct event_score *event;  /* [slots] of a head of an event; else NULL */
+    float *said;                /* [slots x steps of a history x event_width] its probabilities by step, NaN: none */
     float *raw;                 /* [slots x floats of all outputs] of a raw head; NULL before a version comes in */
     size_t raw_size;
     struct forecast_output *outputs; /* [slots x LAYER_PORTS], into raw */
@@ -77,6 +79,12 @@ void shadow_ready(struct forecaster *f, int slot);
 void shadow_note_serving(struct forecaster *f, int slot, const double *mean);
 /* The shadow takes the step in that the serving lane has taken in, of each of the slots. */
 void shadow_advance(struct forecaster *f, const int *slots, int n);
+
+/* Of a head of an event (forecaster_event.c): memory, false where it is short; a slot begins; the probabilities of the slot's
+ * latest step are kept until its label comes. */
+bool forecaster_event_new(struct forecaster *f);
+void forecaster_event_acquire(struct forecaster *f, int slot);
+void forecaster_event_keep(struct forecaster *f, int slot);
 
 /* The slot's state becomes zero as of the latest step that it has seen, under the version that comes in too. */
 void forecaster_begin_anew(struct forecaster *f, int slot);

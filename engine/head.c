@@ -1,12 +1,24 @@
 #include "engine/head.h"
 
 #include "engine/distribution.h"
+#include "engine/event.h"
 
 #include <math.h>
 #include <stdio.h>
 
 struct loss_spec head_loss(const struct config_model *model) {
-    return (struct loss_spec){.loss = model->training.loss, .levels = model->levels, .n_levels = model->n_levels};
+    return (struct loss_spec){.loss = model->training.loss,
+                              .levels = model->levels,
+                              .n_levels = model->n_levels,
+                              .n_classes = model->classes};
+}
+
+int head_targets(const struct config_model *model) {
+    return model->head == HEAD_EVENT ? 1 : model->n_targets;
+}
+
+int head_answers(const struct config_model *model) {
+    return model->head == HEAD_EVENT ? 1 : model->horizon * model->n_targets;
 }
 
 enum scaler_kind head_scaler(const struct config_model *model) {
@@ -48,6 +60,21 @@ static const char *shape_text(const struct network_shape *shape, char *text, siz
     else
         snprintf(text, size, "%d value%s%s", shape->width, s, shape->sequence ? " at each step" : "");
     return text;
+}
+
+int head_fits_event(const struct config_model *model, const struct network *network, struct error *err) {
+    struct network_shape shape = network_output(network, 0, model->window);
+    const struct network_spec *spec = network_spec(network);
+    enum activation activation = spec->layers[spec->outputs[0].layer].activation;
+    int width = event_width(model->classes);
+    char text[64];
+    if (is_decoded(&shape) || shape.width != width)
+        return error_set(err, "it gives %s, and an event of %d classes has %d", shape_text(&shape, text, sizeof text),
+                         model->classes, width);
+    if (activation == ACTIVATION_SOFTMAX || activation == ACTIVATION_SIGMOID)
+        return error_set(err,
+                         "it gives probabilities, and an event is read from logits: its last layer is to be linear");
+    return 0;
 }
 
 int head_fit(const struct config_model *model, const struct network *network, int sample, struct head *ret_head,

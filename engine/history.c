@@ -41,6 +41,7 @@ void history_free(struct history *history) {
     free(history->values);
     free(history->missing);
     free(history->flags);
+    free(history->labels);
     free(history);
 }
 
@@ -66,6 +67,8 @@ void history_append(struct history *history, int64_t t, const double *values, ui
         mask[f / WORD_BITS] |= UINT64_C(1) << (f % WORD_BITS);
         flags |= STEP_IMPUTED;
     }
+    if (history->labels != NULL)
+        history->labels[at] = NAN;
     history->t[at] = t;
     history->flags[at] = flags;
 }
@@ -108,4 +111,38 @@ double history_observed(const struct history *history, uint64_t step, int featur
     if (step < history_oldest(history) || step > history->n || history_missing(history, step, feature))
         return NAN;
     return history_values(history, step)[feature];
+}
+
+/* ---- labels ----------------------------------------------------------------------------------- */
+
+int history_keep_labels(struct history *history) {
+    history->labels = malloc((size_t)history->capacity * sizeof *history->labels);
+    if (history->labels == NULL)
+        return -1;
+    for (int i = 0; i < history->capacity; i++)
+        history->labels[i] = NAN;
+    return 0;
+}
+
+uint64_t history_label(struct history *history, int64_t t, float label) {
+    uint64_t first = history_oldest(history), end = history->n + 1;
+    if (history->labels == NULL)
+        return 0;
+    while (first < end) { /* times grow with the steps */
+        uint64_t middle = first + (end - first) / 2;
+        if (history_time(history, middle) < t)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    if (first > history->n || history_time(history, first) != t)
+        return 0;
+    history->labels[place(history, first)] = label;
+    return first;
+}
+
+float history_label_of(const struct history *history, uint64_t step) {
+    if (history->labels == NULL || step < history_oldest(history) || step > history->n)
+        return NAN;
+    return history->labels[place(history, step)];
 }

@@ -30,11 +30,21 @@ struct history {
     double *values;    /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
     uint64_t *missing; /* [capacity x words]: bit f is set where feature f was missing */
     uint8_t *flags;    /* [capacity] */
+    float *labels;     /* [capacity] NaN: not told; NULL: none are kept */
 };
 
 /* NULL when memory is short. */
 struct history *history_new(int n_features, int kept, int pending);
 void history_free(struct history *history);
+
+/* Has labels kept from now on. Returns -1 when memory is short. */
+int history_keep_labels(struct history *history);
+
+/* A label is told of the step at t. Returns the step, or 0 where none is held with that time, or no labels are kept. */
+uint64_t history_label(struct history *history, int64_t t, float label);
+
+/* The label of a step; NaN: not told, or not held. */
+float history_label_of(const struct history *history, uint64_t step);
 
 /* Appends a step; values [n_features] with NaN for missing ones; flags: of STEP_GAP and STEP_RESET. */
 void history_append(struct history *history, int64_t t, const double *values, uint8_t flags);

@@ -38,6 +38,7 @@ int loss_width(const struct loss_spec *spec) {
     case LOSS_QUANTILE: return 1 + 2 * spec->n_levels;
     case LOSS_GAUSSIAN: return 2;
     case LOSS_STUDENT_T: return 3;
+    case LOSS_CATEGORICAL_CROSSENTROPY: return spec->n_classes;
     default: return 1;
     }
 }
@@ -96,6 +97,20 @@ static double binary_loss(const struct element *of, double answer) {
     return isnan(y) ? y : softplus - answer * y;
 }
 
+/* Of logits: log sum exp(y) - y[answer]. */
+static double categorical_loss(int n_classes, const struct element *of, double answer) {
+    double most = y_of(of, 0), sum = 0;
+    int label =
+        answer >= 0 && answer < n_classes ? (int)answer : -1; /* -1: not a class, and an error of the caller's */
+    for (int i = 1; i < n_classes; i++)
+        most = fmax(most, y_of(of, i));
+    for (int i = 0; i < n_classes; i++)
+        sum += exp(y_of(of, i) - most);
+    for (int i = 0; i < n_classes; i++)
+        put_slope(of, i, label < 0 ? NAN : exp(y_of(of, i) - most) / sum - (i == label));
+    return label < 0 ? NAN : most + log(sum) - y_of(of, label);
+}
+
 static double element_loss(const struct loss_spec *spec, const struct element *of, double answer) {
     double slope, loss;
     switch (spec->loss) {
@@ -103,6 +118,7 @@ static double element_loss(const struct loss_spec *spec, const struct element *o
     case LOSS_GAUSSIAN: return likelihood_loss(DISTRIBUTION_GAUSSIAN, of, answer);
     case LOSS_STUDENT_T: return likelihood_loss(DISTRIBUTION_STUDENT_T, of, answer);
     case LOSS_BINARY_CROSSENTROPY: return binary_loss(of, answer);
+    case LOSS_CATEGORICAL_CROSSENTROPY: return categorical_loss(spec->n_classes, of, answer);
     default: break;
     }
     loss = point_loss(spec->loss, y_of(of, 0) - answer, &slope);

@@ -3,7 +3,8 @@
  *
  * A head puts out `width` numbers for each answer: one for a point forecast; the median and two bounds for each level
  * (quantile); the parameters of a distribution (gaussian, student_t: engine/distribution.h); a logit of the probability that the
- * answer is 1 and not 0 (binary_crossentropy).
+ * answer is 1 and not 0 (binary_crossentropy), or a logit for each class, of which the answer is one by its number
+ * (categorical_crossentropy).
  */
 #ifndef ENGINE_LOSS_H
 #define ENGINE_LOSS_H
@@ -18,6 +19,7 @@ enum loss {
     LOSS_GAUSSIAN,
     LOSS_STUDENT_T,
     LOSS_BINARY_CROSSENTROPY, /* answers between 0 and 1 are shares of the two */
+    LOSS_CATEGORICAL_CROSSENTROPY,
 };
 
 /* A loss and what it must know. */
@@ -25,6 +27,7 @@ struct loss_spec {
     enum loss loss;
     const double *levels; /* quantile: [n_levels] percent of the answers that lie between two bounds; borrowed */
     int n_levels;
+    int n_classes; /* categorical_crossentropy */
 };
 
 /* Numbers for each answer. */
@@ -43,12 +46,12 @@ double loss_probability(double logit);
  *     quantile                   2 / width  times the sum of the pinball losses, each p (a - q) or (p - 1) (a - q): of no level
  *                                it is MAE, of many the continuous ranked probability score   (Koenker and Bassett, 1978)
  *     gaussian, student_t        the negative logarithm of the density
- *     binary_crossentropy        the negative logarithm of the answer's probability
+ *     binary_crossentropy, categorical_crossentropy        the negative logarithm of the answer's probability
  */
 double loss_sum(const struct loss_spec *spec, size_t places, size_t n, const float *y, const float *answer,
                 const float *weight, float scale, float *gradient);
 
-/* The point forecasts of a head, [places x n], from y [places x width x n]: the first number of each answer; of a logit the
+/* The point forecasts of a head (not of several classes), [places x n], from y [places x width x n]: the first number of each answer; of a logit the
  * probability. */
 void loss_points(const struct loss_spec *spec, size_t places, size_t n, const float *y, float *ret_points);
 

@@ -52,7 +52,8 @@ static enum promotion decide(const struct promotion_losses *losses, const struct
 struct promotion_rules promotion_rules_of(const struct config_model *model) {
     return (struct promotion_rules){.horizon = model->horizon,
                                     .margin = model->training.margin,
-                                    .beat_baseline = model->combine != COMBINE_ONLINE};
+                                    /* An event has no mixture beside it. */
+                                    .beat_baseline = model->combine != COMBINE_ONLINE || model->head == HEAD_EVENT};
 }
 
 struct promotion_verdict promotion_decide(const struct promotion_losses *losses,

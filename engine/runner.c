@@ -185,6 +185,12 @@ void runner_interval(const struct runner *runner, int row, int h, int level, flo
                   ret_above);
 }
 
+const float *runner_last_output(const struct runner *runner, int row) {
+    const struct network_shape *shape = &runner->shape[0];
+    size_t at = (size_t)(shape->steps - 1) * (size_t)runner->rows + (size_t)row;
+    return runner->y[0] + at * (size_t)shape->width;
+}
+
 void runner_copy_output(const struct runner *runner, int output, int row, float *ret) {
     const struct network_shape *shape = &runner->shape[output];
     size_t width = (size_t)shape->width, rows = (size_t)runner->rows;

@@ -38,6 +38,8 @@ void runner_run_again(struct runner *runner, const struct lane *lane);
  * a level lie from it (head_interval), of a head that has them; output `output` of a row, copied as [steps x width]. */
 const float *runner_values(struct runner *runner, int row, int h);
 void runner_interval(const struct runner *runner, int row, int h, int level, float *ret_below, float *ret_above);
+/* The last step of output 0 of a row. */
+const float *runner_last_output(const struct runner *runner, int row);
 void runner_copy_output(const struct runner *runner, int output, int row, float *ret);
 
 #endif

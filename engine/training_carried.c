@@ -1,3 +1,4 @@
+#include "engine/head.h"
 #include "engine/training_internal.h"
 
 #include <stdlib.h>
@@ -50,8 +51,8 @@ static void cut(struct window *window, const struct config_model *model, int ste
     window->n -= steps;
     window->score_from = window->score_from > steps ? window->score_from - steps : 0;
     window->x += (size_t)steps * (size_t)model->n_inputs;
-    window->z += (size_t)steps * (size_t)model->n_targets;
-    window->base += (size_t)steps * (size_t)model->n_targets;
+    window->z += (size_t)steps * (size_t)head_targets(model);
+    window->base += (size_t)steps * (size_t)head_targets(model);
     window->flags += steps;
 }
 

@@ -47,7 +47,7 @@ bool job_train_chunk(struct job *job, int rows, int steps) {
         return true;
     const struct loss_spec spec = head_loss(job->model);
     size_t places = (size_t)rows * (size_t)chunk_origins(job->model, steps);
-    size_t n = (size_t)(job->model->horizon * job->model->n_targets);
+    size_t n = (size_t)head_answers(job->model);
     /* Not by the weights: else a batch of old windows would weigh as much as any. */
     float scale = 1 / (float)chunk->n_answers;
     double loss = loss_sum(&spec, places, n, y, chunk->answer, chunk->weight, scale, chunk->gradient);

@@ -51,7 +51,7 @@ struct network *training_network(const struct config_model *model, struct error 
     const struct loss_spec loss = head_loss(model);
     int steps = windowed ? model->window : 2;
     struct network_shape shape = network_output(network, 0, steps);
-    if (network_n_outputs(network) == 1 && shape.width == model->horizon * model->n_targets * loss_width(&loss) &&
+    if (network_n_outputs(network) == 1 && shape.width == head_answers(model) * loss_width(&loss) &&
         (windowed ? !shape.sequence : shape.sequence && shape.steps == steps) &&
         network_n_params(network) == model->keras->n_params) {
         memcpy(network_params(network), model->keras->params, model->keras->n_params * sizeof(float));

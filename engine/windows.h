@@ -40,7 +40,7 @@ struct window {
     uint64_t last;   /* the number of its last step */
     uint64_t age;    /* steps that the stream had seen after it */
     float *x;        /* [n x n_inputs] scaled inputs (SCALER_WINDOW: by the stream's scalers, not clipped); the other arrays lie behind it */
-    float *z;        /* [n x n_targets] scaled targets, not clipped; NaN: missing, or beyond a float */
+    float *z;        /* [n x n_targets] scaled targets, not clipped; NaN: missing, or beyond a float. Of an event: labels */
     float *base;     /* [n x n_targets] as z, with the last value for a missing one; NaN while there was none */
     uint8_t *flags;  /* [n] WINDOW_* */
 };

@@ -1,5 +1,6 @@
 #include "engine/windows_internal.h"
 
+#include "engine/event.h"
 #include "engine/head.h"
 #include "engine/random.h"
 
@@ -58,7 +59,7 @@ bool windows_begin(struct windows_cursor *cursor, const struct config_model *mod
 }
 
 static bool allocate_window(struct window *window, const struct config_model *model) {
-    size_t n = (size_t)window->n, n_inputs = (size_t)model->n_inputs, n_targets = (size_t)model->n_targets;
+    size_t n = (size_t)window->n, n_inputs = (size_t)model->n_inputs, n_targets = (size_t)head_targets(model);
     size_t floats = n * (n_inputs + 2 * n_targets) + (size_t)window->before * n_targets;
     window->x = malloc(floats * sizeof *window->x + n * sizeof *window->flags);
     if (window->x == NULL)
@@ -90,6 +91,12 @@ static void fill_window(const struct window *window, const struct config_model *
         for (int k = 0; i >= 0 && k < model->n_inputs; k++)
             window->x[i * model->n_inputs + k] =
                 input_of(model->scaler, &scalers[model->inputs[k]], values[model->inputs[k]]);
+        if (model->head == HEAD_EVENT) {
+            float label = history_label_of(history, step);
+            window->z[i] = event_is_label(model->classes, (double)label) ? label : NAN;
+            if (i >= 0)
+                window->base[i] = 0;
+        }
         for (int j = 0; j < model->n_targets; j++) {
             int f = model->targets[j];
             double origin = scaler_unscale(head_scaler(model), &scalers[f], 0);
@@ -119,11 +126,12 @@ static void fill_flags(const struct window *window, const struct config_model *m
     }
 }
 
-/* Whether there is a forecast in it to learn from, or to judge: one step ahead, at least. */
+/* Whether there is a forecast in it to learn from, or to judge: one step ahead, at least; or a label. */
 static bool is_of_use(const struct window *window, const struct config_model *model) {
+    int n_targets = head_targets(model), ahead = model->head == HEAD_EVENT ? 0 : 1;
     for (int at = window->score_from; at + model->horizon < window->n; at++)
-        for (int j = 0; (window->flags[at] & WINDOW_BLIND) == 0 && j < model->n_targets; j++)
-            if (!isnan(window->z[(at + 1) * model->n_targets + j]) && !isnan(window->base[at * model->n_targets + j]))
+        for (int j = 0; (window->flags[at] & WINDOW_BLIND) == 0 && j < n_targets; j++)
+            if (!isnan(window->z[(at + ahead) * n_targets + j]) && !isnan(window->base[at * n_targets + j]))
                 return true;
     return false;
 }

@@ -104,8 +104,12 @@ def binary_crossentropy(a, y):
     return keras.losses.binary_crossentropy(tf.cast(a > 0, "float32")[..., None], tf.linalg.matrix_transpose(y), from_logits=True)
 
 
+def categorical_crossentropy(a, y):
+    return keras.losses.sparse_categorical_crossentropy(tf.cast(tf.floor(a + 2), "int32"), tf.linalg.matrix_transpose(y), from_logits=True)
+
+
 # Losses of heads by their place in enum loss, and how many numbers they take for each answer.
-LOSSES = {quantile: (3, 5), gaussian: (4, 2), student_t: (5, 3), binary_crossentropy: (6, 1)}
+LOSSES = {quantile: (3, 5), gaussian: (4, 2), student_t: (5, 3), binary_crossentropy: (6, 1), categorical_crossentropy: (7, 4)}
 
 
 def loss_of(element_loss):

@@ -30,6 +30,7 @@ static struct loss_spec loss_of(const struct golden *golden) {
     int huber = golden_number(golden, "huber", 0) != 0;
     struct loss_spec spec = {.loss = (enum loss)golden_number(golden, "loss", huber ? LOSS_HUBER : LOSS_MSE)};
 
+    spec.n_classes = 4;
     if (spec.loss == LOSS_QUANTILE) {
         spec.levels = levels;
         spec.n_levels = 2;
@@ -73,6 +74,8 @@ static float *output_gradient(const struct network *network, const struct batche
         weight[i] = 1;
         if (batches->loss.loss == LOSS_BINARY_CROSSENTROPY)
             answer[i] = answer[i] > 0;
+        if (batches->loss.loss == LOSS_CATEGORICAL_CROSSENTROPY)
+            answer[i] = floorf(answer[i] + 2);
     }
     loss_sum(&batches->loss, n / (size_t)each, (size_t)each, y, answer, weight, 1.0f / (float)n, dy);
     free(answer);

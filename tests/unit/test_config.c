@@ -172,11 +172,18 @@ static const struct bad bad_values[] = {
     {LEAST "    scaler: minmax\n", ":8: models[0].scaler: \"minmax\" is not standard, none or window"},
     {LEAST TRAINING "loss: rmse\n",
      ":9: models[0].training.loss: \"rmse\" is not mse, mae, huber, quantile, gaussian, "
-     "student_t or binary_crossentropy"},
+     "student_t, binary_crossentropy or categorical_crossentropy"},
     {LEAST "    levels: []\n" TRAINING "loss: quantile\n",
      ":10: models[0].training.loss: quantile learns the bounds of `levels`, which has none; give some, or mae"},
     {LEAST "    residual: true\n" TRAINING "loss: binary_crossentropy\n",
      ":8: models[0].residual: a probability is no difference to the last value (training.loss)"},
+    {LEAST "    classes: 3\n", ":8: models[0].classes: is of head: event"},
+    {LEAST TRAINING "loss: categorical_crossentropy\n",
+     ":9: models[0].training.loss: categorical_crossentropy is of head: event"},
+    {LEAST "    head: event\n    classes: 3\n" TRAINING "loss: binary_crossentropy\n",
+     ":11: models[0].training.loss: of an event of 3 classes it is categorical_crossentropy"},
+    {LEAST "    head: event\n    targets: [x]\n",
+     ":9: models[0].targets: an event is the label of the tick itself, and comes apart from its values"},
     {LEAST TRAINING "validation: 95%\n", ":9: models[0].training.validation: \"95%\" is not within 1% to 90%"},
     {LEAST TRAINING "validation: a fifth\n",
      ":9: models[0].training.validation: \"a fifth\" is not a share (20% or 0.2)"},
@@ -584,6 +591,21 @@ static void takes_every_key(void **state) {
     config_free(config);
 }
 
+static void takes_an_event(void **state) {
+    (void)state;
+    struct config *config = load(LEAST "    head: event\n");
+    assert_int_equal(config->models[0].classes, 2);
+    assert_int_equal(config->models[0].training.loss, LOSS_BINARY_CROSSENTROPY);
+    assert_true(config->models[0].n_targets == 0 && config->models[0].horizon == 0 && config->classes[0].labelled);
+    config_free(config);
+    config = load(LEAST "    head: event\n    classes: 7\n");
+    assert_int_equal(config->models[0].training.loss, LOSS_CATEGORICAL_CROSSENTROPY);
+    config_free(config);
+    config = load(LEAST);
+    assert_false(config->classes[0].labelled);
+    config_free(config);
+}
+
 static void takes_what_just_fits(void **state) {
     (void)state;
     static const char *const texts[] = {
@@ -668,6 +690,7 @@ int main(void) {
         cmocka_unit_test(survives_damage),
         cmocka_unit_test(has_defaults),
         cmocka_unit_test(takes_every_key),
+        cmocka_unit_test(takes_an_event),
         cmocka_unit_test(takes_what_just_fits),
         cmocka_unit_test(example_is_the_committed_file),
         cmocka_unit_test(example_loads),

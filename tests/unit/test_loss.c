@@ -86,6 +86,7 @@ static const struct loss_spec heads[] = {
     {.loss = LOSS_GAUSSIAN},
     {.loss = LOSS_STUDENT_T},
     {.loss = LOSS_BINARY_CROSSENTROPY},
+    {.loss = LOSS_CATEGORICAL_CROSSENTROPY, .n_classes = 4},
 };
 enum { N_HEADS = sizeof heads / sizeof *heads };
 
@@ -151,6 +152,19 @@ static void test_binary_crossentropy_by_hand(void **state) {
     assert_true(fabsf(points[0] - 0.75f) < 1e-6f && points[3] == 1 && points[4] >= 0 && points[4] < 1e-30f);
 }
 
+/* Of the logits of 1, 2, 3, 4 tenths. */
+static void test_categorical_crossentropy_by_hand(void **state) {
+    (void)state;
+    const float y[] = {0, 0.6931472f, 1.0986123f, 1.3862944f}, answer[] = {2, 4, -1}, one = 1;
+    const float slope[] = {0.1f, 0.2f, -0.7f, 0.4f};
+    float gradient[4];
+    assert_true(fabs(loss_sum(&heads[4], 1, 1, y, answer, &one, 1, gradient) + log(0.3)) < 1e-6);
+    for (int i = 0; i < 4; i++)
+        assert_true(fabsf(gradient[i] - slope[i]) < 1e-6f);
+    for (int i = 1; i < 3; i++)
+        assert_true(isnan(loss_sum(&heads[4], 1, 1, y, &answer[i], &one, 1, gradient)) && isnan(gradient[0]));
+}
+
 static void test_gradients_of_heads(void **state) {
     (void)state;
     enum { N = 300, WIDTH = 5 };
@@ -160,6 +174,8 @@ static void test_gradients_of_heads(void **state) {
         for (int i = 0; i < N; i++) {
             int width = loss_width(&heads[l]);
             float y[WIDTH], gradient[WIDTH] = {0}, answer = (float)(4 * rng_uniform(&rng) - 2);
+            if (heads[l].loss == LOSS_CATEGORICAL_CROSSENTROPY)
+                answer = (float)rng_below(&rng, 4);
             for (int k = 0; k < width; k++)
                 y[k] = (float)(4 * rng_uniform(&rng) - 2);
             loss_sum(&heads[l], 1, 1, y, &answer, &one, 1, gradient);
@@ -211,6 +227,7 @@ int main(void) {
         cmocka_unit_test(test_quantile_by_hand),
         cmocka_unit_test(test_numbers_stand_by_kind),
         cmocka_unit_test(test_binary_crossentropy_by_hand),
+        cmocka_unit_test(test_categorical_crossentropy_by_hand),
         cmocka_unit_test(test_gradients_of_heads),
         cmocka_unit_test(test_heads_without_an_answer_or_with_nan),
         cmocka_unit_test(test_what_judges),
