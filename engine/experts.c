@@ -2,6 +2,7 @@
 
 #include "engine/baseline.h"
 #include "engine/mixture.h"
+#include "engine/regressors.h"
 #include "engine/scores.h"
 #include "engine/smoothing.h"
 
@@ -10,24 +11,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is kept of a forecast until its answer comes: what each expert said, and what was published. */
-enum { SAID = EXPERT_COUNT + 1 };
+/* Voices are the experts and, behind them, the regressions that the ridge expert mixes. */
+enum { VOICES = EXPERT_COUNT + REGRESSORS_MOST };
 
 struct experts {
     const struct config_model *model;
-    int n_targets, horizon, n_scored;
+    int n_targets, horizon, n_scored, n_voices;
+    struct regressors *regressors;  /* NULL: light */
     int *scored;                    /* [n_scored] steps ahead */
     size_t *first;                  /* [n_scored] where the forecasts of a scored step begin within a slot's */
     size_t waiting;                 /* forecasts that a slot keeps: the sum of scored */
     uint64_t *since;                /* [slots] forecasts of steps from here on are kept */
     uint64_t *network_since;        /* [slots] the same of networks */
-    float *said;                    /* [slots x waiting x n_targets x SAID] beyond the last value, in its unit then */
+    float *said;                    /* [slots x waiting x n_targets x (n_voices + 1)] of the voices, and what was
+                                     * published: beyond the last value, in its unit then */
     double *unit;                   /* [slots x (horizon + 1) x n_targets] by step */
-    struct mixture_record *records; /* [slots x n_scored x n_targets x EXPERT_COUNT] */
+    struct mixture_record *records; /* [slots x n_scored x n_targets x n_voices] */
     struct smoothing *smoothing;    /* [slots x n_targets] */
     float *shares;                  /* [slots x EXPERT_COUNT] */
-    double *mean;                   /* [EXPERT_COUNT x horizon x n_targets] of the latest slot */
-    float *weights;                 /* [n_scored x EXPERT_COUNT] workspace */
+    double *mean;                   /* [n_voices x horizon x n_targets] of the latest slot */
+    float *weights;                 /* [n_scored x VOICES] workspace */
 };
 
 static void place_steps(struct experts *e) {
@@ -38,7 +41,8 @@ static void place_steps(struct experts *e) {
     }
 }
 
-struct experts *experts_new(const struct config_model *model) {
+struct experts *experts_new(const struct config_class *class, const struct config_model *model,
+                            const struct kernels *kernels) {
     struct experts *e = calloc(1, sizeof *e);
     if (e == NULL)
         return NULL;
@@ -48,22 +52,26 @@ struct experts *experts_new(const struct config_model *model) {
     e->horizon = model->horizon;
     e->n_scored = scores_steps(model->scored, model->horizon, NULL);
     steps = (size_t)e->n_scored;
+    if (model->experts == EXPERTS_FULL)
+        e->regressors = regressors_new(class, model, kernels);
+    e->n_voices = EXPERT_COUNT + (e->regressors != NULL ? regressors_count(e->regressors) : 0);
+    size_t voices = (size_t)e->n_voices;
     e->scored = calloc(steps, sizeof *e->scored);
     e->first = calloc(steps, sizeof *e->first);
     if (e->scored != NULL && e->first != NULL)
         place_steps(e);
     e->since = calloc(slots, sizeof *e->since);
     e->network_since = calloc(slots, sizeof *e->network_since);
-    e->said = calloc(slots * e->waiting * targets * SAID, sizeof *e->said);
+    e->said = calloc(slots * e->waiting * targets * (voices + 1), sizeof *e->said);
     e->unit = calloc(slots * ((size_t)model->horizon + 1) * targets, sizeof *e->unit);
-    e->records = calloc(slots * steps * targets * EXPERT_COUNT, sizeof *e->records);
+    e->records = calloc(slots * steps * targets * voices, sizeof *e->records);
     e->smoothing = calloc(slots * targets, sizeof *e->smoothing);
     e->shares = calloc(slots * EXPERT_COUNT, sizeof *e->shares);
-    e->mean = calloc(EXPERT_COUNT * (size_t)model->horizon * targets, sizeof *e->mean);
-    e->weights = calloc(steps * EXPERT_COUNT, sizeof *e->weights);
+    e->mean = calloc(voices * (size_t)model->horizon * targets, sizeof *e->mean);
+    e->weights = calloc(steps * VOICES, sizeof *e->weights);
     if (e->scored == NULL || e->first == NULL || e->since == NULL || e->network_since == NULL || e->said == NULL ||
         e->unit == NULL || e->records == NULL || e->smoothing == NULL || e->shares == NULL || e->mean == NULL ||
-        e->weights == NULL) {
+        e->weights == NULL || (e->regressors == NULL && model->experts == EXPERTS_FULL)) {
         experts_free(e);
         return NULL;
     }
@@ -73,6 +81,7 @@ struct experts *experts_new(const struct config_model *model) {
 void experts_free(struct experts *e) {
     if (e == NULL)
         return;
+    regressors_free(e->regressors);
     free(e->scored);
     free(e->first);
     free(e->since);
@@ -91,13 +100,13 @@ void experts_free(struct experts *e) {
 
 static struct mixture_record *records_of(const struct experts *e, int slot, int i, int j) {
     size_t at = ((size_t)slot * (size_t)e->n_scored + (size_t)i) * (size_t)e->n_targets + (size_t)j;
-    return e->records + at * EXPERT_COUNT;
+    return e->records + at * (size_t)e->n_voices;
 }
 
-/* What was said at `step` of scored step i and target j, [SAID]: a ring of scored[i] steps. */
+/* What was said at `step` of scored step i and target j, [n_voices + 1]: a ring of scored[i] steps. */
 static float *said_of(const struct experts *e, int slot, int i, uint64_t step, int j) {
     size_t at = (size_t)slot * e->waiting + e->first[i] + (size_t)(step % (uint64_t)e->scored[i]);
-    return e->said + (at * (size_t)e->n_targets + (size_t)j) * SAID;
+    return e->said + (at * (size_t)e->n_targets + (size_t)j) * ((size_t)e->n_voices + 1);
 }
 
 /* The units [n_targets] as they stood at a step. */
@@ -110,8 +119,8 @@ static struct smoothing *smoothing_of(const struct experts *e, int slot, int j) 
     return &e->smoothing[slot * e->n_targets + j];
 }
 
-static double *row_of(const struct experts *e, enum expert k) {
-    return e->mean + (size_t)k * (size_t)e->horizon * (size_t)e->n_targets;
+static double *row_of(const struct experts *e, int voice) {
+    return e->mean + (size_t)voice * (size_t)e->horizon * (size_t)e->n_targets;
 }
 
 const double *experts_mean(const struct experts *e, enum expert expert) {
@@ -128,7 +137,9 @@ void experts_acquire(struct experts *e, int slot, uint64_t step) {
     e->since[slot] = step + 1;
     e->network_since[slot] = step + 1;
     size_t mixtures = (size_t)e->n_scored * (size_t)e->n_targets;
-    memset(records_of(e, slot, 0, 0), 0, mixtures * EXPERT_COUNT * sizeof *e->records);
+    memset(records_of(e, slot, 0, 0), 0, mixtures * (size_t)e->n_voices * sizeof *e->records);
+    if (e->regressors != NULL)
+        regressors_clear(e->regressors, slot);
     memset(smoothing_of(e, slot, 0), 0, (size_t)e->n_targets * sizeof *e->smoothing);
 }
 
@@ -159,12 +170,16 @@ static void answer(struct experts *e, int slot, const struct history *history, u
         double value = history_observed(history, step, feature);
         double last = baseline_last_value(history, step - h, feature);
         double beyond = (value - last) / units[j];
-        float said[SAID];
-        memcpy(said, said_of(e, slot, i, step - h, j), sizeof said);
+        float *said = said_of(e, slot, i, step - h, j);
         if (step - h < e->network_since[slot])
             said[EXPERT_READOUT] = said[EXPERT_NETWORK] = NAN;
-        if (isfinite(beyond) && isfinite(said[EXPERT_COUNT]))
-            mixture_learn(records_of(e, slot, i, j), EXPERT_COUNT, said, said[EXPERT_COUNT], (float)beyond);
+        struct mixture_record *records = records_of(e, slot, i, j);
+        if (!isfinite(beyond) || !isfinite(said[e->n_voices]))
+            continue;
+        mixture_learn(records, EXPERT_COUNT, said, said[e->n_voices], (float)beyond);
+        if (e->n_voices > EXPERT_COUNT && isfinite(said[EXPERT_RIDGE]))
+            mixture_learn(records + EXPERT_COUNT, e->n_voices - EXPERT_COUNT, said + EXPERT_COUNT, said[EXPERT_RIDGE],
+                          (float)beyond);
     }
 }
 
@@ -178,6 +193,8 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
         units[j] = scaler_unit(SCALER_STANDARD, &scalers[feature]);
         smoothing_update(smoothing_of(e, slot, j), history_observed(history, step, feature));
     }
+    if (e->regressors != NULL)
+        regressors_see(e->regressors, slot, history, step, e->since[slot], scalers);
 }
 
 /* ---- a forecast --------------------------------------------------------------------------------- */
@@ -188,6 +205,7 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
     double *last = row_of(e, EXPERT_LAST_VALUE), *seasonal = row_of(e, EXPERT_SEASONAL);
     double *drift = row_of(e, EXPERT_DRIFT), *smoothing = row_of(e, EXPERT_SMOOTHING);
     double *ridge = row_of(e, EXPERT_RIDGE), *readout = row_of(e, EXPERT_READOUT);
+    int n = e->n_voices * e->horizon * e->n_targets;
     for (int j = 0; j < e->n_targets; j++) {
         int feature = model->targets[j];
         for (int h = 1; h <= e->horizon; h++) {
@@ -199,65 +217,92 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
         }
         smoothing_forecast(smoothing_of(e, slot, j), e->horizon, e->n_targets, smoothing + j);
     }
-    int n = EXPERT_COUNT * e->horizon * e->n_targets;
     for (int i = 0; i < n; i++)
         if (!isfinite(e->mean[i]))
             e->mean[i] = NAN;
 }
 
-/* Who speaks where nothing better is known. */
-static enum expert fallback_expert(const struct experts *e, int at) {
-    return isnan(row_of(e, EXPERT_SEASONAL)[at]) ? EXPERT_LAST_VALUE : EXPERT_SEASONAL;
+/* Some of the voices, mixed by their records to one forecast. */
+struct group {
+    int first, n; /* voices */
+    const int
+        *instead; /* who speaks before the first answer, and where nobody else does: the first that can of these */
+    int n_instead;
+};
+
+static const struct group experts = {0, EXPERT_COUNT, (const int[]){EXPERT_SEASONAL, EXPERT_LAST_VALUE}, 2};
+
+static struct group regressors_group(const struct experts *e) {
+    static const int instead[] = {EXPERT_COUNT + 1, EXPERT_COUNT};
+    int n = e->n_voices - EXPERT_COUNT;
+    return (struct group){EXPERT_COUNT, n, n > 1 ? instead : instead + 1, n > 1 ? 2 : 1};
 }
 
-/* The weights at the scored steps of target j, [n_scored x EXPERT_COUNT]. */
-static void weigh(struct experts *e, int slot, int j) {
+static bool speaks(const struct experts *e, int voice, int at) {
+    return !isnan(row_of(e, voice)[at]);
+}
+
+static int instead_of(const struct experts *e, const struct group *group, int at) {
+    for (int i = 0; i < group->n_instead - 1; i++)
+        if (speaks(e, group->instead[i], at))
+            return group->instead[i];
+    return group->instead[group->n_instead - 1];
+}
+
+/* The weights of a group at the scored steps of target j, [n_scored x group->n]; chosen: the one voice, or -1. */
+static void weigh(struct experts *e, const struct group *group, int slot, int j, int chosen) {
     for (int i = 0; i < e->n_scored; i++) {
-        float *weights = e->weights + i * EXPERT_COUNT;
+        float *weights = e->weights + i * group->n;
         int at = (e->scored[i] - 1) * e->n_targets + j;
-        bool speaks[EXPERT_COUNT];
-        for (int k = 0; k < EXPERT_COUNT; k++)
-            speaks[k] = !isnan(row_of(e, (enum expert)k)[at]);
-        if (e->model->combine == COMBINE_ONLINE &&
-            mixture_shares(records_of(e, slot, i, j), EXPERT_COUNT, speaks, weights))
+        bool heard[VOICES] = {false};
+        for (int k = 0; k < group->n; k++)
+            heard[k] = speaks(e, group->first + k, at);
+        if (chosen < 0 && mixture_shares(records_of(e, slot, i, j) + group->first, group->n, heard, weights))
             continue;
-        int chosen = e->model->combine - COMBINE_ONLY;
-        if (chosen < 0 || !speaks[chosen])
-            chosen = fallback_expert(e, at);
-        for (int k = 0; k < EXPERT_COUNT; k++)
-            weights[k] = k == chosen && speaks[k];
+        int only = chosen >= 0 && heard[chosen] ? chosen : instead_of(e, group, at) - group->first;
+        for (int k = 0; k < group->n; k++)
+            weights[k] = k == only && heard[k];
     }
 }
 
 /* The mixture h = scored[i] - before steps ahead, of the weights at scored step i and at the one before it. */
-static double mixed(const struct experts *e, int i, int before, int at) {
-    const float *weights = e->weights + i * EXPERT_COUNT;
+static double mixed(const struct experts *e, const struct group *group, int i, int before, int at) {
+    const float *weights = e->weights + i * group->n;
     int gap = i > 0 ? e->scored[i] - e->scored[i - 1] : 1;
     double share = (double)before / gap, sum = 0, mean = 0;
-    double w[EXPERT_COUNT];
-    for (int k = 0; k < EXPERT_COUNT; k++) {
+    double w[VOICES];
+    for (int k = 0; k < group->n; k++) {
         w[k] = before == 0 ? (double)weights[k]
-                           : (1 - share) * (double)weights[k] + share * (double)weights[k - EXPERT_COUNT];
-        if (isnan(row_of(e, (enum expert)k)[at]))
+                           : (1 - share) * (double)weights[k] + share * (double)weights[k - group->n];
+        if (!speaks(e, group->first + k, at))
             w[k] = 0;
         sum += w[k];
     }
-    for (int k = 0; k < EXPERT_COUNT; k++)
+    for (int k = 0; k < group->n; k++)
         if (w[k] > 0)
-            mean += w[k] / sum * row_of(e, (enum expert)k)[at];
-    return sum > 0 && isfinite(mean) ? mean : row_of(e, fallback_expert(e, at))[at];
+            mean += w[k] / sum * row_of(e, group->first + k)[at];
+    return sum > 0 && isfinite(mean) ? mean : row_of(e, instead_of(e, group, at))[at];
+}
+
+static void blend(struct experts *e, const struct group *group, int j, double *mean) {
+    for (int h = 1, i = 0; h <= e->horizon; h++) {
+        i += h > e->scored[i];
+        int at = (h - 1) * e->n_targets + j;
+        mean[at] = mixed(e, group, i, e->scored[i] - h, at);
+    }
 }
 
 static void publish(struct experts *e, int slot, double *mean) {
     float *shares = e->shares + (size_t)slot * EXPERT_COUNT;
     memset(shares, 0, EXPERT_COUNT * sizeof *shares);
     for (int j = 0; j < e->n_targets; j++) {
-        weigh(e, slot, j);
-        for (int h = 1, i = 0; h <= e->horizon; h++) {
-            i += h > e->scored[i];
-            int at = (h - 1) * e->n_targets + j;
-            mean[at] = mixed(e, i, e->scored[i] - h, at);
+        struct group group = regressors_group(e);
+        if (group.n > 0) {
+            weigh(e, &group, slot, j, -1);
+            blend(e, &group, j, row_of(e, EXPERT_RIDGE));
         }
+        weigh(e, &experts, slot, j, e->model->combine - COMBINE_ONLY);
+        blend(e, &experts, j, mean);
         for (int i = 0; i < e->n_scored; i++)
             for (int k = 0; k < EXPERT_COUNT; k++)
                 shares[k] += e->weights[i * EXPERT_COUNT + k];
@@ -277,18 +322,22 @@ static void keep(struct experts *e, int slot, uint64_t step, const double *mean)
             float *said = said_of(e, slot, i, step, j);
             int at = (e->scored[i] - 1) * e->n_targets + j;
             double last = row_of(e, EXPERT_LAST_VALUE)[at];
-            for (int k = 0; k < EXPERT_COUNT; k++)
-                said[k] = (float)((row_of(e, (enum expert)k)[at] - last) / units[j]);
-            said[EXPERT_COUNT] = (float)((mean[at] - last) / units[j]);
+            for (int k = 0; k < e->n_voices; k++)
+                said[k] = (float)((row_of(e, k)[at] - last) / units[j]);
+            said[e->n_voices] = (float)((mean[at] - last) / units[j]);
         }
 }
 
-void experts_forecast(struct experts *e, int slot, const struct history *history, uint64_t step, bool network,
-                      double *mean) {
+void experts_forecast(struct experts *e, int slot, const struct history *history, uint64_t step,
+                      const struct scaler *scalers, bool network, double *mean) {
     int n = e->horizon * e->n_targets;
-    double *row = row_of(e, EXPERT_NETWORK);
+    double *row = row_of(e, EXPERT_NETWORK), *rows[REGRESSORS_MOST];
     for (int i = 0; i < n; i++)
         row[i] = network ? mean[i] : NAN;
+    for (int i = 0; i < e->n_voices - EXPERT_COUNT; i++)
+        rows[i] = row_of(e, EXPERT_COUNT + i);
+    if (e->regressors != NULL)
+        regressors_forecast(e->regressors, slot, history, step, scalers, rows);
     ask(e, slot, history, step);
     publish(e, slot, mean);
     keep(e, slot, step, mean);

@@ -11,6 +11,7 @@
 #include "engine/config.h"
 #include "engine/expert.h"
 #include "engine/history.h"
+#include "engine/kernels/kernels.h"
 #include "engine/scaler.h"
 
 #include <stdbool.h>
@@ -18,9 +19,10 @@
 
 struct experts;
 
-/* For the slots of a batch of the model, which must outlive it; weights are learnt at its scored steps (scores_steps). NULL
+/* For the slots of a batch of the model; class, model and kernels must outlive it; weights are learnt at its scored steps (scores_steps). NULL
  * when memory is short. */
-struct experts *experts_new(const struct config_model *model);
+struct experts *experts_new(const struct config_class *class, const struct config_model *model,
+                            const struct kernels *kernels);
 void experts_free(struct experts *experts);
 
 /* A slot becomes a stream's that has had `step` steps, of which nothing is known. */
@@ -37,8 +39,8 @@ void experts_see(struct experts *experts, int slot, const struct history *histor
 
 /* The forecast of the slot at the step just seen. mean [horizon x n_targets] comes with the network's where there is
  * one (network) and leaves with what is published: never infinite; NaN where nothing is known. */
-void experts_forecast(struct experts *experts, int slot, const struct history *history, uint64_t step, bool network,
-                      double *mean);
+void experts_forecast(struct experts *experts, int slot, const struct history *history, uint64_t step,
+                      const struct scaler *scalers, bool network, double *mean);
 
 /* Who contributed to the slot's latest forecast: [EXPERT_COUNT], mean over targets and scored steps, sum 1 (or zeros). */
 const float *experts_shares(const struct experts *experts, int slot);

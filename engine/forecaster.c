@@ -43,7 +43,7 @@ static bool allocate_scores(struct forecaster *f) {
     if (f->model->head == HEAD_RAW)
         return true;
     f->scores = scores_new(f->n_slots, f->model);
-    f->experts = experts_new(f->model);
+    f->experts = experts_new(f->class, f->model, f->kernels);
     return f->scores != NULL && f->experts != NULL;
 }
 
@@ -430,7 +430,7 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     if (f->shadow != NULL)
         shadow_note_serving(f, slot, forecast->from_network ? mean : NULL);
     bool speaks = forecast->from_network && (!forecast->warming || model->combine != COMBINE_ONLINE);
-    experts_forecast(f->experts, slot, f->history[slot], forecast->step, speaks, mean);
+    experts_forecast(f->experts, slot, f->history[slot], forecast->step, lane_scalers(lane, slot), speaks, mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
         forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
     scores_publish(f->scores, slot, forecast->step, mean, true);

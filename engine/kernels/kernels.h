@@ -69,6 +69,9 @@ struct kernels {
     void (*gru)(int rows, int n_in, int hidden, const float *w, const float *u, const float *bias, const float *x,
                 float *const *state, float *y, float *gates);
 
+    /* y += a x, n doubles: multiplied, then added, in two roundings. */
+    void (*axpy)(int n, double a, const double *x, double *y);
+
     /* x = activation(x) in place, x [rows x width]; softmax over the width. */
     void (*activate)(enum activation activation, size_t rows, size_t width, float *x);
 };

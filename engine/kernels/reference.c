@@ -283,6 +283,11 @@ static void gru(int rows, int n_in, int hidden, const float *w, const float *u, 
     }
 }
 
+static void axpy(int n, double a, const double *restrict x, double *restrict y) {
+    for (int i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
 /* x [n] = function(x), a loop that the compiler vectorizes where it can. */
 #define EACH(function) \
     for (size_t i = 0; i < n; i++) \
@@ -323,5 +328,6 @@ const struct kernels kernels_reference = {
     .accumulate = accumulate,
     .lstm = lstm,
     .gru = gru,
+    .axpy = axpy,
     .activate = activate,
 };
