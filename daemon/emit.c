@@ -12,6 +12,9 @@
 /* A bundle is closed at this size: large enough to be cheap, small enough to share the ring. */
 enum { BUNDLE_BYTES = 128 * 1024 };
 
+/* More than the names of all experts with their shares take. */
+enum { SHARES_BOUND = 32 * EXPERT_COUNT };
+
 /* What of a model's forecasts never changes. */
 struct model_form {
     struct wire_text *targets; /* [n_targets] their names */
@@ -33,9 +36,16 @@ struct emitter {
     const struct interest *interest;
     struct model_form *forms; /* [n_models] */
     struct wire_score scores[CONFIG_SCORED_ALL_MOST];
+    struct wire_interval intervals[WIRE_MAX_LEVELS];
+    struct wire_share shares[EXPERT_COUNT];
+    double *bounds; /* of the intervals of any model: [n_levels x horizon x n_targets], lower, then upper */
     struct wire_output outputs[WIRE_MAX_OUTPUTS];
     atomic_uint_fast64_t waits, count;
 };
+
+static struct wire_text text_of(const char *string) {
+    return (struct wire_text){string, strlen(string)};
+}
 
 /* The shapes of raw outputs, and the layers that have a state. Their names are the form's own. */
 static bool form_network(struct model_form *form, const struct config_model *model) {
@@ -102,30 +112,32 @@ struct emitter *emitter_new(const struct config *config, uint64_t epoch, struct 
     atomic_init(&emitter->waits, 0);
     atomic_init(&emitter->count, 0);
     emitter->forms = calloc((size_t)config->n_models, sizeof *emitter->forms);
-    for (int m = 0; emitter->forms != NULL && m < config->n_models; m++) {
+    if (emitter->forms == NULL)
+        goto fail;
+    size_t bounds = 1;
+    for (int m = 0; m < config->n_models; m++) {
         const struct config_model *model = &config->models[m];
-        if (!form_init(&emitter->forms[m], model, config->classes[model->class].features)) {
-            emitter_free(emitter);
-            return NULL;
-        }
+        size_t own = 2 * (size_t)model->n_levels * (size_t)model->horizon * (size_t)model->n_targets;
+        bounds = own > bounds ? own : bounds;
+        if (!form_init(&emitter->forms[m], model, config->classes[model->class].features))
+            goto fail;
     }
-    if (emitter->forms != NULL)
+    emitter->bounds = calloc(bounds, sizeof *emitter->bounds);
+    if (emitter->bounds != NULL)
         return emitter;
-    free(emitter);
+fail:
+    emitter_free(emitter);
     return NULL;
 }
 
 void emitter_free(struct emitter *emitter) {
     if (emitter == NULL)
         return;
-    for (int m = 0; m < emitter->config->n_models; m++)
+    for (int m = 0; emitter->forms != NULL && m < emitter->config->n_models; m++)
         form_fini(&emitter->forms[m]);
     free(emitter->forms);
+    free(emitter->bounds);
     free(emitter);
-}
-
-static struct wire_text text_of(const char *string) {
-    return (struct wire_text){string, strlen(string)};
 }
 
 static uint32_t flags_of(const struct forecast *forecast) {
@@ -136,7 +148,65 @@ static uint32_t flags_of(const struct forecast *forecast) {
         flags |= WIRE_FLAG(MISSING);
     if (forecast->warming)
         flags |= WIRE_FLAG(WARMING);
+    if (forecast->capped)
+        flags |= WIRE_FLAG(CAPPED);
     return flags;
+}
+
+static struct wire_means means_of(const struct score_means *means, const struct score_means *one_ahead,
+                                  const struct score_level *levels, int n_levels, bool recent) {
+    struct wire_means wire = {
+        .mae = means->mae,
+        .mae_last_value = means->mae_last_value,
+        .mae_seasonal = means->mae_seasonal,
+        .rmse = (float)score_rmse(means),
+        .mase = (float)score_mase(means, one_ahead),
+        .pinball = means->pinball,
+    };
+    for (int l = 0; l < n_levels; l++) {
+        wire.coverage[l] = recent ? levels[l].coverage : (float)score_coverage(&levels[l]);
+        wire.width[l] = recent ? levels[l].width : levels[l].width_all;
+    }
+    return wire;
+}
+
+static void add_scores(struct emitter *emitter, const struct config_model *model, const struct forecast *forecast,
+                       struct wire_forecast *wire) {
+    const struct score *scores = forecast->scores;
+    for (int i = 0; i < forecast->n_scores; i++) {
+        const struct score_level *levels = forecast->score_levels + i * model->n_levels;
+        emitter->scores[i] = (struct wire_score){
+            .h = scores[i].h,
+            .n = scores[i].n,
+            .recent = means_of(&scores[i].recent, &scores[0].recent, levels, model->n_levels, true),
+            .all = means_of(&scores[i].all, &scores[0].all, levels, model->n_levels, false),
+        };
+    }
+    wire->scores = emitter->scores;
+    wire->n_scores = forecast->n_scores;
+}
+
+static void add_intervals(struct emitter *emitter, const struct config_model *model, const struct forecast *forecast,
+                          struct wire_forecast *wire) {
+    size_t each = (size_t)model->horizon * (size_t)model->n_targets, n = (size_t)model->n_levels;
+    if (forecast->radii == NULL) /* without levels, and of a raw head */
+        return;
+    forecast_intervals(model, forecast, emitter->bounds, emitter->bounds + n * each);
+    for (size_t l = 0; l < n; l++)
+        emitter->intervals[l] = (struct wire_interval){.level = model->levels[l],
+                                                       .lower = emitter->bounds + l * each,
+                                                       .upper = emitter->bounds + (n + l) * each};
+    wire->intervals = emitter->intervals;
+    wire->n_intervals = model->n_levels;
+}
+
+static void add_shares(struct emitter *emitter, const struct forecast *forecast, struct wire_forecast *wire) {
+    int n = 0;
+    for (int e = 0; forecast->shares != NULL && e < EXPERT_COUNT; e++)
+        if (forecast->shares[e] > 0)
+            emitter->shares[n++] = (struct wire_share){text_of(expert_name((enum expert)e)), forecast->shares[e]};
+    wire->shares = emitter->shares;
+    wire->n_shares = n;
 }
 
 /* What goes out beside the forecast, or instead of one, where the network has run. */
@@ -159,12 +229,6 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
     const struct config_model *model = &emitter->config->models[batch->model];
     const struct stream *stream = batch->streams[slot];
     const struct arrival *arrival = stream_arrival(stream, forecast->step);
-    for (int i = 0; i < forecast->n_scores; i++) {
-        const struct score *score = &forecast->scores[i];
-        const struct score_means *recent = &score->recent;
-        emitter->scores[i] = (struct wire_score){score->h, score->n, (double)recent->mae,
-                                                 (double)recent->mae_last_value, (double)recent->mae_seasonal};
-    }
     const struct model_form *form = &emitter->forms[batch->model];
     struct wire_forecast wire = {
         .stream = {stream->name, stream->name_length},
@@ -179,18 +243,20 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
         .t = forecast->t,
         .horizon = model->horizon,
         .n_targets = model->n_targets,
-        .n_scores = forecast->n_scores,
         .times = forecast->times,
         .targets = form->targets,
         .values = forecast->values,
         .mean = forecast->mean,
-        .scores = emitter->scores,
+        .anomaly = forecast->anomaly,
         .flags = flags_of(forecast),
         .source = forecast->from_network ? WIRE_SOURCE_NETWORK : WIRE_SOURCE_BASELINE,
         .baseline = forecast->baseline == BASELINE_SEASONAL ? WIRE_BASELINE_SEASONAL : WIRE_BASELINE_LAST_VALUE,
         .received = arrival->received,
         .sent = now,
     };
+    add_scores(emitter, model, forecast, &wire);
+    add_intervals(emitter, model, forecast, &wire);
+    add_shares(emitter, forecast, &wire);
     add_outputs(emitter, form, forecast, &wire);
     return wire;
 }
@@ -211,24 +277,27 @@ size_t emitter_max_record(const struct config *config) {
     size_t most = 0;
     for (int m = 0; m < config->n_models; m++) {
         const struct config_model *model = &config->models[m];
-        size_t names = 0;
-        for (int j = 0; j < model->n_targets; j++)
-            names += strlen(config->classes[model->class].features[model->targets[j]]);
-        int n_scores = scores_steps(model->scored, model->horizon, NULL);
+        struct model_form form = {0};
+        if (!form_init(&form, model, config->classes[model->class].features)) {
+            form_fini(&form); /* short of memory: emitter_new says so */
+            continue;
+        }
+        struct wire_share shares[EXPERT_COUNT];
+        for (int e = 0; e < EXPERT_COUNT; e++)
+            shares[e].expert = text_of(expert_name((enum expert)e));
         /* The bound of wire_forecast_bound depends on counts and on the lengths of the texts alone. */
-        const struct wire_text longest = {"", names};
         struct wire_forecast forecast = {.stream = {"", WIRE_MAX_NAME},
                                          .model = text_of(model->name),
                                          .horizon = model->horizon,
-                                         .n_targets = 1,
-                                         .n_scores = n_scores,
+                                         .n_targets = model->n_targets,
+                                         .n_scores = scores_steps(model->scored, model->horizon, NULL),
+                                         .n_intervals = model->n_levels,
+                                         .shares = shares,
+                                         .n_shares = EXPERT_COUNT,
                                          .times = times,
-                                         .targets = &longest};
+                                         .targets = form.targets};
         size_t one = wire_forecast_bound(&forecast);
-        size_t numbers = (size_t)(model->horizon + 2) * (size_t)model->n_targets * 9 + (size_t)model->n_targets * 5;
-        struct model_form form = {0};
-        form_init(&form, model, config->classes[model->class].features); /* short of memory, emitter_new says so */
-        size_t bound = sizeof(struct record_message) + EMITTER_MAX_TOPIC + one + numbers + form.beside;
+        size_t bound = sizeof(struct record_message) + EMITTER_MAX_TOPIC + one + form.beside;
         form_fini(&form);
         most = bound > most ? bound : most;
     }
@@ -265,8 +334,9 @@ static int emit_bundle(struct emitter *emitter, const struct batch *batch, const
     size_t most = ring_max_record(emitter->ring);
     most = most < BUNDLE_BYTES ? most : BUNDLE_BYTES;
     struct wire_forecast forecast = wire_of(emitter, batch, slots[0], now);
-    /* Streams of a model differ in the lengths of their names, and in whether the network has run. */
-    size_t bound = wire_forecast_bound(&forecast) + WIRE_MAX_NAME + emitter->forms[batch->model].beside;
+    /* Streams of a model differ in the lengths of their names, in who contributes, and in whether the network has run. */
+    size_t bound =
+        wire_forecast_bound(&forecast) + WIRE_MAX_NAME + SHARES_BOUND + emitter->forms[batch->model].beside;
     size_t head = sizeof(struct record_message) + EMITTER_MAX_TOPIC + WIRE_ARRAY_HEAD;
     int fit = most > head + bound ? (int)((most - head) / bound) : 1;
     n = n < fit ? n : fit;

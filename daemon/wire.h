@@ -23,6 +23,7 @@ enum {
     WIRE_MAX_NAME = 255,     /* bytes of a stream's name */
     WIRE_MAX_VALUES = 1024,  /* values of one tick */
     WIRE_MAX_OUTPUTS = 8,    /* outputs of a network */
+    WIRE_MAX_LEVELS = 8,     /* of intervals */
     WIRE_MAX_JSON = 1 << 20, /* bytes of a JSON message: parsed, it takes a hundred times as much */
 };
 
@@ -101,7 +102,8 @@ void wire_bundle_fini(struct wire_bundle *bundle);
     X(GAP, "gap")         /* ticks are missing before this step */ \
     X(MISSING, "missing") /* a feature of this step was missing and stood in for by its last value */ \
     X(WARMING, "warming") /* the state has seen fewer steps than burn_in, or the stream than a window has */ \
-    X(REPEAT, "last")     /* sent again because somebody subscribed */
+    X(REPEAT, "last")     /* sent again because somebody subscribed */ \
+    X(CAPPED, "capped")   /* an interval would be infinite, or wider than errors ever were, and is cut */
 enum wire_flag_bit {
 #define X(constant, name) WIRE_FLAG_BIT_##constant,
     WIRE_FLAGS(X)
@@ -118,12 +120,28 @@ enum wire_baseline {
     WIRE_BASELINE_OTHER
 }; /* "last_value", "seasonal" */
 
-/* Running errors of the forecasts h steps ahead whose answers have arrived: exponential means of the
- * absolute error over targets, each in units of its target's standard deviation. */
+/* What forecasts h steps ahead were worth whose answers have arrived, over targets, in units of each one's standard
+ * deviation; levels as those of the intervals. NaN (nil): not known. */
+struct wire_means {
+    float mae, mae_last_value, mae_seasonal, rmse, mase, pinball;
+    float coverage[WIRE_MAX_LEVELS], width[WIRE_MAX_LEVELS]; /* [n_intervals] */
+};
 struct wire_score {
     int32_t h;
-    uint64_t n;                               /* answers */
-    double mae, mae_last_value, mae_seasonal; /* NaN (nil): not known, or no period is set */
+    uint64_t n; /* answers */
+    struct wire_means recent, all;
+};
+
+/* Bounds between which `level` percent of the answers are to lie. */
+struct wire_interval {
+    double level;
+    const double *lower, *upper; /* [horizon x n_targets]; NaN: not known */
+};
+
+/* What an expert contributed to the forecast. */
+struct wire_share {
+    struct wire_text expert;
+    float share;
 };
 
 /* What a network gave, unscaled: on the wire `steps` arrays of `width` numbers, or one where there is no time axis. */
@@ -155,7 +173,11 @@ struct wire_forecast {
     const struct wire_text *targets; /* [n_targets] */
     const double *values;            /* [n_targets], the targets at t; NaN: missing */
     const double *mean;              /* [horizon x n_targets] */
-    const struct wire_score *scores; /* [n_scores] */
+    int n_intervals, n_shares;
+    const struct wire_interval *intervals; /* [n_intervals] by level, at most WIRE_MAX_LEVELS */
+    const struct wire_share *shares;       /* [n_shares] */
+    double anomaly;                        /* how far outside its interval the values at t are; NaN: not known */
+    const struct wire_score *scores;       /* [n_scores] */
     uint32_t flags;
     enum wire_source source;
     enum wire_baseline baseline; /* what serves, or would serve, as the baseline */

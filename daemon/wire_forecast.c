@@ -4,17 +4,19 @@
  */
 #include "daemon/wire_pack.h"
 
+#include <float.h>
 #include <math.h>
 
 #define NAME_OF(constant, name) name,
 static const char *const flag_names[] = {WIRE_FLAGS(NAME_OF)};
 
 enum {
-    N_KEYS = 19,
-    FIXED_BOUND = 512, /* head, keys, single numbers, source and baseline: 345 at most */
-    SCORE_BOUND = 6 * PACK_MAX,
+    N_KEYS = 22,
+    FIXED_BOUND = 512, /* head, keys, single numbers, source and baseline: 400 at most */
     FLAGS_BOUND = 16 * WIRE_N_FLAGS,
     FLOAT_BOUND = 5,
+    N_MEANS = 6,
+    N_RECENT = 2 + N_MEANS + 3, /* elements of a score: h, n, the means, coverage, width, all */
 };
 
 _Static_assert(WIRE_N_FLAGS < 16, "the head of the flags' array is one byte");
@@ -29,11 +31,19 @@ static size_t state_bound(const struct wire_state *state) {
     return 2 * PACK_MAX + state->layer.n + pieces * (PACK_MAX + FLOAT_BOUND * (size_t)state->n);
 }
 
+static size_t score_bound(int n_levels) {
+    size_t means = N_MEANS * FLOAT_BOUND + 2 * (PACK_MAX + FLOAT_BOUND * (size_t)n_levels);
+    return 4 * PACK_MAX + 2 * means;
+}
+
 size_t wire_forecast_bound(const struct wire_forecast *forecast) {
     size_t horizon = (size_t)forecast->horizon, n_targets = (size_t)forecast->n_targets;
     size_t bound = FIXED_BOUND + FLAGS_BOUND + forecast->stream.n + forecast->model.n;
     bound += PACK_MAX * (2 * horizon + 2 * n_targets + horizon * n_targets);
-    bound += SCORE_BOUND * (size_t)forecast->n_scores;
+    bound += (size_t)forecast->n_scores * score_bound(forecast->n_intervals);
+    bound += (size_t)forecast->n_intervals * PACK_MAX * (4 + 2 * (horizon + horizon * n_targets));
+    for (int i = 0; i < forecast->n_shares; i++)
+        bound += PACK_MAX + FLOAT_BOUND + forecast->shares[i].expert.n;
     for (size_t i = 0; i < n_targets; i++)
         bound += forecast->targets[i].n;
     for (int i = 0; i < forecast->n_outputs; i++)
@@ -81,6 +91,41 @@ static char *pack_series(char *p, const struct wire_forecast *forecast) {
     p = pack_array(PACK_LITERAL(p, "mean"), (size_t)forecast->horizon);
     for (int h = 0; h < forecast->horizon; h++)
         p = pack_row(p, forecast->mean + (size_t)h * n_targets, forecast->n_targets);
+    return p;
+}
+
+/* A bound as a float32, moved outward, where that moves it by no more than a thousandth of the half-width. */
+static char *pack_bound(char *p, double bound, double half_width, float outward) {
+    float nearest = fabs(bound) <= (double)FLT_MAX ? (float)bound : outward;
+    if (outward > 0 ? (double)nearest < bound : (double)nearest > bound)
+        nearest = nextafterf(nearest, outward);
+    return fabs((double)nearest - bound) <= half_width / 1000 ? pack_float(p, nearest) : pack_known(p, bound);
+}
+
+static char *pack_intervals(char *p, const struct wire_forecast *forecast) {
+    int n_targets = forecast->n_targets;
+    p = pack_array(PACK_LITERAL(p, "intervals"), (size_t)forecast->n_intervals);
+    for (int l = 0; l < forecast->n_intervals; l++) {
+        const struct wire_interval *interval = &forecast->intervals[l];
+        p = pack_double(pack_array(p, 3), interval->level);
+        for (int side = 0; side < 2; side++) {
+            const double *bounds = side == 0 ? interval->lower : interval->upper;
+            p = pack_array(p, (size_t)forecast->horizon);
+            for (int h = 0; h < forecast->horizon; h++) {
+                p = pack_array(p, (size_t)n_targets);
+                for (int i = h * n_targets; i < (h + 1) * n_targets; i++)
+                    p = pack_bound(p, bounds[i], (interval->upper[i] - interval->lower[i]) / 2,
+                                   side == 0 ? -INFINITY : INFINITY);
+            }
+        }
+    }
+    return p;
+}
+
+static char *pack_shares(char *p, const struct wire_forecast *forecast) {
+    p = pack_map(PACK_LITERAL(p, "shares"), (size_t)forecast->n_shares);
+    for (int i = 0; i < forecast->n_shares; i++)
+        p = pack_float(pack_text(p, forecast->shares[i].expert), forecast->shares[i].share);
     return p;
 }
 
@@ -137,15 +182,28 @@ static char *pack_flags(char *p, uint32_t flags) {
     return p;
 }
 
+static char *pack_known_float(char *p, float value) {
+    return isfinite(value) ? pack_float(p, value) : pack_nil(p);
+}
+
+static char *pack_means(char *p, const struct wire_means *means, int n_levels) {
+    p = pack_known_float(p, means->mae);
+    p = pack_known_float(p, means->mae_last_value);
+    p = pack_known_float(p, means->mae_seasonal);
+    p = pack_known_float(p, means->rmse);
+    p = pack_known_float(p, means->mase);
+    p = pack_known_float(p, means->pinball);
+    return pack_floats(pack_floats(p, means->coverage, n_levels), means->width, n_levels);
+}
+
 static char *pack_scores(char *p, const struct wire_forecast *forecast) {
     p = pack_array(PACK_LITERAL(p, "scores"), (size_t)forecast->n_scores);
     for (int i = 0; i < forecast->n_scores; i++) {
         const struct wire_score *score = &forecast->scores[i];
-        p = pack_int(pack_array(p, 5), score->h);
+        p = pack_int(pack_array(p, N_RECENT), score->h);
         p = pack_uint(p, score->n);
-        p = pack_known(p, score->mae);
-        p = pack_known(p, score->mae_last_value);
-        p = pack_known(p, score->mae_seasonal);
+        p = pack_means(p, &score->recent, forecast->n_intervals);
+        p = pack_means(pack_array(p, N_MEANS + 2), &score->all, forecast->n_intervals);
     }
     return p;
 }
@@ -156,12 +214,15 @@ size_t wire_forecast_encode(const struct wire_forecast *forecast, char *buffer, 
     char *p = pack_map(buffer, (size_t)(N_KEYS + (forecast->n_outputs > 0) + (forecast->n_states > 0)));
     p = pack_identity(p, forecast);
     p = pack_series(p, forecast);
+    p = pack_intervals(p, forecast);
     if (forecast->n_outputs > 0)
         p = pack_outputs(p, forecast);
     if (forecast->n_states > 0)
         p = pack_states(p, forecast);
     p = pack_origin(p, forecast);
+    p = pack_shares(p, forecast);
     p = pack_flags(p, forecast->flags);
+    p = pack_known(PACK_LITERAL(p, "anomaly"), forecast->anomaly);
     p = pack_scores(p, forecast);
     p = pack_int(PACK_LITERAL(p, "received"), forecast->received);
     p = pack_int(PACK_LITERAL(p, "sent"), forecast->sent);

@@ -18,6 +18,9 @@ struct decoding {
     int n_times, n_values, n_columns;                     /* elements read; n_columns of every row of mean */
     size_t times, targets, values, mean, scores, outputs; /* offsets in the arena */
     size_t output_at[WIRE_MAX_OUTPUTS];                   /* likewise, of each output's numbers */
+    size_t intervals, shares;                             /* likewise */
+    size_t lower_at[WIRE_MAX_LEVELS], upper_at[WIRE_MAX_LEVELS];
+    int n_bounds[2 * WIRE_MAX_LEVELS][2]; /* rows and columns of each bound */
     bool has_times, has_values;
     uint32_t keys; /* bit i: the table's key i was there */
 };
@@ -175,30 +178,74 @@ static bool read_values(struct decoding *d) {
     return true;
 }
 
-/* Rows of equal length; the first one's head says how much room all of them take. */
-static bool read_mean(struct decoding *d) {
+/* Rows of equal length; the first one's head says how much room all of them take. ret_columns: -1 without rows. */
+static bool read_rows(struct decoding *d, int *ret_rows, int *ret_columns, size_t *ret_at) {
     uint32_t n_rows, n_columns = 0;
     if (!read_count(d, MPACK_TOKEN_ARRAY, &n_rows))
         return false;
-    d->forecast->horizon = (int)n_rows;
-    d->n_columns = -1;
+    *ret_rows = (int)n_rows;
+    *ret_columns = -1;
     if (n_rows == 0)
-        return arena_take(d->arena, 0, sizeof(double), &d->mean);
+        return arena_take(d->arena, 0, sizeof(double), ret_at);
     for (uint32_t row = 0; row < n_rows; row++) {
         uint32_t n;
         if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || (row > 0 && n != n_columns))
             return false;
         n_columns = n;
         if (row == 0 && ((uint64_t)n_rows * n > d->reader.left ||
-                         !arena_take(d->arena, (size_t)n_rows * n, sizeof(double), &d->mean)))
+                         !arena_take(d->arena, (size_t)n_rows * n, sizeof(double), ret_at)))
             return false;
-        double *mean = (double *)(void *)(d->arena->buffer + d->mean) + (size_t)row * n;
+        double *values = (double *)(void *)(d->arena->buffer + *ret_at) + (size_t)row * n;
         for (uint32_t i = 0; i < n; i++)
-            if (!read_double(d, &mean[i]))
+            if (!read_double(d, &values[i]))
                 return false;
     }
-    d->n_columns = (int)n_columns;
+    *ret_columns = (int)n_columns;
     return true;
+}
+
+static bool read_mean(struct decoding *d) {
+    return read_rows(d, &d->forecast->horizon, &d->n_columns, &d->mean);
+}
+
+/* Later versions may lengthen an interval. */
+static bool read_intervals(struct decoding *d) {
+    uint32_t n, elements;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n > WIRE_MAX_LEVELS ||
+        !arena_take(d->arena, n, sizeof(struct wire_interval), &d->intervals))
+        return false;
+    d->forecast->n_intervals = (int)n;
+    for (uint32_t l = 0; l < n; l++) {
+        double level;
+        if (!read_count(d, MPACK_TOKEN_ARRAY, &elements) || elements < 3 || !read_double(d, &level) ||
+            !read_rows(d, &d->n_bounds[2 * l][0], &d->n_bounds[2 * l][1], &d->lower_at[l]) ||
+            !read_rows(d, &d->n_bounds[2 * l + 1][0], &d->n_bounds[2 * l + 1][1], &d->upper_at[l]))
+            return false;
+        ((struct wire_interval *)(void *)(d->arena->buffer + d->intervals))[l].level = level;
+        for (; elements > 3; elements--)
+            if (!wire_read_skip(&d->reader))
+                return false;
+    }
+    return true;
+}
+
+static bool read_shares(struct decoding *d) {
+    uint32_t n;
+    if (!read_count(d, MPACK_TOKEN_MAP, &n) || !arena_take(d->arena, n, sizeof(struct wire_share), &d->shares))
+        return false;
+    d->forecast->n_shares = (int)n;
+    struct wire_share *shares = (struct wire_share *)(void *)(d->arena->buffer + d->shares);
+    for (uint32_t i = 0; i < n; i++) {
+        double share;
+        if (!read_text(d, &shares[i].expert) || !read_double(d, &share))
+            return false;
+        shares[i].share = (float)share;
+    }
+    return true;
+}
+
+static bool read_anomaly(struct decoding *d) {
+    return read_double(d, &d->forecast->anomaly);
 }
 
 /* What is not known is nil, and stays NaN. */
@@ -296,20 +343,66 @@ static bool read_flags(struct decoding *d) {
     return true;
 }
 
-/* Later versions may lengthen a score. */
-static bool read_score(struct decoding *d, struct wire_score *score) {
+static bool read_mean_float(struct decoding *d, uint32_t *left, float *value) {
+    double x;
+    if (*left == 0)
+        return true;
+    *left -= 1;
+    if (!read_double(d, &x))
+        return false;
+    *value = (float)x;
+    return true;
+}
+
+static bool read_by_level(struct decoding *d, uint32_t *left, float *values) {
     uint32_t n;
-    int64_t h;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n < 5 || !read_i64(d, &h) || h < INT32_MIN || h > INT32_MAX)
+    if (*left == 0)
+        return true;
+    *left -= 1;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n > WIRE_MAX_LEVELS)
         return false;
-    score->h = (int32_t)h;
-    if (!read_u64(d, &score->n) || !read_double(d, &score->mae) || !read_double(d, &score->mae_last_value) ||
-        !read_double(d, &score->mae_seasonal))
-        return false;
-    for (; n > 5; n--)
+    return read_floats(d, n, values);
+}
+
+/* Whatever of them is there, in their order: *left elements, of which the rest stays. */
+static bool read_means(struct decoding *d, uint32_t *left, struct wire_means *means) {
+    float *const in_order[] = {&means->mae,  &means->mae_last_value, &means->mae_seasonal,
+                               &means->rmse, &means->mase,           &means->pinball};
+    for (size_t i = 0; i < sizeof in_order / sizeof *in_order; i++)
+        if (!read_mean_float(d, left, in_order[i]))
+            return false;
+    return read_by_level(d, left, means->coverage) && read_by_level(d, left, means->width);
+}
+
+static struct wire_means unknown_means(void) {
+    struct wire_means means = {NAN, NAN, NAN, NAN, NAN, NAN, {0}, {0}};
+    for (int l = 0; l < WIRE_MAX_LEVELS; l++)
+        means.coverage[l] = means.width[l] = NAN;
+    return means;
+}
+
+static bool skip_values(struct decoding *d, uint32_t n) {
+    for (; n > 0; n--)
         if (!wire_read_skip(&d->reader))
             return false;
     return true;
+}
+
+/* Earlier versions have shorter scores, later ones may have longer ones. */
+static bool read_score(struct decoding *d, struct wire_score *score) {
+    uint32_t n, n_all;
+    int64_t h;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n < 5 || !read_i64(d, &h) || h < INT32_MIN || h > INT32_MAX)
+        return false;
+    *score = (struct wire_score){.h = (int32_t)h, .recent = unknown_means(), .all = unknown_means()};
+    n -= 2;
+    if (!read_u64(d, &score->n) || !read_means(d, &n, &score->recent))
+        return false;
+    if (n == 0)
+        return true;
+    if (!read_count(d, MPACK_TOKEN_ARRAY, &n_all) || !read_means(d, &n_all, &score->all) || !skip_values(d, n_all))
+        return false;
+    return skip_values(d, n - 1);
 }
 
 static bool read_scores(struct decoding *d) {
@@ -344,10 +437,13 @@ static const struct {
     {"targets", read_targets, true},
     {"values", read_values, false},
     {"mean", read_mean, true},
+    {"intervals", read_intervals, false},
     {"outputs", read_outputs, false},
     {"source", read_source, false},
     {"baseline", read_baseline, false},
+    {"shares", read_shares, false},
     {"flags", read_flags, false},
+    {"anomaly", read_anomaly, false},
     {"scores", read_scores, false},
     {"received", read_received, false},
     {"sent", read_sent, false},
@@ -393,6 +489,10 @@ static bool fill_in(struct decoding *d) {
         return false;
     if (d->has_times && d->n_times != forecast->horizon)
         return false;
+    for (int b = 0; b < 2 * forecast->n_intervals; b++)
+        if (d->n_bounds[b][0] != forecast->horizon ||
+            (forecast->horizon > 0 && d->n_bounds[b][1] != forecast->n_targets))
+            return false;
     if (d->has_values)
         return d->n_values == forecast->n_targets;
     if (!arena_take(d->arena, (size_t)forecast->n_targets, sizeof(double), &d->values))
@@ -404,7 +504,7 @@ static bool fill_in(struct decoding *d) {
 
 size_t wire_forecast_decode(const void *data, size_t n, struct wire_arena *arena,
                             struct wire_forecast *ret_forecast) {
-    struct wire_forecast forecast = {0};
+    struct wire_forecast forecast = {.anomaly = NAN};
     struct decoding d = {.arena = arena, .forecast = &forecast};
     wire_reader_init(&d.reader, data, n < UINT32_MAX ? n : UINT32_MAX);
     size_t size = d.reader.left;
@@ -421,6 +521,13 @@ size_t wire_forecast_decode(const void *data, size_t n, struct wire_arena *arena
     for (int i = 0; i < forecast.n_outputs; i++)
         outputs[i].at = (const float *)(const void *)(base + d.output_at[i]);
     forecast.outputs = outputs;
+    struct wire_interval *intervals = (struct wire_interval *)(void *)(arena->buffer + d.intervals);
+    for (int l = 0; l < forecast.n_intervals; l++) {
+        intervals[l].lower = (const double *)(const void *)(base + d.lower_at[l]);
+        intervals[l].upper = (const double *)(const void *)(base + d.upper_at[l]);
+    }
+    forecast.intervals = intervals;
+    forecast.shares = (const struct wire_share *)(const void *)(base + d.shares);
     *ret_forecast = forecast;
     return size - d.reader.left;
 }

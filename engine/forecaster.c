@@ -333,6 +333,7 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         .values = values,
         .mean = f->mean + (size_t)slot * (size_t)f->n_outputs,
         .scores = f->scores != NULL ? scores_of(f->scores, slot) : NULL,
+        .score_levels = f->scores != NULL ? scores_levels(f->scores, slot) : NULL,
         .n_scores = f->scores != NULL ? scores_count(f->scores) : 0,
         .anomaly = f->scores != NULL ? scores_anomaly(f->scores, slot) : NAN,
         .shares = f->experts != NULL ? experts_shares(f->experts, slot) : NULL,

@@ -58,7 +58,8 @@ struct forecast {
      * published one need not be), in the targets' unit, >= 0; NULL: its head has none, or it did not run */
     const float *below, *above;
     const float *shares; /* [EXPERT_COUNT] of the experts in it, over targets and scored steps, sum 1; NULL: raw */
-    const struct score *scores; /* [n_scores] over all targets, of the scored steps ahead */
+    const struct score *scores;             /* [n_scores] over all targets, of the scored steps ahead */
+    const struct score_level *score_levels; /* [n_scores x n_levels] the same of the intervals */
     int n_scores;
     /* [n_levels x n_scores x n_targets] half-widths of the intervals at these steps; forecast_intervals */
     const float *radii;

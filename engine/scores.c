@@ -8,17 +8,17 @@
 struct scores {
     const struct config_model *model;
     int n, n_targets, n_levels;
-    int *h;                /* [n] */
-    size_t *first;         /* [n] where the forecasts for h[i] begin within a slot's, in forecasts */
-    size_t waiting;        /* forecasts that one slot keeps: h[0] + h[1] + ... */
-    struct score *pooled;  /* [slots x n] */
-    struct score *targets; /* [slots x n x n_targets] */
-    struct score_level
-        *levels; /* [slots x n x (n_targets + 1) x n_levels]; the first of the middle is over all targets */
-    struct intervals *intervals; /* cells of a slot: n x n_targets */
-    float *anomaly;              /* [slots] */
-    float *radii;                /* [slots x n_levels x n x n_targets] of the latest forecast */
-    bool *capped;                /* [slots] */
+    int *h;                            /* [n] */
+    size_t *first;                     /* [n] where the forecasts for h[i] begin within a slot's, in forecasts */
+    size_t waiting;                    /* forecasts that one slot keeps: h[0] + h[1] + ... */
+    struct score *pooled;              /* [slots x n] */
+    struct score *targets;             /* [slots x n x n_targets] */
+    struct score_level *pooled_levels; /* [slots x n x n_levels] */
+    struct score_level *target_levels; /* [slots x n x n_targets x n_levels] */
+    struct intervals *intervals;       /* cells of a slot: n x n_targets */
+    float *anomaly;                    /* [slots] */
+    float *radii;                      /* [slots x n_levels x n x n_targets] of the latest forecast */
+    bool *capped;                      /* [slots] */
 
     uint64_t *made;       /* [slots x waiting] step of each kept forecast; 0: none */
     double *mean;         /* [slots x waiting x n_targets] */
@@ -27,9 +27,12 @@ struct scores {
 
 static const struct score_means unknown = {NAN, NAN, NAN, NAN, NAN};
 
+/* target -1: over all targets. */
 static struct score_level *levels_of(const struct scores *scores, int slot, int i, int target) {
-    size_t place = ((size_t)slot * (size_t)scores->n + (size_t)i) * (size_t)(scores->n_targets + 1);
-    return scores->levels + (place + (size_t)(target + 1)) * (size_t)scores->n_levels;
+    size_t place = (size_t)slot * (size_t)scores->n + (size_t)i, n_levels = (size_t)scores->n_levels;
+    if (target < 0)
+        return scores->pooled_levels + place * n_levels;
+    return scores->target_levels + (place * (size_t)scores->n_targets + (size_t)target) * n_levels;
 }
 
 static struct score *target_of(const struct scores *scores, int slot, int i, int target) {
@@ -43,8 +46,10 @@ static void clear(struct scores *scores, int slot) {
         scores->pooled[slot * scores->n + i] = none;
         for (int j = 0; j < scores->n_targets; j++)
             *target_of(scores, slot, i, j) = none;
-        for (int l = 0; l < scores->n_levels * (scores->n_targets + 1); l++)
-            levels_of(scores, slot, i, -1)[l] = (struct score_level){.coverage = NAN, .width = NAN, .width_all = NAN};
+        for (int j = -1; j < scores->n_targets; j++)
+            for (int l = 0; l < scores->n_levels; l++)
+                levels_of(scores, slot, i, j)[l] =
+                    (struct score_level){.coverage = NAN, .width = NAN, .width_all = NAN};
     }
 }
 
@@ -73,7 +78,8 @@ static bool allocate(struct scores *scores, size_t slots) {
     size_t forecasts = slots * scores->waiting;
     scores->pooled = calloc(slots * n, sizeof *scores->pooled);
     scores->targets = calloc(slots * n * n_targets, sizeof *scores->targets);
-    scores->levels = calloc(slots * n * (n_targets + 1) * n_levels + 1, sizeof *scores->levels);
+    scores->pooled_levels = calloc(slots * n * n_levels + 1, sizeof *scores->pooled_levels);
+    scores->target_levels = calloc(slots * n * n_targets * n_levels + 1, sizeof *scores->target_levels);
     scores->intervals =
         intervals_new((int)slots, scores->h, scores->n, scores->n_targets, scores->model->levels, scores->n_levels);
     scores->anomaly = calloc(slots, sizeof *scores->anomaly);
@@ -82,9 +88,10 @@ static bool allocate(struct scores *scores, size_t slots) {
     scores->made = calloc(forecasts, sizeof *scores->made);
     scores->mean = calloc(forecasts * n_targets, sizeof *scores->mean);
     scores->waiting_radii = calloc(forecasts * n_levels * n_targets + 1, sizeof *scores->waiting_radii);
-    return scores->pooled != NULL && scores->targets != NULL && scores->levels != NULL && scores->intervals != NULL &&
-           scores->anomaly != NULL && scores->radii != NULL && scores->capped != NULL && scores->made != NULL &&
-           scores->mean != NULL && scores->waiting_radii != NULL;
+    return scores->pooled != NULL && scores->targets != NULL && scores->pooled_levels != NULL &&
+           scores->target_levels != NULL && scores->intervals != NULL && scores->anomaly != NULL &&
+           scores->radii != NULL && scores->capped != NULL && scores->made != NULL && scores->mean != NULL &&
+           scores->waiting_radii != NULL;
 }
 
 struct scores *scores_new(int slots, const struct config_model *model) {
@@ -112,7 +119,8 @@ void scores_free(struct scores *scores) {
     free(scores->first);
     free(scores->pooled);
     free(scores->targets);
-    free(scores->levels);
+    free(scores->pooled_levels);
+    free(scores->target_levels);
     intervals_free(scores->intervals);
     free(scores->anomaly);
     free(scores->radii);
@@ -135,7 +143,11 @@ const struct score *scores_of_target(const struct scores *scores, int slot, int 
     return target_of(scores, slot, i, target);
 }
 
-const struct score_level *scores_levels(const struct scores *scores, int slot, int i, int target) {
+const struct score_level *scores_levels(const struct scores *scores, int slot) {
+    return levels_of(scores, slot, 0, -1);
+}
+
+const struct score_level *scores_levels_of_target(const struct scores *scores, int slot, int i, int target) {
     return levels_of(scores, slot, i, target);
 }
 

@@ -48,6 +48,11 @@ static inline double score_rmse(const struct score_means *means) {
     return sqrt((double)means->mse);
 }
 
+/* Of all answers. */
+static inline double score_coverage(const struct score_level *level) {
+    return level->n > 0 ? (double)level->held / (double)level->n : NAN;
+}
+
 /* The share of the baseline's error that is saved; below 0: it is better. NaN: not known. */
 static inline double score_skill(float mae, float mae_of_baseline) {
     return 1 - (double)mae / (double)mae_of_baseline;
@@ -76,8 +81,9 @@ int scores_count(const struct scores *scores);
 const struct score *scores_of(const struct scores *scores, int slot);
 /* Of one target, at the i-th scored step. */
 const struct score *scores_of_target(const struct scores *scores, int slot, int i, int target);
-/* The same of the levels, [n_levels]; target -1: over all targets. */
-const struct score_level *scores_levels(const struct scores *scores, int slot, int i, int target);
+/* The same of the levels: [scores_count x n_levels] over all targets, and [n_levels] of one target. */
+const struct score_level *scores_levels(const struct scores *scores, int slot);
+const struct score_level *scores_levels_of_target(const struct scores *scores, int slot, int i, int target);
 
 /* Forgets everything of a slot. */
 void scores_restart(struct scores *scores, int slot);

@@ -107,13 +107,15 @@ static void put(int y, int x, const char *text, int width, bool right) {
         addch('~');
 }
 
+enum { RANGE = 18 }; /* columns of an interval, where there is room */
+
 /* Where the columns stand, for this width of the terminal. */
 struct layout {
-    int name, now, recent, next, end, source, error; /* widths */
+    int name, now, recent, next, end, range, source, error; /* widths */
 };
 
 static struct layout lay_out(const struct live *live) {
-    struct layout l = {.name = 12, .now = 8, .recent = 14, .next = 8, .end = 8, .source = 11, .error = 5};
+    struct layout l = {.name = 12, .now = 8, .recent = 14, .next = 8, .end = 8, .range = 0, .source = 15, .error = 5};
     int longest = 0, spare;
 
     for (size_t i = 0; i < live->table.n; i++) {
@@ -128,6 +130,10 @@ static struct layout lay_out(const struct live *live) {
     if (name > 0) {
         l.name += name;
         spare -= name;
+    }
+    if (spare > RANGE) {
+        l.range = RANGE;
+        spare -= RANGE + 1;
     }
     if (spare > 0) {
         l.next += spare / 3;
@@ -150,7 +156,10 @@ static void draw_names(int y, const struct layout *l) {
     put(y, x += l->now + 1, "RECENT", l->recent, false);
     put(y, x += l->recent + 1, "FORECAST", l->next, false);
     put(y, x += l->next + 1, "AT END", l->end, true);
-    put(y, x += l->end + 1, "SOURCE", l->source, false);
+    x += l->end + 1;
+    put(y, x, "INTERVAL", l->range, false);
+    x += l->range > 0 ? l->range + 1 : 0;
+    put(y, x, "SOURCE", l->source, false);
     put(y, x += l->source + 1, "ERROR", l->error, true);
     attroff(A_REVERSE);
 }
@@ -169,7 +178,7 @@ static void draw_error(int y, int x, int width, double ratio) {
 }
 
 static void draw_row(const struct live *live, int y, const struct layout *l, const struct view_row *row) {
-    char text[3 * VIEW_RECENT + 1], source[32];
+    char text[3 * VIEW_RECENT + 1];
     double low = 0, high = 0, path[VIEW_PATH];
     bool range = view_row_range(row, l->recent, &low, &high);
     int x = 0, stream = text_width(row->stream), n;
@@ -195,12 +204,15 @@ static void draw_row(const struct live *live, int y, const struct layout *l, con
     }
     put(y, x += l->next + 1, run_format_number(row->n_path ? row->path[row->n_path - 1] : NAN, text, sizeof text),
         l->end, true);
-    if (row->source == FORECAST_SOURCE_NETWORK)
-        snprintf(source, sizeof source, "network v%llu", (unsigned long long)row->version);
-    else
-        snprintf(source, sizeof source, "%s",
-                 row->baseline == FORECAST_BASELINE_SEASONAL ? "seasonal" : "last value");
-    put(y, x += l->end + 1, source, l->source, false);
+    x += l->end + 1;
+    if (!isnan(row->lower) && !isnan(row->upper)) {
+        char lower[16], upper[16];
+        snprintf(text, sizeof text, "%s to %s", run_format_number(row->lower, lower, sizeof lower),
+                 run_format_number(row->upper, upper, sizeof upper));
+        put(y, x, text, l->range, false);
+    }
+    x += l->range > 0 ? l->range + 1 : 0;
+    put(y, x, row->source, l->source, false);
     draw_error(y, x + l->source + 1, l->error, row->ratio);
 }
 

@@ -48,7 +48,19 @@ static void append(char *buffer, size_t size, size_t *used, const char *format, 
         *used = size - 1;
 }
 
-/* The target's value, and its forecast at both ends of the horizon. */
+/* The interval of the highest level, h steps ahead: " (19.9 to 21.6)"; nothing where there is none. */
+static void append_interval(const struct forecast *forecast, size_t at, char *buffer, size_t size, size_t *used) {
+    char lower[16], upper[16];
+
+    if (forecast->n_intervals == 0)
+        return;
+    const struct forecast_interval *widest = &forecast->intervals[forecast->n_intervals - 1];
+    if (!isnan(widest->lower[at]) && !isnan(widest->upper[at]))
+        append(buffer, size, used, " (%s to %s)", run_format_number(widest->lower[at], lower, sizeof lower),
+               run_format_number(widest->upper[at], upper, sizeof upper));
+}
+
+/* The target's value, and its forecast at both ends of the horizon, with their intervals. */
 static void append_target(const struct forecast *forecast, size_t at, char *buffer, size_t size, size_t *used) {
     char now[16], first[16], end[16];
     const double *mean = forecast->mean;
@@ -56,12 +68,16 @@ static void append_target(const struct forecast *forecast, size_t at, char *buff
 
     append(buffer, size, used, "%s %s", forecast->targets[at],
            run_format_number(forecast->values[at], now, sizeof now));
-    if (forecast->horizon > 0)
+    if (forecast->horizon > 0) {
         append(buffer, size, used, " -> %s", run_format_number(mean[at], first, sizeof first));
-    if (forecast->horizon > 1)
-        append(buffer, size, used, " .. %s (+%d)",
-               run_format_number(mean[(size_t)(forecast->horizon - 1) * n_targets + at], end, sizeof end),
-               forecast->horizon);
+        append_interval(forecast, at, buffer, size, used);
+    }
+    if (forecast->horizon > 1) {
+        size_t last = (size_t)(forecast->horizon - 1) * n_targets + at;
+        append(buffer, size, used, " .. %s", run_format_number(mean[last], end, sizeof end));
+        append_interval(forecast, last, buffer, size, used);
+        append(buffer, size, used, " (+%d)", forecast->horizon);
+    }
 }
 
 /* The first numbers of each raw output; of several steps those of the last one. */
@@ -82,6 +98,40 @@ static void append_outputs(const struct forecast *forecast, char *buffer, size_t
     }
 }
 
+/* The expert that contributes the most but for `before` and those before it (-1: none); -1: there is none left. */
+static int next_share(const struct forecast *forecast, int before) {
+    int next = -1;
+    for (int i = 0; i < forecast->n_shares; i++) {
+        double share = forecast->shares[i].share;
+        bool left = before < 0 || share < forecast->shares[before].share ||
+                    (share == forecast->shares[before].share && i > before);
+        if (left && (next < 0 || share > forecast->shares[next].share))
+            next = i;
+    }
+    return next;
+}
+
+/* Who made it: the experts that contributed the most, most at most, none below a twentieth but the first. */
+static void append_source(const struct forecast *forecast, int most, char *buffer, size_t size, size_t *used) {
+    int from = next_share(forecast, -1);
+
+    if (from < 0 && forecast->source == FORECAST_SOURCE_NETWORK)
+        append(buffer, size, used, "network v%llu", (unsigned long long)forecast->version);
+    else if (from < 0)
+        append(buffer, size, used, "baseline (%s)",
+               forecast->baseline == FORECAST_BASELINE_SEASONAL ? "seasonal" : "last value");
+    for (int n = 0; n < most && from >= 0; n++, from = next_share(forecast, from)) {
+        const struct forecast_share *share = &forecast->shares[from];
+        if (n > 0 && share->share < 0.05)
+            break;
+        append(buffer, size, used, "%s%s", n > 0 ? " + " : "", share->expert);
+        if (strcmp(share->expert, "network") == 0)
+            append(buffer, size, used, " v%llu", (unsigned long long)forecast->version);
+        if (share->share < 0.995)
+            append(buffer, size, used, " %.0f%%", 100 * share->share);
+    }
+}
+
 size_t view_line(const struct forecast *forecast, int target, char *buffer, size_t size) {
     static const struct {
         unsigned flag;
@@ -89,18 +139,15 @@ size_t view_line(const struct forecast *forecast, int target, char *buffer, size
     } flags[] = {{FORECAST_FLAG_GAP, "gap"},
                  {FORECAST_FLAG_MISSING, "missing"},
                  {FORECAST_FLAG_WARMING, "warming"},
-                 {FORECAST_FLAG_LAST, "last"}};
+                 {FORECAST_FLAG_LAST, "last"},
+                 {FORECAST_FLAG_CAPPED, "capped"}};
     char time[32];
     size_t used = 0;
     double mae, last_value;
 
     append(buffer, size, &used, "%s  %s  %s ", run_format_time(forecast->t, time, sizeof time), forecast->stream,
            forecast->model);
-    if (forecast->source == FORECAST_SOURCE_NETWORK)
-        append(buffer, size, &used, "network v%llu", (unsigned long long)forecast->version);
-    else
-        append(buffer, size, &used, "baseline (%s)",
-               forecast->baseline == FORECAST_BASELINE_SEASONAL ? "seasonal" : "last value");
+    append_source(forecast, 3, buffer, size, &used);
     append(buffer, size, &used, "  step %llu  ", (unsigned long long)forecast->step);
     if (target >= 0)
         append_target(forecast, (size_t)target, buffer, size, &used);
@@ -217,6 +264,13 @@ static void take_path(struct view_row *row, const struct forecast *forecast, int
         column[h] = forecast->mean[h * forecast->n_targets + target];
     row->n_path = view_resample(column, n, VIEW_PATH, row->path);
     row->horizon = forecast->horizon;
+    row->lower = row->upper = NAN;
+    if (forecast->n_intervals == 0 || forecast->horizon == 0)
+        return;
+    const struct forecast_interval *widest = &forecast->intervals[forecast->n_intervals - 1];
+    size_t end = (size_t)(forecast->horizon - 1) * (size_t)forecast->n_targets + (size_t)target;
+    row->lower = widest->lower[end];
+    row->upper = widest->upper[end];
 }
 
 void view_table_take(struct view_table *table, const struct forecast *forecast) {
@@ -258,8 +312,8 @@ void view_table_take(struct view_table *table, const struct forecast *forecast) 
     row->step = forecast->step;
     row->generation = forecast->generation;
     row->flags = forecast->flags;
-    row->source = forecast->source;
-    row->baseline = forecast->baseline;
+    size_t used = 0;
+    append_source(forecast, 1, row->source, sizeof row->source, &used);
 }
 
 bool view_row_range(const struct view_row *row, int width, double *ret_low, double *ret_high) {

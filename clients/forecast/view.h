@@ -47,8 +47,8 @@ struct view_row {
     uint64_t version, epoch, step;
     uint32_t generation;
     unsigned flags;
-    enum forecast_source source;
-    enum forecast_baseline baseline;
+    double lower, upper; /* the interval of the highest level at the end of the path; NaN: not known */
+    char source[32];     /* who contributes the most */
 };
 
 struct view_table {

@@ -108,15 +108,38 @@ enum {
     FORECAST_FLAG_GAP = 1,     /* ticks are missing before this step */
     FORECAST_FLAG_MISSING = 2, /* a feature of this step was missing; its last value stood in */
     FORECAST_FLAG_WARMING = 4, /* the state has seen fewer steps than the model's burn_in */
-    FORECAST_FLAG_LAST = 8     /* sent again because somebody subscribed */
+    FORECAST_FLAG_LAST = 8,    /* sent again because somebody subscribed */
+    FORECAST_FLAG_CAPPED = 16  /* an interval would be infinite, or wider than errors ever were, and is cut */
 };
 
-/* Running errors of this stream's forecasts h steps ahead whose answers have arrived: mean absolute
- * errors over targets in units of each target's standard deviation. NaN: not known. */
+enum { FORECAST_MAX_LEVELS = 8 };
+
+/* What this stream's forecasts h steps ahead were worth whose answers have arrived: means over targets, in units of each target's
+ * standard deviation. Of the absolute error, of those of the last value and of the season before; of the root of the squared
+ * error; of the absolute error by that of the last value one step ahead; of the quantile loss of the intervals' ends;
+ * and of each level's intervals the share of the answers that they held, and the width. NaN: not known. */
+struct forecast_measures {
+    double mae, mae_last_value, mae_seasonal, rmse, mase, pinball;
+    double coverage[FORECAST_MAX_LEVELS], width[FORECAST_MAX_LEVELS]; /* [n_intervals] */
+};
 struct forecast_score {
     int h;
-    uint64_t n; /* answers */
-    double mae, mae_last_value, mae_seasonal;
+    uint64_t n;                               /* answers */
+    double mae, mae_last_value, mae_seasonal; /* as in recent */
+    struct forecast_measures recent;          /* exponential means */
+    struct forecast_measures all;             /* over all answers */
+};
+
+/* Bounds between which `level` percent of the answers are to lie. */
+struct forecast_interval {
+    double level;
+    const double *lower, *upper; /* [horizon x n_targets], row-major; NaN: not known */
+};
+
+/* What an expert ("network", "ridge", "last_value", ...) contributed to the forecast. */
+struct forecast_share {
+    const char *expert;
+    double share; /* of 1 */
 };
 
 /* What a network gave, as it is, of a model with a raw head. */
@@ -148,6 +171,10 @@ struct forecast {
     enum forecast_source source;           /* what made it */
     enum forecast_baseline baseline;       /* which baseline serves, or would serve */
     int64_t received, sent;                /* tick taken by the daemon, forecast handed out */
+    int n_intervals, n_shares;
+    const struct forecast_interval *intervals; /* [n_intervals] the lowest level first */
+    const struct forecast_share *shares;       /* [n_shares] */
+    double anomaly; /* how far outside their intervals the values are: 0 inside, 1: a half-width; NaN: not known */
 };
 
 struct forecast_event {

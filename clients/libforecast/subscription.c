@@ -11,13 +11,16 @@
 _Static_assert((int)FORECAST_FLAG_GAP == (int)WIRE_FLAG(GAP) &&
                    (int)FORECAST_FLAG_MISSING == (int)WIRE_FLAG(MISSING) &&
                    (int)FORECAST_FLAG_WARMING == (int)WIRE_FLAG(WARMING) &&
-                   (int)FORECAST_FLAG_LAST == (int)WIRE_FLAG(REPEAT),
+                   (int)FORECAST_FLAG_LAST == (int)WIRE_FLAG(REPEAT) &&
+                   (int)FORECAST_FLAG_CAPPED == (int)WIRE_FLAG(CAPPED),
                "the flags of the library are those of the wire");
 _Static_assert((int)FORECAST_SOURCE_NETWORK == (int)WIRE_SOURCE_NETWORK &&
                    (int)FORECAST_SOURCE_BASELINE == (int)WIRE_SOURCE_BASELINE &&
                    (int)FORECAST_BASELINE_LAST_VALUE == (int)WIRE_BASELINE_LAST_VALUE &&
                    (int)FORECAST_BASELINE_SEASONAL == (int)WIRE_BASELINE_SEASONAL,
                "the sources of the library are those of the wire");
+
+_Static_assert((int)FORECAST_MAX_LEVELS == (int)WIRE_MAX_LEVELS, "the levels of the library are those of the wire");
 
 /* What was asked for: ZeroMQ filters by the beginning of a topic, which is too coarse for a stream of
  * every model and for a model whose name begins another's. */
@@ -250,28 +253,70 @@ static const char *copy_text(char **at, struct wire_text text) {
     return copy;
 }
 
+static struct forecast_measures measures_of(const struct wire_means *means) {
+    struct forecast_measures measures = {
+        .mae = (double)means->mae,
+        .mae_last_value = (double)means->mae_last_value,
+        .mae_seasonal = (double)means->mae_seasonal,
+        .rmse = (double)means->rmse,
+        .mase = (double)means->mase,
+        .pinball = (double)means->pinball,
+    };
+    for (int l = 0; l < WIRE_MAX_LEVELS; l++) {
+        measures.coverage[l] = (double)means->coverage[l];
+        measures.width[l] = (double)means->width[l];
+    }
+    return measures;
+}
+
+static struct forecast_score score_of(const struct wire_score *wire) {
+    return (struct forecast_score){
+        .h = wire->h,
+        .n = wire->n,
+        .mae = (double)wire->recent.mae,
+        .mae_last_value = (double)wire->recent.mae_last_value,
+        .mae_seasonal = (double)wire->recent.mae_seasonal,
+        .recent = measures_of(&wire->recent),
+        .all = measures_of(&wire->all),
+    };
+}
+
+/* Bytes of what is copied of a forecast: names with NUL, and arrays. */
+static size_t copied_size(const struct wire_forecast *wire) {
+    size_t size = (size_t)wire->n_targets * sizeof(char *) + wire->stream.n + wire->model.n + 2;
+    size += (size_t)wire->n_scores * sizeof(struct forecast_score);
+    size += (size_t)wire->n_outputs * sizeof(struct forecast_output);
+    size += (size_t)wire->n_intervals * sizeof(struct forecast_interval);
+    size += (size_t)wire->n_shares * sizeof(struct forecast_share);
+    for (int i = 0; i < wire->n_targets; i++)
+        size += wire->targets[i].n + 1;
+    for (int i = 0; i < wire->n_shares; i++)
+        size += wire->shares[i].expert.n + 1;
+    return size;
+}
+
 /* The forecast of the wire as the one of the library: names with NUL, scores by value. */
 static int take_forecast(struct forecast_subscription *sub, const struct wire_forecast *wire) {
     size_t n_targets = (size_t)wire->n_targets, n_scores = (size_t)wire->n_scores;
-    size_t need =
-        n_targets * sizeof(char *) + n_scores * sizeof(struct forecast_score) + wire->stream.n + wire->model.n + 2;
-    need += (size_t)wire->n_outputs * sizeof(struct forecast_output);
-
-    for (size_t i = 0; i < n_targets; i++)
-        need += wire->targets[i].n + 1;
-    int code = reserve_strings(sub, need);
+    int code = reserve_strings(sub, copied_size(wire));
     if (code)
         return code;
 
     struct forecast_score *scores = (struct forecast_score *)(void *)sub->strings;
     struct forecast_output *outputs = (struct forecast_output *)(void *)(scores + n_scores);
-    const char **targets = (const char **)(void *)(outputs + wire->n_outputs);
+    struct forecast_interval *intervals = (struct forecast_interval *)(void *)(outputs + wire->n_outputs);
+    struct forecast_share *shares = (struct forecast_share *)(void *)(intervals + wire->n_intervals);
+    const char **targets = (const char **)(void *)(shares + wire->n_shares);
     char *at = (char *)(targets + n_targets);
     for (size_t i = 0; i < n_scores; i++)
-        scores[i] = (struct forecast_score){wire->scores[i].h, wire->scores[i].n, wire->scores[i].mae,
-                                            wire->scores[i].mae_last_value, wire->scores[i].mae_seasonal};
+        scores[i] = score_of(&wire->scores[i]);
     for (int i = 0; i < wire->n_outputs; i++)
         outputs[i] = (struct forecast_output){wire->outputs[i].steps, wire->outputs[i].width, wire->outputs[i].at};
+    for (int i = 0; i < wire->n_intervals; i++)
+        intervals[i] =
+            (struct forecast_interval){wire->intervals[i].level, wire->intervals[i].lower, wire->intervals[i].upper};
+    for (int i = 0; i < wire->n_shares; i++)
+        shares[i] = (struct forecast_share){copy_text(&at, wire->shares[i].expert), (double)wire->shares[i].share};
     for (size_t i = 0; i < n_targets; i++)
         targets[i] = copy_text(&at, wire->targets[i]);
     sub->forecast = (struct forecast){
@@ -300,6 +345,11 @@ static int take_forecast(struct forecast_subscription *sub, const struct wire_fo
         .baseline = (enum forecast_baseline)wire->baseline,
         .received = wire->received,
         .sent = wire->sent,
+        .n_intervals = wire->n_intervals,
+        .n_shares = wire->n_shares,
+        .intervals = intervals,
+        .shares = shares,
+        .anomaly = wire->anomaly,
     };
     return FORECAST_OK;
 }

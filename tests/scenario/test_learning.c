@@ -183,11 +183,12 @@ static void check_scores(const struct heard *heard) {
             const struct wire_score *score = &heard_scores(last)[i];
             struct errors own = measure(heard, s, score->h);
             assert_true(score->n > LIVE / 2);
-            sum.published += score->mae;
-            sum.last_value += score->mae_last_value;
-            sum.seasonal += score->mae_seasonal;
+            sum.published += (double)score->recent.mae;
+            sum.last_value += (double)score->recent.mae_last_value;
+            sum.seasonal += (double)score->recent.mae_seasonal;
             /* The daemon's are in a unit that follows the data slowly: shares agree nearly. */
-            double share = score->mae / score->mae_last_value, own_share = own.published / own.last_value;
+            double share = (double)(score->recent.mae / score->recent.mae_last_value),
+                   own_share = own.published / own.last_value;
             assert_true(fabs(share / own_share - 1) < 0.1);
         }
     }

@@ -15,7 +15,7 @@
 /* ---- one forecast as bytes ------------------------------------------------------------------ */
 
 static size_t doubles_of(const struct heard_forecast *f) {
-    return (size_t)f->n_targets * (size_t)(1 + f->horizon);
+    return (size_t)f->n_targets * (size_t)(1 + f->horizon * (1 + 2 * f->n_intervals));
 }
 
 static size_t size_of(const struct heard_forecast *f) {
@@ -40,6 +40,17 @@ static double plain(double x) {
     return isnan(x) ? (double)NAN : x;
 }
 
+static void plain_means(struct wire_means *means) {
+    float *const all[] = {&means->mae,  &means->mae_last_value, &means->mae_seasonal,
+                          &means->rmse, &means->mase,           &means->pinball};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        *all[i] = (float)plain((double)*all[i]);
+    for (int l = 0; l < WIRE_MAX_LEVELS; l++) {
+        means->coverage[l] = (float)plain((double)means->coverage[l]);
+        means->width[l] = (float)plain((double)means->width[l]);
+    }
+}
+
 static void keep(struct heard_stream *stream, const struct wire_forecast *forecast) {
     struct heard_forecast head = {
         .step = forecast->step,
@@ -53,6 +64,7 @@ static void keep(struct heard_stream *stream, const struct wire_forecast *foreca
         .horizon = forecast->horizon,
         .n_targets = forecast->n_targets,
         .n_scores = forecast->n_scores,
+        .n_intervals = forecast->n_intervals,
         .generation = (int32_t)forecast->generation,
     };
     if (stream->n == 0)
@@ -71,13 +83,20 @@ static void keep(struct heard_stream *stream, const struct wire_forecast *foreca
         *numbers++ = plain(forecast->values[i]);
     for (int i = 0; i < forecast->horizon * forecast->n_targets; i++)
         *numbers++ = plain(forecast->mean[i]);
+    for (int b = 0; b < 2 * forecast->n_intervals; b++) {
+        const struct wire_interval *interval = &forecast->intervals[b / 2];
+        const double *bounds = b % 2 == 0 ? interval->lower : interval->upper;
+        for (int i = 0; i < forecast->horizon * forecast->n_targets; i++)
+            *numbers++ = plain(bounds[i]);
+    }
     struct wire_score *scores = (struct wire_score *)(void *)numbers;
     for (int i = 0; i < forecast->n_scores; i++, scores++) {
         scores->h = forecast->scores[i].h;
         scores->n = forecast->scores[i].n;
-        scores->mae = plain(forecast->scores[i].mae);
-        scores->mae_last_value = plain(forecast->scores[i].mae_last_value);
-        scores->mae_seasonal = plain(forecast->scores[i].mae_seasonal);
+        scores->recent = forecast->scores[i].recent;
+        scores->all = forecast->scores[i].all;
+        plain_means(&scores->recent);
+        plain_means(&scores->all);
     }
     if (forecast->times != NULL)
         memcpy(scores, forecast->times, (size_t)forecast->horizon * sizeof(int64_t));

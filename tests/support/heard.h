@@ -14,15 +14,16 @@
 #include <uthash.h>
 
 /* A forecast without what may differ between two runs: epoch, position, generation, received, sent, the flag
- * "last". The arrays follow it: times, values, mean, scores. */
+ * "last". The arrays follow it: times, values, mean, bounds of intervals, scores. */
 struct heard_forecast {
     uint64_t step, version, primed;
     int64_t t;
     uint32_t flags;
     int32_t source, baseline, has_times;
-    int32_t horizon, n_targets, n_scores;
+    int32_t horizon, n_targets, n_scores, n_intervals;
     int32_t generation; /* of the stream; compared only where a test does */
-    double numbers[];   /* values [n_targets], mean [horizon x n_targets]; then scores and times, see heard.c */
+    double numbers
+        []; /* values [n_targets], mean [horizon x n_targets], lower and upper of each level; then scores and times, see heard.c */
 };
 
 struct heard_stream {

@@ -107,6 +107,31 @@ static const struct record_message *take(struct scene *scene, enum record_kind k
     return message;
 }
 
+static void assert_same_float(float a, float b) {
+    assert_true(a == b || (isnan(a) && !isfinite(b)));
+}
+
+/* Those of the forecast, or outside of them by a little. */
+static void assert_intervals(const struct wire_forecast *wire, const struct config_model *model,
+                             const struct forecast *forecast) {
+    static double lower[2 * 4096], upper[2 * 4096];
+    int each = model->horizon * model->n_targets;
+    assert_int_equal(wire->n_intervals, model->n_levels);
+    forecast_intervals(model, forecast, lower, upper);
+    for (int l = 0; l < model->n_levels; l++) {
+        assert_true(wire->intervals[l].level == model->levels[l]);
+        for (int i = 0; i < each; i++) {
+            double low = wire->intervals[l].lower[i], high = wire->intervals[l].upper[i];
+            double most = (upper[l * each + i] - lower[l * each + i]) / 2000;
+            assert_int_equal(isnan(low), isnan(lower[l * each + i]));
+            if (isnan(low))
+                continue;
+            assert_true(low <= lower[l * each + i] && low >= lower[l * each + i] - most);
+            assert_true(high >= upper[l * each + i] && high <= upper[l * each + i] + most);
+        }
+    }
+}
+
 /* A forecast at data, which must be the slot's latest. Returns its bytes. */
 static size_t expect_forecast(struct scene *scene, const char *data, size_t n, int slot, uint32_t flags) {
     struct wire_forecast wire;
@@ -129,7 +154,7 @@ static size_t expect_forecast(struct scene *scene, const char *data, size_t n, i
     assert_int_equal(wire.step, forecast->step);
     assert_int_equal(wire.primed, forecast->primed);
     assert_int_equal(wire.t, forecast->t);
-    assert_int_equal(wire.flags, flags);
+    assert_int_equal(wire.flags, flags | (forecast->capped ? WIRE_FLAG(CAPPED) : 0));
     assert_int_equal(wire.source, forecast->from_network ? WIRE_SOURCE_NETWORK : WIRE_SOURCE_BASELINE);
     assert_int_equal(wire.baseline, model->period > 0 ? WIRE_BASELINE_SEASONAL : WIRE_BASELINE_LAST_VALUE);
     assert_int_equal(wire.horizon, model->horizon);
@@ -149,7 +174,23 @@ static size_t expect_forecast(struct scene *scene, const char *data, size_t n, i
     for (int i = 0; i < wire.n_scores; i++) {
         assert_int_equal(wire.scores[i].h, forecast->scores[i].h);
         assert_int_equal(wire.scores[i].n, forecast->scores[i].n);
+        assert_same_float(wire.scores[i].recent.mae, forecast->scores[i].recent.mae);
+        assert_same_float(wire.scores[i].all.rmse, (float)score_rmse(&forecast->scores[i].all));
+        assert_same_float(wire.scores[i].recent.mase,
+                          (float)score_mase(&forecast->scores[i].recent, &forecast->scores[0].recent));
+        for (int l = 0; l < model->n_levels; l++) {
+            const struct score_level *level = &forecast->score_levels[i * model->n_levels + l];
+            assert_same_float(wire.scores[i].recent.coverage[l], level->coverage);
+            assert_same_float(wire.scores[i].all.coverage[l], (float)score_coverage(level));
+            assert_same_float(wire.scores[i].all.width[l], level->width_all);
+        }
     }
+    assert_intervals(&wire, model, forecast);
+    double sum = 0;
+    for (int i = 0; i < wire.n_shares; i++)
+        sum += (double)wire.shares[i].share;
+    assert_true(fabs(sum - 1) < 1e-5);
+    assert_true(isnan(forecast->anomaly) ? isnan(wire.anomaly) : wire.anomaly == forecast->anomaly);
     return used;
 }
 
@@ -227,7 +268,7 @@ static void flags_tell_of_warming_gaps_and_missing_values(void **state) {
         struct wire_forecast wire;
         assert_int_equal(wire_forecast_decode(message->bytes + message->topic, message->payload, &scene.arena, &wire),
                          message->payload);
-        assert_int_equal(wire.flags, steps[i].flags);
+        assert_int_equal(wire.flags & ~WIRE_FLAG(CAPPED), steps[i].flags);
         assert_int_equal(wire.source, WIRE_SOURCE_NETWORK);
         assert_int_equal(wire.version, 6);
         assert_int_equal(wire.primed, i + 1);
@@ -351,7 +392,7 @@ static void the_longest_record_is_known(void **state) {
             const struct record_message *message = take(&scene, bundle ? RECORD_BUNDLE : RECORD_FORECAST);
             ring_peek(scene.ring, &n);
             assert_true(n <= bound);
-            assert_true(bound < 4096 + 2 * n); /* rings are sized by it */
+            assert_true(bound < 4096 + 6 * n); /* rings are sized by it */
             struct wire_forecast wire;
             size_t head = bundle ? WIRE_ARRAY_HEAD : 0;
             assert_int_equal(wire_forecast_decode(message->bytes + message->topic + head, message->payload - head,

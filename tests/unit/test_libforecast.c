@@ -217,7 +217,13 @@ static size_t encode_forecast(char *buffer, size_t size, const char *model, cons
     const int64_t times[] = {2000, 3000};
     const struct wire_text targets[] = {{"load", 4}, {"flow", 4}};
     const double values[] = {1, NAN}, mean[] = {1.5, 2.5, 3.5, 4.5};
-    const struct wire_score scores[] = {{1, 7, 0.25, 0.5, NAN}};
+    const double lower[] = {1, 2, 3, 4}, upper[] = {2, 3, 4, 5};
+    const struct wire_score scores[] = {{.h = 1,
+                                         .n = 7,
+                                         .recent = {0.25F, 0.5F, NAN, 2, 3, 4, {0.75F}, {1.5F}},
+                                         .all = {5, 6, 7, 8, 9, 10, {0.875F}, {2.5F}}}};
+    const struct wire_interval intervals[] = {{90, lower, upper}};
+    const struct wire_share shares[] = {{{"ridge", 5}, 0.75F}, {{"network", 7}, 0.25F}};
     const struct wire_forecast forecast = {
         .stream = {stream, strlen(stream)},
         .model = {model, strlen(model)},
@@ -236,8 +242,13 @@ static size_t encode_forecast(char *buffer, size_t size, const char *model, cons
         .targets = targets,
         .values = values,
         .mean = mean,
+        .n_intervals = 1,
+        .intervals = intervals,
+        .n_shares = 2,
+        .shares = shares,
+        .anomaly = 0.5,
         .scores = scores,
-        .flags = WIRE_FLAG(WARMING),
+        .flags = WIRE_FLAG(WARMING) | WIRE_FLAG(CAPPED),
         .source = WIRE_SOURCE_BASELINE,
         .baseline = WIRE_BASELINE_SEASONAL,
         .received = 11,
@@ -299,7 +310,17 @@ static void expect_forecast(struct forecast_subscription *sub, const char *model
     assert_int_equal(f->scores[0].h, 1);
     assert_int_equal(f->scores[0].n, 7);
     assert_true(f->scores[0].mae == 0.25 && f->scores[0].mae_last_value == 0.5 && isnan(f->scores[0].mae_seasonal));
-    assert_int_equal(f->flags, FORECAST_FLAG_WARMING);
+    const struct forecast_measures *recent = &f->scores[0].recent, *all = &f->scores[0].all;
+    assert_true(recent->mae == 0.25 && recent->pinball == 4 && recent->coverage[0] == 0.75 &&
+                recent->width[0] == 1.5);
+    assert_true(all->mae == 5 && all->rmse == 8 && all->mase == 9 && all->coverage[0] == 0.875);
+    assert_int_equal(f->n_intervals, 1);
+    assert_true(f->intervals[0].level == 90 && f->intervals[0].lower[3] == 4 && f->intervals[0].upper[0] == 2);
+    assert_int_equal(f->n_shares, 2);
+    assert_string_equal(f->shares[0].expert, "ridge");
+    assert_string_equal(f->shares[1].expert, "network");
+    assert_true(f->shares[1].share == 0.25 && f->anomaly == 0.5);
+    assert_int_equal(f->flags, FORECAST_FLAG_WARMING | FORECAST_FLAG_CAPPED);
     assert_int_equal(f->source, FORECAST_SOURCE_BASELINE);
     assert_int_equal(f->baseline, FORECAST_BASELINE_SEASONAL);
     assert_int_equal(f->received, 11);

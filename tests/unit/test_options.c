@@ -205,7 +205,10 @@ static void test_sparkline(void **state) {
 }
 
 static const char *const targets[] = {"load", "flow"};
-static const struct forecast_score scores[] = {{1, 5, 0.2, 0.4, NAN}, {2, 4, 0.4, 0.4, NAN}, {3, 0, NAN, NAN, NAN}};
+static const struct forecast_score scores[] = {
+    {.h = 1, .n = 5, .mae = 0.2, .mae_last_value = 0.4, .mae_seasonal = NAN},
+    {.h = 2, .n = 4, .mae = 0.4, .mae_last_value = 0.4, .mae_seasonal = NAN},
+    {.h = 3, .mae = NAN, .mae_last_value = NAN, .mae_seasonal = NAN}};
 
 static struct forecast make_forecast(const char *model, const char *stream, uint64_t step, const double *values,
                                      const double *mean) {
@@ -238,8 +241,30 @@ static void test_line(void **state) {
     view_line(&f, 1, line, sizeof line);
     assert_string_equal(line, "2016-07-01 00:00:00  a/b  m network v2  step 7  flow 10.00 -> 20.00 .. 40.00 (+3)"
                               "  mae 0.300, of last value 0.400");
-    f.source = FORECAST_SOURCE_BASELINE;
+    const double lower[] = {1, 15, 1, NAN, 1, 20}, upper[] = {3, 25, 3, NAN, 3, 60}, inner[] = {0};
+    const struct forecast_interval intervals[] = {{80, inner, inner}, {95, lower, upper}};
+    const struct forecast_share shares[] = {
+        {"seasonal", 0.04}, {"network", 0.3}, {"smoothing", 0.3}, {"ridge", 0.31}, {"drift", 0.05}};
+    f.n_intervals = 2;
+    f.intervals = intervals;
+    f.n_shares = 5;
+    f.shares = shares;
     f.n_scores = 0;
+    f.flags = FORECAST_FLAG_CAPPED;
+    view_line(&f, 1, line, sizeof line);
+    assert_string_equal(line,
+                        "2016-07-01 00:00:00  a/b  m ridge 31% + network v2 30% + smoothing 30%  step 7  flow 10.00 "
+                        "-> 20.00 (15.00 to 25.00) .. 40.00 (20.00 to 60.00) (+3)  [capped]");
+    f.horizon = 2; /* an end that is not known has none */
+    view_line(&f, 1, line, sizeof line);
+    assert_non_null(strstr(line, "-> 20.00 (15.00 to 25.00) .. 30.00 (+2)"));
+    f.n_shares = 1;
+    f.shares = (const struct forecast_share[]){{"last_value", 1}};
+    f.n_intervals = 0;
+    view_line(&f, 1, line, sizeof line);
+    assert_non_null(strstr(line, "m last_value  step 7"));
+    f.n_shares = 0;
+    f.source = FORECAST_SOURCE_BASELINE;
     f.horizon = 1;
     f.flags = FORECAST_FLAG_GAP | FORECAST_FLAG_LAST;
     size_t n = view_line(&f, 0, line, sizeof line);

@@ -16,7 +16,22 @@ static const int64_t times[] = {1700000001000000000, 1700000002000000000};
 static const struct wire_text targets[] = {{"temperature", 11}, {"flow", 4}};
 static const double values[] = {20.5, NAN};
 static const double mean[] = {20.75, 3, 21, INFINITY};
-static const struct wire_score scores[] = {{1, 812, 0.25, 0.5, NAN}, {2, 811, NAN, 0.75, 0.625}};
+static const struct wire_score scores[] = {
+    {.h = 1,
+     .n = 812,
+     .recent = {0.25F, 0.5F, NAN, 0.375F, 0.5F, 0.125F, {0.8125F, 0.96875F}, {1, 1.75F}},
+     .all = {0.5F, 0.75F, NAN, 0.625F, 0.625F, 0.25F, {0.796875F, 0.953125F}, {1.25F, 2}}},
+    {.h = 2,
+     .n = 811,
+     .recent = {NAN, 0.75F, 0.625F, 1e-30F, 3e38F, NAN, {NAN, 1}, {0, INFINITY}},
+     .all = {1, 2, 3, 4, 5, 6, {0.1F, 0.2F}, {0.3F, 0.4F}}},
+};
+static const struct wire_interval example_intervals[] = {
+    {.level = 80, .lower = (const double[]){20, 19.5}, .upper = (const double[]){21.5, 22.5}}};
+static const struct wire_share example_shares[] = {{{"ridge", 5}, 0.25F}, {{"network", 7}, 0.75F}};
+/* Numbers that a float32 holds, one with a large level whose width it does not, and what is not known. */
+static const double lower[] = {20.5, 1000000000.25, -1e300, NAN}, upper[] = {21, 1000000000.75, 1e300, NAN};
+static const struct wire_interval intervals[] = {{80, lower, upper}, {99.9, lower, upper}};
 
 /* The example of PROTOCOL.md. */
 static const struct wire_forecast example = {
@@ -37,6 +52,11 @@ static const struct wire_forecast example = {
     .targets = targets,
     .values = values,
     .mean = (const double[]){20.75, 21},
+    .n_intervals = 1,
+    .intervals = example_intervals,
+    .n_shares = 2,
+    .shares = example_shares,
+    .anomaly = 0.5,
     .scores = scores,
     .flags = WIRE_FLAG(GAP) | WIRE_FLAG(REPEAT),
     .source = WIRE_SOURCE_NETWORK,
@@ -63,6 +83,11 @@ static const struct wire_forecast full = {
     .targets = targets,
     .values = values,
     .mean = mean,
+    .n_intervals = 2,
+    .intervals = intervals,
+    .n_shares = 1,
+    .shares = example_shares,
+    .anomaly = NAN,
     .scores = scores,
     .flags = (1U << WIRE_N_FLAGS) - 1,
     .source = WIRE_SOURCE_BASELINE,
@@ -95,6 +120,36 @@ static void assert_doubles(const double *read, const double *expected, int n) {
     }
 }
 
+static void assert_floats(const float *read, const float *expected, int n) {
+    for (int i = 0; i < n; i++)
+        assert_true(isfinite(expected[i]) ? read[i] == expected[i] : isnan(read[i]));
+}
+
+static void assert_means(const struct wire_means *read, const struct wire_means *expected, int n_levels) {
+    assert_floats(&read->mae, &expected->mae, 1);
+    assert_floats(&read->mae_last_value, &expected->mae_last_value, 1);
+    assert_floats(&read->mae_seasonal, &expected->mae_seasonal, 1);
+    assert_floats(&read->rmse, &expected->rmse, 1);
+    assert_floats(&read->mase, &expected->mase, 1);
+    assert_floats(&read->pinball, &expected->pinball, 1);
+    assert_floats(read->coverage, expected->coverage, n_levels);
+    assert_floats(read->width, expected->width, n_levels);
+}
+
+/* Bounds move outward, by no more than a thousandth of the half-width. */
+static void assert_interval(const struct wire_interval *read, const struct wire_interval *expected, int n) {
+    assert_true(read->level == expected->level);
+    for (int i = 0; i < n; i++) {
+        double most = (expected->upper[i] - expected->lower[i]) / 2000;
+        assert_int_equal(isnan(read->lower[i]), isnan(expected->lower[i]));
+        assert_int_equal(isnan(read->upper[i]), isnan(expected->upper[i]));
+        if (isnan(read->lower[i]))
+            continue;
+        assert_true(read->lower[i] <= expected->lower[i] && read->lower[i] >= expected->lower[i] - most);
+        assert_true(read->upper[i] >= expected->upper[i] && read->upper[i] <= expected->upper[i] + most);
+    }
+}
+
 static void assert_same(const struct wire_forecast *read, const struct wire_forecast *expected) {
     assert_text(read->stream, expected->stream);
     assert_text(read->model, expected->model);
@@ -115,10 +170,18 @@ static void assert_same(const struct wire_forecast *read, const struct wire_fore
     assert_doubles(read->mean, expected->mean, read->horizon * read->n_targets);
     for (int i = 0; i < read->n_scores; i++) {
         assert_true(read->scores[i].h == expected->scores[i].h && read->scores[i].n == expected->scores[i].n);
-        assert_doubles(&read->scores[i].mae, &expected->scores[i].mae, 1);
-        assert_doubles(&read->scores[i].mae_last_value, &expected->scores[i].mae_last_value, 1);
-        assert_doubles(&read->scores[i].mae_seasonal, &expected->scores[i].mae_seasonal, 1);
+        assert_means(&read->scores[i].recent, &expected->scores[i].recent, read->n_intervals);
+        assert_means(&read->scores[i].all, &expected->scores[i].all, read->n_intervals);
     }
+    assert_int_equal(read->n_intervals, expected->n_intervals);
+    for (int l = 0; l < read->n_intervals; l++)
+        assert_interval(&read->intervals[l], &expected->intervals[l], read->horizon * read->n_targets);
+    assert_int_equal(read->n_shares, expected->n_shares);
+    for (int i = 0; i < read->n_shares; i++) {
+        assert_text(read->shares[i].expert, expected->shares[i].expert);
+        assert_true(read->shares[i].share == expected->shares[i].share);
+    }
+    assert_doubles(&read->anomaly, &expected->anomaly, 1);
 }
 
 static void what_was_written_is_read_back(void **state) {
@@ -129,6 +192,7 @@ static void what_was_written_is_read_back(void **state) {
     cases[2].n_scores = 0;
     cases[2].flags = 0;
     cases[3].horizon = cases[3].n_targets = 0;
+    cases[2].n_intervals = cases[2].n_shares = 0;
     for (int i = 0; i < 4; i++) {
         struct wire_forecast read;
         char *buffer;
@@ -146,7 +210,9 @@ static void the_bound_holds(void **state) {
     enum { HORIZON = 300, TARGETS = 70, SCORES = 70000 };
     static int64_t late[HORIZON];
     static struct wire_text names[TARGETS];
-    static double now[TARGETS], ahead[HORIZON * TARGETS];
+    static double now[TARGETS], ahead[HORIZON * TARGETS], below[HORIZON * TARGETS], above[HORIZON * TARGETS];
+    static const struct wire_share share = {{"network", 7}, 0.1F};
+    struct wire_interval eight[WIRE_MAX_LEVELS];
     static struct wire_score many[SCORES];
     static char name[WIRE_MAX_NAME];
     struct wire_arena arena = {0};
@@ -159,16 +225,24 @@ static void the_bound_holds(void **state) {
     for (int i = 0; i < TARGETS; i++)
         names[i] = (struct wire_text){name, sizeof(name) - (size_t)i};
     for (int i = 0; i < SCORES; i++)
-        many[i] = (struct wire_score){INT32_MIN, UINT64_MAX, 0.1, 0.2, 0.3};
+        many[i] = (struct wire_score){.h = INT32_MIN, .n = UINT64_MAX};
+    for (int i = 0; i < HORIZON * TARGETS; i++)
+        below[i] = 1e9, above[i] = 1e9 + 1e-3; /* no float32 holds that */
+    for (int l = 0; l < WIRE_MAX_LEVELS; l++)
+        eight[l] = (struct wire_interval){1.0 / 3, below, above};
     forecast.stream = forecast.model = names[0];
     forecast.version = forecast.epoch = forecast.primed = UINT64_MAX;
     forecast.t = forecast.sent = INT64_MIN;
     forecast.times = late, forecast.targets = names, forecast.values = now, forecast.mean = ahead,
     forecast.scores = many;
     forecast.horizon = HORIZON, forecast.n_targets = TARGETS, forecast.n_scores = SCORES;
+    forecast.intervals = eight, forecast.n_intervals = WIRE_MAX_LEVELS;
+    forecast.shares = &share, forecast.n_shares = 1;
+    forecast.anomaly = 0.1;
     /* All, without scores, without rows, without columns: the slack of one must not hide what others lack. */
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         forecast.n_scores = i == 0 ? SCORES : 0;
+        forecast.n_intervals = i == 4 ? 0 : WIRE_MAX_LEVELS;
         forecast.horizon = i == 2 ? 0 : HORIZON;
         forecast.n_targets = i == 3 ? 0 : TARGETS;
         size_t n = encode(&forecast, &buffer);
@@ -186,6 +260,8 @@ static void memory_is_bounded_by_the_message(void **state) {
         "81 a5'times' dd00ffffff 01 01",
         "81 a7'targets' dd00ffffff a0 a0",
         "81 a6'values' dd00ffffff 01 01",
+        "81 a6'shares' df00ffffff a1'x' 01",
+        "81 a9'intervals' 91 93 50 dd00ffffff 91 01",
         "81 a6'scores' dd00ffffff 95 01 02 03 04 05",
         "81 a4'mean' dd00ffffff 91 01",
         "81 a4'mean' 91 dd00ffffff 01",
@@ -264,8 +340,15 @@ static void readers_pass_over_what_they_do_not_know(void **state) {
     assert_int_equal(read.flags, WIRE_FLAG(GAP) | WIRE_FLAG(REPEAT));
     assert_true(decode_hex("88 a6'source' a6'expert' a8'baseline' a4'none'" REQUIRED, &arena, &read) > 0);
     assert_true(read.source == WIRE_SOURCE_OTHER && read.baseline == WIRE_BASELINE_OTHER);
-    assert_true(decode_hex("87 a6'scores' 91 97 01 02 03 04 05 80 c0" REQUIRED, &arena, &read) > 0);
-    assert_true(read.n_scores == 1 && read.scores[0].n == 2 && read.scores[0].mae_seasonal == 5);
+    assert_true(
+        decode_hex("87 a6'scores' 91 9c 01 02 03 04 05 06 07 08 90 90 99 01 02 03 04 05 06 90 90 c3 80" REQUIRED,
+                   &arena, &read) > 0); /* one that is longer than this version's */
+    assert_true(decode_hex("87 a6'scores' 91 97 01 02 03 04 05 06 c0" REQUIRED, &arena, &read) > 0);
+    assert_true(read.n_scores == 1 && read.scores[0].n == 2 && read.scores[0].recent.mae_seasonal == 5);
+    assert_true(read.scores[0].recent.rmse == 6 && isnan(read.scores[0].recent.pinball) && read.n_intervals == 0 &&
+                read.n_shares == 0 && isnan(read.anomaly));
+    assert_true(decode_hex("87 a9'intervals' 91 94 50 91 91 01 91 91 02 c3" REQUIRED, &arena, &read) > 0);
+    assert_true(read.n_intervals == 1 && read.intervals[0].lower[0] == 1 && read.intervals[0].upper[0] == 2);
     assert_true(decode_hex("87 a6'values' 91 02" REQUIRED, &arena, &read) > 0);
     assert_true(read.values[0] == 2);
     wire_arena_fini(&arena);
@@ -300,6 +383,15 @@ static void what_is_no_forecast(void **state) {
         "87 a6'scores' 91 94 01 02 03 04" REQUIRED,
         "87 a6'scores' 91 95 ce80000000 02 03 04 05" REQUIRED,
         "87 a6'scores' ddfffffff0" REQUIRED,
+        "87 a6'scores' 91 99 01 02 03 04 05 06 07 08 05" REQUIRED,
+        "87 a6'scores' 91 99 01 02 03 04 05 06 07 08 99 01 01 01 01 01 01 01 01 01" REQUIRED,
+        "87 a9'intervals' 91 92 50 91 91 01" REQUIRED,
+        "87 a9'intervals' 91 93 50 91 91 01 92 91 02 91 02" REQUIRED,
+        "87 a9'intervals' 91 93 50 91 92 01 01 91 91 02" REQUIRED,
+        "87 a9'intervals' 99 c0 c0 c0 c0 c0 c0 c0 c0 c0" REQUIRED,
+        "87 a6'shares' 81 01 01" REQUIRED,
+        "87 a6'shares' 90" REQUIRED,
+        "87 a7'anomaly' c3" REQUIRED,
         "87 05 06" REQUIRED,
         "87" REQUIRED,
         "87 a1'x'" REQUIRED " c1",
@@ -341,7 +433,7 @@ static void the_example_of_the_protocol(void **state) {
     json = wire_to_json(buffer, n, &json_n);
     assert_non_null(json);
     assert_non_null(strstr(json, "\"position\":[0,90210]"));
-    assert_non_null(strstr(json, "\"scores\":[[1,812,0.25,0.5,null]]"));
+    assert_non_null(strstr(json, "\"scores\":[[1,812,0.25,0.5,null,0.375,"));
     free(json);
     free(buffer);
 }
@@ -371,7 +463,12 @@ static void mutations_are_survived(void **state) {
             for (int k = 0; read.times && k < read.horizon; k++)
                 sum += (double)read.times[k];
             for (int k = 0; k < read.n_scores; k++)
-                sum += read.scores[k].mae_seasonal;
+                sum += (double)read.scores[k].recent.mae_seasonal;
+            for (int l = 0; l < read.n_intervals; l++)
+                for (int k = 0; k < read.horizon * read.n_targets; k++)
+                    sum += read.intervals[l].lower[k] + read.intervals[l].upper[k];
+            for (int k = 0; k < read.n_shares; k++)
+                sum += (double)read.shares[k].share + (double)read.shares[k].expert.n;
         }
         free(exact);
     }
