@@ -87,7 +87,7 @@ static void install(struct learning *learning, int m, struct version *version) {
     version_release(model->unsent_version); /* the newest is enough */
     model->unsent_version = version;
     memset(model->version_sent, 0, (size_t)learning->setup.config->workers * sizeof *model->version_sent);
-    drift_restart(&model->drift);
+    drift_loosen(&model->drift);
 }
 
 /* What is promoted has what it replaced in its shadow for a while, where the two can be compared: a network that a mixture

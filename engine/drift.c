@@ -5,9 +5,15 @@
 /* Steps that the mean is learnt from before any drift is told; the excess that is tolerated, and that which is drift, in
  * mean errors; the largest error. With errors twice as large as before, drift is told after 60 steps. */
 static const double first_steps = 100, tolerated = 0.2, bound = 50, largest = 5;
+static const double memory = 1000; /* of the mean, in steps */
 
 void drift_restart(struct drift *drift) {
     *drift = (struct drift){0};
+}
+
+void drift_loosen(struct drift *drift) {
+    drift->n = fmin(drift->n, 3 * first_steps);
+    drift->sum = drift->least = 0;
 }
 
 double drift_level(const struct drift *drift) {
@@ -25,7 +31,7 @@ bool drift_see(struct drift *drift, double error, double steps) {
     if (known) /* against the mean before, as many steps may be seen at once */
         drift->sum += steps * (error / drift->mean - 1 - tolerated);
     drift->n += steps;
-    drift->mean += (error - drift->mean) * steps / drift->n;
+    drift->mean += (error - drift->mean) * fmin(steps / fmin(drift->n, memory), 1);
     if (!known)
         return false;
     drift->least = fmin(drift->least, drift->sum);

@@ -1,7 +1,7 @@
 /*
- * Has the law changed that a model has learnt? Page's test (1954), as Hinkley (1971) put it, on the error of what was
- * published one step ahead, in the scalers' unit and pooled over the model's streams: the sum of what exceeds the mean
- * error so far by more than a tolerated share is compared with its least value.
+ * Has the law changed that a model has learnt? Page's test (1954), as Hinkley (1971) put it, with a mean that forgets, on
+ * the error of what was published one step ahead, in the scalers' unit and pooled over the model's streams: the sum of what
+ * exceeds the usual error by more than a tolerated share is compared with its least value.
  *
  * The unit is the mean error itself, so that the same bounds serve every model; a single error counts at most as five of
  * them, so that a burst is no drift. One owner; constant memory.
@@ -18,6 +18,9 @@ struct drift {
 
 /* Begins anew: by all zero, too. */
 void drift_restart(struct drift *drift);
+
+/* Another version serves: what is known of the errors' size holds for now, and gives way to what comes. */
+void drift_loosen(struct drift *drift);
 
 /* Sees the mean error of `steps` steps (one step of a stream, or of all streams at once; more where several are seen together). Errors
  * that are not finite count as the largest. Returns true where the law has changed; then it begins anew. */

@@ -74,6 +74,30 @@ static void several_at_once(void **state) {
     }
 }
 
+/* Another version, in the midst of a change, does not hide it. */
+static void a_version_changes(void **state) {
+    (void)state;
+    struct drift drift = {0};
+    for (int i = 0; i < 500; i++)
+        assert_false(drift_see(&drift, 1, 1));
+    for (int i = 0; i < 30; i++)
+        assert_false(drift_see(&drift, 2, 1));
+    drift_loosen(&drift);
+    assert_true(drift_level(&drift) == 0);
+    int told = 0;
+    for (int i = 1; i < 300 && told == 0; i++)
+        told = drift_see(&drift, 2, 1) ? i : 0;
+    assert_in_range(told, 60, 200);
+    for (int i = 0; i < 1000; i++) /* and a better one is known for what it is after a while */
+        assert_false(drift_see(&drift, 1, 1));
+    drift_loosen(&drift);
+    for (int i = 0; i < 4000; i++)
+        assert_false(drift_see(&drift, 0.1, 1));
+    for (told = 0; told < 1000 && !drift_see(&drift, 0.3, 1); told++)
+        ;
+    assert_in_range(told, 10, 100);
+}
+
 static void errors_of_no_size(void **state) {
     (void)state;
     struct drift drift = {0};
@@ -93,6 +117,7 @@ int main(void) {
         cmocka_unit_test(when),
         cmocka_unit_test(it_begins_anew),
         cmocka_unit_test(several_at_once),
+        cmocka_unit_test(a_version_changes),
         cmocka_unit_test(errors_of_no_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
