@@ -1,10 +1,9 @@
 /* Versions in the shadow of those that serve: in which batches, and what comes of it. */
 #include "daemon/background.h"
 
-#include <string.h>
+#include "engine/contest.h"
 
-/* Streams of a model and worker that a version in the shadow sees, about: it costs as much as the one that serves. */
-enum { SHADOW_STREAMS = 256 };
+#include <string.h>
 
 static void end_shadow(struct worker *worker, struct batch *batch) {
     forecaster_end_shadow(batch->forecaster);
@@ -22,7 +21,7 @@ void background_shadow(struct worker *worker, const struct record_shadow *record
         if (batch->model != record->model)
             continue;
         end_shadow(worker, batch);
-        if (record->version == NULL || slots >= SHADOW_STREAMS)
+        if (record->version == NULL || slots >= CONTEST_STREAMS)
             continue;
         batch->next_shadow = version_acquire(record->version);
         worker->n_shadows++;

@@ -17,6 +17,9 @@ enum contest_kind {
     CONTEST_PROBATION, /* what the champion has replaced, in its shadow */
 };
 
+/* Streams of a model and worker that a version in the shadow sees, about: it costs as much as the one that serves. */
+enum { CONTEST_STREAMS = 256 };
+
 /* What becomes of a challenger that has passed, beside the champion (NULL: none). None: it serves at once. */
 enum contest_kind contest_of_challenger(const struct config_model *model, const struct version *champion);
 

@@ -29,7 +29,7 @@ void backtest_learning_free(struct backtest_learning *learning);
 /* Behind a step: trains when that is due, and lets what comes of it take over. Returns 0, or -1 without memory. */
 int backtest_learning_poll(struct backtest_learning *learning, struct error *err);
 
-/* The jobs so far, [*ret_n]; they become the caller's, to be freed with free. */
-struct backtest_job *backtest_learning_take_jobs(struct backtest_learning *learning, int *ret_n);
+/* What was decided so far, [*ret_n]; it becomes the caller's, to be freed with free. */
+struct backtest_decision *backtest_learning_take(struct backtest_learning *learning, int *ret_n);
 
 #endif

@@ -56,18 +56,35 @@ static void put_row(struct table *table, const struct config_model *model, int h
     }
 }
 
-static void put_jobs(const struct backtest_result *result, FILE *out) {
-    for (int i = 0; i < result->n_jobs; i++) {
-        const struct backtest_job *job = &result->jobs[i];
-        fprintf(out, "step %llu: ", (unsigned long long)job->step);
-        if (job->failed)
-            fprintf(out, "%s\n", job->text);
-        else if (job->promotion == PROMOTION_NO_WINDOWS)
-            fprintf(out, "nothing could be trained: %s\n", promotion_sentence(job->promotion));
+static void put_training(const struct backtest_decision *decision, FILE *out) {
+    if (decision->failed) {
+        fprintf(out, "the training failed: %s\n", decision->text);
+        return;
+    }
+    if (decision->decision == PROMOTION_NO_WINDOWS) {
+        fprintf(out, "nothing could be trained: %s\n", promotion_sentence(decision->decision));
+        return;
+    }
+    fprintf(out, "trained on %d windows in %.1f s: loss %.4g, best baseline %.4g", decision->windows,
+            decision->seconds, decision->loss, decision->baseline_loss);
+    if (!isnan(decision->other_loss))
+        fprintf(out, ", version before %.4g", decision->other_loss);
+    if (decision->shadow || decision->held)
+        fprintf(out, ": better, %s\n", decision->held ? "waits for a person" : "has to show it live");
+    else
+        fprintf(out, ": %s\n", promotion_name(decision->decision));
+}
+
+static void put_decisions(const struct backtest_result *result, FILE *out) {
+    for (int i = 0; i < result->n_decisions; i++) {
+        const struct backtest_decision *decision = &result->decisions[i];
+        fprintf(out, "step %llu: ", (unsigned long long)decision->step);
+        if (decision->live)
+            fprintf(out,
+                    "live, the error of the version in the shadow is %.4g, that of the one that served %.4g: %s\n",
+                    decision->loss, decision->other_loss, promotion_name(decision->decision));
         else
-            fprintf(out, "trained on %d windows (%.1f s), loss %.4g, best baseline %.4g, version before %.4g: %s\n",
-                    job->windows, job->seconds, job->losses.challenger, promotion_baseline(&job->losses),
-                    job->losses.champion, promotion_name(job->promotion));
+            put_training(decision, out);
     }
 }
 
@@ -96,7 +113,7 @@ void backtest_report_text(const struct backtest_setup *setup, const struct backt
             put_row(&table, setup->model, 0, expert_name((enum expert)e), &errors, false);
         }
     }
-    put_jobs(result, out);
+    put_decisions(result, out);
     table_print(&table, out);
     table_fini(&table);
     put_odd_targets(setup, result, out);

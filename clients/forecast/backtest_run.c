@@ -102,7 +102,7 @@ static int open_run(struct run *run, struct error *err) {
 
 static void close_run(struct run *run) {
     if (run->learning != NULL)
-        run->result->jobs = backtest_learning_take_jobs(run->learning, &run->result->n_jobs);
+        run->result->decisions = backtest_learning_take(run->learning, &run->result->n_decisions);
     backtest_learning_free(run->learning);
     for (int b = 0; run->forecasters != NULL && b < run->n_forecasters; b++) {
         if (run->forecasters[b] != NULL)
@@ -120,7 +120,7 @@ static void close_run(struct run *run) {
 
 void backtest_result_fini(struct backtest_result *result) {
     backtest_scores_free(result->scores);
-    free(result->jobs);
+    free(result->decisions);
     *result = (struct backtest_result){0};
 }
 

@@ -33,25 +33,30 @@ struct backtest_setup {
     void *context;
 };
 
-/* One training job. */
-struct backtest_job {
+/* What was decided on a version, after a training or live. */
+struct backtest_decision {
     uint64_t step; /* of the stream with the most */
-    int64_t t;
+    bool live;     /* else after a training */
+    bool failed;   /* the training did: nothing was decided */
+    enum promotion decision;
+    bool shadow, held; /* a challenger that has passed has to show it live, or waits for a person */
+    uint64_t version;  /* that serves afterwards; 0: none */
+    double loss;       /* of the challenger; live: of the version in the shadow */
+    double other_loss; /* of the version before; live: of the champion */
+
+    /* After a training. */
+    double baseline_loss; /* of the best one */
     int windows;
-    bool failed; /* then nothing but the sentence counts */
-    enum promotion promotion;
-    struct promotion_losses losses;
-    uint64_t version; /* that serves afterwards; 0: none */
     double seconds;
-    char text[256]; /* one sentence */
+    char text[160]; /* why it failed */
 };
 
 struct backtest_result {
     struct backtest_scores *scores;      /* of EXPERT_COUNT experts */
     uint64_t steps, refused, not_finite; /* of all streams */
     uint64_t least, most;                /* steps of the shortest and the longest stream */
-    struct backtest_job *jobs;           /* [n_jobs] */
-    int n_jobs;
+    struct backtest_decision *decisions; /* [n_decisions] */
+    int n_decisions;
     double seconds;
     bool stopped;
 };

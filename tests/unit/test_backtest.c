@@ -7,6 +7,7 @@
 
 #include "clients/forecast/backtest_run.h"
 #include "engine/forecaster.h"
+#include "engine/random.h"
 #include "engine/retraining.h"
 #include "engine/series.h"
 #include "engine/training.h"
@@ -118,8 +119,8 @@ static void run(struct fixture *f) {
 
 static int promoted(const struct fixture *f) {
     int n = 0;
-    for (int i = 0; i < f->result.n_jobs; i++)
-        n += !f->result.jobs[i].failed && f->result.jobs[i].promotion == PROMOTION_PROMOTE;
+    for (int i = 0; i < f->result.n_decisions; i++)
+        n += !f->result.decisions[i].failed && f->result.decisions[i].decision == PROMOTION_PROMOTE;
     return n;
 }
 
@@ -180,7 +181,7 @@ static void it_is_the_daemons_path_to_the_bit(void **state) {
     struct fixture *f = *state;
     struct said *said = calloc(ROWS, sizeof *said);
     run(f);
-    assert_true(f->result.n_jobs >= 3);
+    assert_true(f->result.n_decisions >= 3);
     assert_true(promoted(f) >= 1);
     drive_by_hand(f, said);
     for (int i = 0; i < ROWS; i++)
@@ -352,6 +353,49 @@ static void several_streams_share_a_model(void **state) {
     free(values);
 }
 
+/* Another law from row 450 on: a job soon, and none by the clock. */
+static void drift_brings_a_job(void **state) {
+    struct fixture *f = *state;
+    f->config->models[0].retrain_every = 0;
+    f->config->models[0].training.new_steps = 20;
+    run(f);
+    assert_int_equal(f->result.decisions[0].step, 250);
+    uint64_t before = (uint64_t)f->result.n_decisions;
+    for (int i = 450; i < ROWS; i++)
+        for (int k = 0; k < FEATURES; k++)
+            f->values[i * FEATURES + k] = 10 * k + 20 * ((i * 7919 + k) % 13 - 6) / 6.0;
+    f->config->models[0].retrain_on = RETRAIN_ON_DRIFT;
+    run(f);
+    assert_true((uint64_t)f->result.n_decisions > before);
+    uint64_t step = 0;
+    for (int i = 1; i < f->result.n_decisions && step == 0; i++)
+        step = f->result.decisions[i].live ? 0 : f->result.decisions[i].step;
+    if (step < 451 || step > 520)
+        fail_msg("the job comes at step %llu", (unsigned long long)step);
+}
+
+/* A version that is worse live than what it has replaced: the way back, once. */
+static void what_fails_live_is_rolled_back(void **state) {
+    struct fixture *f = *state;
+    struct config_model *model = &f->config->models[0];
+    model->combine = COMBINE_ONLY + EXPERT_NETWORK;
+    model->retrain_every = 0;
+    /* The season turns into a walk when the version has just been promoted: the baseline is better from then on. */
+    double level = 0;
+    struct rng rng = {1};
+    model->period = 0;
+    for (int i = 255; i < ROWS; i++)
+        for (int k = 0; k < FEATURES; k++)
+            f->values[i * FEATURES + k] = 10 * k + (level += rng_normal(&rng));
+    run(f);
+    assert_int_equal(f->result.decisions[0].decision, PROMOTION_PROMOTE);
+    assert_true(f->result.n_decisions > 1);
+    assert_true(f->result.decisions[1].live);
+    assert_int_equal(f->result.decisions[1].decision, PROMOTION_ROLL_BACK);
+    assert_int_equal(f->result.decisions[1].version, 2);
+    assert_true(f->result.decisions[1].loss < f->result.decisions[1].other_loss);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_is_the_daemons_path_to_the_bit, setup, teardown),
@@ -359,6 +403,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_planted_leak_is_caught, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_steps_change_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_are_those_of_the_definition, setup, teardown),
+        cmocka_unit_test_setup_teardown(drift_brings_a_job, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_fails_live_is_rolled_back, setup, teardown),
         cmocka_unit_test_setup_teardown(several_streams_share_a_model, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,8 +85,8 @@ static double error_of(const char *network, const char *training) {
                                          .online = UINT64_MAX};
     if (backtest_run(&setup, &result, &err) != 0)
         fail_msg("%s", err.text);
-    assert_int_equal(result.n_jobs, 1);
-    assert_int_equal(result.jobs[0].promotion, PROMOTION_PROMOTE);
+    assert_true(result.n_decisions > 0 && !result.decisions[0].failed);
+    assert_int_equal(result.decisions[0].decision, PROMOTION_PROMOTE);
     double mse = backtest_scores_of(result.scores, 0, -1, -1).mse;
     backtest_result_fini(&result);
     config_free(config);
