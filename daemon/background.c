@@ -50,10 +50,12 @@ static bool take_over_slice(struct worker *worker) {
         bool taking_over = forecaster_taking_over(batch->forecaster);
         if (!taking_over && batch->next_version == NULL)
             continue;
-        if (taking_over)
+        if (taking_over) {
             forecaster_prime(batch->forecaster);
-        else
+            worker_tell_takeovers(worker, batch);
+        } else {
             propose(batch);
+        }
         if (!forecaster_taking_over(batch->forecaster) && batch->next_version == NULL)
             worker->n_taking_over--;
         break;

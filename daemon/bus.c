@@ -4,6 +4,7 @@
 #include "daemon/control.h"
 #include "daemon/doorbell.h"
 #include "daemon/ingest.h"
+#include "daemon/journal.h"
 #include "daemon/learning.h"
 #include "daemon/log.h"
 #include "daemon/publisher.h"
@@ -51,6 +52,7 @@ struct bus {
     bool draining;           /* the stop has begun */
     int running;             /* workers that have not said that they stopped */
     struct trainer *trainer;
+    struct journal *journal; /* NULL: none */
     struct streams *streams;
     struct placement *placement;
     struct publisher *publisher;
@@ -99,6 +101,7 @@ static void take_output(struct bus *bus, const void *at) {
     case RECORD_STATE_DONE: control_state_done(bus->control, ((const struct record_state *)at)->order); break;
     case RECORD_ENDED: ingest_ended(bus->ingest, ((const struct record_stream *)at)->stream); break;
     case RECORD_WATCHED: learning_watched(bus->learning, at); break;
+    case RECORD_TAKEOVER: journal_takeover(bus->journal, at); break;
     case RECORD_COLLECTED: learning_collected(bus->learning, at); break;
     case RECORD_STOPPED: bus->running--; break;
     default: abort(); /* a bug: no other record comes from a worker */
@@ -305,6 +308,8 @@ static int open_all(struct bus *bus, struct error *err) {
     bus->ingest = ingest_open(bus->zmq, &ingest, err);
     if (bus->ingest == NULL)
         return -1;
+    if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
+        return -1;
     const struct learning_setup learning = {.config = config,
                                             .kernels = bus->kernels,
                                             .workers = bus->workers,
@@ -312,7 +317,8 @@ static int open_all(struct bus *bus, struct error *err) {
                                             .placement = bus->placement,
                                             .publisher = bus->publisher,
                                             .ingest = bus->ingest,
-                                            .trainer = bus->trainer};
+                                            .trainer = bus->trainer,
+                                            .journal = bus->journal};
     bus->learning = learning_new(&learning, err);
     if (bus->learning == NULL)
         return -1;
@@ -337,6 +343,7 @@ static void bus_free(struct bus *bus) {
     if (bus->control != NULL)
         control_close(bus->control, LINGER_MS);
     learning_free(bus->learning);
+    journal_close(bus->journal);
     for (int m = 0; m < N_MONITORS; m++)
         if (bus->monitors[m] != NULL)
             zmq_close(bus->monitors[m]);

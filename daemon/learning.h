@@ -11,6 +11,7 @@
 #define DAEMON_LEARNING_H
 
 #include "daemon/ingest.h"
+#include "daemon/journal.h"
 #include "daemon/placement.h"
 #include "daemon/publisher.h"
 #include "daemon/records.h"
@@ -29,6 +30,7 @@ struct learning_setup {
     struct publisher *publisher;
     struct ingest *ingest;
     struct trainer *trainer;
+    struct journal *journal; /* NULL: none */
 };
 
 /* Models that do not train get a version of seeded weights at once. NULL with the sentence in err. */

@@ -83,6 +83,7 @@ static void install(struct learning *learning, int m, struct version *version) {
     version_release(model->before);
     /* Before the first version there was the baseline. Without memory for it there is no way back. */
     model->before = champion != NULL ? version_acquire(champion) : version_new(0, NULL);
+    journal_version(learning->setup.journal, m, version);
     placement_set_version(learning->setup.placement, m, version);
     version_release(model->unsent_version); /* the newest is enough */
     model->unsent_version = version;

@@ -32,6 +32,7 @@ enum record_kind {
     RECORD_ENDED,      /* struct record_stream: the bus' again */
     RECORD_COLLECTED,  /* struct record_windows */
     RECORD_WATCHED,    /* struct record_watch */
+    RECORD_TAKEOVER,   /* struct record_takeover */
     RECORD_STOPPED,    /* struct record */
 };
 
@@ -115,6 +116,16 @@ struct record_refused {
     enum record_kind kind;
     enum reason reason;
     int64_t t;
+    size_t n;
+    char name[]; /* of the stream */
+};
+
+/* A version serves a stream from now on; for the journal, and without one not told. */
+struct record_takeover {
+    enum record_kind kind;
+    int model;
+    uint32_t generation;
+    struct takeover takeover;
     size_t n;
     char name[]; /* of the stream */
 };

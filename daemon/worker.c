@@ -57,6 +57,22 @@ static void tell_anew(struct worker *worker, const struct stream *stream, bool g
     ring_commit(worker->output, sizeof *record + stream->name_length);
 }
 
+void worker_tell_takeovers(struct worker *worker, const struct batch *batch) {
+    int n;
+    const struct takeover *takeovers = forecaster_takeovers(batch->forecaster, &n);
+    for (int i = 0; i < n && worker->config->journal[0] != '\0'; i++) {
+        const struct stream *stream = batch->streams[takeovers[i].slot];
+        struct record_takeover *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
+        *record = (struct record_takeover){.kind = RECORD_TAKEOVER,
+                                           .model = batch->model,
+                                           .generation = stream->generation,
+                                           .takeover = takeovers[i],
+                                           .n = stream->name_length};
+        memcpy(record->name, stream->name, stream->name_length);
+        ring_commit(worker->output, sizeof *record + stream->name_length);
+    }
+}
+
 static void make_ready(struct worker *worker, const struct place *place) {
     struct batch *batch = place->batch;
     if (batch->is_ready[place->slot])
@@ -144,6 +160,7 @@ static bool take_open(struct worker *worker, struct stream *stream) {
         const struct place *place = &stream->places[i];
         place->batch->streams[place->slot] = stream;
         forecaster_acquire(place->batch->forecaster, place->slot, stream->series->history);
+        worker_tell_takeovers(worker, place->batch);
     }
     DL_APPEND2(worker->streams, stream, worker_previous, worker_next);
     return true;
@@ -159,6 +176,7 @@ static bool reset_stream(struct worker *worker, struct stream *stream, int model
         if (model >= 0 && place->batch->model != model)
             continue;
         forecaster_reset(place->batch->forecaster, place->slot);
+        worker_tell_takeovers(worker, place->batch);
         any = true;
     }
     if (model < 0)
@@ -185,6 +203,7 @@ static bool take_state(struct worker *worker, struct state_order *order) {
         return false;
     order->outcome = STATE_DONE;
     int failed = order->set ? forecaster_set_state(forecaster, place->slot, order->values, order->n) : 0;
+    worker_tell_takeovers(worker, place->batch);
     struct slot_state state = forecaster_state(forecaster, place->slot);
     if (failed == -1)
         order->outcome = STATE_NO_MEMORY;
@@ -265,6 +284,7 @@ static void advance_batch(struct worker *worker, struct batch *batch) {
     int n = batch->n_ready;
     uint64_t not_finite = forecaster_not_finite(batch->forecaster), anew = forecaster_time_resets(batch->forecaster);
     forecaster_advance(batch->forecaster, batch->ready, n);
+    worker_tell_takeovers(worker, batch);
     count(&worker->advances, 1);
     count(&worker->not_finite, forecaster_not_finite(batch->forecaster) - not_finite);
     count(&worker->resets_time, forecaster_time_resets(batch->forecaster) - anew);

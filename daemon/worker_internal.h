@@ -66,4 +66,7 @@ struct worker {
     atomic_int_fast64_t *clocks;      /* [n_classes] the time of its latest step, ns */
 };
 
+/* Tells of the slots that another version serves now; to be called where that may have happened. */
+void worker_tell_takeovers(struct worker *worker, const struct batch *batch);
+
 #endif

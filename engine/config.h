@@ -157,6 +157,7 @@ struct config_model {
 
 struct config {
     int workers;         /* at least 1 */
+    char *journal;       /* folder for what backtest --takeovers needs; "": none */
     double training_cpu; /* the share of one processor that training takes, at most; 0.01 to 1 */
     struct config_bus bus;
     struct config_class *classes;

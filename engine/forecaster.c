@@ -67,6 +67,7 @@ static bool allocate(struct forecaster *f) {
     f->interval = calloc(slots, sizeof *f->interval);
     f->runner = runner_new(f->model, f->kernels);
     f->row = calloc(slots, sizeof *f->row);
+    f->takeovers = calloc(slots, sizeof *f->takeovers);
     f->replayed = calloc(slots, sizeof *f->replayed);
     f->finite = calloc(slots, sizeof *f->finite);
     f->forecasts = calloc(slots, sizeof *f->forecasts);
@@ -77,9 +78,9 @@ static bool allocate(struct forecaster *f) {
     f->from = calloc(n_targets + 1, sizeof *f->from);
     f->outputs = calloc(f->model->head != HEAD_FORECAST ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
     return f->serving != NULL && f->history != NULL && f->anew != NULL && f->given != NULL && f->interval != NULL &&
-           f->runner != NULL && f->row != NULL && f->replayed != NULL && f->finite != NULL && f->forecasts != NULL &&
-           f->times != NULL && f->values != NULL && f->mean != NULL && f->units != NULL && f->from != NULL &&
-           f->outputs != NULL && allocate_scores(f) && allocate_intervals(f);
+           f->runner != NULL && f->row != NULL && f->takeovers != NULL && f->replayed != NULL && f->finite != NULL &&
+           f->forecasts != NULL && f->times != NULL && f->values != NULL && f->mean != NULL && f->units != NULL &&
+           f->from != NULL && f->outputs != NULL && allocate_scores(f) && allocate_intervals(f);
 }
 
 struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
@@ -130,6 +131,7 @@ void forecaster_free(struct forecaster *f) {
     free(f->raw);
     free(f->outputs);
     free(f->states);
+    free(f->takeovers);
     free(f);
 }
 
@@ -149,12 +151,14 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
     lane_zero(f->serving, slot, history->n);
     if (f->shadow != NULL)
         shadow_acquire(f, slot);
-    if (f->incoming == NULL)
-        return;
-    /* A zero state is right under any version: the newer one serves it from the start. */
-    lane_clear(f->incoming, slot);
-    lane_zero(f->incoming, slot, history->n);
-    f->incoming->phase[slot] = LANE_READY;
+    if (f->incoming != NULL) { /* a zero state is right under any version: the newer one serves it from the start */
+        lane_clear(f->incoming, slot);
+        lane_zero(f->incoming, slot, history->n);
+        f->incoming->phase[slot] = LANE_READY;
+    }
+    struct lane *lane = lane_of(f, slot);
+    lane->frozen[slot] = history->n;
+    note_takeover(f, lane, slot);
 }
 
 void forecaster_release(struct forecaster *f, int slot) {
@@ -182,6 +186,12 @@ uint64_t forecaster_not_finite(const struct forecaster *f) {
 
 uint64_t forecaster_time_resets(const struct forecaster *f) {
     return f->time_resets;
+}
+
+const struct takeover *forecaster_takeovers(struct forecaster *f, int *ret_n) {
+    *ret_n = f->n_takeovers;
+    f->n_takeovers = 0;
+    return f->takeovers;
 }
 
 struct forecast_errors forecaster_take_errors(struct forecaster *f) {

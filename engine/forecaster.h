@@ -161,6 +161,17 @@ struct forecast_errors {
 };
 struct forecast_errors forecaster_take_errors(struct forecaster *forecaster);
 
+/* From when on a version serves a slot. All that is published afterwards follows from the version, the stream's steps and these two. */
+struct takeover {
+    int slot;
+    uint64_t version;
+    uint64_t began; /* the latest step that the slot had seen when its replay began: its scalers held until then */
+    uint64_t step;  /* and when it changed: the version serves the steps behind it */
+};
+
+/* The takeovers since this was asked for, as many as there are slots; *ret_n is their number. They live until the next one. */
+const struct takeover *forecaster_takeovers(struct forecaster *forecaster, int *ret_n);
+
 /* The number of the version that serves all slots, or 0. */
 uint64_t forecaster_version(const struct forecaster *forecaster);
 

@@ -31,6 +31,8 @@ struct forecaster {
     struct runner *runner;
     uint64_t not_finite, time_resets;
     struct forecast_errors errors; /* since they were asked for */
+    struct takeover *takeovers;    /* [slots] since they were asked for; what is more is not kept */
+    int n_takeovers;
 
     /* The latest forecast of each slot. */
     struct forecast *forecasts; /* [slots] */
@@ -56,9 +58,17 @@ static inline struct lane *lane_of(const struct forecaster *f, int slot) {
     return f->incoming != NULL && f->incoming->phase[slot] == LANE_READY ? f->incoming : f->serving;
 }
 
+/* The lane's version serves the slot from the latest step on that it has seen. */
+static inline void note_takeover(struct forecaster *f, const struct lane *lane, int slot) {
+    if (lane->version != NULL && f->n_takeovers < f->n_slots)
+        f->takeovers[f->n_takeovers++] =
+            (struct takeover){slot, version_number(lane->version), lane->frozen[slot], lane->seen[slot]};
+}
+
 /* The slot's replay has caught up: the version that comes in serves it from now on. */
 static inline void take_over(struct forecaster *f, int slot) {
     f->incoming->phase[slot] = LANE_READY;
+    note_takeover(f, f->incoming, slot);
     if (f->experts != NULL)
         experts_change_network(f->experts, slot, f->incoming->seen[slot]);
 }

@@ -23,6 +23,7 @@ void forecaster_begin_anew(struct forecaster *f, int slot) {
     for (int i = 0; i < f->class->n_features; i++)
         lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
     lane_zero(f->incoming, slot, step);
+    f->incoming->frozen[slot] = step;
     take_over(f, slot);
 }
 

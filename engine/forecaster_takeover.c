@@ -37,6 +37,7 @@ int forecaster_propose(struct forecaster *f, struct version *version) {
     f->incoming = lane_new(f->n_slots, f->class->n_features, version);
     if (f->incoming == NULL)
         return -1;
+    f->n_takeovers = 0;       /* whoever wants to know them has asked */
     forecaster_end_shadow(f); /* it ran beside a version that goes */
     return 0;
 }

@@ -195,6 +195,7 @@ static void take_output(struct rig *rig, const void *at) {
         break;
     case RECORD_STATE_DONE: control_state_done(rig->control, ((const struct record_state *)at)->order); break;
     case RECORD_WATCHED: learning_watched(rig->learning, at); break;
+    case RECORD_TAKEOVER: rig->takeovers++; break;
     case RECORD_COLLECTED:
         rig->collected++;
         learning_collected(rig->learning, at);

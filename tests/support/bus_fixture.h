@@ -67,7 +67,7 @@ struct rig {
     int stops; /* asked for by the command */
 
     /* What came out of the workers. */
-    int stopped, ended, refused, forecasts, bundles, collected, resets, gaps;
+    int stopped, ended, refused, forecasts, bundles, collected, resets, gaps, takeovers;
     enum reason latest_refused;
 };
 

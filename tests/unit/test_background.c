@@ -44,6 +44,7 @@ static void a_version_takes_over_while_ticks_come(void **state) {
     for (int i = 0; i < 400; i++)
         assert_int_equal(worker_next_forecast(&scene).source, WIRE_SOURCE_BASELINE);
     worker_promote(&scene, MODEL_M, 1);
+    assert_int_equal(scene.rig.takeovers, 0); /* there is no journal */
     version_of_all_becomes(&scene, stream, &t, 1);
     worker_tick(&scene, stream, ++t);
     struct wire_forecast forecast = worker_next_forecast(&scene);

@@ -93,7 +93,7 @@ static const struct bad bad_yaml[] = {
 };
 
 static const struct bad bad_keys[] = {
-    {LEAST "worker: 2\n", ":8: worker: not a key; here are workers, training_cpu, bus, streams, models"},
+    {LEAST "worker: 2\n", ":8: worker: not a key; here are workers, training_cpu, journal, bus, streams, models"},
     {LEAST "bus:\n  tick: x\n",
      ":9: bus.tick: not a key; here are ticks, subscribe, forecasts, forecasts_json, control, "
      "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, events_per_second, "
@@ -105,13 +105,15 @@ static const struct bad bad_keys[] = {
     {LEAST "    layers:\n      - rnn: 32\n",
      ":9: models[0].layers[0].rnn: not a key; here are lstm, dropout, recurrent_dropout, gru, "
      "simple_rnn, dense, activation"},
-    {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, training_cpu, bus, streams, models"},
-    {LEAST "\"\": 2\n", ": \"\": not a key; here are workers, training_cpu, bus, streams, models"},
-    {LEAST "streams.x: 2\n", ":8: streams.x: not a key; here are workers, training_cpu, bus, streams, models"},
-    {LEAST "\"a[-1].b]\": 2\n", ":8: a[-1].b]: not a key; here are workers, training_cpu, bus, streams, models"},
+    {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, training_cpu, journal, bus, streams, models"},
+    {LEAST "\"\": 2\n", ": \"\": not a key; here are workers, training_cpu, journal, bus, streams, models"},
+    {LEAST "streams.x: 2\n",
+     ":8: streams.x: not a key; here are workers, training_cpu, journal, bus, streams, models"},
+    {LEAST "\"a[-1].b]\": 2\n",
+     ":8: a[-1].b]: not a key; here are workers, training_cpu, journal, bus, streams, models"},
     {LEAST "\"streams[-1].01234567890123456789012345678901234567890123456789\": 2\n",
      ":1: streams[-1].012345678901234567890123456789012345678901234567: not a key; here are workers, "
-     "training_cpu, bus, streams, models"},
+     "training_cpu, journal, bus, streams, models"},
     {"workers: 2\n" LEAST "workers: 3\n", ":9: workers: given a second time"},
     {STREAMS "    history: 10\n    history: 10\n" MODELS, ":6: streams[0].history: given a second time"},
     {"workers: 1\n", ": streams: missing; it has no default"},
@@ -382,8 +384,8 @@ static void bounds_names(void **state) {
     config_free(load(text));
     /* A long key is cut; the sentence still ends. */
     snprintf(text, sizeof text, LEAST "%s: 1\n", name);
-    snprintf(unknown, sizeof unknown, ": %.60s: not a key; here are workers, training_cpu, bus, streams, models",
-             name);
+    snprintf(unknown, sizeof unknown,
+             ": %.60s: not a key; here are workers, training_cpu, journal, bus, streams, models", name);
     expect_error(text, strlen(text), unknown);
 }
 

@@ -153,6 +153,13 @@ static void check_course(int batch_size, const struct course *course) {
     for (int i = 0; i < 20; i++)
         arrive_and_check(&rig, slot, '1');
     assert_true(rig.switched > 0);
+    int n;
+    const struct takeover *takeovers = forecaster_takeovers(rig.forecaster, &n);
+    assert_int_equal(n, 1);
+    assert_true(takeovers[0].slot == slot && takeovers[0].version == NEW && takeovers[0].began == rig.frozen &&
+                takeovers[0].step == rig.switched - 1);
+    forecaster_takeovers(rig.forecaster, &n);
+    assert_int_equal(n, 0);
 
     replay_fini(&rig.replay);
     free(rig.expected_old);

@@ -1,0 +1,203 @@
+#include "daemon/journal.h"
+
+#include "daemon/doorbell.h"
+#include "daemon/log.h"
+#include "daemon/ring.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { RING_BYTES = 4 << 20 };
+
+/* What goes through the ring. */
+struct entry {
+    int model;
+    struct version *version; /* with a reference; NULL: a takeover */
+    uint64_t lost;           /* entries before it that had no room */
+    struct takeover takeover;
+    uint32_t generation;
+    size_t n;
+    char name[]; /* of the stream */
+};
+
+struct journal {
+    const struct config *config;
+    char folder[4200];
+    FILE *file;
+    struct ring *ring;
+    struct doorbell bell;
+    atomic_bool stopping;
+    pthread_t thread;
+    bool started;
+    uint64_t lost; /* bus */
+    bool failed;   /* thread: told once */
+};
+
+/* ---- the thread --------------------------------------------------------------------------------- */
+
+static void fail(struct journal *journal, const char *path) {
+    if (!journal->failed)
+        log_error("journal: cannot write %s: %s", path, strerror(errno));
+    journal->failed = true;
+}
+
+/* Takes the map. */
+static void put_line(struct journal *journal, json_t *map) {
+    if (map == NULL || json_dumpf(map, journal->file, JSON_COMPACT) != 0 || fputc('\n', journal->file) == EOF)
+        fail(journal, journal->folder);
+    json_decref(map);
+}
+
+/* numpy.lib.format, version 1.0: the header ends at a multiple of 64 bytes. */
+static void put_params(struct journal *journal, const char *name, const struct network *network) {
+    char path[8600], header[128], text[100];
+    size_t n = network_n_params(network);
+    snprintf(path, sizeof path, "%s/%s", journal->folder, name);
+    int length = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu,), }", n);
+    memset(header, ' ', sizeof header);
+    memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10); /* 118 bytes follow */
+    memcpy(header + 10, text, (size_t)length);
+    header[sizeof header - 1] = '\n';
+    FILE *file = fopen(path, "wbe");
+    bool good = file != NULL && fwrite(header, 1, sizeof header, file) == sizeof header &&
+                fwrite(network_params_const(network), sizeof(float), n, file) == n;
+    if ((file != NULL && fclose(file) != 0) || !good)
+        fail(journal, path);
+}
+
+static void put_version(struct journal *journal, const struct entry *entry) {
+    const char *model = journal->config->models[entry->model].name;
+    const struct network *network = version_network(entry->version);
+    char name[CONFIG_MAX_NAME + 32];
+    uint64_t number = version_number(entry->version);
+    snprintf(name, sizeof name, "%s-%llu.npy", model, (unsigned long long)number);
+    if (network != NULL)
+        put_params(journal, name, network);
+    put_line(journal, json_pack("{s:s, s:I, s:s?}", "model", model, "version", (json_int_t)number, "params",
+                                network != NULL ? name : NULL));
+}
+
+static void put_entry(struct journal *journal, const struct entry *entry) {
+    if (entry->lost > 0)
+        put_line(journal, json_pack("{s:I}", "lost", (json_int_t)entry->lost));
+    if (entry->version != NULL) {
+        put_version(journal, entry);
+        version_release(entry->version);
+        return;
+    }
+    const struct takeover *takeover = &entry->takeover;
+    put_line(journal, json_pack("{s:s%, s:i, s:s, s:I, s:I, s:I}", "stream", entry->name, entry->n, "generation",
+                                (int)entry->generation, "model", journal->config->models[entry->model].name,
+                                "version", (json_int_t)takeover->version, "began", (json_int_t)takeover->began,
+                                "step", (json_int_t)takeover->step));
+}
+
+static void *run(void *context) {
+    struct journal *journal = context;
+    size_t n;
+    for (;;) {
+        /* Read first: what was handed over before the stop is written. */
+        bool stopping = atomic_load_explicit(&journal->stopping, memory_order_acquire);
+        for (const struct entry *entry; (entry = ring_peek(journal->ring, &n)) != NULL; ring_consume(journal->ring))
+            put_entry(journal, entry);
+        if (fflush(journal->file) != 0)
+            fail(journal, journal->folder);
+        if (stopping)
+            return NULL;
+        doorbell_arm(&journal->bell);
+        if (ring_peek(journal->ring, &n) == NULL && !atomic_load_explicit(&journal->stopping, memory_order_acquire))
+            doorbell_wait(&journal->bell, -1);
+        doorbell_disarm(&journal->bell);
+    }
+}
+
+/* ---- the bus ------------------------------------------------------------------------------------ */
+
+/* Room for an entry with a name of n bytes; NULL (and counted) where there is none. */
+static struct entry *reserve(struct journal *journal, int model, size_t n) {
+    struct entry *entry = ring_reserve(journal->ring, sizeof *entry + n, 0);
+    if (entry == NULL) {
+        journal->lost++;
+        return NULL;
+    }
+    *entry = (struct entry){.model = model, .lost = journal->lost, .n = n};
+    journal->lost = 0;
+    return entry;
+}
+
+void journal_version(struct journal *journal, int model, struct version *version) {
+    struct entry *entry = journal != NULL ? reserve(journal, model, 0) : NULL;
+    if (entry == NULL)
+        return;
+    entry->version = version_acquire(version);
+    ring_commit(journal->ring, sizeof *entry);
+    doorbell_ring(&journal->bell);
+}
+
+void journal_takeover(struct journal *journal, const struct record_takeover *record) {
+    struct entry *entry = journal != NULL ? reserve(journal, record->model, record->n) : NULL;
+    if (entry == NULL)
+        return;
+    entry->takeover = record->takeover;
+    entry->generation = record->generation;
+    memcpy(entry->name, record->name, record->n);
+    ring_commit(journal->ring, sizeof *entry + record->n);
+    doorbell_ring(&journal->bell);
+}
+
+static int open_file(struct journal *journal, const char *folder, uint64_t epoch, struct error *err) {
+    char path[4300];
+    snprintf(journal->folder, sizeof journal->folder, "%s/%llu", folder, (unsigned long long)epoch);
+    if ((mkdir(folder, 0777) != 0 && errno != EEXIST) || (mkdir(journal->folder, 0777) != 0 && errno != EEXIST))
+        return error_set(err, "journal: cannot make %s: %s", journal->folder, strerror(errno));
+    snprintf(path, sizeof path, "%s/takeovers.jsonl", journal->folder);
+    journal->file = fopen(path, "ae");
+    return journal->file != NULL ? 0 : error_set(err, "journal: cannot write %s: %s", path, strerror(errno));
+}
+
+struct journal *journal_open(const struct config *config, uint64_t epoch, struct error *err) {
+    struct journal *journal = calloc(1, sizeof *journal);
+    if (journal == NULL) {
+        error_set(err, "journal: out of memory");
+        return NULL;
+    }
+    journal->config = config;
+    journal->bell.fd = -1;
+    atomic_init(&journal->stopping, false);
+    if (open_file(journal, config->journal, epoch, err) != 0)
+        goto fail;
+    journal->ring = ring_new(RING_BYTES);
+    if (journal->ring == NULL || doorbell_init(&journal->bell) != 0 ||
+        pthread_create(&journal->thread, NULL, run, journal) != 0) {
+        error_set(err, "journal: out of memory, descriptors or threads");
+        goto fail;
+    }
+    journal->started = true;
+    pthread_setname_np(journal->thread, "journal");
+    return journal;
+
+fail:
+    journal_close(journal);
+    return NULL;
+}
+
+void journal_close(struct journal *journal) {
+    if (journal == NULL)
+        return;
+    if (journal->started) {
+        atomic_store_explicit(&journal->stopping, true, memory_order_release);
+        doorbell_ring(&journal->bell);
+        pthread_join(journal->thread, NULL);
+    }
+    if (journal->file != NULL && fclose(journal->file) != 0)
+        fail(journal, journal->folder);
+    ring_free(journal->ring);
+    doorbell_fini(&journal->bell);
+    free(journal);
+}

@@ -1,0 +1,158 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "daemon/journal.h"
+
+#include "clients/forecast/npy.h"
+#include "daemon/log.h"
+#include "tests/support/bus_fixture.h"
+#include "tests/support/fixtures.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct scene {
+    char folder[256];
+    struct config *config;
+};
+
+static void open_scene(struct scene *scene) {
+    char rest[1024];
+    snprintf(scene->folder, sizeof scene->folder, "%s/journal", rig_folder());
+    snprintf(rest, sizeof rest, "journal: %s\n" RIG_CLASS RIG_MODEL, scene->folder);
+    scene->config = rig_config("", rest);
+    assert_string_equal(scene->config->journal, scene->folder);
+}
+
+static void close_scene(struct scene *scene) {
+    char command[300];
+    snprintf(command, sizeof command, "rm -r %s", scene->folder);
+    assert_int_equal(system(command), 0);
+    config_free(scene->config);
+}
+
+static void put_takeover(struct journal *journal, const char *stream, uint64_t step) {
+    _Alignas(struct record_takeover) char bytes[sizeof(struct record_takeover) + 64];
+    struct record_takeover *record = (struct record_takeover *)(void *)bytes;
+    *record = (struct record_takeover){.kind = RECORD_TAKEOVER,
+                                       .generation = 2,
+                                       .takeover = {.version = 7, .began = step - 1, .step = step},
+                                       .n = strlen(stream)};
+    memcpy(record->name, stream, record->n);
+    journal_takeover(journal, record);
+}
+
+/* A line of the file; NULL at its end. */
+static json_t *next_line(FILE *file) {
+    char line[512];
+    return fgets(line, sizeof line, file) != NULL ? json_loads(line, 0, NULL) : NULL;
+}
+
+static json_int_t number(const json_t *map, const char *key) {
+    return json_integer_value(json_object_get(map, key));
+}
+
+static void versions_and_takeovers_are_written(void **state) {
+    (void)state;
+    struct scene scene;
+    struct error err;
+    char path[300];
+    open_scene(&scene);
+    struct journal *journal = journal_open(scene.config, 42, &err);
+    assert_non_null(journal);
+    struct version *version = fixture_version(&scene.config->models[0], 7, 3), *none = version_new(8, NULL);
+    journal_version(journal, 0, version);
+    put_takeover(journal, "c/\"odd\"", 100);
+    put_takeover(journal, "c/2", UINT64_C(1) << 60);
+    journal_version(journal, 0, none);
+    version_release(none);
+    journal_close(journal);
+
+    snprintf(path, sizeof path, "%s/42/takeovers.jsonl", scene.folder);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    json_t *map = next_line(file);
+    assert_string_equal(json_string_value(json_object_get(map, "model")), "m");
+    assert_int_equal(number(map, "version"), 7);
+    assert_string_equal(json_string_value(json_object_get(map, "params")), "m-7.npy");
+    json_decref(map);
+    map = next_line(file);
+    assert_string_equal(json_string_value(json_object_get(map, "stream")), "c/\"odd\"");
+    assert_string_equal(json_string_value(json_object_get(map, "model")), "m");
+    assert_true(number(map, "generation") == 2 && number(map, "version") == 7);
+    assert_true(number(map, "began") == 99 && number(map, "step") == 100);
+    json_decref(map);
+    map = next_line(file);
+    assert_true(number(map, "step") == INT64_C(1) << 60);
+    json_decref(map);
+    map = next_line(file);
+    assert_true(number(map, "version") == 8 && json_is_null(json_object_get(map, "params")));
+    json_decref(map);
+    assert_null(next_line(file));
+    fclose(file);
+
+    struct npy npy;
+    snprintf(path, sizeof path, "%s/42/m-7.npy", scene.folder);
+    assert_int_equal(npy_read(path, &npy, &err), 0);
+    const struct network *network = version_network(version);
+    assert_int_equal(npy.n, network_n_params(network));
+    assert_int_equal(npy.n_dims, 1);
+    assert_memory_equal(npy.data, network_params_const(network), npy.n * sizeof(float));
+    npy_fini(&npy);
+    version_release(version);
+    close_scene(&scene);
+}
+
+/* The bus does not wait: what has no room is left out, and the file says so. */
+static void what_has_no_room_is_told(void **state) {
+    (void)state;
+    enum { MANY = 300000 };
+    struct scene scene;
+    struct error err;
+    char path[300];
+    open_scene(&scene);
+    struct journal *journal = journal_open(scene.config, 1, &err);
+    for (int i = 0; i < MANY; i++)
+        put_takeover(journal, "c/1", (uint64_t)i + 1);
+    json_int_t told = 0, lost = 0;
+    usleep(200000); /* there is room again: what comes next tells what was lost */
+    put_takeover(journal, "c/1", 1);
+    journal_close(journal);
+    snprintf(path, sizeof path, "%s/1/takeovers.jsonl", scene.folder);
+    FILE *file = fopen(path, "r");
+    for (json_t *map; (map = next_line(file)) != NULL; json_decref(map)) {
+        lost += number(map, "lost");
+        told += json_object_get(map, "stream") != NULL;
+    }
+    fclose(file);
+    print_message("%d written, %d lost\n", (int)told, (int)lost);
+    assert_int_equal(told + lost, MANY + 1);
+    close_scene(&scene);
+}
+
+static void a_folder_that_cannot_be(void **state) {
+    (void)state;
+    struct error err;
+    struct config *config = rig_config("", "journal: /proc/none\n" RIG_CLASS RIG_MODEL);
+    assert_null(journal_open(config, 1, &err));
+    assert_non_null(strstr(err.text, "/proc/none"));
+    config_free(config);
+    journal_version(NULL, 0, NULL); /* without a journal nothing is written */
+    journal_takeover(NULL, NULL);
+    journal_close(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(versions_and_takeovers_are_written),
+        cmocka_unit_test(what_has_no_room_is_told),
+        cmocka_unit_test(a_folder_that_cannot_be),
+    };
+    log_open(LOG_LEVEL_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
