@@ -224,6 +224,15 @@ static void add_outputs(struct emitter *emitter, const struct model_form *form, 
     wire->n_states = forecast->state != NULL ? form->n_states : 0;
 }
 
+static void add_labels(const struct event_score *event, struct wire_forecast *wire) {
+    wire->has_labels = true;
+    wire->labels = (struct wire_labels){.n = event->n,
+                                        .accuracy = event->n > 0 ? event->recent.accuracy : NAN,
+                                        .brier = event->n > 0 ? event->recent.brier : NAN,
+                                        .accuracy_all = event->n > 0 ? event->all.accuracy : NAN,
+                                        .brier_all = event->n > 0 ? event->all.brier : NAN};
+}
+
 static struct wire_forecast wire_of(struct emitter *emitter, const struct batch *batch, int slot, int64_t now) {
     const struct forecast *forecast = forecaster_latest(batch->forecaster, slot);
     const struct config_model *model = &emitter->config->models[batch->model];
@@ -258,6 +267,8 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
     add_intervals(emitter, model, forecast, &wire);
     add_shares(emitter, forecast, &wire);
     add_outputs(emitter, form, forecast, &wire);
+    if (forecast->event != NULL)
+        add_labels(forecast->event, &wire);
     return wire;
 }
 

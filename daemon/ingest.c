@@ -262,8 +262,28 @@ static enum routed find_stream(struct ingest *ingest, struct wire_text name, str
     return open_stream(ingest, class, name, ret_stream, ret_reason);
 }
 
+/* A label opens no stream. */
+static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
+    const struct wire_tick *tick = &ingest->tick;
+    struct stream *stream = streams_find(ingest->setup.streams, tick->stream.at, tick->stream.n);
+    *ret_reason = REASON_LABEL;
+    if (stream == NULL || tick->label < 0 || tick->label >= ingest->setup.config->classes[stream->class].labels)
+        return REFUSED;
+    struct record_label *record = ring_reserve(ring_of(ingest, stream->worker), sizeof *record, COMMAND_SPARE);
+    if (record == NULL)
+        return PARKED;
+    *record =
+        (struct record_label){.kind = RECORD_LABEL, .stream = stream, .t = tick->t, .label = (float)tick->label};
+    ring_commit(ring_of(ingest, stream->worker), sizeof *record);
+    ingest->touched[stream->worker] = true;
+    ingest->counters.labels++;
+    return ROUTED;
+}
+
 static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
     const struct wire_tick *tick = &ingest->tick;
+    if (tick->is_label)
+        return route_label(ingest, ret_reason);
     struct stream *stream;
     enum routed found = find_stream(ingest, tick->stream, &stream, ret_reason);
     if (found != ROUTED)

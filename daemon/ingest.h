@@ -59,7 +59,7 @@ bool ingest_command(struct ingest *ingest, int worker, const void *record, size_
 void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, size_t n);
 
 struct ingest_counters {
-    uint64_t messages, bytes, ticks, parked;
+    uint64_t messages, bytes, ticks, labels, parked;
     uint64_t started, ended;
     uint64_t refused[N_REASONS]; /* by the bus; the workers have their own */
 };

@@ -9,7 +9,8 @@
 #define REASONS(X) \
     X(MALFORMED, "malformed", "not MessagePack, JSON or line protocol") \
     X(FRAMES, "frames", "a message has one or two frames") \
-    X(SHAPE, "shape", "a tick is [t, values], [t, values, seq] or a map with t and v") \
+    X(SHAPE, "shape", \
+      "a tick is [t, values], [t, values, seq] or a map with t and v, a label a map with t and label") \
     X(TIME, "time", "the time is not an integer of nanoseconds that int64 holds") \
     X(VALUE, "value", "a value is not a number, nil or NaN") \
     X(INFINITE, "infinite", "a value is infinite") \
@@ -21,7 +22,8 @@
     X(LATE, "late", "the time goes back") \
     X(REPEATED, "repeated", "the time repeats the one before") \
     X(NO_MEMORY, "no_memory", "there is no memory for another stream") \
-    X(ID, "id", "a category is not an integer id that its model knows")
+    X(ID, "id", "a category is not an integer id that its model knows") \
+    X(LABEL, "label", "a label is of no step that is held, or not a class of an event of the stream")
 
 enum reason {
     REASON_NONE,

@@ -12,6 +12,7 @@
 enum record_kind {
     /* Bus to worker. */
     RECORD_TICK,    /* struct record_tick */
+    RECORD_LABEL,   /* struct record_label */
     RECORD_OPEN,    /* struct record_stream: the worker's from now on */
     RECORD_RESET,   /* struct record_reset */
     RECORD_STATE,   /* struct record_state: the worker's until it comes back */
@@ -46,6 +47,14 @@ struct record_tick {
     int64_t t;
     struct arrival arrival;
     double values[]; /* one per feature of the class; NaN: missing */
+};
+
+/* What the tick at t turned out to be. */
+struct record_label {
+    enum record_kind kind;
+    struct stream *stream;
+    int64_t t;
+    float label; /* a class of some model's event */
 };
 
 struct record_stream {

@@ -60,7 +60,7 @@ struct stream *stream_new(const struct config *config, int class, const char *na
     stream->series = series_new(&of->time, of->n_features, of->history, of->pending);
     stream->arrivals = calloc((size_t)of->pending + 1, sizeof *stream->arrivals);
     if (stream->name == NULL || stream->places == NULL || stream->series == NULL || stream->arrivals == NULL ||
-        (of->labelled && history_keep_labels(stream->series->history) != 0)) {
+        (of->labels > 0 && history_keep_labels(stream->series->history) != 0)) {
         stream_free(stream);
         return NULL;
     }

@@ -40,6 +40,8 @@ struct wire_tick {
     int64_t t;     /* ns since 1970 UTC */
     bool has_seq;
     uint64_t seq;
+    bool is_label; /* it tells the label of the tick at t, and has no values */
+    int64_t label;
     int n_values;
     bool named;   /* values come by name, in names[]; otherwise in the order of the features. Of one name
 	                 * that comes twice, the last value counts */
@@ -158,6 +160,14 @@ struct wire_state {
     const float *at; /* [pieces x n] */
 };
 
+/* What forecasts of an event were worth whose labels have come: how often the likeliest class was the label, and the Brier
+ * score. */
+struct wire_labels {
+    uint64_t n;                     /* labels */
+    double accuracy, brier;         /* exponential means */
+    double accuracy_all, brier_all; /* over all labels */
+};
+
 struct wire_forecast {
     struct wire_text stream, model;
     uint64_t version; /* of the model; 0 before the first trained one */
@@ -178,6 +188,8 @@ struct wire_forecast {
     const struct wire_share *shares;       /* [n_shares] */
     double anomaly;                        /* how far outside its interval the values at t are; NaN: not known */
     const struct wire_score *scores;       /* [n_scores] */
+    bool has_labels;                       /* of an event */
+    struct wire_labels labels;
     uint32_t flags;
     enum wire_source source;
     enum wire_baseline baseline; /* what serves, or would serve, as the baseline */

@@ -12,7 +12,7 @@ static const char *const flag_names[] = {WIRE_FLAGS(NAME_OF)};
 
 enum {
     N_KEYS = 22,
-    FIXED_BOUND = 512, /* head, keys, single numbers, source and baseline: 400 at most */
+    FIXED_BOUND = 512, /* head, keys, single numbers, source, baseline and labels: 460 at most */
     FLAGS_BOUND = 16 * WIRE_N_FLAGS,
     FLOAT_BOUND = 5,
     N_MEANS = 6,
@@ -208,10 +208,17 @@ static char *pack_scores(char *p, const struct wire_forecast *forecast) {
     return p;
 }
 
+static char *pack_labels(char *p, const struct wire_labels *labels) {
+    p = pack_uint(pack_array(PACK_LITERAL(p, "labels"), 5), labels->n);
+    p = pack_known(pack_known(p, labels->accuracy), labels->brier);
+    return pack_known(pack_known(p, labels->accuracy_all), labels->brier_all);
+}
+
 size_t wire_forecast_encode(const struct wire_forecast *forecast, char *buffer, size_t size) {
     if (size < wire_forecast_bound(forecast))
         return 0;
-    char *p = pack_map(buffer, (size_t)(N_KEYS + (forecast->n_outputs > 0) + (forecast->n_states > 0)));
+    char *p = pack_map(
+        buffer, (size_t)(N_KEYS + (forecast->n_outputs > 0) + (forecast->n_states > 0) + forecast->has_labels));
     p = pack_identity(p, forecast);
     p = pack_series(p, forecast);
     p = pack_intervals(p, forecast);
@@ -224,6 +231,8 @@ size_t wire_forecast_encode(const struct wire_forecast *forecast, char *buffer, 
     p = pack_flags(p, forecast->flags);
     p = pack_known(PACK_LITERAL(p, "anomaly"), forecast->anomaly);
     p = pack_scores(p, forecast);
+    if (forecast->has_labels)
+        p = pack_labels(p, &forecast->labels);
     p = pack_int(PACK_LITERAL(p, "received"), forecast->received);
     p = pack_int(PACK_LITERAL(p, "sent"), forecast->sent);
     return (size_t)(p - buffer);

@@ -388,6 +388,15 @@ static bool skip_values(struct decoding *d, uint32_t n) {
     return true;
 }
 
+static bool read_labels(struct decoding *d) {
+    struct wire_labels *labels = &d->forecast->labels;
+    uint32_t n;
+    d->forecast->has_labels = true;
+    return read_count(d, MPACK_TOKEN_ARRAY, &n) && n >= 5 && read_u64(d, &labels->n) &&
+           read_double(d, &labels->accuracy) && read_double(d, &labels->brier) &&
+           read_double(d, &labels->accuracy_all) && read_double(d, &labels->brier_all) && skip_values(d, n - 5);
+}
+
 /* Earlier versions have shorter scores, later ones may have longer ones. */
 static bool read_score(struct decoding *d, struct wire_score *score) {
     uint32_t n, n_all;
@@ -445,6 +454,7 @@ static const struct {
     {"flags", read_flags, false},
     {"anomaly", read_anomaly, false},
     {"scores", read_scores, false},
+    {"labels", read_labels, false},
     {"received", read_received, false},
     {"sent", read_sent, false},
 };

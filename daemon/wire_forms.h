@@ -19,7 +19,7 @@ int wire_lines_next(struct wire_ticks *ticks, struct wire_tick *ret_tick, enum r
 /* Makes a tick that says nothing. Leaves the arrays alone: clearing 24 KB would cost more than reading a tick. */
 static inline void wire_tick_clear(struct wire_tick *tick, struct wire_text stream) {
     tick->stream = stream;
-    tick->has_time = tick->has_seq = tick->named = tick->lenient = false;
+    tick->has_time = tick->has_seq = tick->is_label = tick->named = tick->lenient = false;
     tick->t = 0;
     tick->seq = 0;
     tick->n_values = 0;

@@ -83,23 +83,39 @@ static enum reason read_elements(json_t *array, size_t first, struct wire_tick *
                       json_array_get(array, first + 2), tick);
 }
 
-static enum reason read_single(json_t *payload, struct wire_tick *tick) {
-    if (json_is_array(payload))
-        return read_elements(payload, 0, tick);
-    json_t *t = json_object_get(payload, "t"), *values = json_object_get(payload, "v");
-    if (!t || !values)
-        return REASON_SHAPE;
-    return read_parts(t, values, json_object_get(payload, "seq"), tick);
+static enum reason read_label(const json_t *t, const json_t *label, struct wire_tick *tick) {
+    if (!json_is_integer(t))
+        return REASON_TIME;
+    if (!json_is_integer(label))
+        return REASON_LABEL;
+    tick->has_time = tick->is_label = true;
+    tick->t = json_integer_value(t);
+    tick->label = json_integer_value(label);
+    return REASON_NONE;
 }
 
+static enum reason read_map(json_t *map, struct wire_tick *tick) {
+    json_t *t = json_object_get(map, "t"), *values = json_object_get(map, "v"),
+           *label = json_object_get(map, "label");
+    if (!t || !values == !label)
+        return REASON_SHAPE;
+    return label ? read_label(t, label, tick) : read_parts(t, values, json_object_get(map, "seq"), tick);
+}
+
+static enum reason read_single(json_t *payload, struct wire_tick *tick) {
+    return json_is_array(payload) ? read_elements(payload, 0, tick) : read_map(payload, tick);
+}
+
+/* An array that begins with the stream, or a map that has it. */
 static enum reason read_element(json_t *element, struct wire_tick *tick) {
-    json_t *stream = json_array_get(element, 0);
+    bool is_array = json_is_array(element);
+    json_t *stream = is_array ? json_array_get(element, 0) : json_object_get(element, "stream");
     if (!json_is_string(stream))
         return REASON_SHAPE;
     if (!wire_name_valid(text_of(stream)))
         return REASON_NAME;
     tick->stream = text_of(stream);
-    return read_elements(element, 1, tick);
+    return is_array ? read_elements(element, 1, tick) : read_map(element, tick);
 }
 
 enum reason wire_json_begin(struct wire_ticks *ticks) {

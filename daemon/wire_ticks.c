@@ -104,6 +104,29 @@ static enum reason read_seq(struct wire_reader *reader, struct wire_tick *tick) 
     return tick->has_seq ? REASON_NONE : REASON_SHAPE;
 }
 
+static enum reason read_label(struct wire_reader *reader, struct wire_tick *tick) {
+    mpack_token_t token;
+    if (!wire_read(reader, &token))
+        return REASON_MALFORMED;
+    tick->is_label = wire_token_int64(&token, &tick->label);
+    return tick->is_label ? REASON_NONE : REASON_LABEL;
+}
+
+static enum reason read_stream(struct wire_reader *reader, struct wire_tick *tick) {
+    mpack_token_t token;
+    struct wire_text stream;
+    if (!wire_read(reader, &token))
+        return REASON_MALFORMED;
+    if (token.type != MPACK_TOKEN_STR)
+        return REASON_SHAPE;
+    if (!wire_read_bytes(reader, token.length, &stream))
+        return REASON_MALFORMED;
+    if (!wire_name_valid(stream))
+        return REASON_NAME;
+    tick->stream = stream;
+    return REASON_NONE;
+}
+
 /* t, values and perhaps seq: n elements of an array whose head, and stream if any, have been read. */
 static enum reason read_elements(struct wire_reader *reader, uint32_t n, struct wire_tick *tick) {
     if (n < 2 || n > 3)
@@ -116,8 +139,9 @@ static enum reason read_elements(struct wire_reader *reader, uint32_t n, struct 
     return reason;
 }
 
-static enum reason read_map(struct wire_reader *reader, uint32_t n, struct wire_tick *tick) {
-    bool has_values = false;
+/* In a bundle the stream is one of the keys. */
+static enum reason read_map(struct wire_reader *reader, uint32_t n, bool bundled, struct wire_tick *tick) {
+    bool has_values = false, has_stream = !bundled;
     for (uint32_t i = 0; i < n; i++) {
         mpack_token_t token;
         struct wire_text key;
@@ -133,15 +157,20 @@ static enum reason read_map(struct wire_reader *reader, uint32_t n, struct wire_
         } else if (WIRE_TEXT_IS(key, "v")) {
             has_values = true;
             reason = read_values(reader, tick);
+        } else if (WIRE_TEXT_IS(key, "label")) {
+            reason = read_label(reader, tick);
         } else if (WIRE_TEXT_IS(key, "seq")) {
             reason = read_seq(reader, tick);
+        } else if (bundled && WIRE_TEXT_IS(key, "stream")) {
+            has_stream = true;
+            reason = read_stream(reader, tick);
         } else if (!wire_read_skip(reader)) {
             reason = REASON_MALFORMED;
         }
         if (reason != REASON_NONE)
             return reason;
     }
-    return has_values && tick->has_time ? REASON_NONE : REASON_SHAPE;
+    return has_stream && has_values != tick->is_label && tick->has_time ? REASON_NONE : REASON_SHAPE;
 }
 
 static enum reason read_single(struct wire_reader *reader, struct wire_tick *tick) {
@@ -150,27 +179,19 @@ static enum reason read_single(struct wire_reader *reader, struct wire_tick *tic
         return REASON_MALFORMED;
     if (token.type == MPACK_TOKEN_ARRAY)
         return read_elements(reader, token.length, tick);
-    return token.type == MPACK_TOKEN_MAP ? read_map(reader, token.length, tick) : REASON_SHAPE;
+    return token.type == MPACK_TOKEN_MAP ? read_map(reader, token.length, false, tick) : REASON_SHAPE;
 }
 
 static enum reason read_element(struct wire_reader *reader, struct wire_tick *tick) {
     mpack_token_t token;
-    struct wire_text stream;
     if (!wire_read(reader, &token))
         return REASON_MALFORMED;
+    if (token.type == MPACK_TOKEN_MAP)
+        return read_map(reader, token.length, true, tick);
     if (token.type != MPACK_TOKEN_ARRAY || token.length == 0)
         return REASON_SHAPE;
-    uint32_t n = token.length;
-    if (!wire_read(reader, &token))
-        return REASON_MALFORMED;
-    if (token.type != MPACK_TOKEN_STR)
-        return REASON_SHAPE;
-    if (!wire_read_bytes(reader, token.length, &stream))
-        return REASON_MALFORMED;
-    if (!wire_name_valid(stream))
-        return REASON_NAME;
-    tick->stream = stream;
-    return read_elements(reader, n - 1, tick);
+    enum reason reason = read_stream(reader, tick);
+    return reason != REASON_NONE ? reason : read_elements(reader, token.length - 1, tick);
 }
 
 enum reason wire_packed_begin(struct wire_ticks *ticks) {

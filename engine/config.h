@@ -45,7 +45,7 @@ struct config_class {
     char **features; /* [n_features] in the order of a tick's values */
     int n_features;
     int *vocabulary; /* [n_features] a model takes the feature as ids below this; 0: a number; NULL: none */
-    bool labelled; /* a model learns labels of its ticks */
+    int labels;    /* the most classes that a model has of labels of its ticks; 0: none learns them */
     struct time_policy_spec time; /* irregular, or every; gaps */
     int64_t max_streams;
     int history; /* closed steps kept per stream */

@@ -256,12 +256,16 @@ static int check_event(const struct entry *entry, struct config_model *model, st
         return model->training.loss != LOSS_CATEGORICAL_CROSSENTROPY
                    ? 0
                    : fail(entry, "training.loss", "categorical_crossentropy is of head: event");
+    if (model->promote == PROMOTE_SHADOW)
+        return fail(entry, "promote", "an event has no shadow: labels come too late for it");
+    if (model->retrain_on == RETRAIN_ON_DRIFT)
+        return fail(entry, "retrain_on", "drift is seen in errors of forecasts, and an event has none");
     enum loss loss = model->classes == 2 ? LOSS_BINARY_CROSSENTROPY : LOSS_CATEGORICAL_CROSSENTROPY;
     if (says(entry, "training.loss") && model->training.loss != loss)
         return fail(entry, "training.loss", "of an event of %d classes it is %s", model->classes,
                     loss == LOSS_BINARY_CROSSENTROPY ? "binary_crossentropy" : "categorical_crossentropy");
     model->training.loss = loss;
-    class->labelled = true;
+    class->labels = model->classes > class->labels ? model->classes : class->labels;
     return 0;
 }
 

@@ -20,7 +20,7 @@ enum contest_kind {
 /* Streams of a model and worker that a version in the shadow sees, about: it costs as much as the one that serves. */
 enum { CONTEST_STREAMS = 256 };
 
-/* What becomes of a challenger that has passed, beside the champion (NULL: none). None: it serves at once. */
+/* What becomes of a challenger that has passed, beside the champion (NULL: none). None: it serves at once. Events have no shadows. */
 enum contest_kind contest_of_challenger(const struct config_model *model, const struct version *champion);
 
 /* What becomes of what a promoted version has replaced (NULL: none). */

@@ -176,6 +176,19 @@ int forecast_feed_send_named(struct forecast_feed *feed, const char *stream, int
                        timeout_ms);
 }
 
+int forecast_feed_label(struct forecast_feed *feed, const char *stream, int64_t t, int64_t label, int timeout_ms) {
+    if (!forecast_client_name_valid(stream))
+        return forecast_client_fail(FORECAST_ERROR_ARGUMENT, "a stream name is 1 to 255 bytes of UTF-8");
+    if (label < 0)
+        return forecast_client_fail(FORECAST_ERROR_ARGUMENT, "a label is the number of a class, not %lld",
+                                    (long long)label);
+    char *p = pack_map(feed->tick, 2);
+    p = pack_int(PACK_LITERAL(p, "t"), t);
+    p = pack_int(PACK_LITERAL(p, "label"), label);
+    return send_frames(feed, (struct wire_text){stream, strlen(stream)},
+                       (struct wire_text){feed->tick, (size_t)(p - feed->tick)}, timeout_ms);
+}
+
 int forecast_feed_add(struct forecast_feed *feed, const char *stream, int64_t t, const double *values, int n_values) {
     int code = check_tick(stream, values, n_values);
 

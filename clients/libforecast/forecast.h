@@ -85,6 +85,10 @@ FORECAST_API int forecast_feed_send_named(struct forecast_feed *feed, const char
                                           const char *const *names, const double *values, int n_values,
                                           int timeout_ms);
 
+/* Tells the label of the tick at t, for the events that the stream's models forecast: a class by its number. */
+FORECAST_API int forecast_feed_label(struct forecast_feed *feed, const char *stream, int64_t t, int64_t label,
+                                     int timeout_ms);
+
 /* Adds a tick to the bundle, which goes out as one message with forecast_feed_flush: far cheaper per
  * tick. Nothing is sent before that. Returns the ticks now in the bundle. Flush in time: a bundle that
  * would grow over 1 MiB is refused with FORECAST_ERROR_ARGUMENT (and stays as it was). */
@@ -149,6 +153,13 @@ struct forecast_output {
     const float *at; /* [steps x width], or [width] */
 };
 
+/* What forecasts of an event were worth whose labels have come. */
+struct forecast_labels {
+    uint64_t n;                     /* labels; 0: the others are not known, or the model's head is of no event */
+    double accuracy, brier;         /* exponential means */
+    double accuracy_all, brier_all; /* over all labels */
+};
+
 struct forecast {
     const char *stream, *model;
     uint64_t version;         /* of the model; 0 before the first trained one */
@@ -175,6 +186,7 @@ struct forecast {
     const struct forecast_interval *intervals; /* [n_intervals] the lowest level first */
     const struct forecast_share *shares;       /* [n_shares] */
     double anomaly; /* how far outside their intervals the values are: 0 inside, 1: a half-width; NaN: not known */
+    struct forecast_labels labels;
 };
 
 struct forecast_event {

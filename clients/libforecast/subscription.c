@@ -350,6 +350,11 @@ static int take_forecast(struct forecast_subscription *sub, const struct wire_fo
         .intervals = intervals,
         .shares = shares,
         .anomaly = wire->anomaly,
+        .labels = {.n = wire->labels.n,
+                   .accuracy = wire->labels.accuracy,
+                   .brier = wire->labels.brier,
+                   .accuracy_all = wire->labels.accuracy_all,
+                   .brier_all = wire->labels.brier_all},
     };
     return FORECAST_OK;
 }

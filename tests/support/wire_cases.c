@@ -60,6 +60,11 @@ static void show_tick(const struct wire_tick *tick) {
         show("@%lld", (long long)tick->t);
     else
         show("@-");
+    if (tick->is_label) {
+        need(tick->n_values == 0, "a label with values");
+        show("=%lld", (long long)tick->label);
+        return;
+    }
     show(tick->named ? "{" : "[");
     for (int i = 0; i < tick->n_values; i++) {
         show("%s", i ? "," : "");

@@ -15,9 +15,11 @@
     "  - {class: c, pattern: 'c/*', features: [a, b], history: 96}\n" \
     "  - {class: e, pattern: 'e/*', features: [a, b], history: 32, every: 1us}\n" \
     "  - {class: g, pattern: 'g/*', features: [a, b], history: 32, gap: reset, gap_after: 1us}\n" \
+    "  - {class: l, pattern: 'l/*', features: [a, b], history: 32, every: 1us}\n" \
     "models:\n" RIG_MODEL_OF("m", "c") \
         RIG_MODEL_OF("x", "e") "  - {name: o, class: c, horizon: 2, batch_size: 3, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" RIG_MODEL_OF( \
-            "g", "g")
+            "g", \
+            "g") "  - {name: l, class: l, head: event, classes: 3, batch_size: 2, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"
 
 void worker_scene_open(struct worker_scene *scene, const char *bus) {
     *scene = (struct worker_scene){0};

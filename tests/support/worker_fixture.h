@@ -9,9 +9,10 @@
 #include "tests/support/bus_fixture.h"
 
 /* Class "c": two models, "m" in batches of 2, "o" in batches of 3; class "e" has steps of a microsecond, and model "x";
- * class "g" begins anew behind gaps of more than a microsecond, and has model "g". */
-enum { CLASS_C, CLASS_E, CLASS_G };
-enum { MODEL_M, MODEL_X, MODEL_O, MODEL_G };
+ * class "g" begins anew behind gaps of more than a microsecond, and has model "g";
+ * class "l" has such steps too, and model "l", of an event of three classes. */
+enum { CLASS_C, CLASS_E, CLASS_G, CLASS_L };
+enum { MODEL_M, MODEL_X, MODEL_O, MODEL_G, MODEL_L };
 
 struct worker_scene {
     struct rig rig;

@@ -184,6 +184,10 @@ static const struct bad bad_values[] = {
      ":9: models[0].training.loss: categorical_crossentropy is of head: event"},
     {LEAST "    head: event\n    classes: 3\n" TRAINING "loss: binary_crossentropy\n",
      ":11: models[0].training.loss: of an event of 3 classes it is categorical_crossentropy"},
+    {LEAST "    head: event\n    promote: shadow\n",
+     ":9: models[0].promote: an event has no shadow: labels come too late for it"},
+    {LEAST "    head: event\n    retrain_on: drift\n",
+     ":9: models[0].retrain_on: drift is seen in errors of forecasts, and an event has none"},
     {LEAST "    head: event\n    targets: [x]\n",
      ":9: models[0].targets: an event is the label of the tick itself, and comes apart from its values"},
     {LEAST TRAINING "validation: 95%\n", ":9: models[0].training.validation: \"95%\" is not within 1% to 90%"},
@@ -598,13 +602,13 @@ static void takes_an_event(void **state) {
     struct config *config = load(LEAST "    head: event\n");
     assert_int_equal(config->models[0].classes, 2);
     assert_int_equal(config->models[0].training.loss, LOSS_BINARY_CROSSENTROPY);
-    assert_true(config->models[0].n_targets == 0 && config->models[0].horizon == 0 && config->classes[0].labelled);
+    assert_true(config->models[0].n_targets == 0 && config->models[0].horizon == 0 && config->classes[0].labels == 2);
     config_free(config);
     config = load(LEAST "    head: event\n    classes: 7\n");
     assert_int_equal(config->models[0].training.loss, LOSS_CATEGORICAL_CROSSENTROPY);
     config_free(config);
     config = load(LEAST);
-    assert_false(config->classes[0].labelled);
+    assert_false(config->classes[0].labels);
     config_free(config);
 }
 

@@ -45,6 +45,10 @@ static void a_challenger_that_has_passed(void **state) {
     assert_int_equal(contest_of_replaced(&fixture.model, network), CONTEST_PROBATION);
     fixture.model.combine = network_alone;
     assert_int_equal(contest_of_replaced(&fixture.model, none), CONTEST_PROBATION);
+    fixture.model.head = HEAD_EVENT;
+    fixture.model.promote = PROMOTE_AUTO;
+    assert_int_equal(contest_of_replaced(&fixture.model, network), CONTEST_NONE);
+    assert_int_equal(contest_of_challenger(&fixture.model, network), CONTEST_NONE);
     version_release(network);
     version_release(none);
 }

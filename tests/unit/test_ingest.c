@@ -22,9 +22,11 @@
     "workers: 2\nstreams:\n" \
     "  - {class: c, pattern: 'c/*', features: [a, b, d], history: 16}\n" \
     "  - {class: few, pattern: 'few/*', features: [a], history: 16, max_streams: 2}\n" \
+    "  - {class: event, pattern: 'event/*', features: [a], history: 16}\n" \
     "models:\n" \
     "  - {name: m, class: c, horizon: 1, batch_size: 1, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" \
-    "  - {name: n, class: few, horizon: 1, batch_size: 1, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"
+    "  - {name: n, class: few, horizon: 1, batch_size: 1, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" \
+    "  - {name: e, class: event, head: event, classes: 3, batch_size: 1, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"
 
 struct scene {
     struct rig rig;
@@ -227,6 +229,7 @@ static void what_cannot_be_taken_is_refused_with_its_reason(void **state) {
         {"", "[1,[1,2,3]]", REASON_NAME},
         {"c/\xff", "[1,[1,2,3]]", REASON_NAME},
         {"other", "[1,[1,2,3]]", REASON_NO_CLASS},
+        {"c/1", "{\"t\":1,\"label\":0}", REASON_LABEL}, /* no such stream is open */
     };
     struct scene scene;
     open_scene(&scene);
@@ -243,6 +246,33 @@ static void what_cannot_be_taken_is_refused_with_its_reason(void **state) {
     assert_int_equal(streams_count(scene.rig.streams), 0); /* none of them opened a stream */
     assert_int_equal(counters(&scene)->started, 0);
     assert_true(is_empty(&scene, 0) && is_empty(&scene, 1));
+    close_scene(&scene);
+}
+
+static void a_label_goes_where_its_tick_went(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    send_named(&scene, "event/1", "[7,[1]]");
+    send_named(&scene, "event/1", "{\"t\":7,\"label\":2}");
+    send_named(&scene, "event/1", "{\"t\":7,\"label\":3}");
+    send_named(&scene, "event/1", "{\"t\":7,\"label\":-1}");
+    send_named(&scene, "few/1", "[7,[1]]");
+    send_named(&scene, "few/1", "{\"t\":7,\"label\":0}"); /* whose class has no event */
+    read_messages(&scene, 6);
+    const struct stream *stream = streams_find(scene.rig.streams, "event/1", 7);
+    assert_non_null(stream);
+    peek(&scene, stream->worker, RECORD_OPEN);
+    consume(&scene, stream->worker);
+    peek(&scene, stream->worker, RECORD_TICK);
+    consume(&scene, stream->worker);
+    const struct record_label *label = peek(&scene, stream->worker, RECORD_LABEL);
+    assert_ptr_equal(label->stream, stream);
+    assert_true(label->t == 7 && label->label == 2);
+    consume(&scene, stream->worker);
+    assert_int_equal(counters(&scene)->labels, 1);
+    assert_int_equal(counters(&scene)->ticks, 2);
+    assert_int_equal(counters(&scene)->refused[REASON_LABEL], 3);
     close_scene(&scene);
 }
 
@@ -719,6 +749,7 @@ int main(void) {
         cmocka_unit_test(of_a_name_that_comes_twice_the_last_value_counts),
         cmocka_unit_test(lines_pass_over_what_the_class_does_not_know),
         cmocka_unit_test(what_cannot_be_taken_is_refused_with_its_reason),
+        cmocka_unit_test(a_label_goes_where_its_tick_went),
         cmocka_unit_test(a_message_has_one_frame_or_two),
         cmocka_unit_test(a_refused_tick_refuses_no_other),
         cmocka_unit_test(a_class_has_a_limit_of_streams),

@@ -129,6 +129,30 @@ static void test_feed_sends_by_name(void **state) {
     peer_close(&peer);
 }
 
+static void test_feed_sends_labels(void **state) {
+    (void)state;
+    struct peer peer;
+    struct frames frames;
+    struct wire_ticks ticks;
+    enum reason reason;
+    struct forecast_feed *feed;
+
+    peer_open(&peer, ZMQ_PULL);
+    assert_int_equal(forecast_feed_open(peer.endpoint, 0, &feed), FORECAST_OK);
+    assert_int_equal(forecast_feed_label(feed, "s", INT64_MIN, -1, WAIT), FORECAST_ERROR_ARGUMENT);
+    assert_int_equal(forecast_feed_label(feed, "", 0, 1, WAIT), FORECAST_ERROR_ARGUMENT);
+    assert_int_equal(forecast_feed_label(feed, "s", INT64_MIN, INT64_MAX, WAIT), FORECAST_OK);
+    peer_receive(&peer, &frames);
+    assert_int_equal(wire_ticks_begin(&ticks, frames.text, frames.n), REASON_NONE);
+    assert_int_equal(wire_ticks_next(&ticks, &tick, &reason), 1);
+    assert_text(tick.stream, "s");
+    assert_true(tick.is_label && tick.t == INT64_MIN && tick.label == INT64_MAX && tick.n_values == 0);
+    wire_ticks_end(&ticks);
+    frames_close(&frames);
+    forecast_feed_close(&feed, WAIT);
+    peer_close(&peer);
+}
+
 static void test_feed_sends_bundles(void **state) {
     (void)state;
     struct peer peer;
@@ -564,19 +588,13 @@ static void test_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_feed_sends_ticks),
-        cmocka_unit_test(test_feed_sends_by_name),
-        cmocka_unit_test(test_feed_sends_bundles),
-        cmocka_unit_test(test_feed_refuses),
-        cmocka_unit_test(test_feed_waits_when_full),
-        cmocka_unit_test(test_subscription_singles),
-        cmocka_unit_test(test_subscription_filters),
-        cmocka_unit_test(test_subscription_bundles),
-        cmocka_unit_test(test_subscription_events),
-        cmocka_unit_test(test_control_asks),
-        cmocka_unit_test(test_control_gives_up),
-        cmocka_unit_test(test_control_hello),
-        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_feed_sends_ticks),     cmocka_unit_test(test_feed_sends_by_name),
+        cmocka_unit_test(test_feed_sends_labels),    cmocka_unit_test(test_feed_sends_bundles),
+        cmocka_unit_test(test_feed_refuses),         cmocka_unit_test(test_feed_waits_when_full),
+        cmocka_unit_test(test_subscription_singles), cmocka_unit_test(test_subscription_filters),
+        cmocka_unit_test(test_subscription_bundles), cmocka_unit_test(test_subscription_events),
+        cmocka_unit_test(test_control_asks),         cmocka_unit_test(test_control_gives_up),
+        cmocka_unit_test(test_control_hello),        cmocka_unit_test(test_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,12 +182,17 @@ static void assert_same(const struct wire_forecast *read, const struct wire_fore
         assert_true(read->shares[i].share == expected->shares[i].share);
     }
     assert_doubles(&read->anomaly, &expected->anomaly, 1);
+    assert_int_equal(read->has_labels, expected->has_labels);
+    assert_int_equal(read->labels.n, expected->labels.n);
+    assert_doubles(&read->labels.accuracy, &expected->labels.accuracy, 4);
 }
 
 static void what_was_written_is_read_back(void **state) {
     struct wire_forecast cases[4] = {example, full, full, full};
     struct wire_arena arena = {0};
     (void)state;
+    cases[1].has_labels = true;
+    cases[1].labels = (struct wire_labels){UINT64_MAX, 0.1, 0.2, 0.3, NAN};
     cases[2].times = NULL;
     cases[2].n_scores = 0;
     cases[2].flags = 0;

@@ -77,6 +77,10 @@ static void single_ticks(void **state) {
         {"83 a1'x' 92 01 81 a1'y' c0 a1't' 05 a1'v' 91 01", "s@5[1]"},
         {"83 a1'x' c70401'abcd' a1't' 05 a1'v' 91 01", "s@5[1]"},
         {"84 a1't' 05 a1'v' 81 a1'a' 01 a1't' 06 a1'v' 91 02", "s@6[2]"},
+        /* labels */
+        {"82 a1't' 05 a5'label' 02", "s@5=2"},
+        {"82 a5'label' cf7fffffffffffffff a1't' 05", "s@5=9223372036854775807"},
+        {"82 a5'label' ff a1't' 05", "s@5=-1"},
     };
     (void)state;
     CHECK(cases, false);
@@ -114,6 +118,11 @@ static void refused_single_ticks(void **state) {
         {"81 a1't' 05", "!shape(s)"},
         {"81 a1'v' 91 01", "!shape(s)"},
         {"81 05 06", "!shape(s)"},
+        {"81 a5'label' 02", "!shape(s)"},
+        {"83 a1't' 05 a1'v' 91 01 a5'label' 02", "!shape(s)"},
+        {"82 a1't' 05 a5'label' c0", "!label(s)"},
+        {"82 a1't' 05 a5'label' cb3ff0000000000000", "!label(s)"},
+        {"82 a1't' 05 a5'label' c3", "!label(s)"},
         {"92 c0 91 01", "!time(s)"},
         {"92 cb3ff8000000000000 91 01", "!time(s)"},
         {"92 cf8000000000000000 91 01", "!time(s)"},
@@ -145,6 +154,13 @@ static void bundles(void **state) {
         {"92 93 a1'a' 05 91 01 94 a1'b' 06 81 a1'x' 02 07", "a@5[1]; b@6{x=2}#7"},
         {"dd00000001 93 a1'a' 05 c404 0000c03f", "a@5[1.5]"},
         {"dc0001 dc0003 d901'a' 05 90", "a@5[]"},
+        /* maps */
+        {"92 83 a6'stream' a1'a' a1't' 05 a5'label' 02 93 a1'b' 05 91 01", "a@5=2; b@5[1]"},
+        {"91 83 a1't' 05 a1'v' 91 01 a6'stream' a1'a'", "a@5[1]"},
+        {"92 82 a1't' 05 a5'label' 02 93 a1'c' 06 91 02", "!shape(); c@6[2]"},
+        {"92 83 a6'stream' a0 a1't' 05 a5'label' 02 93 a1'c' 06 91 02", "!name(); c@6[2]"},
+        {"92 83 a6'stream' 05 a1't' 05 a5'label' 02 93 a1'c' 06 91 02", "!shape(); c@6[2]"},
+        {"92 83 a6'stream' a1'a' a1't' c0 a5'label' 02 93 a1'c' 06 91 02", "!time(a); c@6[2]"},
         /* one that is refused between two that are not */
         {"93 93 a1'a' 05 91 01 93 a1'b' 05 91 c3 93 a1'c' 06 91 02", "a@5[1]; !value(b); c@6[2]"},
         {"93 93 a1'a' 05 91 01 93 a1'b' c0 91 01 93 a1'c' 06 91 02", "a@5[1]; !time(b); c@6[2]"},

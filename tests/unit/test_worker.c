@@ -11,6 +11,7 @@
 #include "tests/support/fixtures.h"
 
 #include <stdio.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -79,6 +80,42 @@ static void a_step_closes_with_its_interval(void **state) {
     }
     assert_int_equal(worker_counters_of(&scene).ticks, 5);
     assert_int_equal(worker_counters_of(&scene).steps, 3);
+    worker_scene_close(&scene);
+}
+
+static void give_label(struct worker_scene *scene, struct stream *stream, int64_t t, float label) {
+    worker_give(scene, &(struct record_label){RECORD_LABEL, stream, t, label}, sizeof(struct record_label));
+}
+
+/* Steps are of a microsecond: a label is of the interval in which its time lies, once that has closed. */
+static void a_label_scores_what_was_forecast(void **state) {
+    (void)state;
+    struct worker_scene scene;
+    worker_scene_open(&scene, "");
+    worker_promote(&scene, MODEL_L, 3);
+    struct stream *stream = worker_begin(&scene, CLASS_L, "l/1");
+    worker_tick(&scene, stream, 100);
+    for (int64_t step = 1; step <= 8; step++) {
+        worker_tick(&scene, stream, step * 1000 + 100);
+        struct wire_forecast forecast = worker_next_forecast(&scene);
+        assert_true(forecast.step == (uint64_t)step && forecast.n_targets == 0);
+        assert_true(forecast.has_labels && forecast.labels.n == 0 && isnan(forecast.labels.brier));
+    }
+    give_label(&scene, stream, 6100, 1);
+    give_label(&scene, stream, 7900, 2);
+    give_label(&scene, stream, 7000, 2); /* once more */
+    give_label(&scene, stream, 8100, 1); /* which is still open */
+    const struct record_refused *refused = worker_wait_for(&scene, RECORD_REFUSED);
+    assert_true(refused->reason == REASON_LABEL && refused->t == 8100);
+    worker_consume(&scene);
+    worker_tick(&scene, stream, 9100);
+    struct wire_forecast forecast = worker_next_forecast(&scene);
+    assert_int_equal(forecast.n_outputs, 1);
+    assert_int_equal(forecast.outputs[0].width, 3);
+    const float *p = forecast.outputs[0].at;
+    assert_true(p[0] > 0 && p[1] > 0 && p[2] > 0 && fabsf(p[0] + p[1] + p[2] - 1) < 1e-5f);
+    assert_int_equal(forecast.labels.n, 2);
+    assert_true(forecast.labels.brier > 0 && forecast.labels.brier < 2);
     worker_scene_close(&scene);
 }
 
@@ -461,6 +498,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_come_in_order),
         cmocka_unit_test(a_step_closes_with_its_interval),
+        cmocka_unit_test(a_label_scores_what_was_forecast),
         cmocka_unit_test(what_comes_late_is_refused),
         cmocka_unit_test(pending_steps_have_a_bound),
         cmocka_unit_test(an_end_waits_for_the_ticks_before_it),

@@ -1,0 +1,150 @@
+/*
+ * Events: ticks come, and later, apart from them, what they turned out to be; a model learns from that, and then says of
+ * each tick how likely it is.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "clients/libforecast/forecast.h"
+#include "engine/random.h"
+#include "tests/support/daemon.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { N_STREAMS = 4, FIRST = 600, LIVE = 400, LATE = 30, WAIT = 20000 };
+
+static const char configuration[] = "streams:\n"
+                                    "  - {class: card, pattern: \"card/*\", features: [amount, distance]}\n"
+                                    "models:\n"
+                                    "  - name: fraud\n"
+                                    "    class: card\n"
+                                    "    head: event\n"
+                                    "    layers: [{lstm: 8}]\n"
+                                    "    retrain_every: 0s\n"
+                                    "    training: {window: 64, burn_in: 8, unroll: 32, batch: 16, epochs: 30,\n"
+                                    "               learning_rate: 0.01, first_after: 100000}\n";
+
+struct tick {
+    double values[2];
+    int label;
+};
+
+/* The label of a tick is 1 where both values are high together, but for one of twenty. */
+static struct tick tick_of(int stream, int step) {
+    struct rng rng = {.state = (uint64_t)(stream * 100000 + step)};
+    struct tick tick = {.values = {100 + 20 * rng_normal(&rng), 5 + rng_normal(&rng)}};
+    tick.label = (tick.values[0] > 100 && tick.values[1] > 5) != (rng_uniform(&rng) < 0.05);
+    return tick;
+}
+
+static int64_t time_of(int step) {
+    return INT64_C(1700000000000000000) + step * INT64_C(1000000000);
+}
+
+/* Ticks of steps [from, to), each step's labels LATE steps later. */
+static void feed(struct forecast_feed *feed, int from, int to) {
+    for (int step = from; step < to; step++)
+        for (int s = 0; s < N_STREAMS; s++) {
+            char name[16];
+            snprintf(name, sizeof name, "card/%d", s);
+            const struct tick tick = tick_of(s, step), before = tick_of(s, step - LATE);
+            assert_int_equal(forecast_feed_send(feed, name, time_of(step), tick.values, 2, WAIT), FORECAST_OK);
+            if (step >= LATE)
+                assert_int_equal(forecast_feed_label(feed, name, time_of(step - LATE), before.label, WAIT),
+                                 FORECAST_OK);
+        }
+}
+
+/* Feeds steps until the version serves all streams. Returns the next step. */
+static int await_version(struct forecast_feed *ticks, struct forecast_subscription *subscription) {
+    struct forecast_message message;
+    for (int step = FIRST;; step++) {
+        int heard = 0, served = 0;
+        assert_true(step < FIRST + 1000);
+        feed(ticks, step, step + 1);
+        while (heard < N_STREAMS) {
+            assert_int_equal(forecast_subscription_next(subscription, WAIT, &message), FORECAST_OK);
+            if (message.forecast == NULL || message.forecast->step != (uint64_t)step + 1)
+                continue;
+            heard++;
+            served += message.forecast->version > 0 && message.forecast->n_outputs > 0;
+        }
+        if (served == N_STREAMS)
+            return step + 1;
+        scenario_sleep(10);
+    }
+}
+
+static void it_learns_from_labels_that_come_later(void **state) {
+    (void)state;
+    struct daemon *daemon = daemon_run(&(struct daemon_setup){.rest = configuration});
+    struct forecast_feed *ticks;
+    struct forecast_subscription *subscription;
+    struct forecast_message message;
+    assert_int_equal(forecast_feed_open(daemon->ticks, 0, &ticks), FORECAST_OK);
+    feed(ticks, 0, FIRST);
+    daemon_expect_count(daemon, "ticks.taken", N_STREAMS * FIRST);
+    daemon_expect_count(daemon, "ticks.labels", N_STREAMS * (FIRST - LATE));
+    daemon_expect_count(daemon, "steps", N_STREAMS * FIRST);
+
+    assert_int_equal(forecast_subscription_open(daemon->forecasts, 0, &subscription), FORECAST_OK);
+    assert_int_equal(forecast_subscription_events(subscription, "promoted"), FORECAST_OK);
+    daemon_await_count(daemon, "forecasts.subscriptions", 1);
+    daemon_command(daemon, "{\"cmd\":\"retrain\",\"model\":\"fraud\"}");
+    do
+        assert_int_equal(forecast_subscription_next(subscription, WAIT, &message), FORECAST_OK);
+    while (message.event == NULL);
+    print_message("%s\n", message.event->json);
+
+    assert_int_equal(forecast_subscription_forecasts(subscription, "fraud", NULL), FORECAST_OK);
+    daemon_await_count(daemon, "forecasts.subscriptions", 2);
+    int begun = await_version(ticks, subscription);
+    feed(ticks, begun, begun + LIVE);
+    int right = 0, n = 0, last = 0;
+    while (last < N_STREAMS) {
+        assert_int_equal(forecast_subscription_next(subscription, WAIT, &message), FORECAST_OK);
+        const struct forecast *forecast = message.forecast;
+        if (forecast == NULL || (forecast->flags & FORECAST_FLAG_LAST) != 0)
+            continue;
+        if (forecast->version > 0 && forecast->n_outputs > 0) {
+            assert_true(forecast->n_outputs == 1 && forecast->outputs[0].width == 1 && forecast->n_targets == 0);
+            float p = forecast->outputs[0].at[0];
+            assert_true(p >= 0 && p <= 1);
+            int step = (int)((forecast->t - time_of(0)) / INT64_C(1000000000));
+            right += (p > 0.5f) == tick_of(forecast->stream[5] - '0', step).label;
+            n++;
+        }
+        if (forecast->step == (uint64_t)(begun + LIVE)) {
+            last++;
+            print_message("%s: %llu labels, accuracy %.3f, Brier score %.3f\n", forecast->stream,
+                          (unsigned long long)forecast->labels.n, forecast->labels.accuracy_all,
+                          forecast->labels.brier_all);
+            assert_true(forecast->labels.n > LIVE - LATE - 10 &&
+                        forecast->labels.n < (uint64_t)(begun + LIVE - FIRST));
+            assert_true(forecast->labels.accuracy_all > 0.8 && forecast->labels.brier_all < 0.15);
+        }
+    }
+    print_message("%d of %d right\n", right, n);
+    assert_true(n >= N_STREAMS * LIVE && right > 0.85 * n);
+
+    /* Of no step, and of no class. */
+    assert_int_equal(forecast_feed_label(ticks, "card/1", time_of(100000), 1, WAIT), FORECAST_OK);
+    assert_int_equal(forecast_feed_label(ticks, "card/1", time_of(FIRST), 2, WAIT), FORECAST_OK);
+    daemon_expect_count(daemon, "ticks.refused.label", 2);
+    forecast_feed_close(&ticks, WAIT);
+    forecast_subscription_close(&subscription);
+    daemon_free(&daemon);
+}
+
+int main(void) {
+    scenario_begin(60);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(it_learns_from_labels_that_come_later, scenario_teardown),
+    };
+    return cmocka_run_group_tests_name("event", tests, NULL, NULL);
+}
