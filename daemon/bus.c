@@ -6,6 +6,7 @@
 #include "daemon/ingest.h"
 #include "daemon/journal.h"
 #include "daemon/learning.h"
+#include "daemon/notices.h"
 #include "daemon/log.h"
 #include "daemon/publisher.h"
 #include "daemon/records.h"
@@ -98,6 +99,7 @@ static void take_output(struct bus *bus, const void *at) {
         break;
     }
     case RECORD_ANEW: tell_anew(bus, at); break;
+    case RECORD_TOLD: notices_publish(bus->publisher, bus->config, at); break;
     case RECORD_STATE_DONE: control_state_done(bus->control, ((const struct record_state *)at)->order); break;
     case RECORD_ENDED: ingest_ended(bus->ingest, ((const struct record_stream *)at)->stream); break;
     case RECORD_WATCHED: learning_watched(bus->learning, at); break;

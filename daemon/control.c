@@ -214,9 +214,10 @@ static json_t *do_streams(struct control *control, const json_t *request) {
                          page, &more);
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:o}", "stream", page[i]->name, "class",
+        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:b, s:o}", "stream", page[i]->name, "class",
                                               control->setup.config->classes[page[i]->class].name, "generation",
-                                              (int)page[i]->generation, "worker", page[i]->worker, "step",
+                                              (int)page[i]->generation, "worker", page[i]->worker, "paused",
+                                              page[i]->paused, "step",
                                               integer(atomic_load_explicit(&page[i]->steps, memory_order_relaxed))));
     free(page);
     return json_pack("{s:b, s:o, s:b}", "ok", 1, "streams", list, "more", more);
@@ -229,6 +230,25 @@ static json_t *do_models(struct control *control, const json_t *request) {
 
 static json_t *busy(void) {
     return failure("busy", "the stream's worker is behind: try again");
+}
+
+static json_t *pause_stream(struct control *control, const json_t *request, bool paused) {
+    const char *stream = text_of(request, "stream");
+    if (stream == NULL)
+        return failure("argument", "the command needs a stream");
+    switch (ingest_pause(control->setup.ingest, stream, paused)) {
+    case 0: return success();
+    case -1: return failure("unknown_stream", "no such stream");
+    default: return busy();
+    }
+}
+
+static json_t *do_pause(struct control *control, const json_t *request) {
+    return pause_stream(control, request, true);
+}
+
+static json_t *do_resume(struct control *control, const json_t *request) {
+    return pause_stream(control, request, false);
 }
 
 static json_t *do_end(struct control *control, const json_t *request) {
@@ -486,7 +506,7 @@ static const struct {
     {"reset", do_reset},         {"state", do_state},   {"set_state", do_set_state},
     {"save", do_save},           {"stop", do_stop},     {"stop_training", do_stop_training},
     {"promote", do_promote},     {"reject", do_reject}, {"rollback", do_rollback},
-    {"decisions", do_decisions},
+    {"decisions", do_decisions}, {"pause", do_pause},   {"resume", do_resume},
 };
 
 static json_t *answer(struct control *control, const json_t *request) {

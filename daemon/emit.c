@@ -146,6 +146,8 @@ static uint32_t flags_of(const struct forecast *forecast) {
         flags |= WIRE_FLAG(GAP);
     if (forecast->step_flags & STEP_IMPUTED)
         flags |= WIRE_FLAG(MISSING);
+    if (forecast->step_flags & STEP_PAUSED)
+        flags |= WIRE_FLAG(PAUSED);
     if (forecast->warming)
         flags |= WIRE_FLAG(WARMING);
     if (forecast->capped)

@@ -437,6 +437,17 @@ int ingest_reset(struct ingest *ingest, const char *name, int model) {
     return ingest_command(ingest, stream->worker, &record, sizeof record) ? 0 : -2;
 }
 
+int ingest_pause(struct ingest *ingest, const char *name, bool paused) {
+    struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
+    if (stream == NULL)
+        return -1;
+    const struct record_pause record = {RECORD_PAUSE, paused, stream};
+    if (!ingest_command(ingest, stream->worker, &record, sizeof record))
+        return -2;
+    stream->paused = paused;
+    return 0;
+}
+
 int ingest_end(struct ingest *ingest, const char *name) {
     struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
     if (stream == NULL)

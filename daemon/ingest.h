@@ -46,6 +46,8 @@ bool ingest_finish(struct ingest *ingest);
 /* Has the stream of the name end behind the ticks that were taken. Returns 0; -1: no such stream; -2: the worker's ring
  * has no room for a command now. */
 int ingest_end(struct ingest *ingest, const char *name);
+/* The same for the begin or the end of a pause of a stream. */
+int ingest_pause(struct ingest *ingest, const char *name, bool paused);
 /* The same for a reset, of a stream or (NULL) all of them, in one model or (-1) all of them. */
 int ingest_reset(struct ingest *ingest, const char *name, int model);
 

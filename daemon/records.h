@@ -15,6 +15,7 @@ enum record_kind {
     RECORD_LABEL,   /* struct record_label */
     RECORD_OPEN,    /* struct record_stream: the worker's from now on */
     RECORD_RESET,   /* struct record_reset */
+    RECORD_PAUSE,   /* struct record_pause */
     RECORD_STATE,   /* struct record_state: the worker's until it comes back */
     RECORD_END,     /* struct record_stream */
     RECORD_VERSION, /* struct record_version: with a reference */
@@ -29,6 +30,7 @@ enum record_kind {
     RECORD_BUNDLE,     /* struct record_message */
     RECORD_REFUSED,    /* struct record_refused */
     RECORD_ANEW,       /* struct record_anew */
+    RECORD_TOLD,       /* struct record_told */
     RECORD_STATE_DONE, /* struct record_state */
     RECORD_ENDED,      /* struct record_stream: the bus' again */
     RECORD_COLLECTED,  /* struct record_windows */
@@ -66,6 +68,12 @@ struct record_reset {
     enum record_kind kind;
     struct stream *stream; /* NULL: all that the worker has */
     int model;             /* -1: all models */
+};
+
+struct record_pause {
+    enum record_kind kind;
+    bool paused;
+    struct stream *stream;
 };
 
 struct record_state {
@@ -145,6 +153,20 @@ struct record_anew {
     bool gap;  /* else by command */
     int model; /* -1: in all models */
     uint64_t step;
+    size_t n;
+    char name[]; /* of the stream */
+};
+
+/* What subscribers are told of a stream. */
+enum told {
+    TOLD_PAUSED,
+    TOLD_RESUMED,
+};
+
+struct record_told {
+    enum record_kind kind;
+    enum told what;
+    uint64_t step; /* the latest of the stream */
     size_t n;
     char name[]; /* of the stream */
 };

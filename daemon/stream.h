@@ -59,6 +59,7 @@ struct stream {
 
     /* Bus. */
     UT_hash_handle hh;
+    bool paused; /* by command */
 
     /* Worker. */
     struct series *series;

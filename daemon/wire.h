@@ -105,7 +105,8 @@ void wire_bundle_fini(struct wire_bundle *bundle);
     X(MISSING, "missing") /* a feature of this step was missing and stood in for by its last value */ \
     X(WARMING, "warming") /* the state has seen fewer steps than burn_in, or the stream than a window has */ \
     X(REPEAT, "last")     /* sent again because somebody subscribed */ \
-    X(CAPPED, "capped")   /* an interval would be infinite, or wider than errors ever were, and is cut */
+    X(CAPPED, "capped")   /* an interval would be infinite, or wider than errors ever were, and is cut */ \
+    X(PAUSED, "paused")   /* the step came in a pause: nothing is learnt from it, and no alarm raised */
 enum wire_flag_bit {
 #define X(constant, name) WIRE_FLAG_BIT_##constant,
     WIRE_FLAGS(X)

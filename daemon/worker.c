@@ -22,19 +22,9 @@ static void count(atomic_uint_fast64_t *counter, uint64_t n) {
 
 /* ---- taking records ------------------------------------------------------------------------- */
 
-/* All are counted; more than the events that may be sent need not go to the bus. */
-static bool may_tell(const struct worker *worker, struct telling *telling) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (telling->second != now.tv_sec)
-        telling->told = 0;
-    telling->second = now.tv_sec;
-    return telling->told++ <= (int)worker->config->bus.events_per_second;
-}
-
 static void tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t) {
     count(&worker->refused[reason], 1);
-    if (!may_tell(worker, &worker->refused_telling))
+    if (!worker_may_tell(worker, &worker->refused_telling))
         return;
     struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
     record->kind = RECORD_REFUSED;
@@ -48,7 +38,7 @@ static void tell_refused(struct worker *worker, const struct stream *stream, enu
 /* model: -1 for all. */
 static void tell_anew(struct worker *worker, const struct stream *stream, bool gap, int model, uint64_t step) {
     count(gap ? &worker->resets_gap : &worker->resets_asked, 1);
-    if (!may_tell(worker, &worker->anew_telling))
+    if (!worker_may_tell(worker, &worker->anew_telling))
         return;
     struct record_anew *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
     *record =
@@ -208,6 +198,14 @@ static bool take_reset(struct worker *worker, const struct record_reset *record)
     return true;
 }
 
+static void take_pause(struct worker *worker, const struct record_pause *record) {
+    struct history *history = record->stream->series->history;
+    if (history->paused == record->paused)
+        return;
+    history_pause(history, record->paused);
+    worker_tell(worker, record->stream, record->paused ? TOLD_PAUSED : TOLD_RESUMED);
+}
+
 static bool take_state(struct worker *worker, struct state_order *order) {
     const struct place *place = &order->stream->places[order->place];
     struct forecaster *forecaster = place->batch->forecaster;
@@ -267,6 +265,7 @@ static bool take_record(struct worker *worker, const void *at) {
     case RECORD_LABEL: take_label(worker, at); return true;
     case RECORD_OPEN: return take_open(worker, ((const struct record_stream *)at)->stream);
     case RECORD_RESET: return take_reset(worker, at);
+    case RECORD_PAUSE: take_pause(worker, at); return true;
     case RECORD_STATE: return take_state(worker, ((const struct record_state *)at)->order);
     case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream);
     case RECORD_VERSION: background_version(worker, at); return true;

@@ -3,6 +3,7 @@
 #define DAEMON_WORKER_INTERNAL_H
 
 #include "daemon/emit.h"
+#include "daemon/records.h"
 #include "daemon/worker.h"
 #include "engine/windows.h"
 
@@ -57,7 +58,7 @@ struct worker {
     struct telling {
         time_t second; /* in which so many were told */
         int told;
-    } refused_telling, anew_telling;
+    } refused_telling, anew_telling, told_telling;
 
     atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
     atomic_uint_fast64_t resets_asked, resets_gap, resets_time;
@@ -68,5 +69,11 @@ struct worker {
 
 /* Tells of the slots that another version serves now; to be called where that may have happened. */
 void worker_tell_takeovers(struct worker *worker, const struct batch *batch);
+
+/* Whether one more event of a kind need go to the bus in this second: all are counted, more than may be sent are not told. */
+bool worker_may_tell(const struct worker *worker, struct telling *telling);
+
+/* Records that tell of a stream (struct record_told). */
+void worker_tell(struct worker *worker, const struct stream *stream, enum told what);
 
 #endif

@@ -187,6 +187,8 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
                  const struct scaler *scalers) {
     for (int i = 0; i < e->n_scored; i++)
         answer(e, slot, history, step, i);
+    if ((history_flags(history, step) & STEP_PAUSED) != 0) /* what is said in a pause is never answered */
+        e->since[slot] = step + 1;
     double *units = units_of(e, slot, step);
     for (int j = 0; j < e->n_targets; j++) {
         int feature = e->model->targets[j];

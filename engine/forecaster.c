@@ -321,10 +321,12 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
 
     double *values = f->values + (size_t)slot * (size_t)model->n_targets;
     for (int j = 0; j < model->n_targets; j++) {
-        values[j] = history_observed(history, step, model->targets[j]);
+        values[j] = history_sent(history, step, model->targets[j]);
         f->units[j] = scaler_unit(model->scaler, &lane_scalers(lane, slot)[model->targets[j]]);
     }
-    if (model->head == HEAD_FORECAST && step > 1 && f->forecasts[slot].step == step - 1)
+    bool paused = (history_flags(history, step) & STEP_PAUSED) != 0;
+    if (model->head == HEAD_FORECAST && step > 1 && f->forecasts[slot].step == step - 1 && !paused &&
+        (f->forecasts[slot].step_flags & STEP_PAUSED) == 0)
         see_error(f, slot, values);
     if (f->scores != NULL)
         scores_answer(f->scores, slot, history, step, f->units);
@@ -444,7 +446,7 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     experts_forecast(f->experts, slot, f->history[slot], forecast->step, lane_scalers(lane, slot), speaks, mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
         forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
-    scores_publish(f->scores, slot, forecast->step, mean, true);
+    scores_publish(f->scores, slot, forecast->step, mean, (forecast->step_flags & STEP_PAUSED) == 0);
     forecast->radii = scores_radii(f->scores, slot, &forecast->capped);
 }
 

@@ -40,7 +40,7 @@ void forecaster_event_keep(struct forecaster *f, int slot) {
     const struct forecast *forecast = &f->forecasts[slot];
     float *said = said_of(f, slot, forecast->step);
     *said = NAN;
-    if (!forecast->from_network || forecast->warming)
+    if (!forecast->from_network || forecast->warming || (forecast->step_flags & STEP_PAUSED) != 0)
         return;
     memcpy(said, forecast->outputs[0].at, (size_t)event_width(f->model->classes) * sizeof *said);
     score(f, slot, forecast->step); /* where the label was quicker than the model */

@@ -129,7 +129,7 @@ static void note(struct forecaster *f, int who, int slot, uint64_t step, const d
                              : baseline_forecast(baseline, f->history[slot], step, model->targets[j], shadow->h[i],
                                                  model->period);
         if (who == SHADOW)
-            shadow->made[place] = step;
+            shadow->made[place] = (history_flags(f->history[slot], step) & STEP_PAUSED) == 0 ? step : 0;
     }
 }
 
@@ -170,7 +170,8 @@ static void see(struct forecaster *f, int slot) {
     uint64_t step = ++lane->seen[slot];
     assert(step == f->serving->seen[slot]);
     lane_update_scalers(lane, slot, f->history[slot], step);
-    for (int i = 0; i < f->shadow->n && (uint64_t)f->shadow->h[i] < step; i++)
+    bool paused = (history_flags(f->history[slot], step) & STEP_PAUSED) != 0;
+    for (int i = 0; !paused && i < f->shadow->n && (uint64_t)f->shadow->h[i] < step; i++)
         answer(f, slot, i, step);
 }
 

@@ -70,7 +70,7 @@ void history_append(struct history *history, int64_t t, const double *values, ui
     if (history->labels != NULL)
         history->labels[at] = NAN;
     history->t[at] = t;
-    history->flags[at] = flags;
+    history->flags[at] = (uint8_t)(flags | (history->paused ? STEP_PAUSED : 0));
 }
 
 void history_reset(struct history *history) {
@@ -102,9 +102,21 @@ uint8_t history_flags(const struct history *history, uint64_t step) {
     return history->flags[place(history, step)];
 }
 
-bool history_missing(const struct history *history, uint64_t step, int feature) {
+void history_pause(struct history *history, bool paused) {
+    history->paused = paused;
+}
+
+static bool was_sent(const struct history *history, uint64_t step, int feature) {
     const uint64_t *mask = history->missing + place(history, step) * mask_words(history->n_features);
-    return (mask[feature / WORD_BITS] >> (feature % WORD_BITS) & 1) != 0;
+    return (mask[feature / WORD_BITS] >> (feature % WORD_BITS) & 1) == 0;
+}
+
+bool history_missing(const struct history *history, uint64_t step, int feature) {
+    return (history_flags(history, step) & STEP_PAUSED) != 0 || !was_sent(history, step, feature);
+}
+
+double history_sent(const struct history *history, uint64_t step, int feature) {
+    return was_sent(history, step, feature) ? history_values(history, step)[feature] : NAN;
 }
 
 double history_observed(const struct history *history, uint64_t step, int feature) {

@@ -17,6 +17,7 @@ enum {
     STEP_GAP = 1,     /* ticks are missing before it */
     STEP_IMPUTED = 2, /* at least one value was missing and is the one before */
     STEP_RESET = 4,   /* all states begin anew with it, as it comes after a gap */
+    STEP_PAUSED = 8,  /* it came in a pause: nothing is learnt from it */
 };
 
 struct history {
@@ -26,6 +27,7 @@ struct history {
     int capacity;      /* kept + pending */
     uint64_t n;        /* the newest step's number; 0: none yet */
     uint64_t reset;    /* the latest step before the last reset by command; 0: never reset */
+    bool paused;       /* what is appended comes in a pause */
     int64_t *t;        /* [capacity] ns */
     double *values;    /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
     uint64_t *missing; /* [capacity x words]: bit f is set where feature f was missing */
@@ -52,6 +54,9 @@ void history_append(struct history *history, int64_t t, const double *values, ui
 /* By command: all states begin anew with the next step, and what was before it is forgotten. */
 void history_reset(struct history *history);
 
+/* By command: the steps that are appended from now on come in a pause (maintenance), or do not any more. */
+void history_pause(struct history *history, bool paused);
+
 /* Whether the state of a model with that reset_every (ns, 0: never) begins anew with a step that is held: behind a gap,
  * or where it lies in another interval of time than the step before (if that is held too). */
 bool history_begins_anew(const struct history *history, uint64_t step, int64_t reset_every);
@@ -63,9 +68,13 @@ uint64_t history_oldest(const struct history *history);
 int64_t history_time(const struct history *history, uint64_t step);
 const double *history_values(const struct history *history, uint64_t step);
 uint8_t history_flags(const struct history *history, uint64_t step);
+/* Whether there is nothing to be learnt from a feature of a step: it was missing, or the step came in a pause. */
 bool history_missing(const struct history *history, uint64_t step, int feature);
 
-/* The value as it was observed: NaN where it was missing, or where the step is not held. */
+/* The value as it was sent, of a step that is held: NaN where there was none. */
+double history_sent(const struct history *history, uint64_t step, int feature);
+
+/* The value as it was observed: NaN where it is missing (history_missing), or where the step is not held. */
 double history_observed(const struct history *history, uint64_t step, int feature);
 
 #endif

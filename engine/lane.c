@@ -66,7 +66,7 @@ void lane_clear(struct lane *lane, int slot) {
 void lane_update_scalers(struct lane *lane, int slot, const struct history *history, uint64_t step) {
     const double *values = history_values(history, step);
     struct scaler *scalers = lane_scalers(lane, slot);
-    bool imputed = (history_flags(history, step) & STEP_IMPUTED) != 0;
+    bool imputed = (history_flags(history, step) & (STEP_IMPUTED | STEP_PAUSED)) != 0;
     for (int f = 0; f < lane->n_features; f++)
         if (!imputed || !history_missing(history, step, f))
             scaler_update(&scalers[f], values[f]);

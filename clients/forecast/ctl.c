@@ -39,6 +39,7 @@ static const struct option_command ctl = {
              "forecast ctl retrain|stop-training MODEL\n"
              "forecast ctl decisions|promote|reject|rollback MODEL\n"
              "forecast ctl reset STREAM|--all [--model MODEL]\n"
+             "forecast ctl pause|resume STREAM\n"
              "forecast ctl state STREAM MODEL\n"
              "forecast ctl set-state STREAM MODEL FILE.json\n"
              "forecast ctl save MODEL FILE.keras\n"
@@ -53,6 +54,7 @@ static const struct option_command ctl = {
         "manual or shadow); rollback has the version before serve again.\n"
         "reset sets a stream's states to zero; end forgets a stream; stop ends the daemon when it has finished\n"
         "what it took.\n"
+        "pause stops learning from a stream, and its alarms, until resume: for maintenance. Forecasts go on.\n"
         "state prints what a stream's network carries, layer by layer (h and c, as Keras' return_state has them);\n"
         "set-state takes what state --json printed, or the map of some of its layers (-: standard input).\n"
         "save has the daemon write the version that serves to a file of its machine (as a service: below\n"
@@ -306,6 +308,8 @@ static const struct ctl_command {
     {"reject", "reject", {"model"}},
     {"rollback", "rollback", {"model"}},
     {"reset", "reset", {"stream"}},
+    {"pause", "pause", {"stream"}},
+    {"resume", "resume", {"stream"}},
     {"end", "end", {"stream"}},
     {"state", "state", {"stream", "model"}},
     {"set-state", "set_state", {"stream", "model", "state"}},
@@ -313,7 +317,7 @@ static const struct ctl_command {
 };
 
 static const char known[] = "status, streams, models, retrain, stop-training, decisions, promote, reject, rollback, "
-                            "reset, state, set-state, save, end or stop";
+                            "reset, pause, resume, state, set-state, save, end or stop";
 
 /* Returns -1 when the operands fit the command, else what to exit with. */
 static int check_operands(const struct ctl_command *command, int n, char **operands) {

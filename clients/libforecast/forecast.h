@@ -113,7 +113,8 @@ enum {
     FORECAST_FLAG_MISSING = 2, /* a feature of this step was missing; its last value stood in */
     FORECAST_FLAG_WARMING = 4, /* the state has seen fewer steps than the model's burn_in */
     FORECAST_FLAG_LAST = 8,    /* sent again because somebody subscribed */
-    FORECAST_FLAG_CAPPED = 16  /* an interval would be infinite, or wider than errors ever were, and is cut */
+    FORECAST_FLAG_CAPPED = 16, /* an interval would be infinite, or wider than errors ever were, and is cut */
+    FORECAST_FLAG_PAUSED = 32  /* the step came in a pause: nothing is learnt from it */
 };
 
 enum { FORECAST_MAX_LEVELS = 8 };

@@ -7,6 +7,7 @@
 #include "tests/support/bus_fixture.h"
 
 #include "daemon/clock.h"
+#include "daemon/notices.h"
 #include "daemon/records.h"
 #include "daemon/worker_internal.h"
 
@@ -192,6 +193,10 @@ static void take_output(struct rig *rig, const void *at) {
             rig->gaps++;
         else
             rig->resets++;
+        break;
+    case RECORD_TOLD:
+        rig->told++;
+        notices_publish(rig->publisher, rig->config, at);
         break;
     case RECORD_STATE_DONE: control_state_done(rig->control, ((const struct record_state *)at)->order); break;
     case RECORD_WATCHED: learning_watched(rig->learning, at); break;

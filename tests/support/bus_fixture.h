@@ -67,7 +67,7 @@ struct rig {
     int stops; /* asked for by the command */
 
     /* What came out of the workers. */
-    int stopped, ended, refused, forecasts, bundles, collected, resets, gaps, takeovers;
+    int stopped, ended, refused, forecasts, bundles, collected, resets, gaps, told, takeovers;
     enum reason latest_refused;
 };
 

@@ -129,6 +129,8 @@ static void what_is_no_request_is_answered_with_an_error(void **state) {
         {"{\"cmd\":\"retrain\",\"model\":7}", "argument"},
         {"{\"cmd\":\"retrain\",\"model\":\"none\"}", "unknown_model"},
         {"{\"cmd\":\"end\"}", "argument"},
+        {"{\"cmd\":\"pause\"}", "argument"},
+        {"{\"cmd\":\"resume\",\"stream\":\"none\"}", "unknown_stream"},
         {"{\"cmd\":\"end\",\"stream\":\"none\"}", "unknown_stream"},
         {"{\"cmd\":\"reset\",\"stream\":\"none\"}", "unknown_stream"},
         {"{\"cmd\":\"reset\",\"stream\":null}", "argument"},
@@ -303,7 +305,7 @@ static void streams_come_in_pages(void **state) {
         size_t i;
         json_t *each;
         json_array_foreach(json_object_get(reply, "streams"), i, each) {
-            expect_shape(each, "stream:s class:s generation:i worker:i step:i");
+            expect_shape(each, "stream:s class:s generation:i worker:i paused:b step:i");
             snprintf(after, sizeof after, "%s", json_string_value(json_object_get(each, "stream")));
             assert_string_equal(after, sorted[seen++]);
             assert_int_equal(json_integer_value(json_object_get(each, "generation")), 1);
@@ -381,6 +383,33 @@ static json_t *ask_for(struct scene *scene, const char *format, ...) {
     for (char *c = request; *c != '\0'; c++)
         *c = *c == '\'' ? '"' : *c;
     return ask(scene, request);
+}
+
+static bool is_paused(struct scene *scene) {
+    json_t *reply = ask_for(scene, "{'cmd':'streams'}");
+    const json_t *first = json_array_get(json_object_get(reply, "streams"), 0);
+    bool paused = json_is_true(json_object_get(first, "paused"));
+    json_decref(reply);
+    return paused;
+}
+
+static void pauses_of_streams(void **state) {
+    (void)state;
+    struct scene scene;
+    const struct rig_setup setup = {.learns = true,
+                                    .rest = "workers: 1\n" RIG_CLASS "models:\n" RIG_MODEL_OF("m", "c")};
+    open_scene_of(&scene, &setup);
+    static const char *const names[] = {"c/1"};
+    feed(&scene, names, 1);
+    assert_false(is_paused(&scene));
+    for (int i = 1; i <= 4; i++) {
+        expect_ok(ask_for(&scene, "{'cmd':'%s','stream':'c/1'}", i % 2 ? "pause" : "resume"));
+        expect_ok(ask_for(&scene, "{'cmd':'%s','stream':'c/1'}", i % 2 ? "pause" : "resume")); /* tells nothing new */
+        assert_int_equal(is_paused(&scene), i % 2);
+        rig_turn_until(&scene.rig, &scene.rig.told, i);
+    }
+    assert_int_equal(scene.rig.told, 4);
+    close_scene(&scene);
 }
 
 static void resets_of_streams_and_models(void **state) {
@@ -582,6 +611,7 @@ int main(void) {
         cmocka_unit_test(streams_come_in_pages),
         cmocka_unit_test(models_tell_who_serves_and_why),
         cmocka_unit_test(commands_on_streams_and_models_are_done),
+        cmocka_unit_test(pauses_of_streams),
         cmocka_unit_test(resets_of_streams_and_models),
         cmocka_unit_test(a_state_is_read_and_set),
         cmocka_unit_test(waiting_requests_have_a_bound),

@@ -54,6 +54,26 @@ static void missing_values_are_the_ones_before(void **state) {
     history_free(history);
 }
 
+/* What comes in a pause is there, but not to be learnt from. */
+static void pauses(void **state) {
+    (void)state;
+    struct history *history = history_new(2, 8, FIXTURE_PENDING);
+    append(history, 1, 2);
+    history_pause(history, true);
+    append(history, 3, NAN);
+    history_pause(history, false);
+    append(history, 5, 6);
+    const int flags[] = {0, STEP_PAUSED | STEP_IMPUTED, 0};
+    for (uint64_t step = 1; step <= 3; step++) {
+        assert_int_equal(history_flags(history, step), flags[step - 1]);
+        assert_int_equal(history_missing(history, step, 0), step == 2);
+        assert_true(same(history_observed(history, step, 0), step == 2 ? NAN : 2 * (double)step - 1));
+        assert_true(history_sent(history, step, 0) == 2 * (double)step - 1);
+    }
+    assert_true(isnan(history_sent(history, 2, 1)) && history_values(history, 2)[1] == 2);
+    history_free(history);
+}
+
 /* By a gap or by time; a reset by command is none of a step's flags. */
 static void states_begin_anew(void **state) {
     (void)state;
@@ -137,6 +157,7 @@ int main(void) {
         cmocka_unit_test(an_empty_one),
         cmocka_unit_test(missing_values_are_the_ones_before),
         cmocka_unit_test(gaps_and_resets_are_flagged),
+        cmocka_unit_test(pauses),
         cmocka_unit_test(states_begin_anew),
         cmocka_unit_test(the_ring_holds_the_latest),
     };

@@ -608,14 +608,24 @@ static void no_window_crosses_a_reset(void **state) {
     }
 }
 
-/* Flags of gaps and of steps at which nothing was observed; windows in which nothing can be learnt are not taken. */
+static bool nothing_was_sent(int64_t step) {
+    return step % 10 == 7 || (step >= 20 && step <= 90);
+}
+
+static bool was_paused(int64_t step) {
+    return step >= 120 && step <= 133;
+}
+
+/* Flags of gaps and of steps at which nothing was observed, or that came in a pause; windows in which nothing can be learnt
+ * are not taken. */
 static void gaps_and_blind_steps(void **state) {
     (void)state;
     struct fixture fixture;
     fixture_init(&fixture, 2);
     struct history *history = history_new(2, 200, FIXTURE_PENDING);
     for (int64_t step = 1; step <= 200; step++) {
-        bool blind = step % 10 == 7 || (step >= 20 && step <= 90);
+        bool blind = nothing_was_sent(step);
+        history_pause(history, was_paused(step));
         const double seen[] = {1, step % 2 ? 2 : NAN}, unseen[] = {NAN, NAN};
         history_append(history, step, blind ? unseen : seen, step % 25 == 0 ? STEP_GAP : 0);
     }
@@ -628,7 +638,7 @@ static void gaps_and_blind_steps(void **state) {
         for (int i = 0; i < window->n; i++) {
             uint64_t step = window->last + 1 + (uint64_t)i - (uint64_t)window->n;
             assert_int_equal(window->flags[i] & WINDOW_GAP, step % 25 == 0 ? WINDOW_GAP : 0);
-            bool blind = step % 10 == 7 || (step >= 20 && step <= 90);
+            bool blind = nothing_was_sent((int64_t)step) || was_paused((int64_t)step);
             assert_int_equal(window->flags[i] & WINDOW_BLIND, blind ? WINDOW_BLIND : 0);
             blinds += blind;
             useful += !blind && i >= window->score_from && i + 3 < window->n;

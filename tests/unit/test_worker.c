@@ -276,6 +276,51 @@ static void a_reset_waits_for_the_ticks_before_it(void **state) {
     worker_scene_close(&scene);
 }
 
+static void hear_told(struct worker_scene *scene, enum told what, uint64_t step) {
+    const struct record_told *told = worker_wait_for(scene, RECORD_TOLD);
+    assert_int_equal(told->what, what);
+    assert_int_equal(told->step, step);
+    assert_int_equal(told->n, 3);
+    assert_memory_equal(told->name, "c/1", 3);
+    worker_consume(scene);
+}
+
+static enum record_kind next_kind(struct worker_scene *scene) {
+    size_t n;
+    int64_t began = 0;
+    const struct record *record;
+    while ((record = ring_peek(worker_output(scene->worker), &n)) == NULL)
+        assert_true(rig_wait(&began));
+    return record->kind;
+}
+
+/* A pause is of the steps behind it, and is told once. */
+static void a_pause_stands_in_the_order_of_ticks(void **state) {
+    (void)state;
+    struct worker_scene scene;
+    worker_scene_open(&scene, "");
+    struct stream *stream = worker_begin(&scene, CLASS_C, "c/1");
+    for (int64_t t = 1; t <= 40; t++) {
+        worker_tick(&scene, stream, t);
+        if (t == 10 || t == 11 || t == 20)
+            worker_give(&scene, &(struct record_pause){RECORD_PAUSE, t < 20, stream}, sizeof(struct record_pause));
+    }
+    int told = 0;
+    for (uint64_t step = 1; step <= 40; step++)
+        for (int model = 0; model < 2; model++) {
+            while (next_kind(&scene) == RECORD_TOLD) {
+                hear_told(&scene, told == 0 ? TOLD_PAUSED : TOLD_RESUMED, told == 0 ? 10 : 20);
+                told++;
+            }
+            struct wire_forecast forecast = worker_next_forecast(&scene);
+            assert_int_equal(forecast.step, step);
+            assert_int_equal((forecast.flags & WIRE_FLAG(PAUSED)) != 0, step > 10 && step <= 20);
+            assert_true(forecast.values[0] == worker_value((int64_t)step, 0));
+        }
+    assert_int_equal(told, 2);
+    worker_scene_close(&scene);
+}
+
 static void give_reset(struct worker_scene *scene, struct stream *stream, int model) {
     worker_give(scene, &(struct record_reset){RECORD_RESET, stream, model}, sizeof(struct record_reset));
 }
@@ -503,6 +548,7 @@ int main(void) {
         cmocka_unit_test(pending_steps_have_a_bound),
         cmocka_unit_test(an_end_waits_for_the_ticks_before_it),
         cmocka_unit_test(a_slot_is_as_new_for_the_next_stream),
+        cmocka_unit_test(a_pause_stands_in_the_order_of_ticks),
         cmocka_unit_test(a_reset_waits_for_the_ticks_before_it),
         cmocka_unit_test(a_reset_may_be_of_some),
         cmocka_unit_test(a_reset_of_all_waits_too),
