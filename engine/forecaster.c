@@ -53,9 +53,8 @@ static bool allocate_intervals(struct forecaster *f) {
     size_t n = (size_t)f->n_slots * (size_t)f->model->n_levels * (size_t)f->n_outputs;
     if (loss_width(&loss) == 1 || n == 0)
         return true;
-    f->below = calloc(n, sizeof *f->below);
-    f->above = calloc(n, sizeof *f->above);
-    return f->below != NULL && f->above != NULL;
+    f->own = calloc(n, sizeof *f->own);
+    return f->own != NULL;
 }
 
 static bool allocate(struct forecaster *f) {
@@ -122,8 +121,7 @@ void forecaster_free(struct forecaster *f) {
     free(f->times);
     free(f->values);
     free(f->mean);
-    free(f->below);
-    free(f->above);
+    free(f->own);
     free(f->units);
     free(f->from);
     free(f->event);
@@ -226,17 +224,15 @@ static const int64_t *target_times(const struct forecaster *f, int slot, int64_t
     return times;
 }
 
-/* How far the network's bounds for h steps ahead lie from its forecast, f->units known. Returns false where one is not
- * finite. */
+/* How wide the network's own intervals for h steps ahead are, f->units known. Returns false where one is not finite. */
 static bool read_intervals(const struct forecaster *f, int row, int h, int ahead) {
     size_t slot = (size_t)f->row[row], n_levels = (size_t)f->model->n_levels, n_targets = (size_t)f->model->n_targets;
     for (size_t level = 0; level < n_levels; level++) {
-        size_t at = (slot * n_levels + level) * (size_t)f->n_outputs + (size_t)(ahead + h - 1) * n_targets;
-        runner_interval(f->runner, row, h, (int)level, f->below + at, f->above + at);
+        float *own = f->own + (slot * n_levels + level) * (size_t)f->n_outputs + (size_t)(ahead + h - 1) * n_targets;
+        runner_half_widths(f->runner, row, h, (int)level, own);
         for (size_t j = 0; j < n_targets; j++) {
-            f->below[at + j] *= (float)f->units[j];
-            f->above[at + j] *= (float)f->units[j];
-            if (!isfinite(f->below[at + j]) || !isfinite(f->above[at + j]))
+            own[j] *= (float)f->units[j];
+            if (!isfinite(own[j]))
                 return false;
         }
     }
@@ -271,7 +267,7 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
             /* A target never seen (from is NaN) has no forecast, and that is no fault of the network. */
             mean[j] = f->from[j] + f->units[j] * (double)z[j];
         }
-        if (published && f->below != NULL && !read_intervals(f, row, h, ahead))
+        if (published && f->own != NULL && !read_intervals(f, row, h, ahead))
             return false;
     }
     return true;
@@ -363,11 +359,8 @@ static void finish_network(struct forecaster *f, struct lane *lane, int row, boo
             lane_zero(lane, slot, f->forecasts[slot].step);
     }
     f->forecasts[slot].from_network = finite;
-    if (finite && f->below != NULL) {
-        size_t at = (size_t)slot * (size_t)f->model->n_levels * (size_t)f->n_outputs;
-        f->forecasts[slot].below = f->below + at;
-        f->forecasts[slot].above = f->above + at;
-    }
+    if (finite && f->own != NULL)
+        f->forecasts[slot].own = f->own + (size_t)slot * (size_t)f->model->n_levels * (size_t)f->n_outputs;
     if (f->states != NULL) {
         float *state = f->states + (size_t)slot * f->state_size;
         memcpy(state, lane_state(lane, slot), f->state_size * sizeof *state);
@@ -446,7 +439,7 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     experts_forecast(f->experts, slot, f->history[slot], forecast->step, lane_scalers(lane, slot), speaks, mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
         forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
-    scores_publish(f->scores, slot, forecast->step, mean, (forecast->step_flags & STEP_PAUSED) == 0);
+    scores_publish(f->scores, slot, forecast->step, mean, forecast->own, (forecast->step_flags & STEP_PAUSED) == 0);
     forecast->radii = scores_radii(f->scores, slot, &forecast->capped);
 }
 

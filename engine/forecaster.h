@@ -54,9 +54,9 @@ struct forecast {
     const int64_t *times;   /* [horizon] target times, or NULL while the interval is not known */
     const double *values;   /* [n_targets] observed at the step; NaN: missing */
     const double *mean;     /* [horizon x n_targets]; NaN where nothing is known */
-    /* [n_levels x horizon x n_targets] how far the network's own bounds of each level lie from its own forecast (which the
-     * published one need not be), in the targets' unit, >= 0; NULL: its head has none, or it did not run */
-    const float *below, *above;
+    /* [n_levels x horizon x n_targets] half-widths of the network's own intervals around its own forecast, in the targets'
+     * unit, >= 0; NULL: its head has none, or it did not run */
+    const float *own;
     const float *shares; /* [EXPERT_COUNT] of the experts in it, over targets and scored steps, sum 1; NULL: raw */
     const struct score *scores;             /* [n_scores] over all targets, of the scored steps ahead */
     const struct score_level *score_levels; /* [n_scores x n_levels] the same of the intervals */

@@ -39,7 +39,7 @@ struct forecaster {
     int64_t *times;             /* [slots x horizon] */
     double *values;             /* [slots x n_targets] */
     double *mean;               /* [slots x n_outputs] */
-    float *below, *above;       /* [slots x n_levels x n_outputs] of a head that has intervals; else NULL */
+    float *own;                 /* [slots x n_levels x n_outputs] of a head that has intervals; else NULL */
     struct event_score *event;  /* [slots] of a head of an event; else NULL */
     float *said;                /* [slots x steps of a history x event_width] its probabilities by step, NaN: none */
     float *raw;                 /* [slots x floats of all outputs] of a raw head; NULL before a version comes in */

@@ -136,22 +136,23 @@ void head_values(const struct head *head, const float *y, int rows, int row, int
 
 /* ---- intervals ---------------------------------------------------------------------------------- */
 
-/* Those of a level and of all below it: a network's quantiles may cross. */
-static void quantile_interval(const float *at, int apart, int level, float *ret_below, float *ret_above) {
-    *ret_below = *ret_above = 0;
+/* Of a level and of all below it: a network's quantiles may cross. */
+static float quantile_half_width(const float *at, int apart, int level) {
+    float below = 0, above = 0;
     for (int i = 0; i <= level; i++) {
-        *ret_below = fmaxf(*ret_below, at[0] - at[(1 + 2 * i) * apart]);
-        *ret_above = fmaxf(*ret_above, at[(2 + 2 * i) * apart] - at[0]);
+        below = fmaxf(below, at[0] - at[(1 + 2 * i) * apart]);
+        above = fmaxf(above, at[(2 + 2 * i) * apart] - at[0]);
     }
+    return (below + above) / 2;
 }
 
-void head_interval(const struct head *head, const float *y, int rows, int row, int h, int n_targets, int level,
-                   float *ret_below, float *ret_above) {
+void head_half_widths(const struct head *head, const float *y, int rows, int row, int h, int n_targets, int level,
+                      float *ret_half_widths) {
     int apart;
     const float *at = numbers_of(head, y, rows, row, h, n_targets, &apart);
     for (int j = 0; j < n_targets; j++, at++) {
         if (head->loss.loss == LOSS_QUANTILE) {
-            quantile_interval(at, apart, level, &ret_below[j], &ret_above[j]);
+            ret_half_widths[j] = quantile_half_width(at, apart, level);
             continue;
         }
         bool gaussian = head->loss.loss == LOSS_GAUSSIAN;
@@ -159,6 +160,6 @@ void head_interval(const struct head *head, const float *y, int rows, int row, i
         double quantile = gaussian
                               ? head->normal[level]
                               : student_t_quantile(distribution_freedom(raw), 0.5 + head->loss.levels[level] / 200);
-        ret_below[j] = ret_above[j] = (float)(distribution_scale(raw) * quantile);
+        ret_half_widths[j] = (float)(distribution_scale(raw) * quantile);
     }
 }

@@ -47,9 +47,10 @@ int head_horizon(const struct config_model *model, const struct network *network
 /* The forecasts of the targets h steps ahead (1 to head->horizon), [n_targets], in output 0 of a call of `rows` rows. */
 void head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets, float *ret_values);
 
-/* Of a head whose loss gives several numbers: how far the bounds of a level (by its index) lie below and above that forecast, [n_targets] each, >= 0, and none closer than
- * those of a lower level. In the network's unit. Takes no memory; of student_t some 0.2 us for each. */
-void head_interval(const struct head *head, const float *y, int rows, int row, int h, int n_targets, int level,
-                   float *ret_below, float *ret_above);
+/* Of a head whose loss gives several numbers: half the width of the interval of a level (by its index) around that forecast,
+ * [n_targets], >= 0, in the network's unit; none less than that of a lower level. Takes no memory; of student_t some 0.2 us
+ * each. */
+void head_half_widths(const struct head *head, const float *y, int rows, int row, int h, int n_targets, int level,
+                      float *ret_half_widths);
 
 #endif

@@ -1,5 +1,7 @@
 #include "engine/intervals.h"
 
+#include "engine/distribution.h"
+
 #include <assert.h>
 #include <float.h>
 #include <math.h>
@@ -7,6 +9,7 @@
 #include <stdlib.h>
 
 enum { TRACKERS = 4, ON_FAST = 2 }; /* the trackers from ON_FAST on are on the fast base */
+enum { OWN_TRACKERS = 2 };          /* further ones, on what the network gives */
 
 /* Of the errors, and what a single one may add to them, so that bursts do not blow them up. */
 static const double slow_share = 0.002, fast_share = 0.1, slow_most = 8, fast_most = 10, fast_least = 0.25;
@@ -15,6 +18,7 @@ static const double learning_rate = 0.1, fixed_share = 0.01, loss_most = 0.5;
 /* Steps in units of how much the share of misses changes with the logarithm of the width, under a normal distribution.
  * The widening learns quickly at first. */
 static const double tracker_steps[TRACKERS] = {0.009, 0.045, 0.009, 0.045};
+static const double own_steps[OWN_TRACKERS] = {0.009, 0.045};
 static const double widening_step = 0.0045, widening_first = 0.025, widening_decay = 9, widening_most = 20;
 static const double tracker_decay = 0.5;
 /* An interval is at most so many times the largest error. */
@@ -32,6 +36,11 @@ struct tracker {
     float widening;
 };
 
+/* Its weights and the tracker's are one whole; with no answer yet that had one, q is 1. */
+struct own_tracker {
+    float q[OWN_TRACKERS], weight[OWN_TRACKERS];
+};
+
 /* What follows from a level. */
 struct level {
     double alpha;   /* the share that is outside */
@@ -47,23 +56,11 @@ struct intervals {
     struct level *levels;     /* [n_levels] */
     struct cell *cells;       /* [slots x n_cells] */
     struct tracker *trackers; /* [slots x n_cells x n_levels] */
+    struct own_tracker *own;  /* the same; NULL: no network gives any */
 };
 
-double intervals_normal_quantile(double p) {
-    assert(p > 0 && p < 1);
-    double low = -40, high = 40;
-    for (int i = 0; i < 80; i++) {
-        double middle = (low + high) / 2;
-        if (0.5 * erfc(-middle * M_SQRT1_2) < p)
-            low = middle;
-        else
-            high = middle;
-    }
-    return high;
-}
-
 static struct level level_of(double percent) {
-    double alpha = 1 - percent / 100, z = intervals_normal_quantile(1 - alpha / 2);
+    double alpha = 1 - percent / 100, z = normal_quantile(1 - alpha / 2);
     double density = exp(-z * z / 2) / sqrt(2 * M_PI);
     return (struct level){
         .alpha = alpha,
@@ -75,7 +72,7 @@ static struct level level_of(double percent) {
 }
 
 struct intervals *intervals_new(int slots, const int *steps, int n_steps, int n_targets, const double *levels,
-                                int n_levels) {
+                                int n_levels, bool own) {
     struct intervals *intervals = calloc(1, sizeof *intervals);
     if (intervals == NULL)
         return NULL;
@@ -87,8 +84,9 @@ struct intervals *intervals_new(int slots, const int *steps, int n_steps, int n_
     intervals->levels = calloc(n + 1, sizeof *intervals->levels);
     intervals->cells = calloc(cells, sizeof *intervals->cells);
     intervals->trackers = calloc(cells * n + 1, sizeof *intervals->trackers);
-    if (intervals->steps == NULL || intervals->levels == NULL || intervals->cells == NULL ||
-        intervals->trackers == NULL) {
+    intervals->own = own ? calloc(cells * n + 1, sizeof *intervals->own) : NULL;
+    if ((own && intervals->own == NULL) || intervals->steps == NULL || intervals->levels == NULL ||
+        intervals->cells == NULL || intervals->trackers == NULL) {
         intervals_free(intervals);
         return NULL;
     }
@@ -106,6 +104,7 @@ void intervals_free(struct intervals *intervals) {
     free(intervals->levels);
     free(intervals->cells);
     free(intervals->trackers);
+    free(intervals->own);
     free(intervals);
 }
 
@@ -116,6 +115,14 @@ static struct cell *cell_of(const struct intervals *intervals, int slot, int cel
 /* Those of a cell's levels. */
 static struct tracker *trackers_of(const struct intervals *intervals, const struct cell *cell) {
     return intervals->trackers + (size_t)(cell - intervals->cells) * (size_t)intervals->n_levels;
+}
+
+static struct own_tracker *own_of(const struct intervals *intervals, const struct cell *cell) {
+    return intervals->own + (size_t)(cell - intervals->cells) * (size_t)intervals->n_levels;
+}
+
+static bool is_given(const float *own, int level) {
+    return own != NULL && own[level] > 0 && isfinite(own[level]);
 }
 
 void intervals_restart(struct intervals *intervals, int slot) {
@@ -130,25 +137,47 @@ static void first_answer(struct intervals *intervals, struct cell *cell) {
         trackers[l].widening = 1;
         for (int k = 0; k < TRACKERS; k++) {
             trackers[l].q[k] = (float)intervals->levels[l].first;
-            trackers[l].weight[k] = 1.0F / TRACKERS;
+            trackers[l].weight[k] = 1.0F / (float)(TRACKERS + (intervals->own != NULL ? OWN_TRACKERS : 0));
+        }
+        for (int k = 0; intervals->own != NULL && k < OWN_TRACKERS; k++) {
+            own_of(intervals, cell)[l].q[k] = 1;
+            own_of(intervals, cell)[l].weight[k] = 1.0F / (TRACKERS + OWN_TRACKERS);
         }
     }
 }
 
-/* What one tracker's half-width cost, in units of the slow base, changes its weight; then it follows the quantile. */
-static void track(struct tracker *tracker, const struct level *level, const struct cell *cell, double error) {
-    double weights[TRACKERS], sum = 0;
-    for (int k = 0; k < TRACKERS; k++) {
-        double base = k < ON_FAST ? cell->slow : cell->fast, q = (double)tracker->q[k], radius = q * base;
-        bool miss = error > radius;
-        double loss = miss ? (1 - level->alpha) * (error - radius) : level->alpha * (radius - error);
-        weights[k] = (double)tracker->weight[k] * (1 - fmin(loss_most, learning_rate * loss / cell->slow));
+/* What one tracker's half-width, q x base, cost, in units of the slow base, changes its weight, which is returned; then it
+ * follows the quantile. */
+static double track_one(float *q, double weight, double base, double step, const struct level *level,
+                        const struct cell *cell, double error) {
+    double radius = (double)*q * base;
+    bool miss = error > radius;
+    double loss = miss ? (1 - level->alpha) * (error - radius) : level->alpha * (radius - error);
+    step = fmax(step / level->slope, tracker_decay / ((double)cell->n + 2));
+    *q = (float)((double)*q * (1 + step * ((miss ? 1 : 0) - level->alpha)));
+    return weight * (1 - fmin(loss_most, learning_rate * loss / cell->slow));
+}
+
+/* Without a half-width of the network's its trackers rest, and keep their weight. */
+static void track(struct tracker *tracker, struct own_tracker *own, double own_base, const struct level *level,
+                  const struct cell *cell, double error) {
+    double weights[TRACKERS + OWN_TRACKERS], sum = 0, whole = 1;
+    int n = own != NULL && own_base > 0 ? TRACKERS + OWN_TRACKERS : TRACKERS;
+    for (int k = 0; k < n; k++) {
+        bool is_own = k >= TRACKERS;
+        float *q = is_own ? &own->q[k - TRACKERS] : &tracker->q[k];
+        double weight = (double)(is_own ? own->weight[k - TRACKERS] : tracker->weight[k]);
+        double base = is_own ? own_base : k < ON_FAST ? cell->slow : cell->fast;
+        double step = is_own ? own_steps[k - TRACKERS] : tracker_steps[k];
+        weights[k] = track_one(q, weight, base, step, level, cell, error);
         sum += weights[k];
-        double step = fmax(tracker_steps[k] / level->slope, tracker_decay / ((double)cell->n + 2));
-        tracker->q[k] = (float)(q * (1 + step * ((miss ? 1 : 0) - level->alpha)));
     }
-    for (int k = 0; k < TRACKERS; k++)
-        tracker->weight[k] = (float)((1 - fixed_share) * weights[k] / sum + fixed_share / TRACKERS);
+    for (int k = 0; own != NULL && n == TRACKERS && k < OWN_TRACKERS; k++)
+        whole -= (double)own->weight[k];
+    for (int k = 0; k < n; k++)
+        weights[k] = (1 - fixed_share) * whole * weights[k] / sum + fixed_share * whole / n;
+    for (int k = 0; k < n; k++)
+        *(k < TRACKERS ? &tracker->weight[k] : &own->weight[k - TRACKERS]) = (float)weights[k];
 }
 
 static void widen(struct tracker *tracker, const struct level *level, uint32_t n, bool miss) {
@@ -171,7 +200,8 @@ static void see_error(struct cell *cell, double error) {
     cell->n += cell->n < UINT32_MAX;
 }
 
-void intervals_answer(struct intervals *intervals, int slot, int cell_index, double error, const float *published) {
+void intervals_answer(struct intervals *intervals, int slot, int cell_index, double error, const float *published,
+                      const float *own) {
     struct cell *cell = cell_of(intervals, slot, cell_index);
     error = fabs(error);
     if (!isfinite(error))
@@ -183,20 +213,28 @@ void intervals_answer(struct intervals *intervals, int slot, int cell_index, dou
         if (!isnan(published[l]))
             widen(&trackers[l], &intervals->levels[l], cell->n, error > (double)published[l]);
         if (cell->n > 0 && cell->slow > 0)
-            track(&trackers[l], &intervals->levels[l], cell, error);
+            track(&trackers[l], intervals->own != NULL ? &own_of(intervals, cell)[l] : NULL,
+                  is_given(own, l) ? (double)own[l] : 0, &intervals->levels[l], cell, error);
     }
     see_error(cell, error);
 }
 
-static double radius_of(const struct tracker *tracker, const struct level *level, const struct cell *cell, int h) {
-    double slow = 0, fast = 0;
+/* own, own_base: as track has them; where the network gives nothing the others have all the weight. */
+static double radius_of(const struct tracker *tracker, const struct own_tracker *own, double own_base,
+                        const struct level *level, const struct cell *cell, int h) {
+    double slow = 0, fast = 0, given = 0, rest = 1;
     for (int k = 0; k < TRACKERS; k++)
         *(k < ON_FAST ? &slow : &fast) += (double)tracker->weight[k] * (double)tracker->q[k];
-    return (double)tracker->widening * (slow * cell->slow + fast * cell->fast) *
+    for (int k = 0; own != NULL && k < OWN_TRACKERS; k++) {
+        given += (double)own->weight[k] * (double)own->q[k];
+        rest -= own_base > 0 ? 0 : (double)own->weight[k];
+    }
+    return (double)tracker->widening * (slow * cell->slow + fast * cell->fast + given * own_base) / rest *
            (1 + level->student / (1 + (double)cell->n / h));
 }
 
-bool intervals_radii(const struct intervals *intervals, int slot, int cell_index, float *ret_radii) {
+bool intervals_radii(const struct intervals *intervals, int slot, int cell_index, const float *own,
+                     float *ret_radii) {
     const struct cell *cell = cell_of(intervals, slot, cell_index);
     const struct tracker *trackers = trackers_of(intervals, cell);
     bool any_capped = false;
@@ -207,7 +245,9 @@ bool intervals_radii(const struct intervals *intervals, int slot, int cell_index
             continue;
         }
         const struct level *level = &intervals->levels[l];
-        double radius = radius_of(&trackers[l], level, cell, intervals->steps[cell_index / intervals->n_targets]);
+        double radius = radius_of(&trackers[l], intervals->own != NULL ? &own_of(intervals, cell)[l] : NULL,
+                                  is_given(own, l) ? (double)own[l] : 0, level, cell,
+                                  intervals->steps[cell_index / intervals->n_targets]);
         bool few = cell->n < level->least, capped = few || radius > errors_most * cell->largest;
         if (capped)
             radius = few ? cell->largest : errors_most * cell->largest;

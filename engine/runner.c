@@ -180,9 +180,9 @@ const float *runner_values(struct runner *runner, int row, int h) {
     return runner->values;
 }
 
-void runner_interval(const struct runner *runner, int row, int h, int level, float *ret_below, float *ret_above) {
-    head_interval(&runner->head, runner->y[0], runner->rows, row, h, runner->model->n_targets, level, ret_below,
-                  ret_above);
+void runner_half_widths(const struct runner *runner, int row, int h, int level, float *ret_half_widths) {
+    head_half_widths(&runner->head, runner->y[0], runner->rows, row, h, runner->model->n_targets, level,
+                     ret_half_widths);
 }
 
 const float *runner_last_output(const struct runner *runner, int row) {

@@ -34,10 +34,10 @@ const struct scaler *runner_scalers(const struct runner *runner, int row);
 float *runner_next(struct runner *runner, int row);
 void runner_run_again(struct runner *runner, const struct lane *lane);
 
-/* What came out: the forecast of the targets h steps ahead (of the head's horizon), until the next call; how far the bounds of
- * a level lie from it (head_interval), of a head that has them; output `output` of a row, copied as [steps x width]. */
+/* What came out: the forecast of the targets h steps ahead (of the head's horizon), until the next call; how wide the
+ * interval of a level around it is (head_half_widths), of a head that has them; output `output` of a row, copied as [steps x width]. */
 const float *runner_values(struct runner *runner, int row, int h);
-void runner_interval(const struct runner *runner, int row, int h, int level, float *ret_below, float *ret_above);
+void runner_half_widths(const struct runner *runner, int row, int h, int level, float *ret_half_widths);
 /* The last step of output 0 of a row. */
 const float *runner_last_output(const struct runner *runner, int row);
 void runner_copy_output(const struct runner *runner, int output, int row, float *ret);

@@ -1,6 +1,7 @@
 #include "engine/scores.h"
 
 #include "engine/baseline.h"
+#include "engine/head.h"
 #include "engine/intervals.h"
 
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct scores {
     uint64_t *made;       /* [slots x waiting] step of each kept forecast; 0: none */
     double *mean;         /* [slots x waiting x n_targets] */
     float *waiting_radii; /* [slots x waiting x n_levels x n_targets] */
+    float *waiting_own;   /* the same, of the network's own; NULL: its head gives none */
 };
 
 static const struct score_means unknown = {NAN, NAN, NAN, NAN, NAN};
@@ -76,22 +78,25 @@ static bool allocate(struct scores *scores, size_t slots) {
         scores->waiting += (size_t)scores->h[i];
     }
     size_t forecasts = slots * scores->waiting;
+    const struct loss_spec loss = head_loss(scores->model);
+    bool own = loss_width(&loss) > 1;
     scores->pooled = calloc(slots * n, sizeof *scores->pooled);
     scores->targets = calloc(slots * n * n_targets, sizeof *scores->targets);
     scores->pooled_levels = calloc(slots * n * n_levels + 1, sizeof *scores->pooled_levels);
     scores->target_levels = calloc(slots * n * n_targets * n_levels + 1, sizeof *scores->target_levels);
-    scores->intervals =
-        intervals_new((int)slots, scores->h, scores->n, scores->n_targets, scores->model->levels, scores->n_levels);
+    scores->intervals = intervals_new((int)slots, scores->h, scores->n, scores->n_targets, scores->model->levels,
+                                      scores->n_levels, own);
     scores->anomaly = calloc(slots, sizeof *scores->anomaly);
     scores->radii = calloc(slots * n_levels * n * n_targets + 1, sizeof *scores->radii);
     scores->capped = calloc(slots, sizeof *scores->capped);
     scores->made = calloc(forecasts, sizeof *scores->made);
     scores->mean = calloc(forecasts * n_targets, sizeof *scores->mean);
     scores->waiting_radii = calloc(forecasts * n_levels * n_targets + 1, sizeof *scores->waiting_radii);
-    return scores->pooled != NULL && scores->targets != NULL && scores->pooled_levels != NULL &&
-           scores->target_levels != NULL && scores->intervals != NULL && scores->anomaly != NULL &&
-           scores->radii != NULL && scores->capped != NULL && scores->made != NULL && scores->mean != NULL &&
-           scores->waiting_radii != NULL;
+    scores->waiting_own = own ? calloc(forecasts * n_levels * n_targets + 1, sizeof *scores->waiting_own) : NULL;
+    return (!own || scores->waiting_own != NULL) && scores->pooled != NULL && scores->targets != NULL &&
+           scores->pooled_levels != NULL && scores->target_levels != NULL && scores->intervals != NULL &&
+           scores->anomaly != NULL && scores->radii != NULL && scores->capped != NULL && scores->made != NULL &&
+           scores->mean != NULL && scores->waiting_radii != NULL;
 }
 
 struct scores *scores_new(int slots, const struct config_model *model) {
@@ -128,6 +133,7 @@ void scores_free(struct scores *scores) {
     free(scores->made);
     free(scores->mean);
     free(scores->waiting_radii);
+    free(scores->waiting_own);
     free(scores);
 }
 
@@ -250,10 +256,12 @@ static bool answer_target(struct scores *scores, int slot, const struct history 
                           ? baseline_forecast(BASELINE_SEASONAL, history, made, feature, scores->h[i], model->period)
                           : NAN;
     double error = fabs(answer - said), scaled = error / unit;
-    float radii[CONFIG_MAX_LEVELS];
-    for (int l = 0; l < scores->n_levels; l++)
-        radii[l] = scores->waiting_radii[(place * (size_t)scores->n_levels + (size_t)l) * (size_t)scores->n_targets +
-                                         (size_t)target];
+    float radii[CONFIG_MAX_LEVELS], own[CONFIG_MAX_LEVELS];
+    for (int l = 0; l < scores->n_levels; l++) {
+        size_t at = (place * (size_t)scores->n_levels + (size_t)l) * (size_t)scores->n_targets + (size_t)target;
+        radii[l] = scores->waiting_radii[at];
+        own[l] = scores->waiting_own != NULL ? scores->waiting_own[at] : 0;
+    }
     *ret_outcome = (struct outcome){
         .error = scaled,
         .squared = scaled * scaled,
@@ -265,7 +273,7 @@ static bool answer_target(struct scores *scores, int slot, const struct history 
     if (i == 0 && scores->n_levels > 0)
         scores->anomaly[slot] =
             (float)fmax((double)scores->anomaly[slot], anomaly_of(error, (double)radii[scores->n_levels - 1]));
-    intervals_answer(scores->intervals, slot, i * scores->n_targets + target, error, radii);
+    intervals_answer(scores->intervals, slot, i * scores->n_targets + target, error, radii, own);
     return true;
 }
 
@@ -304,20 +312,28 @@ static float *radii_of(const struct scores *scores, int slot) {
     return scores->radii + (size_t)slot * (size_t)scores->n_levels * (size_t)scores->n * (size_t)scores->n_targets;
 }
 
-static void find_radii(struct scores *scores, int slot) {
-    float *radii = radii_of(scores, slot), of_cell[CONFIG_MAX_LEVELS];
+/* Where the half-widths of a level at the i-th scored step begin among the network's. */
+static int own_place(const struct scores *scores, int level, int i) {
+    return (level * scores->model->horizon + scores->h[i] - 1) * scores->n_targets;
+}
+
+static void find_radii(struct scores *scores, int slot, const float *own) {
+    float *radii = radii_of(scores, slot), of_cell[CONFIG_MAX_LEVELS], own_of_cell[CONFIG_MAX_LEVELS] = {0};
     int n_cells = scores->n * scores->n_targets;
     scores->capped[slot] = false;
     for (int cell = 0; cell < n_cells; cell++) {
-        scores->capped[slot] |= intervals_radii(scores->intervals, slot, cell, of_cell);
+        for (int l = 0; own != NULL && l < scores->n_levels; l++)
+            own_of_cell[l] = own[own_place(scores, l, cell / scores->n_targets) + cell % scores->n_targets];
+        scores->capped[slot] |= intervals_radii(scores->intervals, slot, cell, own_of_cell, of_cell);
         for (int l = 0; l < scores->n_levels; l++)
             radii[l * n_cells + cell] = of_cell[l];
     }
 }
 
-void scores_publish(struct scores *scores, int slot, uint64_t step, const double *mean, bool waits) {
+void scores_publish(struct scores *scores, int slot, uint64_t step, const double *mean, const float *own,
+                    bool waits) {
     size_t n_targets = (size_t)scores->n_targets, n_levels = (size_t)scores->n_levels, n = (size_t)scores->n;
-    find_radii(scores, slot);
+    find_radii(scores, slot, own);
     const float *radii = radii_of(scores, slot);
     for (size_t i = 0; i < n; i++) {
         size_t place = waiting_place(scores, slot, (int)i, step);
@@ -326,8 +342,12 @@ void scores_publish(struct scores *scores, int slot, uint64_t step, const double
         for (size_t j = 0; j < n_targets; j++)
             scores->mean[place * n_targets + j] = at_h[j];
         for (size_t l = 0; l < n_levels; l++)
-            for (size_t j = 0; j < n_targets; j++)
-                scores->waiting_radii[(place * n_levels + l) * n_targets + j] = radii[(l * n + i) * n_targets + j];
+            for (size_t j = 0; j < n_targets; j++) {
+                size_t at = (place * n_levels + l) * n_targets + j;
+                scores->waiting_radii[at] = radii[(l * n + i) * n_targets + j];
+                if (scores->waiting_own != NULL)
+                    scores->waiting_own[at] = own != NULL ? own[own_place(scores, (int)l, (int)i) + (int)j] : 0;
+            }
     }
 }
 

@@ -98,8 +98,9 @@ enum { SCORES_ANOMALY_MOST = 1000 };
 double scores_anomaly(const struct scores *scores, int slot);
 
 /* The forecast made at `step`, mean [horizon x n_targets], gets its intervals, and is remembered (waits) until it is
- * answered, or not. */
-void scores_publish(struct scores *scores, int slot, uint64_t step, const double *mean, bool waits);
+ * answered, or not. own [n_levels x horizon x n_targets]: half-widths that the network gives, of a model whose head does;
+ * NULL: none. */
+void scores_publish(struct scores *scores, int slot, uint64_t step, const double *mean, const float *own, bool waits);
 
 /* The half-widths of the latest forecast, [n_levels x scores_count x n_targets], NaN: not known; NULL without levels.
  * *ret_capped: some of them are capped. */

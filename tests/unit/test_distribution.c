@@ -67,6 +67,8 @@ static void test_normal_quantiles(void **state) {
     (void)state;
     assert_near(normal_quantile(0.975), 1.959963984540054, 1e-12);
     assert_near(normal_quantile(0.9), 1.2815515655446004, 1e-12);
+    assert_near(normal_quantile(0.9995), 3.2905267314919, 1e-12);
+    assert_near(normal_quantile(0.1), -1.2815515655446, 1e-12);
     assert_near(normal_quantile(0.5), 0, 1e-12);
     for (double p = 1e-6; p < 1; p += 0.0137) {
         assert_near(0.5 * erfc(-normal_quantile(p) / sqrt(2)), p, 1e-14);

@@ -64,7 +64,7 @@ static void test_another_width_is_refused(void **state) {
 static void test_quantiles(void **state) {
     (void)state;
     struct fixture fixture;
-    float y[ROWS * MOST * N] = {0}, mean[2], below[2], above[2];
+    float y[ROWS * MOST * N] = {0}, mean[2], half[2];
     model_init(&fixture, LOSS_QUANTILE);
     struct head head = head_of(&fixture.model);
     for (int k = 0; k < 5; k++) /* step 2 of row 1: its targets are answers 2 and 3 */
@@ -72,12 +72,12 @@ static void test_quantiles(void **state) {
             *at(y, 5, 1, k, 2 + j) = (const float[2][5]){{1, 0.5f, 2, -3, 4}, {1, 2, 3, 1.5f, 2.5f}}[j][k];
     head_values(&head, y, ROWS, 1, 2, 2, mean);
     assert_true(mean[0] == 1 && mean[1] == 1);
-    head_interval(&head, y, ROWS, 1, 2, 2, 0, below, above);
-    assert_true(below[0] == 0.5f && above[0] == 1);
-    assert_true(below[1] == 0 && above[1] == 2); /* it crosses the median */
-    head_interval(&head, y, ROWS, 1, 2, 2, 1, below, above);
-    assert_true(below[0] == 4 && above[0] == 3);
-    assert_true(below[1] == 0 && above[1] == 2); /* it crosses the level before it */
+    head_half_widths(&head, y, ROWS, 1, 2, 2, 0, half);
+    assert_true(half[0] == 0.75f);
+    assert_true(half[1] == 1); /* its lower bound crosses the median */
+    head_half_widths(&head, y, ROWS, 1, 2, 2, 1, half);
+    assert_true(half[0] == 3.5f);
+    assert_true(half[1] == 1); /* it crosses the level before it */
 }
 
 static void test_likelihoods(void **state) {
@@ -87,7 +87,7 @@ static void test_likelihoods(void **state) {
     const float one = 0.5397424f, of_three = 0.5413249f;         /* softplus of them is 0.999, and 1 */
     for (int loss = LOSS_GAUSSIAN; loss <= LOSS_STUDENT_T; loss++) {
         struct fixture fixture;
-        float y[ROWS * MOST * N] = {0}, below[2], above[2];
+        float y[ROWS * MOST * N] = {0}, half[2];
         int width = loss == LOSS_GAUSSIAN ? 2 : 3;
         model_init(&fixture, (enum loss)loss);
         struct head head = head_of(&fixture.model);
@@ -99,9 +99,9 @@ static void test_likelihoods(void **state) {
         }
         for (int level = 0; level < 2; level++) {
             double unit = loss == LOSS_GAUSSIAN ? z[level] : t[level];
-            head_interval(&head, y, ROWS, 0, 3, 2, level, below, above);
-            assert_true(fabs((double)below[0] - unit) < 1e-5 * unit && below[0] == above[0]);
-            assert_true(fabs((double)below[1] - unit * (log(2) + 0.001)) < 1e-5 * unit && below[1] == above[1]);
+            head_half_widths(&head, y, ROWS, 0, 3, 2, level, half);
+            assert_true(fabs((double)half[0] - unit) < 1e-5 * unit);
+            assert_true(fabs((double)half[1] - unit * (log(2) + 0.001)) < 1e-5 * unit);
         }
     }
 }

@@ -80,7 +80,7 @@ static void errors_by_hand(void **state) {
         const double *v = values[step - 1], mean[] = {v[0] + 1, v[1] + 1, v[0] + 1, v[1] + 1};
         append(history, v[0], v[1]);
         scores_answer(scores, 0, history, step, units);
-        scores_publish(scores, 0, step, mean, true);
+        scores_publish(scores, 0, step, mean, NULL, true);
     }
     const struct score *one = &scores_of(scores, 0)[0], *two = &scores_of(scores, 0)[1];
     assert_int_equal(one->n, 3);
@@ -109,7 +109,7 @@ static void against_all_that_was_said(void **state) {
         for (int h = 0; h < HORIZON; h++)
             for (int j = 0; j < 2; j++)
                 said[step][h][j] = rng_normal(&rng);
-        scores_publish(scores, 1, step, &said[step][0][0], true);
+        scores_publish(scores, 1, step, &said[step][0][0], NULL, true);
     }
     for (int i = 0; i < scores_count(scores); i++) {
         const struct score *score = &scores_of(scores, 1)[i];
@@ -167,7 +167,7 @@ static void levels_against_all_that_was_said(void **state) {
         assert_near(scores_anomaly(scores, 0), outside);
         said[step] = 0.1 * rng_normal(&rng);
         const double mean[] = {said[step], said[step]};
-        scores_publish(scores, 0, step, mean, true);
+        scores_publish(scores, 0, step, mean, NULL, true);
         bool capped;
         memcpy(radii[step], scores_radii(scores, 0, &capped), sizeof radii[step]);
         assert_int_equal(capped, step > 1 && step <= 20); /* of two ahead there are 19 answers at step 21 */
@@ -233,7 +233,7 @@ static void what_does_not_wait_is_not_scored(void **state) {
     for (uint64_t step = 1; step <= 40; step++) {
         append(history, step > 20 ? 1000 : 1, 0);
         scores_answer(scores, 0, history, step, ones);
-        scores_publish(scores, 0, step, mean, step < 20);
+        scores_publish(scores, 0, step, mean, NULL, step < 20);
         assert_true(scores_kept(scores, 0, 0, step, &kept_mean, &kept_radii) == (step < 20));
         if (step > 1)
             assert_true(scores_radii(scores, 0, &capped)[0] < 3);
@@ -258,7 +258,7 @@ static void last_forecasts_are_kept(void **state) {
         for (int i = 0; i < 8; i++)
             mean[i] = 100 * (double)step + i;
         scores_answer(scores, 1, history, step, ones);
-        scores_publish(scores, 1, step, mean, true);
+        scores_publish(scores, 1, step, mean, NULL, true);
     }
     assert_false(scores_kept(scores, 0, 0, 30, &kept_mean, &kept_radii));
     assert_false(scores_kept(scores, 1, 2, 26, &kept_mean, &kept_radii));
@@ -290,7 +290,7 @@ static void answers_do_not_count_before_their_step(void **state) {
             /* Of answers h, h + 1, .. step - 1, to which 0 was said. */
             assert_near((double)score->recent.mae, n > 0 ? (double)(h + step - 1) / 2 : NAN);
         }
-        scores_publish(scores, 0, step, mean, true);
+        scores_publish(scores, 0, step, mean, NULL, true);
     }
     scores_free(scores);
     history_free(history);
@@ -302,11 +302,11 @@ static void missing_answers_are_not_scored(void **state) {
     struct scores *scores = scores_new(1, model_of(1, 2, 0));
     const double mean[] = {5, NAN};
     append(history, 1, 1);
-    scores_publish(scores, 0, 1, mean, true);
+    scores_publish(scores, 0, 1, mean, NULL, true);
     append(history, NAN, 7); /* what was said of the second target is not known */
     scores_answer(scores, 0, history, 2, ones);
     assert_unscored(scores, 0);
-    scores_publish(scores, 0, 2, mean, true);
+    scores_publish(scores, 0, 2, mean, NULL, true);
     append(history, 3, 7);
     scores_answer(scores, 0, history, 3, ones);
     assert_int_equal(scores_of(scores, 0)->n, 1);
@@ -326,7 +326,7 @@ static void a_restart_forgets_what_waits(void **state) {
         append(history, 1, 1);
         for (int slot = 0; slot < 2; slot++) {
             scores_answer(scores, slot, history, step, ones);
-            scores_publish(scores, slot, step, mean, true);
+            scores_publish(scores, slot, step, mean, NULL, true);
         }
         if (step != 6)
             continue;
@@ -351,7 +351,7 @@ static void old_errors_are_forgotten(void **state) {
     for (uint64_t step = 1; step <= 3 * SCORES_MEMORY; step++) {
         append(history, 0, 0);
         scores_answer(scores, 0, history, step, ones);
-        scores_publish(scores, 0, step, step <= SCORES_MEMORY ? ahead : exact, true);
+        scores_publish(scores, 0, step, step <= SCORES_MEMORY ? ahead : exact, NULL, true);
     }
     assert_int_equal(scores_of(scores, 0)->n, 3 * SCORES_MEMORY - 1);
     double expected = pow(1 - 1.0 / SCORES_MEMORY, 2 * SCORES_MEMORY - 1);
@@ -369,10 +369,56 @@ static void absurd_answers(void **state) {
     for (uint64_t step = 1; step <= 20; step++) {
         append(history, step == 10 ? DBL_MAX : -DBL_MAX, step == 10 ? DBL_MAX : -DBL_MAX);
         scores_answer(scores, 0, history, step, ones);
-        scores_publish(scores, 0, step, mean, true);
+        scores_publish(scores, 0, step, mean, NULL, true);
         if (step > 1)
             assert_true((double)scores_of(scores, 0)->recent.mae == 0);
     }
+    scores_free(scores);
+    history_free(history);
+}
+
+/* The network gives half-widths that are right; then, for one level, step and target, ten times as large a one: of the published
+ * ones that alone grows, with what lies around it. */
+static void half_widths_of_the_network_are_of_their_cell(void **state) {
+    (void)state;
+    enum { HORIZON = 4, TARGETS = 2, LEVELS = 2, SCORED = 3, STEPS = 400, N = LEVELS * HORIZON * TARGETS };
+    static const int h[SCORED] = {1, 2, 4};
+    struct config_model *model = model_of(HORIZON, TARGETS, 0);
+    model->training.loss = LOSS_GAUSSIAN;
+    model->n_levels = LEVELS;
+    model->levels[0] = 80;
+    model->levels[1] = 95;
+    struct history *history = history_new(2, 16, FIXTURE_PENDING);
+    struct scores *scores = scores_new(1, model);
+    struct rng rng = {4};
+    const double mean[HORIZON * TARGETS] = {0};
+    float own[N], usual[LEVELS * SCORED * TARGETS];
+    bool capped;
+    for (int i = 0; i < N; i++) /* errors are of size 1 and 10 */
+        own[i] = (i / (HORIZON * TARGETS) == 0 ? 1.28F : 1.96F) * (i % TARGETS == 0 ? 1 : 10);
+    for (uint64_t step = 1; step <= STEPS; step++) {
+        append(history, rng_normal(&rng), 10 * rng_normal(&rng));
+        scores_answer(scores, 0, history, step, ones);
+        scores_publish(scores, 0, step, mean, own, true);
+    }
+    memcpy(usual, scores_radii(scores, 0, &capped), sizeof usual);
+    for (int level = 0; level < LEVELS; level++)
+        for (int i = 0; i < SCORED; i++)
+            for (int j = 0; j < TARGETS; j++) {
+                float *one = &own[(level * HORIZON + h[i] - 1) * TARGETS + j], kept = *one;
+                *one *= 10;
+                scores_publish(scores, 0, STEPS + 1, mean, own, true);
+                *one = kept;
+                const float *radii = scores_radii(scores, 0, &capped);
+                for (int at = 0; at < LEVELS * SCORED * TARGETS; at++) {
+                    bool is_cell = at % (SCORED * TARGETS) == i * TARGETS + j,
+                         is_level = at / (SCORED * TARGETS) == level;
+                    if (is_cell && is_level)
+                        assert_true(radii[at] > 1.2F * usual[at]);
+                    else if (!is_cell || at / (SCORED * TARGETS) < level)
+                        assert_true(radii[at] == usual[at]);
+                }
+            }
     scores_free(scores);
     history_free(history);
 }
@@ -391,6 +437,7 @@ int main(void) {
         cmocka_unit_test(a_restart_forgets_what_waits),
         cmocka_unit_test(old_errors_are_forgotten),
         cmocka_unit_test(absurd_answers),
+        cmocka_unit_test(half_widths_of_the_network_are_of_their_cell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

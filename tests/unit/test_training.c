@@ -113,11 +113,11 @@ static void try_intervals(struct fixture *fixture, struct network *network, doub
         history_append(history, step, &value, 0);
         forecaster_advance(f, (const int[]){0}, 1);
         const struct forecast *forecast = forecaster_latest(f, 0);
-        assert_non_null(forecast->below);
+        assert_non_null(forecast->own);
         for (int level = 0; level < model->n_levels; level++) {
             int at = level * model->horizon * model->n_targets;
-            bounds[0][level] = forecast->mean[0] - (double)forecast->below[at];
-            bounds[1][level] = forecast->mean[0] + (double)forecast->above[at];
+            bounds[0][level] = forecast->mean[0] - (double)forecast->own[at];
+            bounds[1][level] = forecast->mean[0] + (double)forecast->own[at];
         }
     }
     version_release(version);
