@@ -94,7 +94,7 @@ static struct wire_forecast next_of(struct worker_scene *scene, int *ret_stream)
 /* A hundred versions, one after the other, while ticks come: no forecast is missing, none is out of order. */
 static void a_hundred_swaps_under_load(void **state) {
     (void)state;
-    enum { STREAMS = 12, SWAPS = 100 };
+    enum { STREAMS = 6, SWAPS = 100 };
     struct worker_scene scene;
     struct stream *streams[STREAMS];
     uint64_t next[STREAMS], served[STREAMS] = {0};

@@ -209,6 +209,45 @@ static void a_training_that_diverges_is_a_failure(void **state) {
     rig_close(&rig);
 }
 
+/* With real workers: in the shadow of the baseline on both, then promoted on what has come live, then kept. */
+static void a_challenger_proves_itself_in_the_shadow(void **state) {
+    (void)state;
+    struct rig rig;
+    open_rig(&rig, REST("epochs: 40", "    promote: shadow\n    retrain_every: 0s\n"), 0);
+    void *push = rig_connect(&rig, ZMQ_PUSH, rig.config->bus.ticks);
+    void *events = rig_subscribe(&rig, "event/", 6);
+    feed(&rig, push, 0, 90);
+    turn_until(&rig, "jobs", 1);
+    int64_t began = 0;
+    int t = 90;
+    static const char *const counted[] = {"promoted", "rolled_back"};
+    for (; told_number(&rig, counted[0]) == 0; t++) {
+        feed(&rig, push, t, 1);
+        rig_turn(&rig);
+        assert_true(rig_wait(&began));
+    }
+    assert_true(t >= 90 + 100);
+    json_t *map = receive_event(events, "event/shadow/m");
+    assert_int_equal(json_integer_value(json_object_get(map, "version")), 0);
+    json_decref(map);
+    map = receive_event(events, "event/promoted/m");
+    assert_string_equal(json_string_value(json_object_get(map, "contest")), "shadow");
+    assert_int_equal(json_integer_value(json_object_get(map, "version")), 1);
+    assert_true(json_integer_value(json_object_get(map, "live_steps")) >= 100);
+    assert_true(json_real_value(json_object_get(map, "live_error")) <
+                0.99 * json_real_value(json_object_get(map, "champion_live_error")));
+    json_decref(map);
+    assert_int_equal(told_number(&rig, "version"), 1);
+    /* A person goes back, and the baseline serves as version 2. */
+    assert_int_equal(learning_rollback(rig.learning, 0), 0);
+    assert_int_equal(told_number(&rig, counted[1]), 1);
+    expect_text(&rig, "source", "baseline");
+    assert_int_equal(told_number(&rig, "version"), 2);
+    rig_disconnect(push);
+    rig_disconnect(events);
+    rig_close(&rig);
+}
+
 static void a_command_trains_whatever_the_schedule_says(void **state) {
     (void)state;
     struct rig rig;
@@ -385,6 +424,7 @@ int main(void) {
         cmocka_unit_test(a_model_is_trained_when_it_is_due_and_promoted),
         cmocka_unit_test(what_does_not_beat_the_baseline_is_rejected),
         cmocka_unit_test(a_training_that_diverges_is_a_failure),
+        cmocka_unit_test(a_challenger_proves_itself_in_the_shadow),
         cmocka_unit_test(a_command_trains_whatever_the_schedule_says),
         cmocka_unit_test(a_command_without_streams_is_one_job),
         cmocka_unit_test(it_stops_in_every_state),
