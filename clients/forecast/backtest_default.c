@@ -69,11 +69,12 @@ static int at_most(int x, int most) {
 static void put_model(FILE *out, const struct backtest_default *choice, int history, int window) {
     uint64_t first = choice->train + choice->valid;
     int kept = at_most((int)first, history);
-    double share = kept > 0 ? (double)choice->valid / kept : 0;
-    share = share < 0.05 ? 0.05 : share > 0.5 ? 0.5 : share;
+    /* What is held back is not learnt from, and the newest is what matters most: as little as can tell. */
+    double share = kept > 0 ? 4.0 * choice->horizon / kept : 0;
+    share = share < 0.1 ? 0.1 : share > 0.5 ? 0.5 : share;
     fprintf(out, "models:\n  - name: default\n    class: default\n    horizon: %d\n    period: %d\n", choice->horizon,
             choice->period);
-    fprintf(out, "    layers:\n      - lstm: 64\n");
+    fprintf(out, "    layers:\n      - lstm: 64\n        dropout: 0.2\n        recurrent_dropout: 0.2\n");
     int64_t each = at_least((int)first / 2, HISTORY_LEAST), retrain;
     if (__builtin_mul_overflow(choice->interval, each, &retrain) || retrain > YEAR * seconds)
         retrain = YEAR * seconds; /* the most that the key takes */
@@ -82,7 +83,8 @@ static void put_model(FILE *out, const struct backtest_default *choice, int hist
                 retrain % seconds == 0 ? "s" : "ns");
     fprintf(out, "    training:\n      window: %d\n      burn_in: %d\n      unroll: %d\n      batch: 16\n", window,
             window / 7, at_most(window, 64));
-    fprintf(out, "      epochs: 5\n      min_steps: 200\n      learning_rate: 0.001\n");
+    fprintf(out, "      stride: %d\n      epochs: 60\n      min_steps: 1000\n", at_least(window / 7, 1));
+    fprintf(out, "      optimizer: adamw\n      weight_decay: 0.05\n      learning_rate: 0.002\n");
     fprintf(out, "      validation: %.4g%%\n      first_after: %llu\n", 100 * share,
             (unsigned long long)(first > 0 ? first : 1));
 }

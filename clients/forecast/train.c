@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_EPOCHS = 60 };
-
 static struct {
     const char *csv, *output, *config, *model;
     long horizon, epochs, seed, period;
@@ -28,7 +26,7 @@ static const struct option_row rows_of_options[] = {
     {"horizon", 0, OPTION_INTEGER, "N", "the default model's steps ahead (default: 24)", &options.horizon, 1, 4096},
     {"period", 0, OPTION_INTEGER, "N", "its season, in steps; 0: none (default: found from the files)",
      &options.period, 0, 1 << 20},
-    {"epochs", 0, OPTION_INTEGER, "N", "passes over the windows, at most (default: the configuration's; else 60)",
+    {"epochs", 0, OPTION_INTEGER, "N", "passes over the windows, at most (default: the configuration's)",
      &options.epochs, 1, 100000},
     {"seed", 0, OPTION_INTEGER, "N", "of weights and order (default: the configuration's)", &options.seed, 0,
      9007199254740991},
@@ -78,9 +76,6 @@ static int choose_model(struct train *train, struct error *err) {
     train->model = config->models[m];
     if (!train->model.train)
         return error_set(err, "model %s says train: false", train->model.name);
-    /* There is time, and patience ends it: more than the default model has when it learns on the side. */
-    if (options.config == NULL)
-        train->model.training.epochs = DEFAULT_EPOCHS;
     if (options.epochs > 0)
         train->model.training.epochs = (int)options.epochs;
     if (options.seed >= 0)
