@@ -101,7 +101,7 @@ static int install(struct backtest_learning *learning, struct version *version, 
     /* Before the first version there was the baseline. */
     learning->before = learning->champion != NULL ? learning->champion : version_new(0, NULL);
     learning->champion = version;
-    drift_restart(&learning->drift);
+    drift_loosen(&learning->drift);
     for (int b = 0; b < learning->n_forecasters; b++) {
         if (forecaster_propose(learning->forecasters[b], version) != 0)
             return no_memory(learning, err);
