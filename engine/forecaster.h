@@ -136,6 +136,10 @@ bool forecaster_taking_over(const struct forecaster *forecaster);
 /* One slice of a takeover, at most one full advance's work. Returns true when it was the last one. */
 bool forecaster_prime(struct forecaster *forecaster);
 
+/* Steps that the replay of a slot still has to go, of which a slice does FORECASTER_PRIME_STEPS; 0 where none is under way. */
+enum { FORECASTER_PRIME_STEPS = 8 };
+uint64_t forecaster_replaying(const struct forecaster *forecaster, int slot);
+
 /* Losses of two versions, over the same answers: absolute errors in the scalers' unit, of what each has said by itself (a
  * version without a network: the baseline) 1, 2, 4, ... steps ahead and at the horizon, by the step at which it was said, counted from the
  * one at which the slot's comparison began. */

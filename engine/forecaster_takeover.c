@@ -9,7 +9,7 @@
  * A slice of a takeover replays PRIME_STEPS steps of one slot in PRIME_STEPS of the batch: the work of
  * one full advance, but concentrated, so that a slot gains on the ticks that go on arriving.
  */
-enum { PRIME_STEPS = 8 };
+enum { PRIME_STEPS = FORECASTER_PRIME_STEPS };
 
 /* Room for what goes out beside the forecasts. All versions of a model have the same shapes. */
 static bool allocate_published(struct forecaster *f, const struct network *network) {
@@ -44,6 +44,11 @@ int forecaster_propose(struct forecaster *f, struct version *version) {
 
 bool forecaster_taking_over(const struct forecaster *f) {
     return f->incoming != NULL;
+}
+
+uint64_t forecaster_replaying(const struct forecaster *f, int slot) {
+    bool replays = f->incoming != NULL && f->incoming->phase[slot] == LANE_PRIMING;
+    return replays ? f->serving->seen[slot] - f->incoming->seen[slot] : 0;
 }
 
 /* The slot's replay begins: where the state began anew, or as far back as is kept. */

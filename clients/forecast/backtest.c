@@ -9,7 +9,7 @@
 #include <string.h>
 
 static struct {
-    const char *config, *model, *horizons;
+    const char *config, *model, *horizons, *takeovers, *forecasts;
     long train, valid, online, period;
     const char *stream, *columns, *time_column, *time_format, *delimiter;
     bool json, no_network, print_config;
@@ -31,6 +31,11 @@ static const struct option_row rows_of_options[] = {
     {"period", 0, OPTION_INTEGER, "N",
      "the default model's season, in steps; 0: none (default: found from the train rows)", &options.period, 0,
      1 << 20},
+    {"takeovers", 0, OPTION_TEXT, "FILE",
+     "a daemon's journal, DIR/EPOCH/takeovers.jsonl: its versions serve from the steps on at which they did,\nunder its configuration (--config), and nothing is trained",
+     &options.takeovers, 0, 0},
+    {"forecasts", 0, OPTION_TEXT, "FILE", "write each forecast to a CSV file, to the last bit", &options.forecasts, 0,
+     0},
     {"no-network", 0, OPTION_FLAG, NULL, "what the cheap forecasts do alone: no network is trained or served",
      &options.no_network, 0, 0},
     {"stream", 's', OPTION_TEXT, "NAME", "of one file: its stream (default: the file's name, without its ending)",
@@ -73,6 +78,8 @@ struct backtest {
     int horizons[MAX_HORIZONS], n_horizons;
     uint64_t train, valid;
     struct backtest_default choice;
+    struct backtest_takeovers *takeovers;
+    FILE *forecasts; /* NULL: not written */
     struct backtest_result result;
     struct progress progress;
 };
@@ -116,15 +123,20 @@ static int choose_model(struct backtest *backtest, struct error *err) {
     if (m == config->n_models)
         return error_set(err, "%s has no model \"%s\"", options.config, options.model);
     backtest->model = config->models[m];
-    if (backtest->model.horizon <= CONFIG_SCORED_ALL_MOST)
-        backtest->model.scored = SCORED_ALL;
-    if (!backtest->model.experts_said)
-        backtest->model.experts = EXPERTS_FULL;
     if (backtest->model.head == HEAD_RAW)
         return error_set(err,
                          "model %s: a raw head gives what the network gives, and forecasts nothing that could be "
                          "scored",
                          backtest->model.name);
+    if (options.takeovers != NULL) {
+        /* As the daemon did. Whose slots are next to a stream's makes no difference. */
+        backtest->model.batch_size = 1;
+        return 0;
+    }
+    if (backtest->model.horizon <= CONFIG_SCORED_ALL_MOST)
+        backtest->model.scored = SCORED_ALL;
+    if (!backtest->model.experts_said)
+        backtest->model.experts = EXPERTS_FULL;
     return 0;
 }
 
@@ -211,6 +223,8 @@ static void tell_choice(const struct backtest *backtest, FILE *out) {
         fprintf(out, "; no season was found");
     else if (backtest->model.period > 0)
         fprintf(out, "; a season of %d steps", backtest->model.period);
+    if (backtest->takeovers != NULL)
+        fprintf(out, "; %d takeovers of the daemon's", backtest_takeovers_count(backtest->takeovers));
     fprintf(out, "\n%d stream%s, %d feature%s; %llu steps to train, %llu to validate, the rest online\n",
             backtest->data.n_streams, backtest->data.n_streams == 1 ? "" : "s", backtest->data.n_features,
             backtest->data.n_features == 1 ? "" : "s", (unsigned long long)backtest->train,
@@ -229,6 +243,33 @@ static bool stopped(void *context) {
     return run_stopped();
 }
 
+/* One row for each target and step ahead. */
+static void write_forecast(void *context, int stream, uint64_t step, const struct backtest_said *said) {
+    const struct backtest *backtest = context;
+    const struct config_model *model = &backtest->model;
+    const struct config_class *class = &backtest->config->classes[model->class];
+    size_t n = (size_t)model->horizon * (size_t)model->n_targets;
+    for (size_t i = 0; i < n; i++) {
+        fprintf(backtest->forecasts, "%s,%llu,%d,%s,%.17g", backtest->data.streams[stream].name,
+                (unsigned long long)step, (int)(i / (size_t)model->n_targets) + 1,
+                class->features[model->targets[i % (size_t)model->n_targets]], said->published[i]);
+        for (size_t l = 0; l < (size_t)model->n_levels; l++)
+            fprintf(backtest->forecasts, ",%.17g,%.17g", said->lower[l * n + i], said->upper[l * n + i]);
+        fputc('\n', backtest->forecasts);
+    }
+}
+
+static int open_forecasts(struct backtest *backtest, struct error *err) {
+    backtest->forecasts = fopen(options.forecasts, "w");
+    if (backtest->forecasts == NULL)
+        return error_set(err, "%s: %s", options.forecasts, strerror(errno));
+    fputs("stream,step,h,target,forecast", backtest->forecasts);
+    for (int l = 0; l < backtest->model.n_levels; l++)
+        fprintf(backtest->forecasts, ",lower %g,upper %g", backtest->model.levels[l], backtest->model.levels[l]);
+    fputc('\n', backtest->forecasts);
+    return 0;
+}
+
 static int run_and_report(struct backtest *backtest, struct error *err) {
     const struct backtest_setup setup = {.class = &backtest->config->classes[backtest->model.class],
                                          .model = &backtest->model,
@@ -240,6 +281,8 @@ static int run_and_report(struct backtest *backtest, struct error *err) {
                                          .valid = backtest->valid,
                                          .online = options.online > 0 ? (uint64_t)options.online : UINT64_MAX,
                                          .no_network = options.no_network,
+                                         .takeovers = backtest->takeovers,
+                                         .said = backtest->forecasts != NULL ? write_forecast : NULL,
                                          .progress = show_progress,
                                          .stopped = stopped,
                                          .context = backtest};
@@ -274,6 +317,14 @@ static int backtest_all(struct backtest *backtest, char *const *paths, int n_pat
     }
     if (fit_horizons(backtest, err) != 0 || check_lengths(backtest, err) != 0)
         return -1;
+    if (options.takeovers != NULL) {
+        backtest->takeovers = backtest_takeovers_load(options.takeovers, &backtest->model, backtest->data.streams,
+                                                      backtest->data.n_streams, err);
+        if (backtest->takeovers == NULL)
+            return -1;
+    }
+    if (options.forecasts != NULL && open_forecasts(backtest, err) != 0)
+        return -1;
     return run_and_report(backtest, err);
 }
 
@@ -291,6 +342,9 @@ int command_backtest(int argc, char **argv) {
     if (options.config != NULL && (options.print_config || options.period >= 0))
         return options_wrong(&command, "--%s is of the default model; --config has its own",
                              options.print_config ? "print-config" : "period");
+    if (options.takeovers != NULL && (options.config == NULL || options.no_network))
+        return options_wrong(&command, options.no_network ? "--takeovers and --no-network exclude each other"
+                                                          : "--takeovers needs the daemon's configuration, --config");
     if (options.stream != NULL && argc - first > 1)
         return options_wrong(&command, "--stream goes with one file");
     if (strlen(options.delimiter) != 1 && strcmp(options.delimiter, "\\t") != 0)
@@ -299,6 +353,11 @@ int command_backtest(int argc, char **argv) {
     code = backtest_all(&backtest, argv + first, argc - first, &err) != 0;
     if (code != 0)
         fprintf(stderr, "%s: %s\n", command.name, err.text);
+    if (backtest.forecasts != NULL && fclose(backtest.forecasts) != 0 && code == 0) {
+        fprintf(stderr, "%s: %s: %s\n", command.name, options.forecasts, strerror(errno));
+        code = 1;
+    }
+    backtest_takeovers_free(backtest.takeovers);
     backtest_result_fini(&backtest.result);
     backtest_data_fini(&backtest.data);
     config_free(backtest.config);

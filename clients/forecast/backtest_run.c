@@ -31,7 +31,8 @@ struct run {
 
 /* ---- beginning and end ---------------------------------------------------------------------- */
 
-static int open_streams(struct run *run) {
+/* -1: with err as it was without memory. */
+static int open_streams(struct run *run, struct error *err) {
     const struct backtest_setup *setup = run->setup;
     const struct config_class *class = setup->class;
     for (int b = 0; b < run->n_forecasters; b++) {
@@ -49,6 +50,9 @@ static int open_streams(struct run *run) {
                                              .history = series->history,
                                              .forecaster = run->forecasters[i / setup->model->batch_size],
                                              .slot = i % setup->model->batch_size};
+        if (setup->takeovers != NULL &&
+            backtest_takeovers_follow(setup->takeovers, i, learner->forecaster, 0, err) != 0)
+            return -1;
         forecaster_acquire(learner->forecaster, learner->slot, series->history);
     }
     return 0;
@@ -88,12 +92,14 @@ static int open_run(struct run *run, struct error *err) {
     size_t n = (size_t)setup->model->n_levels * (size_t)setup->model->horizon * (size_t)setup->model->n_targets;
     run->lower = malloc((n + 1) * sizeof *run->lower);
     run->upper = malloc((n + 1) * sizeof *run->upper);
+    error_set(err, "out of memory");
     if (run->lower == NULL || run->upper == NULL || run->places == NULL || run->learners == NULL ||
-        run->forecasters == NULL || open_streams(run) != 0 || open_scores(run) != 0)
-        return error_set(err, "out of memory");
-    run->learning =
-        backtest_learning_new(setup, kernels_choose(), run->learners, run->forecasters, run->n_forecasters, err);
-    if (run->learning == NULL)
+        run->forecasters == NULL || open_streams(run, err) != 0 || open_scores(run) != 0)
+        return -1;
+    if (setup->takeovers == NULL)
+        run->learning =
+            backtest_learning_new(setup, kernels_choose(), run->learners, run->forecasters, run->n_forecasters, err);
+    if (run->learning == NULL && setup->takeovers == NULL)
         return -1;
     for (int i = 0; i < setup->n_streams; i++)
         run->ticks_in_all += setup->streams[i].n;
@@ -162,7 +168,9 @@ static int take_step(struct run *run, int i, struct error *err) {
     backtest_scores_step(run->result->scores, i, forecast->values, &said);
     if (setup->said != NULL)
         setup->said(setup->context, i, forecast->step, &said);
-    return backtest_learning_poll(run->learning, err);
+    return setup->takeovers != NULL
+               ? backtest_takeovers_follow(setup->takeovers, i, learner->forecaster, forecast->step, err)
+               : backtest_learning_poll(run->learning, err);
 }
 
 static int take_tick(struct run *run, int i, struct error *err) {

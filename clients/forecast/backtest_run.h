@@ -10,6 +10,7 @@
 
 #include "clients/forecast/backtest_data.h"
 #include "clients/forecast/backtest_scores.h"
+#include "clients/forecast/backtest_takeovers.h"
 #include "engine/config.h"
 #include "engine/expert.h"
 #include "engine/promotion.h"
@@ -25,6 +26,8 @@ struct backtest_setup {
     int n_horizons;
     uint64_t train, valid, online; /* steps of each stream; online: at most */
     bool no_network;               /* the cheap experts alone */
+    struct backtest_takeovers
+        *takeovers; /* of a daemon, to be followed, with a batch_size of 1; NULL: it learns by itself */
 
     /* Called now and then; NULL: nobody. said: of each forecast, for those who compare; its arrays are lent. */
     void (*progress)(void *context, double share);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "clients/forecast/backtest_run.h"
+#include "clients/forecast/npy.h"
 #include "engine/forecaster.h"
 #include "engine/random.h"
 #include "engine/retraining.h"
@@ -16,6 +17,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ROWS = 700, FEATURES = 2, HORIZON = 4, TRAIN = 200, VALID = 50, LEVELS = 2 };
 
@@ -187,6 +189,108 @@ static void it_is_the_daemons_path_to_the_bit(void **state) {
     for (int i = 0; i < ROWS; i++)
         if (memcmp(&said[i], &f->said[i], sizeof said[i]) != 0)
             fail_msg("step %d: %.17g by hand, %.17g in the backtest", i + 1, said[i].mean[0], f->said[i].mean[0]);
+    free(said);
+}
+
+/* ---- a daemon's journal ------------------------------------------------------------------------ */
+
+static FILE *journal;
+
+static struct version *write_version(const struct config_model *model, uint64_t number) {
+    struct error err;
+    struct network *network = forecaster_network(model, &err);
+    char path[64];
+    network_init_weights(network, number);
+    size_t n = network_n_params(network);
+    snprintf(path, sizeof path, "/tmp/test_backtest.%d-m-%d.npy", (int)getpid(), (int)number);
+    assert_int_equal(npy_write(path, 1, &n, network_params(network), &err), 0);
+    fprintf(journal, "{\"model\": \"m\", \"version\": %d, \"params\": \"%s\"}\n", (int)number,
+            strrchr(path, '/') + 1);
+    return version_new(number, network);
+}
+
+/* Versions take over now at once, now in slices while steps come, and at last there is none. Writes the journal. */
+static void take_over_by_hand(const struct fixture *f, const char *path, struct said *said) {
+    static const struct {
+        int at,
+            every; /* row behind which it is proposed, and how many steps there are between two slices; 0: all at once */
+    } plan[] = {{-1, 0}, {100, 0}, {250, 1}, {400, 2}, {560, 0}, {590, 1}};
+    enum { N = sizeof plan / sizeof *plan };
+    const struct config_class *class = &f->config->classes[0];
+    const struct config_model *model = &f->config->models[0];
+    struct series *series = series_new(&class->time, FEATURES, class->history, class->pending);
+    struct forecaster *forecaster = forecaster_new(class, model, kernels_choose());
+    int slot = 2, next = 0, n;
+    journal = fopen(path, "w");
+    fputs("{\"model\": \"another\", \"version\": 1, \"params\": null}\n", journal);
+    for (int i = -1; i < ROWS; i++) {
+        enum time_verdict verdict;
+        if (i == 0)
+            forecaster_acquire(forecaster, slot, series->history);
+        if (i >= 0) {
+            assert_int_equal(series_take(series, f->t[i], f->values + i * FEATURES, &verdict), 1);
+            forecaster_advance(forecaster, &slot, 1);
+            take(&said[i], model, forecaster, slot);
+        }
+        if (next < N && plan[next].at == i) {
+            if (next == 4)
+                fputs("{\"model\": \"m\", \"version\": 5, \"params\": null}\n", journal);
+            struct version *version = next == 4 ? version_new(5, NULL) : write_version(model, (uint64_t)next + 1);
+            assert_int_equal(forecaster_propose(forecaster, version), 0);
+            version_release(version);
+            next++;
+        }
+        int every = next > 0 ? plan[next - 1].every : 0;
+        while (forecaster_taking_over(forecaster) && (every == 0 || i % every == 0))
+            if (forecaster_prime(forecaster) || every != 0)
+                break;
+        const struct takeover *takeovers = forecaster_takeovers(forecaster, &n);
+        for (int k = 0; k < n; k++)
+            fprintf(journal,
+                    "{\"stream\": \"s\", \"generation\": 3, \"model\": \"m\", \"version\": %d, \"began\": %d, "
+                    "\"step\": %d}\n{\"stream\": \"s\", \"generation\": 4, \"model\": \"m\", \"version\": 1, "
+                    "\"began\": 1, \"step\": 1}\n",
+                    (int)takeovers[k].version, (int)takeovers[k].began, (int)takeovers[k].step);
+    }
+    assert_int_equal(next, N);
+    assert_int_equal(forecaster_version(forecaster), N);
+    fclose(journal);
+    forecaster_free(forecaster);
+    series_free(series);
+}
+
+static void a_journal_is_followed_to_the_bit(void **state) {
+    struct fixture *f = *state;
+    struct said *said = calloc(ROWS, sizeof *said);
+    struct error err;
+    char path[64], command[96];
+    snprintf(path, sizeof path, "/tmp/test_backtest.%d", (int)getpid());
+    take_over_by_hand(f, path, said);
+    f->config->models[0].batch_size = 1;
+    f->setup.takeovers = backtest_takeovers_load(path, f->setup.model, &f->stream, 1, &err);
+    if (f->setup.takeovers == NULL)
+        fail_msg("%s", err.text);
+    assert_int_equal(backtest_takeovers_count(f->setup.takeovers), 6);
+    run(f);
+    for (int i = 0; i < ROWS; i++)
+        if (memcmp(&said[i], &f->said[i], sizeof said[i]) != 0)
+            fail_msg("step %d: %.17g by hand, %.17g in the backtest", i + 1, said[i].mean[0], f->said[i].mean[0]);
+    backtest_takeovers_free(f->setup.takeovers);
+
+    /* A journal with a hole is of no use. */
+    journal = fopen(path, "a");
+    fputs("{\"lost\": 7}\n", journal);
+    fclose(journal);
+    assert_null(backtest_takeovers_load(path, f->setup.model, &f->stream, 1, &err));
+    assert_non_null(strstr(err.text, "the daemon had no room for 7 lines"));
+    journal = fopen(path, "w");
+    fputs("{\"stream\": \"s\", \"generation\": 1, \"model\": \"m\", \"version\": 9, \"began\": 1, \"step\": 2}\n",
+          journal);
+    fclose(journal);
+    assert_null(backtest_takeovers_load(path, f->setup.model, &f->stream, 1, &err));
+    assert_non_null(strstr(err.text, ":1: this takeover is of a version that no line before it tells of"));
+    snprintf(command, sizeof command, "rm -f %s*", path);
+    assert_int_equal(system(command), 0);
     free(said);
 }
 
@@ -399,6 +503,7 @@ static void what_fails_live_is_rolled_back(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_is_the_daemons_path_to_the_bit, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_journal_is_followed_to_the_bit, setup, teardown),
         cmocka_unit_test_setup_teardown(the_future_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_planted_leak_is_caught, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_steps_change_nothing, setup, teardown),

@@ -1,0 +1,255 @@
+#include "clients/forecast/backtest_takeovers.h"
+
+#include "clients/forecast/npy.h"
+#include "engine/forecaster.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct one {
+    const struct version *version; /* one of versions */
+    uint64_t began, step;
+};
+
+struct of_stream {
+    const char *name;
+    json_int_t generation; /* -1: none yet */
+    struct one *list;      /* [n] in the order of the file */
+    int n, size;
+    int next;   /* that has not been done */
+    bool going; /* it is proposed */
+};
+
+struct backtest_takeovers {
+    const char *path;
+    const struct config_model *model;
+    struct version **versions; /* [n_versions] */
+    int n_versions;
+    struct of_stream *streams; /* [n_streams] */
+    int n_streams;
+};
+
+/* ---- the file ---------------------------------------------------------------------------------- */
+
+/* The parameters stand in a file beside the journal. */
+static int read_params(const struct backtest_takeovers *takeovers, const char *name, struct network *network,
+                       struct error *err) {
+    char path[4096];
+    struct npy npy;
+    const char *slash = strrchr(takeovers->path, '/');
+    int folder = slash != NULL ? (int)(slash + 1 - takeovers->path) : 0;
+    if ((size_t)snprintf(path, sizeof path, "%.*s%s", folder, takeovers->path, name) >= sizeof path)
+        return error_set(err, "%s: the path is too long", takeovers->path);
+    if (npy_read(path, &npy, err) != 0)
+        return -1;
+    bool fits = npy.n == network_n_params(network);
+    for (size_t i = 0; fits && i < npy.n; i++)
+        network_params(network)[i] = (float)npy_value(&npy, i);
+    if (!fits)
+        error_set(err, "%s holds %zu parameters, and the model \"%s\" has %zu", path, npy.n, takeovers->model->name,
+                  network_n_params(network));
+    npy_fini(&npy);
+    return fits ? 0 : -1;
+}
+
+static int add_version(struct backtest_takeovers *takeovers, const json_t *map, struct error *err) {
+    const char *params = json_string_value(json_object_get(map, "params"));
+    struct network *network = NULL;
+    if (params != NULL) {
+        network = forecaster_network(takeovers->model, err);
+        if (network == NULL || read_params(takeovers, params, network, err) != 0) {
+            network_free(network);
+            return -1;
+        }
+    }
+    uint64_t number = (uint64_t)json_integer_value(json_object_get(map, "version"));
+    struct version *version = version_new(number, network);
+    struct version **versions =
+        realloc(takeovers->versions, ((size_t)takeovers->n_versions + 1) * sizeof(struct version *));
+    if (versions != NULL)
+        takeovers->versions = versions;
+    if (version == NULL || versions == NULL) {
+        if (version == NULL)
+            network_free(network);
+        version_release(version);
+        return error_set(err, "out of memory");
+    }
+    takeovers->versions[takeovers->n_versions++] = version;
+    return 0;
+}
+
+static const struct version *find_version(const struct backtest_takeovers *takeovers, uint64_t number) {
+    for (int i = takeovers->n_versions - 1; i >= 0; i--)
+        if (version_number(takeovers->versions[i]) == number)
+            return takeovers->versions[i];
+    return NULL;
+}
+
+static struct of_stream *find_stream(const struct backtest_takeovers *takeovers, const char *name) {
+    for (int i = 0; name != NULL && i < takeovers->n_streams; i++)
+        if (strcmp(takeovers->streams[i].name, name) == 0)
+            return &takeovers->streams[i];
+    return NULL;
+}
+
+static int add_takeover(struct backtest_takeovers *takeovers, const json_t *map, int line, struct error *err) {
+    struct of_stream *stream = find_stream(takeovers, json_string_value(json_object_get(map, "stream")));
+    json_int_t generation = json_integer_value(json_object_get(map, "generation"));
+    if (stream == NULL || (stream->generation >= 0 && stream->generation != generation))
+        return 0;
+    stream->generation = generation;
+    struct one one = {.version =
+                          find_version(takeovers, (uint64_t)json_integer_value(json_object_get(map, "version"))),
+                      .began = (uint64_t)json_integer_value(json_object_get(map, "began")),
+                      .step = (uint64_t)json_integer_value(json_object_get(map, "step"))};
+    uint64_t before = stream->n > 0 ? stream->list[stream->n - 1].step : 0;
+    if (one.version == NULL || one.began < before || one.step < one.began)
+        return error_set(err, "%s:%d: this takeover %s", takeovers->path, line,
+                         one.version == NULL ? "is of a version that no line before it tells of"
+                                             : "is not behind the one before it");
+    if (stream->n == stream->size) {
+        int size = stream->size > 0 ? 2 * stream->size : 8;
+        struct one *list = realloc(stream->list, (size_t)size * sizeof *list);
+        if (list == NULL)
+            return error_set(err, "out of memory");
+        stream->list = list;
+        stream->size = size;
+    }
+    stream->list[stream->n++] = one;
+    return 0;
+}
+
+static int read_line(struct backtest_takeovers *takeovers, const char *text, int number, struct error *err) {
+    json_error_t wrong;
+    json_t *map = json_loads(text, 0, &wrong);
+    if (map == NULL)
+        return error_set(err, "%s:%d: %.200s", takeovers->path, number, wrong.text);
+    const char *model = json_string_value(json_object_get(map, "model"));
+    int failed = 0;
+    if (json_object_get(map, "lost") != NULL)
+        failed = error_set(err, "%s:%d: the daemon had no room for %lld lines; what it forecast cannot be told",
+                           takeovers->path, number, json_integer_value(json_object_get(map, "lost")));
+    else if (model != NULL && strcmp(model, takeovers->model->name) == 0)
+        failed = json_object_get(map, "stream") != NULL ? add_takeover(takeovers, map, number, err)
+                                                        : add_version(takeovers, map, err);
+    json_decref(map);
+    return failed;
+}
+
+static int read_file(struct backtest_takeovers *takeovers, struct error *err) {
+    FILE *file = fopen(takeovers->path, "r");
+    char *text = NULL;
+    size_t size = 0;
+    int failed = 0;
+    if (file == NULL)
+        return error_set(err, "%s: %s", takeovers->path, strerror(errno));
+    for (int number = 1; failed == 0 && getline(&text, &size, file) > 0; number++)
+        failed = read_line(takeovers, text, number, err);
+    free(text);
+    fclose(file);
+    return failed;
+}
+
+struct backtest_takeovers *backtest_takeovers_load(const char *path, const struct config_model *model,
+                                                   const struct backtest_stream *streams, int n_streams,
+                                                   struct error *err) {
+    struct backtest_takeovers *takeovers = calloc(1, sizeof *takeovers);
+    error_set(err, "out of memory");
+    if (takeovers == NULL)
+        return NULL;
+    takeovers->path = path;
+    takeovers->model = model;
+    takeovers->streams = calloc((size_t)n_streams, sizeof *takeovers->streams);
+    takeovers->n_streams = takeovers->streams != NULL ? n_streams : 0;
+    for (int i = 0; i < takeovers->n_streams; i++)
+        takeovers->streams[i] = (struct of_stream){.name = streams[i].name, .generation = -1};
+    if (takeovers->streams != NULL && read_file(takeovers, err) == 0)
+        return takeovers;
+    backtest_takeovers_free(takeovers);
+    return NULL;
+}
+
+void backtest_takeovers_free(struct backtest_takeovers *takeovers) {
+    if (takeovers == NULL)
+        return;
+    for (int i = 0; i < takeovers->n_versions; i++)
+        version_release(takeovers->versions[i]);
+    for (int i = 0; i < takeovers->n_streams; i++)
+        free(takeovers->streams[i].list);
+    free(takeovers->versions);
+    free(takeovers->streams);
+    free(takeovers);
+}
+
+int backtest_takeovers_count(const struct backtest_takeovers *takeovers) {
+    int n = 0;
+    for (int i = 0; i < takeovers->n_streams; i++)
+        n += takeovers->streams[i].n;
+    return n;
+}
+
+/* ---- the replay -------------------------------------------------------------------------------- */
+
+static int differs(const struct backtest_takeovers *takeovers, const struct of_stream *stream, uint64_t step,
+                   struct error *err) {
+    return error_set(err,
+                     "%s: stream \"%s\" at step %llu: the takeover comes out otherwise than the daemon wrote it; the "
+                     "rows and the configuration are not those that it had",
+                     takeovers->path, stream->name, (unsigned long long)step);
+}
+
+/* The takeover that is due to begin at the step. */
+static int begin(const struct backtest_takeovers *takeovers, struct of_stream *stream, struct forecaster *forecaster,
+                 uint64_t step, struct error *err) {
+    const struct one *one = &stream->list[stream->next];
+    int n;
+    forecaster_takeovers(forecaster, &n);
+    if (forecaster_propose(forecaster, (struct version *)one->version) != 0)
+        return error_set(err, "out of memory");
+    stream->going = true;
+    if (one->step > step && !forecaster_prime(forecaster) && forecaster_replaying(forecaster, 0) == 0)
+        return differs(takeovers, stream, step, err);
+    return 0;
+}
+
+/* Ends it here, and looks whether that is what was written. */
+static int end(const struct backtest_takeovers *takeovers, struct of_stream *stream, struct forecaster *forecaster,
+               uint64_t step, struct error *err) {
+    const struct one *one = &stream->list[stream->next];
+    int n;
+    while (!forecaster_prime(forecaster))
+        ;
+    const struct takeover *done = forecaster_takeovers(forecaster, &n);
+    /* Before its first step a stream is no stream yet. */
+    if (step > 0 && (n != 1 || done->began != one->began || done->step != one->step))
+        return differs(takeovers, stream, step, err);
+    stream->going = false;
+    stream->next++;
+    return 0;
+}
+
+int backtest_takeovers_follow(struct backtest_takeovers *takeovers, int index, struct forecaster *forecaster,
+                              uint64_t step, struct error *err) {
+    struct of_stream *stream = &takeovers->streams[index];
+    while (stream->next < stream->n) {
+        const struct one *one = &stream->list[stream->next];
+        if (!stream->going && one->began < step)
+            return differs(takeovers, stream, step, err);
+        if (!stream->going && one->began > step)
+            return 0;
+        if (!stream->going && begin(takeovers, stream, forecaster, step, err) != 0)
+            return -1;
+        if (one->step == step) {
+            if (end(takeovers, stream, forecaster, step, err) != 0)
+                return -1;
+            continue;
+        }
+        /* It keeps up, but does not catch up before its time. */
+        while (forecaster_replaying(forecaster, 0) > FORECASTER_PRIME_STEPS)
+            forecaster_prime(forecaster);
+        return 0;
+    }
+    return 0;
+}
