@@ -3,6 +3,7 @@
 #include "daemon/clock.h"
 #include "daemon/requests.h"
 #include "daemon/saver.h"
+#include "daemon/scores_report.h"
 #include "daemon/state_json.h"
 #include "daemon/wire.h"
 #include "engine/own.h"
@@ -435,6 +436,53 @@ void control_state_done(struct control *control, struct state_order *order) {
     state_order_free(order);
 }
 
+/* ---- scores ------------------------------------------------------------------------------------ */
+
+/* The model of a request for a stream, or the only one that the stream has. */
+static int place_of_request(const struct control *control, const json_t *request, const struct stream *stream,
+                            json_t **ret_failure) {
+    if (json_object_get(request, "model") == NULL) {
+        if (stream->n_places == 1)
+            return 0;
+        *ret_failure = failure("argument", "the stream has several models: name one");
+        return -1;
+    }
+    const struct config_model *model = model_of(control, request, ret_failure);
+    if (model == NULL || stream_of(control, request, model, ret_failure) == NULL)
+        return -1;
+    return place_of(stream, (int)(model - control->setup.config->models));
+}
+
+static json_t *do_scores(struct control *control, const json_t *request) {
+    json_t *failed = NULL;
+    const json_t *forecasts = json_object_get(request, "forecasts");
+    if (forecasts != NULL && !json_is_boolean(forecasts))
+        return failure("argument", "forecasts is true or false");
+    struct stream *stream = stream_of(control, request, NULL, &failed);
+    int place = stream != NULL ? place_of_request(control, request, stream, &failed) : -1;
+    if (place < 0)
+        return failed;
+    struct scores_report *report = scores_report_new(control->setup.config, stream, place, json_is_true(forecasts));
+    if (report == NULL)
+        return failure("memory", "out of memory");
+    report->request = requests_keep(control->requests);
+    if (report->request == 0) {
+        scores_report_free(report);
+        return failure("busy", "too many requests wait: try again");
+    }
+    const struct record_scores record = {RECORD_SCORES, report};
+    if (!ingest_command(control->setup.ingest, stream->worker, &record, sizeof record)) {
+        requests_answer_kept(control->requests, report->request, busy());
+        scores_report_free(report);
+    }
+    return NULL;
+}
+
+void control_scores_done(struct control *control, struct scores_report *report) {
+    requests_answer_kept(control->requests, report->request, scores_report_json(report));
+    scores_report_free(report);
+}
+
 /* ---- saving ------------------------------------------------------------------------------------ */
 
 /* Files with room for the daemon's own settings. */
@@ -507,6 +555,7 @@ static const struct {
     {"save", do_save},           {"stop", do_stop},     {"stop_training", do_stop_training},
     {"promote", do_promote},     {"reject", do_reject}, {"rollback", do_rollback},
     {"decisions", do_decisions}, {"pause", do_pause},   {"resume", do_resume},
+    {"scores", do_scores},
 };
 
 static json_t *answer(struct control *control, const json_t *request) {

@@ -41,6 +41,7 @@ bool control_serve(struct control *control);
 
 /* A worker has carried an order out: answers it, and frees it. */
 void control_state_done(struct control *control, struct state_order *order);
+void control_scores_done(struct control *control, struct scores_report *report);
 /* Whether control_serve has something to answer that came of another thread. */
 bool control_has_result(const struct control *control);
 

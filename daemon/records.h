@@ -17,6 +17,7 @@ enum record_kind {
     RECORD_RESET,   /* struct record_reset */
     RECORD_PAUSE,   /* struct record_pause */
     RECORD_STATE,   /* struct record_state: the worker's until it comes back */
+    RECORD_SCORES,  /* struct record_scores: the worker's until it comes back */
     RECORD_END,     /* struct record_stream */
     RECORD_VERSION, /* struct record_version: with a reference */
     RECORD_SHADOW,  /* struct record_shadow: with a reference */
@@ -26,17 +27,18 @@ enum record_kind {
     RECORD_STOP,    /* struct record: finish what has been taken, then say RECORD_STOPPED */
 
     /* Worker to bus. */
-    RECORD_FORECAST,   /* struct record_message */
-    RECORD_BUNDLE,     /* struct record_message */
-    RECORD_REFUSED,    /* struct record_refused */
-    RECORD_ANEW,       /* struct record_anew */
-    RECORD_TOLD,       /* struct record_told */
-    RECORD_STATE_DONE, /* struct record_state */
-    RECORD_ENDED,      /* struct record_stream: the bus' again */
-    RECORD_COLLECTED,  /* struct record_windows */
-    RECORD_WATCHED,    /* struct record_watch */
-    RECORD_TAKEOVER,   /* struct record_takeover */
-    RECORD_STOPPED,    /* struct record */
+    RECORD_FORECAST,    /* struct record_message */
+    RECORD_BUNDLE,      /* struct record_message */
+    RECORD_REFUSED,     /* struct record_refused */
+    RECORD_ANEW,        /* struct record_anew */
+    RECORD_TOLD,        /* struct record_told */
+    RECORD_STATE_DONE,  /* struct record_state */
+    RECORD_SCORES_DONE, /* struct record_scores */
+    RECORD_ENDED,       /* struct record_stream: the bus' again */
+    RECORD_COLLECTED,   /* struct record_windows */
+    RECORD_WATCHED,     /* struct record_watch */
+    RECORD_TAKEOVER,    /* struct record_takeover */
+    RECORD_STOPPED,     /* struct record */
 };
 
 struct record {
@@ -79,6 +81,11 @@ struct record_pause {
 struct record_state {
     enum record_kind kind;
     struct state_order *order;
+};
+
+struct record_scores {
+    enum record_kind kind;
+    struct scores_report *report;
 };
 
 struct record_version {
@@ -161,12 +168,20 @@ struct record_anew {
 enum told {
     TOLD_PAUSED,
     TOLD_RESUMED,
+    TOLD_ALERT,   /* of a model: an alert is raised, or over */
+    TOLD_VERDICT, /* of a model: its forecasts have become worse, or good again */
 };
 
 struct record_told {
     enum record_kind kind;
     enum told what;
-    uint64_t step; /* the latest of the stream */
+    uint64_t step; /* the latest of the stream, that the model has seen */
+    int64_t t;     /* of the step */
+    int model;     /* -1: of all */
+    int index;     /* of the alert in the model */
+    struct alert alert;
+    enum verdict verdict;
+    double mae, mae_last_value, mae_all; /* behind the verdict, means over scored steps */
     size_t n;
     char name[]; /* of the stream */
 };

@@ -2,6 +2,7 @@
 
 #include "daemon/background.h"
 #include "daemon/records.h"
+#include "daemon/scores_report.h"
 #include "daemon/worker_internal.h"
 
 #include <assert.h>
@@ -203,7 +204,9 @@ static void take_pause(struct worker *worker, const struct record_pause *record)
     if (history->paused == record->paused)
         return;
     history_pause(history, record->paused);
-    worker_tell(worker, record->stream, record->paused ? TOLD_PAUSED : TOLD_RESUMED);
+    const struct record_told told = {
+        .what = record->paused ? TOLD_PAUSED : TOLD_RESUMED, .step = history->n, .model = -1};
+    worker_tell(worker, record->stream, &told);
 }
 
 static bool take_state(struct worker *worker, struct state_order *order) {
@@ -226,6 +229,17 @@ static bool take_state(struct worker *worker, struct state_order *order) {
     order->primed = state.primed;
     struct record_state *record = emitter_reserve(worker->emitter, sizeof *record);
     *record = (struct record_state){RECORD_STATE_DONE, order};
+    ring_commit(worker->output, sizeof *record);
+    return true;
+}
+
+/* Behind the ticks before it, as a state. */
+static bool take_scores(struct worker *worker, struct scores_report *report) {
+    if (stream_pending(report->stream) > 0)
+        return false;
+    scores_report_fill(report);
+    struct record_scores *record = emitter_reserve(worker->emitter, sizeof *record);
+    *record = (struct record_scores){RECORD_SCORES_DONE, report};
     ring_commit(worker->output, sizeof *record);
     return true;
 }
@@ -267,6 +281,7 @@ static bool take_record(struct worker *worker, const void *at) {
     case RECORD_RESET: return take_reset(worker, at);
     case RECORD_PAUSE: take_pause(worker, at); return true;
     case RECORD_STATE: return take_state(worker, ((const struct record_state *)at)->order);
+    case RECORD_SCORES: return take_scores(worker, ((const struct record_scores *)at)->report);
     case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream);
     case RECORD_VERSION: background_version(worker, at); return true;
     case RECORD_SHADOW: background_shadow(worker, at); return true;
@@ -301,6 +316,7 @@ static void advance_batch(struct worker *worker, struct batch *batch) {
     count(&worker->not_finite, forecaster_not_finite(batch->forecaster) - not_finite);
     count(&worker->resets_time, forecaster_time_resets(batch->forecaster) - anew);
     emitter_forecasts(worker->emitter, batch, batch->ready, n);
+    worker_tell_alarms(worker, batch, batch->ready, n);
     batch->n_ready = 0;
     for (int i = 0; i < n; i++) {
         int slot = batch->ready[i];

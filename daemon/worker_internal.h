@@ -73,7 +73,10 @@ void worker_tell_takeovers(struct worker *worker, const struct batch *batch);
 /* Whether one more event of a kind need go to the bus in this second: all are counted, more than may be sent are not told. */
 bool worker_may_tell(const struct worker *worker, struct telling *telling);
 
-/* Records that tell of a stream (struct record_told). */
-void worker_tell(struct worker *worker, const struct stream *stream, enum told what);
+/* Tells of a stream: told without its name. */
+void worker_tell(struct worker *worker, const struct stream *stream, const struct record_told *told);
+
+/* Tells of the alerts and verdicts that have changed with the latest forecasts of n slots of a batch. */
+void worker_tell_alarms(struct worker *worker, const struct batch *batch, const int *slots, int n);
 
 #endif

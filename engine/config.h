@@ -45,7 +45,7 @@ struct config_class {
     char **features; /* [n_features] in the order of a tick's values */
     int n_features;
     int *vocabulary; /* [n_features] a model takes the feature as ids below this; 0: a number; NULL: none */
-    int labels;    /* the most classes that a model has of labels of its ticks; 0: none learns them */
+    int labels;      /* the most classes that a model has of labels of its ticks; 0: none learns them */
     struct time_policy_spec time; /* irregular, or every; gaps */
     int64_t max_streams;
     int history; /* closed steps kept per stream */
@@ -101,7 +101,7 @@ enum forecast_form {
 enum model_head {
     HEAD_FORECAST, /* the output is the targets, unscaled and scored */
     HEAD_RAW,      /* the outputs go out as they are, unscored: then there are no targets and the horizon is 0 */
-    HEAD_EVENT,    /* the output tells of the label that the tick has, and that comes later; no targets and horizon 0 too */
+    HEAD_EVENT, /* the output tells of the label that the tick has, and that comes later; no targets and horizon 0 too */
 };
 
 /* Which of the steps ahead are scored and have an interval of their own; between them it is interpolated. */
@@ -117,6 +117,15 @@ enum { COMBINE_ONLINE, COMBINE_ONLY };
 enum config_experts {
     EXPERTS_LIGHT, /* constant bytes per stream */
     EXPERTS_FULL,  /* a ridge regression per stream and target too */
+};
+
+/* A forecast that is to be told of: that a value will probably lie beyond a bound. */
+struct config_alert {
+    int target;          /* index into the model's targets */
+    double above, below; /* the bound: one of them, the other is NaN */
+    int steps;           /* that the forecast speaks of */
+    int64_t time;        /* the same of irregular steps, ns; 0: steps alone */
+    double probability;  /* that raises it */
 };
 
 struct config_model {
@@ -135,14 +144,16 @@ struct config_model {
     int vocabulary; /* the one input is ids below this; 0: inputs are numbers */
     enum forecast_form form;
     enum model_head head;
-    int classes;        /* of labels */
+    int classes; /* of labels */
     int combine; /* COMBINE_ONLINE, or COMBINE_ONLY + an expert */
     enum config_experts experts;
-    bool experts_said; /* the configuration says which; a backtest's default is another */
+    bool experts_said;                /* the configuration says which; a backtest's default is another */
     bool publish_state;               /* the state goes out beside each forecast */
     double levels[CONFIG_MAX_LEVELS]; /* [n_levels] percent of the answers that an interval is to hold, ascending */
     int n_levels;
     enum scored_steps scored;
+    struct config_alert *alerts; /* [n_alerts] */
+    int n_alerts;
     int batch_size; /* slots of a batch */
     enum scaler_kind scaler;
     bool residual; /* the network forecasts the difference to the last value */

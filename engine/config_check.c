@@ -6,6 +6,7 @@
 #include "engine/units.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -379,6 +380,67 @@ static int check_levels(const struct entry *entry, const struct config_model *mo
     return 0;
 }
 
+/* How far ahead an alert looks: a number of steps, or a duration. */
+static int check_within(const struct entry *entry, const char *at, const char *text, const struct config_model *model,
+                        const struct config_class *class, struct config_alert *alert) {
+    char quoted[CONFIG_QUOTED];
+    int64_t steps, time;
+    alert->steps = model->horizon;
+    if (text == NULL)
+        return 0;
+    if (!units_parse_integer(text, &steps)) {
+        if (steps < 1 || steps > model->horizon)
+            return fail(entry, at, "%s is not within 1 to %d, the horizon", text, model->horizon);
+        alert->steps = (int)steps;
+        return 0;
+    }
+    if (units_parse_duration(text, &time) || time == 0)
+        return fail(entry, at, "%s is neither a number of steps nor a duration", config_quote(quoted, text));
+    if (class->time.every == 0) {
+        alert->time = time;
+        return 0;
+    }
+    if (time < class->time.every || time / class->time.every > model->horizon)
+        return fail(entry, at, "%s is not within one step and the %d of the horizon", text, model->horizon);
+    alert->steps = (int)(time / class->time.every);
+    return 0;
+}
+
+/* One alert of the model, whose cells are given. */
+static int check_alert(const struct entry *entry, const struct config_cell *cells, int index,
+                       const struct config_model *model, const struct config_class *class) {
+    char at[64], quoted[CONFIG_QUOTED];
+    struct config_alert *alert = &model->alerts[index];
+    bool above = cell(cells, CONFIG_ALERT, "above")->p != NULL, below = cell(cells, CONFIG_ALERT, "below")->p != NULL;
+    const char *target = cell(cells, CONFIG_ALERT, "target")->p;
+    snprintf(at, sizeof at, "alerts[%d]", index);
+    if (above == below)
+        return fail(entry, at, above ? "above and below in one alert; give each its own" : "neither above nor below");
+    if (model->n_levels == 0)
+        return fail(entry, at, "without levels no probability is known");
+    alert->above = above ? alert->above : NAN;
+    alert->below = below ? alert->below : NAN;
+    alert->target = 0;
+    while (alert->target < model->n_targets && strcmp(class->features[model->targets[alert->target]], target) != 0)
+        alert->target++;
+    snprintf(at, sizeof at, "alerts[%d].target", index);
+    if (alert->target == model->n_targets)
+        return fail(entry, at, "the model does not forecast %s", config_quote(quoted, target));
+    snprintf(at, sizeof at, "alerts[%d].within", index);
+    return check_within(entry, at, cell(cells, CONFIG_ALERT, "within")->p, model, class, alert);
+}
+
+static int check_alerts(const struct entry *entry, const struct config_model *model,
+                        const struct config_class *class) {
+    int n_keys;
+    config_table_keys(CONFIG_ALERT, &n_keys);
+    const struct config_cell *alerts = cell(entry->cells, CONFIG_MODEL, "alerts")->p;
+    for (int i = 0; i < model->n_alerts; i++)
+        if (check_alert(entry, &alerts[i * n_keys], i, model, class))
+            return -1;
+    return 0;
+}
+
 /* Up to so many streams each has its own ridge regressions where the configuration does not say. */
 enum { FULL_EXPERTS_STREAMS = 1000 };
 
@@ -407,7 +469,7 @@ static int check_model(const struct entry *entry, struct config *config, int ind
     int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
                  check_event(entry, model, &config->classes[model->class]) ||
                  config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
-                 check_order(entry, model) || check_levels(entry, model) ||
+                 check_order(entry, model) || check_levels(entry, model) || check_alerts(entry, model, class) ||
                  check_optimizer(entry, &model->training) || check_loss(entry, model) ||
                  check_fits(entry, model, config->bus.forecast_ring);
     own_fini(&own);

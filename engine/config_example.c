@@ -63,9 +63,10 @@ static void print_comment(FILE *out, int indent, const char *text) {
     }
 }
 
-static void print_section(FILE *out, enum config_section section, int indent, int is_entry);
+static void print_section(FILE *out, enum config_section section, int indent, int is_entry, int in_comment);
 
-static void print_key(FILE *out, const struct config_key *key, int indent, int first_of_entry) {
+/* in_comment: of a section that is commented out as a whole. */
+static void print_key(FILE *out, const struct config_key *key, int indent, int first_of_entry, int in_comment) {
     char facts[256], comment[512];
     int has_section = key->type == CONFIG_MAPPING || key->type == CONFIG_LIST;
     print_facts(facts, sizeof facts, key);
@@ -78,17 +79,17 @@ static void print_key(FILE *out, const struct config_key *key, int indent, int f
     int column = first_of_entry || dashed ? indent - 2 : indent;
     print_comment(out, column, comment);
     if (has_section) {
-        fprintf(out, "%*s%s:\n", column, "", key->key);
-        print_section(out, key->holds, indent + 2, key->type == CONFIG_LIST);
+        fprintf(out, "%*s%s%s:\n", column, "", commented ? "# " : "", key->key);
+        print_section(out, key->holds, indent + 2, key->type == CONFIG_LIST, commented);
         return;
     }
     value += commented + dashed;
-    fprintf(out, "%*s%s%s%s: %s\n", column, "", commented ? "# " : "", first_of_entry || dashed ? "- " : "", key->key,
-            *value ? value : "\"\"");
+    fprintf(out, "%*s%s%s%s: %s\n", column, "", commented || in_comment ? "# " : "",
+            first_of_entry || dashed ? "- " : "", key->key, *value ? value : "\"\"");
 }
 
 /* The keys of a section; as the entry of a list, the first after a dash. */
-static void print_section(FILE *out, enum config_section section, int indent, int is_entry) {
+static void print_section(FILE *out, enum config_section section, int indent, int is_entry, int in_comment) {
     int n;
     const struct config_key *keys = config_table_keys(section, &n);
     if (is_entry)
@@ -96,7 +97,7 @@ static void print_section(FILE *out, enum config_section section, int indent, in
     for (int i = 0; i < n; i++) {
         if (section == CONFIG_TOP && i)
             fputc('\n', out);
-        print_key(out, &keys[i], indent, is_entry && i == 0);
+        print_key(out, &keys[i], indent, is_entry && i == 0, in_comment);
     }
 }
 
@@ -105,5 +106,5 @@ void config_print_example(FILE *out) {
           "# engine/config_table.c. What is left out has its default; an unknown key or a wrong unit is an\n"
           "# error. Units: ns, us, ms, s, m, h, d for durations; KiB, MiB, GiB, TiB for sizes.\n\n",
           out);
-    print_section(out, CONFIG_TOP, 0, 0);
+    print_section(out, CONFIG_TOP, 0, 0, 0);
 }

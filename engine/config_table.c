@@ -162,6 +162,9 @@ static const struct config_key table[] = {
     {CONFIG_MODEL, "scored", CONFIG_CHOICE, "few", .choices = scored, AT(config_model, scored),
      .help = "Steps ahead that are scored and whose intervals are adapted by themselves, few: 1, 2, 4 ... and the "
              "horizon; all: each one, of a horizon up to 512, for backtests"},
+    {CONFIG_MODEL, "alerts", CONFIG_LIST, NULL, .holds = CONFIG_ALERT, .max = 64, .example = "#",
+     COUNTED(config_model, alerts, n_alerts),
+     .help = "Forecasts that are told of as events: that a target will probably be above, or below, a bound"},
     {CONFIG_MODEL, "batch_size", CONFIG_INTEGER, "64", 1, 65536, AT(config_model, batch_size), .unit = "streams",
      .help = "Slots of a batch: streams that one worker advances together"},
     {CONFIG_MODEL, "scaler", CONFIG_CHOICE, "standard", .choices = scalers, AT(config_model, scaler),
@@ -268,6 +271,16 @@ static const struct config_key table[] = {
     {CONFIG_TRAINING, "new_steps", CONFIG_INTEGER, "64", 0, 1 << 30, AT(config_training, new_steps), .unit = "steps",
      .help =
          "Between two trainings at least so many steps have come, whatever the clock says; a command does not wait"},
+
+    {CONFIG_ALERT, "target", CONFIG_TEXT, NULL, 1, 255, .required = 1, .example = "cpu_user", .help = "The feature"},
+    {CONFIG_ALERT, "above", CONFIG_NUMBER, NULL, -1e300, 1e300, AT(config_alert, above), .example = "90",
+     .help = "The bound, in the feature's own unit; or below"},
+    {CONFIG_ALERT, "below", CONFIG_NUMBER, NULL, -1e300, 1e300, AT(config_alert, below), .example = "#10",
+     .help = "Instead of above"},
+    {CONFIG_ALERT, "within", CONFIG_TEXT, NULL, 1, 32, .example = "6",
+     .help = "So many steps, or a duration (30m); left out: the horizon"},
+    {CONFIG_ALERT, "probability", CONFIG_SHARE, "50%", 0.001, 0.999, AT(config_alert, probability),
+     .help = "That raises it; it is over below four fifths of that"},
 };
 
 const struct config_key *config_table_keys(enum config_section section, int *ret_n) {
@@ -295,6 +308,7 @@ size_t config_table_size(enum config_section section) {
         [CONFIG_TOP] = sizeof(struct config),          [CONFIG_BUS] = sizeof(struct config_bus),
         [CONFIG_STREAM] = sizeof(struct config_class), [CONFIG_MODEL] = sizeof(struct config_model),
         [CONFIG_LAYER] = sizeof(struct layer_spec),    [CONFIG_TRAINING] = sizeof(struct config_training),
+        [CONFIG_ALERT] = sizeof(struct config_alert),
     };
     return sizes[section];
 }

@@ -16,6 +16,7 @@ enum config_section {
     CONFIG_MODEL,    /* struct config_model */
     CONFIG_LAYER,    /* struct layer_spec */
     CONFIG_TRAINING, /* struct config_training */
+    CONFIG_ALERT,    /* struct config_alert */
     CONFIG_SECTIONS,
 };
 

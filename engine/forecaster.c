@@ -1,3 +1,5 @@
+#include "engine/alerts.h"
+#include "engine/distribution.h"
 #include "engine/forecaster_internal.h"
 #include "engine/head.h"
 #include "engine/keras/keras.h"
@@ -44,7 +46,11 @@ static bool allocate_scores(struct forecaster *f) {
         return true;
     f->scores = scores_new(f->n_slots, f->model);
     f->experts = experts_new(f->class, f->model, f->kernels);
-    return f->scores != NULL && f->experts != NULL;
+    f->alerts = calloc((size_t)f->n_slots * (size_t)f->model->n_alerts + 1, sizeof *f->alerts);
+    f->deviations = calloc((size_t)f->model->n_levels + 1, sizeof *f->deviations);
+    for (int l = 0; f->deviations != NULL && l < f->model->n_levels; l++)
+        f->deviations[l] = normal_quantile(0.5 + f->model->levels[l] / 200);
+    return f->scores != NULL && f->experts != NULL && f->alerts != NULL && f->deviations != NULL;
 }
 
 /* Where the head gives them. */
@@ -112,6 +118,8 @@ void forecaster_free(struct forecaster *f) {
     free(f->given);
     free(f->interval);
     scores_free(f->scores);
+    free(f->alerts);
+    free(f->deviations);
     experts_free(f->experts);
     runner_free(f->runner);
     free(f->row);
@@ -138,9 +146,11 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
     f->history[slot] = history;
     f->anew[slot] = history->n;
     f->interval[slot] = 0;
-    f->forecasts[slot].step = 0;
+    f->forecasts[slot] = (struct forecast){0};
     if (f->scores != NULL)
         scores_restart(f->scores, slot);
+    for (int a = 0; a < f->model->n_alerts; a++)
+        f->alerts[slot * f->model->n_alerts + a] = (struct alert){0};
     if (f->experts != NULL)
         experts_acquire(f->experts, slot, history->n);
     if (f->event != NULL)
@@ -330,6 +340,9 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         experts_see(f->experts, slot, history, step, lane_scalers(lane, slot));
     lane->seen[slot] = step;
     int64_t t = history_time(history, step);
+    struct alert *alerts = f->alerts != NULL ? f->alerts + slot * model->n_alerts : NULL;
+    for (int i = 0; i < model->n_alerts; i++)
+        alerts[i].changed = false;
     f->forecasts[slot] = (struct forecast){
         .slot = slot,
         .step = step,
@@ -344,6 +357,8 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         .score_levels = f->scores != NULL ? scores_levels(f->scores, slot) : NULL,
         .n_scores = f->scores != NULL ? scores_count(f->scores) : 0,
         .anomaly = f->scores != NULL ? scores_anomaly(f->scores, slot) : NAN,
+        .alerts = alerts,
+        .verdict = f->forecasts[slot].verdict,
         .shares = f->experts != NULL ? experts_shares(f->experts, slot) : NULL,
         .event = f->event != NULL ? &f->event[slot] : NULL,
     };
@@ -419,6 +434,22 @@ void forecaster_run(struct forecaster *f, const struct lane *lane, int rows, dou
     }
 }
 
+/* What is to be told of the forecast. */
+static void look_out(struct forecaster *f, struct forecast *forecast) {
+    const struct config_model *model = f->model;
+    for (int a = 0; a < model->n_alerts; a++) {
+        struct alert *alert = &f->alerts[forecast->slot * model->n_alerts + a];
+        double probability = alerts_probability(model, &model->alerts[a], forecast, f->deviations, &alert->h);
+        bool raised = alerts_raised(&model->alerts[a], alert->raised, probability);
+        alert->changed = raised != alert->raised;
+        alert->raised = raised;
+        alert->probability = (float)probability;
+    }
+    enum verdict before = forecast->verdict;
+    forecast->verdict = alerts_verdict(before, forecast->scores, forecast->n_scores);
+    forecast->verdict_changed = forecast->verdict != before;
+}
+
 /* After the network, where there is one. */
 static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     const struct config_model *model = f->model;
@@ -441,6 +472,8 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
         forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
     scores_publish(f->scores, slot, forecast->step, mean, forecast->own, (forecast->step_flags & STEP_PAUSED) == 0);
     forecast->radii = scores_radii(f->scores, slot, &forecast->capped);
+    if ((forecast->step_flags & STEP_PAUSED) == 0)
+        look_out(f, forecast);
 }
 
 /* Advances those of the given slots that a lane serves. */
@@ -480,6 +513,10 @@ const struct forecast *forecaster_latest(const struct forecaster *f, int slot) {
 
 const double *forecaster_expert(const struct forecaster *f, enum expert expert) {
     return f->experts != NULL ? experts_mean(f->experts, expert) : NULL;
+}
+
+const struct scores *forecaster_scores(const struct forecaster *f) {
+    return f->scores;
 }
 
 const struct scaler *forecaster_scalers(const struct forecaster *f, int slot) {

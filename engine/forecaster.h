@@ -40,6 +40,20 @@ struct forecast_output {
     const float *at; /* [steps x width] */
 };
 
+/* What an alert of the model says at a step. */
+struct alert {
+    bool raised, changed; /* changed: at this very step */
+    int h;                /* steps ahead of the largest probability */
+    float probability;    /* NaN: not known */
+};
+
+/* How a stream's recent forecasts stand (alerts_verdict). */
+enum verdict {
+    VERDICT_GOOD,
+    VERDICT_WORSE_THAN_EVER,       /* than those of all time */
+    VERDICT_WORSE_THAN_LAST_VALUE, /* than the last value would have been */
+};
+
 /* A slot's latest forecast; it and its arrays are the forecaster's and live until the slot's next step. */
 struct forecast {
     int slot;
@@ -63,8 +77,11 @@ struct forecast {
     int n_scores;
     /* [n_levels x n_scores x n_targets] half-widths of the intervals at these steps; forecast_intervals */
     const float *radii;
-    bool capped;    /* some interval would be infinite, or larger than errors ever were, and is cut */
-    double anomaly; /* scores_anomaly: of the step */
+    bool capped;                /* some interval would be infinite, or larger than errors ever were, and is cut */
+    double anomaly;             /* scores_anomaly: of the step */
+    const struct alert *alerts; /* [n_alerts] of the model */
+    enum verdict verdict;
+    bool verdict_changed;                  /* at this very step */
     const struct event_score *event;       /* what the forecasts of an event were worth; NULL: the head is of none */
     const struct forecast_output *outputs; /* [n_outputs] of a raw head, or one with the
                                             * probabilities of an event (event.h); none where the network did not run */
@@ -125,6 +142,9 @@ const struct forecast *forecaster_latest(const struct forecaster *forecaster, in
 /* What an expert forecast at the latest step of the slot that was given last to the last advance, [horizon x n_targets],
  * NaN where it had none; NULL of a raw head. */
 const double *forecaster_expert(const struct forecaster *forecaster, enum expert expert);
+
+/* The scores of all slots; NULL: of a raw head. Borrowed. */
+const struct scores *forecaster_scores(const struct forecaster *forecaster);
 
 /* The scalers of a slot as they stand, [n_features]; borrowed. */
 const struct scaler *forecaster_scalers(const struct forecaster *forecaster, int slot);

@@ -27,6 +27,8 @@ struct forecaster {
     struct given **given;    /* [slots] NULL: none was set */
     double *interval;        /* [slots] ns, the mean between steps; 0: not known */
     struct scores *scores;   /* NULL: a raw head */
+    struct alert *alerts;    /* [slots x n_alerts] */
+    double *deviations;      /* [n_levels] of the normal distribution, within which it holds a level */
     struct experts *experts; /* NULL: a raw head */
     struct runner *runner;
     uint64_t not_finite, time_resets;

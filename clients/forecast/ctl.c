@@ -40,6 +40,7 @@ static const struct option_command ctl = {
              "forecast ctl decisions|promote|reject|rollback MODEL\n"
              "forecast ctl reset STREAM|--all [--model MODEL]\n"
              "forecast ctl pause|resume STREAM\n"
+             "forecast ctl scores STREAM [MODEL]\n"
              "forecast ctl state STREAM MODEL\n"
              "forecast ctl set-state STREAM MODEL FILE.json\n"
              "forecast ctl save MODEL FILE.keras\n"
@@ -54,6 +55,7 @@ static const struct option_command ctl = {
         "manual or shadow); rollback has the version before serve again.\n"
         "reset sets a stream's states to zero; end forgets a stream; stop ends the daemon when it has finished\n"
         "what it took.\n"
+        "scores prints what the forecasts of a stream were worth, by target and steps ahead, recently and over all time.\n"
         "pause stops learning from a stream, and its alarms, until resume: for maintenance. Forecasts go on.\n"
         "state prints what a stream's network carries, layer by layer (h and c, as Keras' return_state has them);\n"
         "set-state takes what state --json printed, or the map of some of its layers (-: standard input).\n"
@@ -277,6 +279,8 @@ static void print_reply(const char *cmd, const json_t *reply) {
         printf("%zu streams\n", json_array_size(json_object_get(reply, "streams")));
     } else if (strcmp(cmd, "state") == 0) {
         ctl_print_state(reply);
+    } else if (strcmp(cmd, "scores") == 0) {
+        ctl_print_scores(reply);
     } else if (strcmp(cmd, "decisions") == 0) {
         print_decisions(json_object_get(reply, "decisions"));
     } else if (strcmp(cmd, "models") == 0) {
@@ -308,6 +312,7 @@ static const struct ctl_command {
     {"reject", "reject", {"model"}},
     {"rollback", "rollback", {"model"}},
     {"reset", "reset", {"stream"}},
+    {"scores", "scores", {"stream", "model"}},
     {"pause", "pause", {"stream"}},
     {"resume", "resume", {"stream"}},
     {"end", "end", {"stream"}},
@@ -317,7 +322,7 @@ static const struct ctl_command {
 };
 
 static const char known[] = "status, streams, models, retrain, stop-training, decisions, promote, reject, rollback, "
-                            "reset, pause, resume, state, set-state, save, end or stop";
+                            "reset, scores, pause, resume, state, set-state, save, end or stop";
 
 /* Returns -1 when the operands fit the command, else what to exit with. */
 static int check_operands(const struct ctl_command *command, int n, char **operands) {
@@ -330,6 +335,8 @@ static int check_operands(const struct ctl_command *command, int n, char **opera
         expected++;
     if (resets && n < expected)
         return options_wrong(&ctl, "reset needs the name of a stream, or --all");
+    if (n == 1 && strcmp(command->name, "scores") == 0) /* of the only model */
+        return -1;
     if (n < expected)
         return options_wrong(&ctl, "%s needs the name of a %s", command->name,
                              strcmp(command->keys[n], "state") == 0 ? "file" : command->keys[n]);

@@ -14,4 +14,7 @@ char *ctl_absolute(const char *path);
 /* Prints a reply to `state`. */
 void ctl_print_state(const json_t *reply);
 
+/* What a stream's forecasts were worth, as a table. */
+void ctl_print_scores(const json_t *reply);
+
 #endif

@@ -315,6 +315,12 @@ static void wrong_use_is_told(void **state) {
     expect_ctl(&scene, "set-state a plain wrong.json", 1, "the model has no layer none");
     assert_int_equal(ctl(&scene, "state a plain > /dev/null; echo '[]' > wrong.json"), 0);
     expect_ctl(&scene, "set-state a plain wrong.json", 1, "wrong.json: not a JSON object");
+    expect_ctl(&scene, "scores a plain", 0, "COVERAGE");
+    expect_ctl(&scene, "scores a", 1, "several models");
+    expect_ctl(&scene, "scores", 2, "needs the name of a stream");
+    expect_ctl(&scene, "pause a", 0, "done");
+    expect_ctl(&scene, "streams", 0, "PAUSED");
+    expect_ctl(&scene, "resume a", 0, "done");
     expect_ctl(&scene, "reset --all", 0, "done");
     expect_ctl(&scene, "reset a --model day", 0, "done");
     close_scene(&scene);

@@ -199,6 +199,7 @@ static void take_output(struct rig *rig, const void *at) {
         notices_publish(rig->publisher, rig->config, at);
         break;
     case RECORD_STATE_DONE: control_state_done(rig->control, ((const struct record_state *)at)->order); break;
+    case RECORD_SCORES_DONE: control_scores_done(rig->control, ((const struct record_scores *)at)->report); break;
     case RECORD_WATCHED: learning_watched(rig->learning, at); break;
     case RECORD_TAKEOVER: rig->takeovers++; break;
     case RECORD_COLLECTED:

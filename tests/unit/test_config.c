@@ -7,6 +7,7 @@
 #include "engine/config.h"
 #include "tests/support/layers.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +268,24 @@ static const struct bad bad_together[] = {
      ":11: models[0].targets[2]: \"c\" is named a second time"},
     {LEAST "    horizon: 1024\n", ":8: models[0].horizon: 1024 is not less than 1024, the history of its class"},
     {LEAST "    levels:\n      - 80\n      - 80\n", ":10: models[0].levels[1]: 80 is not above the 80 before it"},
+    {LEAST "    alerts:\n      - target: a\n", ":9: models[0].alerts[0]: neither above nor below"},
+    {LEAST "    alerts:\n      - {target: a, above: 1, below: 0}\n",
+     ":9: models[0].alerts[0]: above and below in one alert; give each its own"},
+    {LEAST "    alerts:\n      - {target: a, above: 1}\n      - {target: z, above: 1}\n",
+     ":10: models[0].alerts[1].target: the model does not forecast \"z\""},
+    {LEAST "    targets: [a]\n    alerts:\n      - {target: b, above: 1}\n",
+     ":10: models[0].alerts[0].target: the model does not forecast \"b\""},
+    {LEAST "    levels: []\n    alerts:\n      - {target: a, above: 1}\n",
+     ":10: models[0].alerts[0]: without levels no probability is known"},
+    {LEAST "    alerts:\n      - {target: a, above: 1, within: 13}\n",
+     ":9: models[0].alerts[0].within: 13 is not within 1 to 12, the horizon"},
+    {LEAST "    alerts:\n      - {target: a, above: 1, within: soon}\n",
+     ":9: models[0].alerts[0].within: \"soon\" is neither a number of steps nor a duration"},
+    {STREAMS "    every: 1m\n" MODELS "    alerts:\n      - {target: a, above: 1, within: 13m}\n",
+     ":10: models[0].alerts[0].within: 13m is not within one step and the 12 of the horizon"},
+    {LEAST "    alerts:\n      - {target: a, above: 1, probability: 100%}\n",
+     ":9: models[0].alerts[0].probability: \"100%\" is not within 0.1% to 99.9%"},
+    {LEAST "    alerts:\n      - {above: 1}\n", ":9: models[0].alerts[0].target: missing; it has no default"},
     {LEAST "    horizon: 600\n    scored: all\n",
      ":9: models[0].scored: all steps are scored of a horizon up to 512, not of 600"},
     {LEAST "    period: 2000\n",
@@ -494,6 +513,8 @@ static const char full[] =
     "models:\n"
     "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
     "     levels: [50, 90.5, 99], scored: all,\n"
+    "     alerts: [{target: y, above: 90}, {target: y, below: -1.5, within: 2, probability: 90%}, {target: y, above: 0, "
+    "within: 6s}],\n"
     "     layers: [{dense: 9, activation: sigmoid}, {lstm: 10}, {dense: 11}, {gru: 12, dropout: 25%},\n"
     "              {simple_rnn: 13, recurrent_dropout: 0.5}], residual: false, train: false,\n"
     "     seed: 9007199254740991, retrain_every: 0, retrain_on: drift, promote: manual, reset_every: 1d,\n"
@@ -533,6 +554,12 @@ static void check_full_model(const struct config_model *model) {
     assert_int_equal(model->period, 7);
     assert_true(model->n_levels == 3 && model->levels[1] == 90.5 && model->levels[2] == 99);
     assert_int_equal(model->scored, SCORED_ALL);
+    assert_int_equal(model->n_alerts, 3);
+    const struct config_alert *alerts = model->alerts;
+    assert_true(alerts[0].target == 0 && alerts[0].above == 90 && isnan(alerts[0].below) && alerts[0].steps == 6);
+    assert_true(alerts[1].below == -1.5 && isnan(alerts[1].above) && alerts[1].steps == 2);
+    assert_true(alerts[0].probability == 0.5 && alerts[1].probability == 0.9);
+    assert_true(alerts[2].steps == 4 && alerts[2].time == 0); /* of 1.5 s */
     assert_int_equal(model->batch_size, 8);
     assert_int_equal(model->scaler, SCALER_NONE);
     assert_int_equal(model->n_layers, 5);

@@ -130,6 +130,9 @@ static void what_is_no_request_is_answered_with_an_error(void **state) {
         {"{\"cmd\":\"retrain\",\"model\":\"none\"}", "unknown_model"},
         {"{\"cmd\":\"end\"}", "argument"},
         {"{\"cmd\":\"pause\"}", "argument"},
+        {"{\"cmd\":\"scores\"}", "argument"},
+        {"{\"cmd\":\"scores\",\"stream\":\"none\"}", "unknown_stream"},
+        {"{\"cmd\":\"scores\",\"stream\":\"none\",\"forecasts\":1}", "argument"},
         {"{\"cmd\":\"resume\",\"stream\":\"none\"}", "unknown_stream"},
         {"{\"cmd\":\"end\",\"stream\":\"none\"}", "unknown_stream"},
         {"{\"cmd\":\"reset\",\"stream\":\"none\"}", "unknown_stream"},
@@ -412,6 +415,32 @@ static void pauses_of_streams(void **state) {
     close_scene(&scene);
 }
 
+/* Of one model, of the only one, of a raw head; and not of one of several. */
+static void scores_of_streams(void **state) {
+    (void)state;
+    struct scene scene;
+    const struct rig_setup setup = {.learns = true,
+                                    .rest = "workers: 1\nstreams:\n  - {class: c, pattern: 'c/*', features: [a, b], "
+                                            "history: 32}\n  - {class: d, pattern: 'd/*', features: [a, b], history: "
+                                            "32}\nmodels:\n" RIG_MODEL_OF("m", "c") RIG_MODEL_OF("n", "d")
+                                                RIG_MODEL_OF("o", "d")};
+    open_scene_of(&scene, &setup);
+    static const char *const names[] = {"c/1", "d/1"};
+    feed(&scene, names, 2);
+    json_t *reply = ask_for(&scene, "{'cmd':'scores','stream':'c/1'}");
+    expect_shape(reply, "ok:t stream:s model:s step:i levels:a scores:a targets:o");
+    assert_string_equal(json_string_value(json_object_get(reply, "model")), "m");
+    expect_shape(json_array_get(json_object_get(reply, "scores"), 0), "h:i n:i recent:o all:o");
+    json_decref(reply);
+    reply = ask_for(&scene, "{'cmd':'scores','stream':'d/1','model':'o','forecasts':true}");
+    expect_shape(reply, "ok:t stream:s model:s step:i levels:a scores:a targets:o forecasts:a");
+    json_decref(reply);
+    expect_error(ask_for(&scene, "{'cmd':'scores','stream':'d/1'}"), "argument");
+    expect_error(ask_for(&scene, "{'cmd':'scores','stream':'d/1','model':'m'}"), "argument");
+    expect_error(ask_for(&scene, "{'cmd':'scores','stream':'d/1','model':'x'}"), "unknown_model");
+    close_scene(&scene);
+}
+
 static void resets_of_streams_and_models(void **state) {
     (void)state;
     struct scene scene;
@@ -612,6 +641,7 @@ int main(void) {
         cmocka_unit_test(models_tell_who_serves_and_why),
         cmocka_unit_test(commands_on_streams_and_models_are_done),
         cmocka_unit_test(pauses_of_streams),
+        cmocka_unit_test(scores_of_streams),
         cmocka_unit_test(resets_of_streams_and_models),
         cmocka_unit_test(a_state_is_read_and_set),
         cmocka_unit_test(waiting_requests_have_a_bound),
