@@ -11,7 +11,7 @@
 static struct {
     const char *config, *model, *horizons, *takeovers, *forecasts;
     long train, valid, online, period;
-    const char *stream, *columns, *time_column, *time_format, *delimiter;
+    const char *stream, *stream_column, *columns, *time_column, *time_format, *delimiter;
     bool json, no_network, print_config;
 } options = {.train = -1, .valid = -1, .period = -1, .delimiter = ","};
 
@@ -40,6 +40,8 @@ static const struct option_row rows_of_options[] = {
      &options.no_network, 0, 0},
     {"stream", 's', OPTION_TEXT, "NAME", "of one file: its stream (default: the file's name, without its ending)",
      &options.stream, 0, 0},
+    {"stream-column", 0, OPTION_TEXT, "COL", "rows of many streams: the column with their names",
+     &options.stream_column, 0, 0},
     {"columns", 0, OPTION_TEXT, "LIST",
      "COLUMN or FEATURE=COLUMN, divided by commas (default: the features of the model's\nclass, or all columns with numbers)",
      &options.columns, 0, 0},
@@ -62,7 +64,7 @@ static const struct option_command command = {
         "says how well a model would have forecast: each row is forecast from, then learnt from, by the daemon's own code.",
     .rows = rows_of_options,
     .notes =
-        "Each file is one stream of the model. Errors are means over the steps 1 to h, targets and forecasts:\n"
+        "Each file is one stream of the model (or those that --stream-column names). Errors are means over the steps 1 to h, targets and forecasts:\n"
         "mse and mae in deviations of the train part, mase over its mean change, raw mae in the targets' own unit.\n",
     .examples = "  forecast backtest ETTh1.csv --train 2880 --valid 720 --horizons 1,24,48 --online 10800\n"
                 "  forecast backtest plant-1.csv plant-2.csv -c forecastd.yaml --model boilers\n"
@@ -146,6 +148,7 @@ static int load_data(struct backtest *backtest, char *const *paths, int n_paths,
     const struct backtest_columns columns = {
         .rows = {.delimiter = strcmp(options.delimiter, "\\t") == 0 ? '\t' : options.delimiter[0],
                  .stream = options.stream,
+                 .stream_column = options.stream_column,
                  .time_column = options.time_column,
                  .time_format = options.time_format},
         .spec = options.columns};
@@ -202,12 +205,12 @@ static int check_lengths(const struct backtest *backtest, struct error *err) {
         const struct backtest_stream *stream = &backtest->data.streams[i];
         uint64_t steps = backtest_stream_steps(stream, &class->time), before = backtest->train + backtest->valid;
         if (steps <= before + (uint64_t)backtest->horizons[0])
-            return error_set(err,
-                             "%s makes %llu step%s: behind %llu to train and %llu to validate on none is left to be "
-                             "forecast %d ahead; --train and --valid say how many",
-                             stream->path, (unsigned long long)steps, steps == 1 ? "" : "s",
-                             (unsigned long long)backtest->train, (unsigned long long)backtest->valid,
-                             backtest->horizons[0]);
+            return error_set(
+                err,
+                "%s: stream \"%s\" makes %llu step%s: behind %llu to train and %llu to validate on none is left to be "
+                "forecast %d ahead; --train and --valid say how many",
+                stream->path, stream->name, (unsigned long long)steps, steps == 1 ? "" : "s",
+                (unsigned long long)backtest->train, (unsigned long long)backtest->valid, backtest->horizons[0]);
     }
     return 0;
 }
@@ -286,6 +289,8 @@ static int run_and_report(struct backtest *backtest, struct error *err) {
                                          .progress = show_progress,
                                          .stopped = stopped,
                                          .context = backtest};
+    if (backtest_check(&setup, err) != 0)
+        return -1;
     if (!options.json)
         tell_choice(backtest, stdout);
     progress_start(&backtest->progress, "%");
@@ -345,6 +350,8 @@ int command_backtest(int argc, char **argv) {
     if (options.takeovers != NULL && (options.config == NULL || options.no_network))
         return options_wrong(&command, options.no_network ? "--takeovers and --no-network exclude each other"
                                                           : "--takeovers needs the daemon's configuration, --config");
+    if (options.stream != NULL && options.stream_column != NULL)
+        return options_wrong(&command, "--stream and --stream-column exclude each other");
     if (options.stream != NULL && argc - first > 1)
         return options_wrong(&command, "--stream goes with one file");
     if (strlen(options.delimiter) != 1 && strcmp(options.delimiter, "\\t") != 0)

@@ -48,6 +48,80 @@ static int check_names(const struct rows *rows, const char *const *features, int
                      rows->csv.name, wants, has);
 }
 
+/* A stream of that name without rows. NULL with the sentence in err. */
+static struct backtest_stream *add_stream(struct backtest_data *data, const char *name, const char *path,
+                                          struct error *err) {
+    /* Which windows are trained on goes by the name: two streams of one name would share theirs. */
+    for (int i = 0; i < data->n_streams; i++)
+        if (strcmp(name, data->streams[i].name) == 0) {
+            error_set(err, "%s and %s both have the stream \"%s\"", data->streams[i].path, path, name);
+            return NULL;
+        }
+    error_set(err, "out of memory");
+    struct backtest_stream *streams = realloc(data->streams, ((size_t)data->n_streams + 1) * sizeof *streams);
+    if (streams == NULL)
+        return NULL;
+    data->streams = streams;
+    char *copy = strdup(name);
+    if (copy == NULL)
+        return NULL;
+    streams[data->n_streams] = (struct backtest_stream){.name = copy, .path = path};
+    return &streams[data->n_streams++];
+}
+
+/* The rows of a file of one stream; they are taken from the store. */
+static int take_store(struct backtest_data *data, struct row_store *store, const char *name, const char *path,
+                      struct error *err) {
+    struct backtest_stream *stream = add_stream(data, name, path, err);
+    if (stream == NULL)
+        return -1;
+    stream->t = store->t;
+    stream->values = store->values;
+    stream->n = store->n;
+    *store = (struct row_store){0};
+    return 0;
+}
+
+/* Finds the stream of each row, from the first-th on, and counts their rows. */
+static int find_streams(struct backtest_data *data, const struct row_store *store, const char *path, int *ret_of,
+                        struct error *err) {
+    int first = data->n_streams;
+    for (size_t row = 0; row < store->n; row++) {
+        int s = row > 0 && strcmp(store->streams[row], store->streams[row - 1]) == 0 ? ret_of[row - 1] : first;
+        while (s < data->n_streams && strcmp(data->streams[s].name, store->streams[row]) != 0)
+            s++;
+        if (s == data->n_streams && add_stream(data, store->streams[row], path, err) == NULL)
+            return -1;
+        ret_of[row] = s;
+        data->streams[s].n++;
+    }
+    return 0;
+}
+
+/* The rows of a file of many streams. */
+static int split_store(struct backtest_data *data, const struct row_store *store, const char *path,
+                       struct error *err) {
+    size_t width = (size_t)store->n_values;
+    int first = data->n_streams, *of = malloc((store->n + 1) * sizeof *of);
+    int failed = of == NULL ? error_set(err, "out of memory") : find_streams(data, store, path, of, err);
+    for (int s = first; failed == 0 && s < data->n_streams; s++) {
+        struct backtest_stream *stream = &data->streams[s];
+        stream->t = malloc(stream->n * sizeof *stream->t);
+        stream->values = malloc(stream->n * width * sizeof *stream->values);
+        if (stream->t == NULL || stream->values == NULL)
+            failed = error_set(err, "out of memory");
+        stream->n = 0;
+    }
+    for (size_t row = 0; failed == 0 && row < store->n; row++) {
+        struct backtest_stream *stream = &data->streams[of[row]];
+        stream->t[stream->n] = store->t[row];
+        memcpy(stream->values + stream->n * width, store->values + row * width, width * sizeof *stream->values);
+        stream->n++;
+    }
+    free(of);
+    return failed;
+}
+
 static int load_rows(struct backtest_data *data, struct rows *rows, const struct backtest_columns *columns,
                      const char *const *features, int n_features, FILE *notices, struct error *err) {
     if (data->features != NULL) {
@@ -66,24 +140,17 @@ static int load_rows(struct backtest_data *data, struct rows *rows, const struct
     if (notices != NULL && columns->spec == NULL && features == NULL)
         tell_left_out(rows, notices);
     struct row_store store;
-    struct backtest_stream *stream = &data->streams[data->n_streams];
-    int failed = row_store_load(&store, rows);
-    if (failed) {
-        row_store_fini(&store);
-        return error_set(err, "%s", rows->error);
-    }
-    *stream =
-        (struct backtest_stream){.name = strdup(rows->stream), .t = store.t, .values = store.values, .n = store.n};
-    data->n_streams++; /* the rows are its own from here on */
-    return stream->name != NULL ? 0 : error_set(err, "out of memory");
+    int failed = row_store_load(&store, rows) != 0 ? error_set(err, "%s", rows->error)
+                 : store.streams != NULL           ? split_store(data, &store, rows->csv.name, err)
+                                                   : take_store(data, &store, rows->stream, rows->csv.name, err);
+    row_store_fini(&store);
+    return failed;
 }
 
 int backtest_data_load(struct backtest_data *data, char *const *paths, int n_paths,
                        const struct backtest_columns *columns, const char *const *features, int n_features,
                        FILE *notices, struct error *err) {
-    *data = (struct backtest_data){.streams = calloc((size_t)n_paths, sizeof *data->streams)};
-    if (data->streams == NULL)
-        return error_set(err, "out of memory");
+    *data = (struct backtest_data){0};
     for (int i = 0; i < n_paths; i++) {
         struct rows rows;
         struct rows_options options = columns->rows;
@@ -94,12 +161,6 @@ int backtest_data_load(struct backtest_data *data, char *const *paths, int n_pat
         rows_close(&rows);
         if (failed)
             return -1;
-        data->streams[i].path = paths[i];
-        /* Which windows are trained on goes by the name: two streams of one name would share theirs. */
-        for (int j = 0; j < i; j++)
-            if (strcmp(data->streams[i].name, data->streams[j].name) == 0)
-                return error_set(err, "%s and %s are both the stream \"%s\"", paths[j], paths[i],
-                                 data->streams[i].name);
     }
     return 0;
 }

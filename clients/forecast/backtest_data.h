@@ -1,4 +1,5 @@
-/* What a backtest runs over: CSV files in memory, each the ticks of one stream. One owner; blocks while files do. */
+/* What a backtest runs over: CSV files in memory, each the ticks of one stream, or of those that a column names. One owner;
+ * blocks while files do. */
 #ifndef FORECAST_BACKTEST_DATA_H
 #define FORECAST_BACKTEST_DATA_H
 
@@ -10,7 +11,7 @@
 
 struct backtest_stream {
     char *name;
-    const char *path; /* not owned */
+    const char *path; /* of its file; not owned */
     int64_t *t;       /* [n] ns, as the rows stand in the file */
     double *values;   /* [n x n_features]; NaN: missing */
     size_t n;

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* The most that forecasts may take that wait for their answers. */
+static const double scores_bytes_most = 8.0 * (1 << 30);
+
 /* Ticks between two looks at whether to stop. */
 enum { LOOK_EVERY = 64 };
 
@@ -58,17 +61,32 @@ static int open_streams(struct run *run, struct error *err) {
     return 0;
 }
 
+static struct backtest_plan plan_of(const struct backtest_setup *setup) {
+    return (struct backtest_plan){.horizons = setup->horizons,
+                                  .n_horizons = setup->n_horizons,
+                                  .said_horizon = setup->model->horizon,
+                                  .n_targets = setup->model->n_targets,
+                                  .n_experts = EXPERT_COUNT,
+                                  .n_levels = setup->model->n_levels,
+                                  .train = setup->train,
+                                  .valid = setup->valid};
+}
+
+int backtest_check(const struct backtest_setup *setup, struct error *err) {
+    const struct backtest_plan plan = plan_of(setup);
+    double bytes = backtest_scores_bytes(&plan) * setup->n_streams;
+    if (bytes <= scores_bytes_most)
+        return 0;
+    return error_set(err,
+                     "all steps up to %d ahead of %d targets and %d streams would take %.0f GiB to be scored; "
+                     "--horizons and --columns choose fewer",
+                     setup->horizons[setup->n_horizons - 1], plan.n_targets, setup->n_streams, bytes / (1 << 30));
+}
+
 static int open_scores(struct run *run) {
     const struct backtest_setup *setup = run->setup;
     struct backtest_result *result = run->result;
-    const struct backtest_plan plan = {.horizons = setup->horizons,
-                                       .n_horizons = setup->n_horizons,
-                                       .said_horizon = setup->model->horizon,
-                                       .n_targets = setup->model->n_targets,
-                                       .n_experts = EXPERT_COUNT,
-                                       .n_levels = setup->model->n_levels,
-                                       .train = setup->train,
-                                       .valid = setup->valid};
+    const struct backtest_plan plan = plan_of(setup);
     result->scores = backtest_scores_new(&plan, setup->n_streams);
     if (result->scores == NULL)
         return -1;

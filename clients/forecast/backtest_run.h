@@ -64,6 +64,9 @@ struct backtest_result {
     bool stopped;
 };
 
+/* Whether memory will do. Returns 0, or -1 with the sentence in err. */
+int backtest_check(const struct backtest_setup *setup, struct error *err);
+
 /* Returns 0, or -1 with the sentence in err; backtest_result_fini either way. */
 int backtest_run(const struct backtest_setup *setup, struct backtest_result *ret, struct error *err);
 void backtest_result_fini(struct backtest_result *result);

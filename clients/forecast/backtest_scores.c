@@ -42,6 +42,11 @@ struct backtest_scores {
     struct sums *sums; /* [n_horizons][n_who][n_targets] */
 };
 
+double backtest_scores_bytes(const struct backtest_plan *plan) {
+    double horizon = plan->horizons[plan->n_horizons - 1];
+    return horizon * horizon * plan->n_targets * (1 + plan->n_experts + 2 * plan->n_levels) * (double)sizeof(double);
+}
+
 struct backtest_scores *backtest_scores_new(const struct backtest_plan *plan, int n_streams) {
     assert(plan->n_horizons > 0 && plan->n_targets > 0 && plan->n_levels <= BACKTEST_LEVELS);
     struct backtest_scores *scores = calloc(1, sizeof *scores);

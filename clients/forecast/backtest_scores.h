@@ -47,6 +47,9 @@ struct backtest_errors {
     double coverage[BACKTEST_LEVELS], width[BACKTEST_LEVELS]; /* the width in units of the deviation */
 };
 
+/* Bytes that the forecasts of a stream take that wait for their answers. */
+double backtest_scores_bytes(const struct backtest_plan *plan);
+
 /* NULL when memory is short. */
 struct backtest_scores *backtest_scores_new(const struct backtest_plan *plan, int n_streams);
 void backtest_scores_free(struct backtest_scores *scores);

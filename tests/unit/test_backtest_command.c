@@ -207,7 +207,7 @@ static void wrong_use_is_told(void **state) {
     expect_failure(1, "s.csv --horizons 1,,2", "--horizons takes steps from 1 to 4096");
     expect_failure(1, "s.csv -c two.yaml --horizons 1,4", "model m forecasts 3 steps; --horizons asks for 4");
     expect_failure(1, "nowhere.csv", "nowhere.csv: No such file");
-    expect_failure(1, "s.csv ./s.csv", "are both the stream \"s\"");
+    expect_failure(1, "s.csv ./s.csv", "both have the stream \"s\"");
 }
 
 static void wrong_files_are_told(void **state) {
@@ -233,6 +233,33 @@ static void wrong_files_are_told(void **state) {
     expect_exit(0, "words.csv --train 1 --valid 0 --horizons 1");
     assert_string_equal(complained, "words.csv is left out, as it holds no numbers: what\n");
     expect_exit(0, "s.csv -c two.yaml --no-network --columns a=b,b=a");
+}
+
+static void a_file_may_hold_many_streams(void **state) {
+    (void)state;
+    static char together[sizeof printed];
+    FILE *all = fopen("all.csv", "w"), *x = fopen("x.csv", "w"), *y = fopen("y.csv", "w");
+    assert_true(all != NULL && x != NULL && y != NULL);
+    fputs("time,who,v\n", all);
+    fputs("time,v\n", x);
+    fputs("time,v\n", y);
+    for (int i = 0; i < 100; i++) {
+        double v = sin(0.5 * i);
+        fprintf(all, "%d,x,%.3f\n", 1600000000 + 60 * i, v);
+        fprintf(x, "%d,%.3f\n", 1600000000 + 60 * i, v);
+        if (i % 3 == 0)
+            continue;
+        fprintf(all, "%d,y,%.3f\n", 1600000000 + 60 * i, 2 * v);
+        fprintf(y, "%d,%.3f\n", 1600000000 + 60 * i, 2 * v);
+    }
+    assert_true(fclose(all) == 0 && fclose(x) == 0 && fclose(y) == 0);
+    expect_exit(0, "all.csv --stream-column who --no-network --horizons 2 --json");
+    memcpy(together, printed, sizeof together);
+    expect_exit(0, "x.csv y.csv --no-network --horizons 2 --json");
+    assert_string_equal(printed, together);
+    expect_failure(1, "all.csv x.csv --stream-column who", "x.csv has no column \"who\"");
+    expect_failure(1, "x.csv --horizons 1,4096 --columns a=v,b=v,c=v,d=v,e=v,f=v,g=v --train 10 --no-network",
+                   "would take");
 }
 
 /* ---- odd series ---------------------------------------------------------------------------------- */
@@ -296,7 +323,8 @@ static void odd_series_are_served(void **state) {
     expect_printed("nothing could be trained: the streams have too few steps to train on and judge by");
     expect_exit(0, "few.csv");
     expect_printed("nothing could be trained: the streams have too few steps");
-    expect_failure(1, "one.csv", "one.csv makes 1 step: behind 0 to train and 0 to validate on none is left");
+    expect_failure(1, "one.csv",
+                   "one.csv: stream \"one\" makes 1 step: behind 0 to train and 0 to validate on none is left");
 }
 
 int main(void) {
@@ -306,6 +334,7 @@ int main(void) {
         cmocka_unit_test(the_chosen_configuration_can_be_kept),
         cmocka_unit_test(wrong_use_is_told),
         cmocka_unit_test(wrong_files_are_told),
+        cmocka_unit_test(a_file_may_hold_many_streams),
         cmocka_unit_test(odd_series_are_served),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
