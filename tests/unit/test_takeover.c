@@ -476,7 +476,7 @@ enum { COST_SLOTS = 64, COST_STEPS = 1500 };
 
 struct costs {
     int n;
-    double ns[COST_STEPS];
+    double ns[COST_STEPS]; /* or shares of such */
 };
 
 static int by_size(const void *a, const void *b) {
@@ -496,8 +496,9 @@ static double thread_ns(void) {
     return 1e9 * (double)now.tv_sec + (double)now.tv_nsec;
 }
 
-/* While versions take over, one after the other, an advance takes no longer than twice what it usually does, and so does the slice of a
- * replay between two advances; also with a version in the shadow. Processor time of the thread; single outliers are the machine's. */
+/* While versions take over, one after the other, an advance takes no longer than twice what it usually does, and so does the
+ * slice of a replay between two advances; also with a version in the shadow. Processor time of the thread, each beside an
+ * advance of a twin to whom nothing happens, as the machine may have other work. */
 static void neither_advance_nor_slice_is_long(void **state) {
     (void)state;
     struct fixture fixture;
@@ -506,51 +507,57 @@ static void neither_advance_nor_slice_is_long(void **state) {
     fixture.model.batch_size = COST_SLOTS;
     fixture.layers[0] = (struct layer_spec)LSTM(32);
     struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+    struct forecaster *twin = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
     take_over(forecaster, fixture_version(&fixture.model, 1, 1));
+    take_over(twin, fixture_version(&fixture.model, 1, 1));
     struct history *histories[COST_SLOTS];
     int slots[COST_SLOTS];
     for (int s = 0; s < COST_SLOTS; s++) {
         slots[s] = s;
         histories[s] = history_new(FEATURES, 512, FIXTURE_PENDING);
         forecaster_acquire(forecaster, s, histories[s]);
+        forecaster_acquire(twin, s, histories[s]);
     }
-    static struct costs usual, during, slices, shadows;
+    static struct costs twins, usual, during, slices, shadows;
     struct shadow_losses losses = {0};
     uint64_t version = 2;
     for (int step = 0; step < COST_STEPS; step++) {
         for (int s = 0; s < COST_SLOTS; s++)
             fixture_append(histories[s], (uint64_t)s, 1);
         bool taking_over = forecaster_taking_over(forecaster), shadow = forecaster_has_shadow(forecaster);
-        double before = thread_ns();
+        double began = thread_ns();
+        forecaster_advance(twin, slots, COST_SLOTS);
+        double beside = thread_ns() - began;
         forecaster_advance(forecaster, slots, COST_SLOTS);
-        double took = thread_ns() - before;
-        struct costs *costs = taking_over ? &during : shadow ? &shadows : &usual;
-        costs->ns[costs->n++] = took;
-        before = thread_ns();
+        double took = thread_ns() - began - beside;
+        if (step >= 600) { /* a history is there */
+            struct costs *costs = taking_over ? &during : shadow ? &shadows : &usual;
+            costs->ns[costs->n++] = took / beside;
+            twins.ns[twins.n++] = beside;
+        }
+        began = thread_ns();
         if (taking_over) {
             forecaster_prime(forecaster);
-            slices.ns[slices.n++] = thread_ns() - before;
-        }
-        /* Steps in turn without, with a shadow, and of takeovers, once a history is there. */
-        if (step > 600 && step % 100 == 0 && !taking_over) {
+            slices.ns[slices.n++] = (thread_ns() - began) / beside;
+        } else if (step >= 600 && step % 100 == 0) { /* a version in turn takes over or runs in the shadow */
             struct version *next = fixture_version(&fixture.model, version, version);
             forecaster_end_shadow(forecaster);
-            if (version++ % 3 == 0)
+            if (version++ % 2 == 0)
                 assert_int_equal(forecaster_shadow(forecaster, next, &losses), 0);
             else
                 assert_int_equal(forecaster_propose(forecaster, next), 0);
             version_release(next);
         }
-        forecaster_prime_shadow(forecaster);
+        while (!forecaster_prime_shadow(forecaster)) /* it costs nothing before it runs along */
+            ;
     }
-    double advance = quantile(&usual, 0.5);
-    print_message("an advance takes %.0f us; %.2f of that in takeovers (%d), a slice %.2f, with a shadow %.2f\n",
-                  advance / 1000, quantile(&during, 0.5) / advance, during.n, quantile(&slices, 0.5) / advance,
-                  quantile(&shadows, 0.5) / advance);
-    assert_true(quantile(&during, 0.5) < 2 * advance && quantile(&during, 0.9) < 2 * quantile(&usual, 0.95));
-    assert_true(quantile(&slices, 0.5) < 2 * advance && quantile(&slices, 0.9) < 2 * quantile(&usual, 0.95));
-    assert_true(quantile(&shadows, 0.5) < 3 * advance);
+    print_message(
+        "an advance takes %.0f us, %.2f of a twin's; %.2f in takeovers (%d), a slice %.2f, with a shadow %.2f\n",
+        quantile(&twins, 0.5) / 1000, quantile(&usual, 0.5), quantile(&during, 0.5), during.n, quantile(&slices, 0.5),
+        quantile(&shadows, 0.5));
+    assert_true(quantile(&during, 0.5) < 2 && quantile(&slices, 0.5) < 2 && quantile(&shadows, 0.5) < 3);
     forecaster_free(forecaster);
+    forecaster_free(twin);
     for (int s = 0; s < COST_SLOTS; s++)
         history_free(histories[s]);
 }
