@@ -133,8 +133,18 @@ static void put_dropout(struct filling *f, const struct layer_spec *spec) {
     put_float(f, "rate", spec->dropout);
 }
 
+/* Keras 3 does not take what all others do. */
+static void put_spatial_dropout(struct filling *f, const struct layer_spec *spec) {
+    put_dropout(f, spec);
+    json_object_del(f->json, "trainable");
+}
+
 static void put_noise(struct filling *f, const struct layer_spec *spec) {
     put_float(f, "stddev", spec->dropout);
+    if (!f->written->keras3 || spec->dropout <= 1)
+        return;
+    f->failed = true;
+    error_set(f->err, "its stddev is %g, and Keras 3 takes none above 1", (double)spec->dropout);
 }
 
 static void put_flatten(struct filling *f, const struct layer_spec *spec) {
@@ -223,7 +233,7 @@ static const struct {
     [LAYER_MASKING] = {put_masking, false},
     [LAYER_REPEAT_VECTOR] = {put_repeat_vector, false},
     [LAYER_DROPOUT] = {put_dropout, true},
-    [LAYER_SPATIAL_DROPOUT1D] = {put_dropout, false},
+    [LAYER_SPATIAL_DROPOUT1D] = {put_spatial_dropout, false},
     [LAYER_GAUSSIAN_NOISE] = {put_noise, true},
     [LAYER_GAUSSIAN_DROPOUT] = {put_dropout, true},
     [LAYER_ALPHA_DROPOUT] = {put_dropout, true},

@@ -456,6 +456,23 @@ static void make_shared(struct model *m) {
     set_outputs(m, 2, (struct layer_input[]){{last, 0}, {q, 0}});
 }
 
+static struct layer_spec disturbing(enum layer_kind kind, float rate) {
+    struct layer_spec spec = plain(kind);
+
+    spec.dropout = rate;
+    return spec;
+}
+
+static void make_disturbed(struct model *m) {
+    add(m, dense(4, ACTIVATION_TANH));
+    add(m, disturbing(LAYER_SPATIAL_DROPOUT1D, 0.25f));
+    add(m, disturbing(LAYER_GAUSSIAN_NOISE, 0.75f));
+    add(m, disturbing(LAYER_GAUSSIAN_DROPOUT, 0.5f));
+    add(m, disturbing(LAYER_ALPHA_DROPOUT, 0.125f));
+    add(m, timed(disturbing(LAYER_GAUSSIAN_NOISE, 0.5f)));
+    add(m, recurrent(LAYER_GRU, 3, true, false));
+}
+
 static void make_timed(struct model *m) {
     struct layer_spec drop = plain(LAYER_DROPOUT), act = plain(LAYER_ACTIVATION);
 
@@ -515,6 +532,7 @@ static const struct {
     {"branches", make_branches},
     {"shared", make_shared},
     {"timed", make_timed},
+    {"disturbed", make_disturbed},
     {"slashes", make_slashes},
 };
 

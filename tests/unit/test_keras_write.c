@@ -259,7 +259,14 @@ static void test_refused(void **state) {
                    "layer gate (Dense): its activation is the hard_sigmoid of Keras 1 and 2");
     network_free(network);
 
+    layers[0] = layer_spec_of(LAYER_GAUSSIAN_NOISE, 0);
+    layers[0].dropout = 1.5f;
     layers[1].activation = ACTIVATION_TANH;
+    network = network_of(3, layers, 3);
+    expect_refused(network, "m.keras", NULL, "its stddev is 1.5, and Keras 3 takes none above 1");
+    network_free(network);
+    layers[0] = layer_spec_of(LAYER_DENSE, 3);
+
     layers[2].shares = 2;
     network = network_of(3, layers, 3);
     expect_refused(network, "m.keras", NULL, "has the parameters of gate but not its options");
