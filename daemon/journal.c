@@ -3,6 +3,7 @@
 #include "daemon/doorbell.h"
 #include "daemon/log.h"
 #include "daemon/ring.h"
+#include "engine/pooled.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -55,9 +56,8 @@ static void put_line(struct journal *journal, json_t *map) {
 }
 
 /* numpy.lib.format, version 1.0: the header ends at a multiple of 64 bytes. */
-static void put_params(struct journal *journal, const char *name, const struct network *network) {
+static void put_floats(struct journal *journal, const char *name, const float *floats, size_t n) {
     char path[8600], header[128], text[100];
-    size_t n = network_n_params(network);
     snprintf(path, sizeof path, "%s/%s", journal->folder, name);
     int length = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu,), }", n);
     memset(header, ' ', sizeof header);
@@ -66,21 +66,26 @@ static void put_params(struct journal *journal, const char *name, const struct n
     header[sizeof header - 1] = '\n';
     FILE *file = fopen(path, "wbe");
     bool good = file != NULL && fwrite(header, 1, sizeof header, file) == sizeof header &&
-                fwrite(network_params_const(network), sizeof(float), n, file) == n;
+                fwrite(floats, sizeof(float), n, file) == n;
     if ((file != NULL && fclose(file) != 0) || !good)
         fail(journal, path);
 }
 
 static void put_version(struct journal *journal, const struct entry *entry) {
-    const char *model = journal->config->models[entry->model].name;
+    const struct config_model *of = &journal->config->models[entry->model];
+    const char *model = of->name;
     const struct network *network = version_network(entry->version);
-    char name[CONFIG_MAX_NAME + 32];
+    const float *ridge = version_ridge(entry->version);
+    char name[CONFIG_MAX_NAME + 32], ridge_name[CONFIG_MAX_NAME + 40];
     uint64_t number = version_number(entry->version);
     snprintf(name, sizeof name, "%s-%llu.npy", model, (unsigned long long)number);
+    snprintf(ridge_name, sizeof ridge_name, "%s-%llu-ridge.npy", model, (unsigned long long)number);
     if (network != NULL)
-        put_params(journal, name, network);
-    put_line(journal, json_pack("{s:s, s:I, s:s?}", "model", model, "version", (json_int_t)number, "params",
-                                network != NULL ? name : NULL));
+        put_floats(journal, name, network_params_const(network), network_n_params(network));
+    if (ridge != NULL)
+        put_floats(journal, ridge_name, ridge, pooled_size(of));
+    put_line(journal, json_pack("{s:s, s:I, s:s?, s:s?}", "model", model, "version", (json_int_t)number, "params",
+                                network != NULL ? name : NULL, "ridge", ridge != NULL ? ridge_name : NULL));
 }
 
 static void put_entry(struct journal *journal, const struct entry *entry) {

@@ -254,6 +254,7 @@ static void finish(struct learning *learning, struct training_job *job) {
     model->judged = true;
     model->outcome = job->outcome;
     model->outcome.challenger = NULL;
+    model->outcome.ridge = NULL;
     model->verdict = promotion_decide(&job->outcome.losses, &rules);
     serving_judge(learning, m, &job->outcome);
 }

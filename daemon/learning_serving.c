@@ -192,8 +192,11 @@ void serving_judge(struct learning *learning, int m, struct training_outcome *ou
     bool demote = decision == PROMOTION_DEMOTE && model_config(learning, m)->promote != PROMOTE_MANUAL;
     if (decision == PROMOTION_PROMOTE || demote)
         version = version_new(model->last_number + 1, demote ? NULL : outcome->challenger);
-    if (version != NULL)
+    if (version != NULL) {
         model->last_number++;
+        version_set_ridge(version, outcome->ridge);
+        outcome->ridge = NULL;
+    }
     if (version != NULL && !demote) {
         outcome->challenger = NULL;
         kind = pass(learning, m, version);

@@ -56,7 +56,7 @@ void training_job_free(struct training_job *job) {
     for (int i = 0; i < job->n_sets; i++)
         windows_free(job->sets[i]);
     free(job->sets);
-    network_free(job->outcome.challenger);
+    training_outcome_fini(&job->outcome);
     free(job);
 }
 

@@ -40,8 +40,7 @@ static bool is_gap(const struct window *window, int at) {
     return window->flags != NULL && (window->flags[at] & WINDOW_GAP) != 0;
 }
 
-/* What a forecast of a training window weighs by its age. */
-static float weight_of(const struct config_model *model, const struct window *window, int origin) {
+float evaluation_weight(const struct config_model *model, const struct window *window, int origin) {
     double half_life = model->training.half_life;
     if (window->validation || half_life == 0)
         return 1;
@@ -79,7 +78,7 @@ static void scale_sample(struct chunk *chunk, const struct config_model *model, 
 static double fill_label(const struct config_model *model, const struct window *window, int origin, float *answer,
                          float *weight, size_t *n_answers) {
     *answer = window->z[origin];
-    *weight = isnan(*answer) ? 0 : weight_of(model, window, origin);
+    *weight = isnan(*answer) ? 0 : evaluation_weight(model, window, origin);
     *n_answers += *weight != 0;
     return (double)*weight;
 }
@@ -95,7 +94,7 @@ static double fill_origin(const struct config_model *model, const struct window 
     bool is_event = model->training.loss == LOSS_BINARY_CROSSENTROPY;
     double sum = 0;
     for (int j = 0; j < n_targets; j++) {
-        float base = window->base[(ptrdiff_t)origin * n_targets + j], one = weight_of(model, window, origin);
+        float base = window->base[(ptrdiff_t)origin * n_targets + j], one = evaluation_weight(model, window, origin);
         struct scaler scaler = target_scaler(model, window, origin, j);
         float from = model->residual ? base : (float)scaler.mean;
         float unit = (float)scaler_unit(SCALER_STANDARD, &scaler);

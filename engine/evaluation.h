@@ -44,6 +44,9 @@ void chunk_set_rows(struct chunk *chunk, const struct window *const *windows, in
 double chunk_fill(struct chunk *chunk, const struct config_model *model, enum evaluation_part part, int rows,
                   int steps);
 
+/* What a forecast made at an origin weighs by its age: of a training window, with a half-life; else 1. */
+float evaluation_weight(const struct config_model *model, const struct window *window, int origin);
+
 /* What is evaluated on, and by what means. */
 struct evaluation {
     const struct config_model *model;

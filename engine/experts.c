@@ -2,6 +2,7 @@
 
 #include "engine/baseline.h"
 #include "engine/mixture.h"
+#include "engine/pooled.h"
 #include "engine/regressors.h"
 #include "engine/scores.h"
 #include "engine/smoothing.h"
@@ -202,7 +203,8 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
 /* ---- a forecast --------------------------------------------------------------------------------- */
 
 /* All experts' forecasts to their rows. What is not finite becomes NaN. */
-static void ask(struct experts *e, int slot, const struct history *history, uint64_t step) {
+static void ask(struct experts *e, int slot, const struct history *history, uint64_t step,
+                const struct scaler *scalers, const float *pooled) {
     const struct config_model *model = e->model;
     double *last = row_of(e, EXPERT_LAST_VALUE), *seasonal = row_of(e, EXPERT_SEASONAL);
     double *drift = row_of(e, EXPERT_DRIFT), *smoothing = row_of(e, EXPERT_SMOOTHING);
@@ -219,6 +221,8 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
         }
         smoothing_forecast(smoothing_of(e, slot, j), e->horizon, e->n_targets, smoothing + j);
     }
+    if (e->regressors == NULL && pooled != NULL)
+        pooled_forecast(model, pooled, history, step, scalers, ridge);
     for (int i = 0; i < n; i++)
         if (!isfinite(e->mean[i]))
             e->mean[i] = NAN;
@@ -331,7 +335,7 @@ static void keep(struct experts *e, int slot, uint64_t step, const double *mean)
 }
 
 void experts_forecast(struct experts *e, int slot, const struct history *history, uint64_t step,
-                      const struct scaler *scalers, bool network, double *mean) {
+                      const struct scaler *scalers, bool network, const float *pooled, double *mean) {
     int n = e->horizon * e->n_targets;
     double *row = row_of(e, EXPERT_NETWORK), *rows[REGRESSORS_MOST];
     for (int i = 0; i < n; i++)
@@ -340,7 +344,7 @@ void experts_forecast(struct experts *e, int slot, const struct history *history
         rows[i] = row_of(e, EXPERT_COUNT + i);
     if (e->regressors != NULL)
         regressors_forecast(e->regressors, slot, history, step, scalers, rows);
-    ask(e, slot, history, step);
+    ask(e, slot, history, step, scalers, pooled);
     publish(e, slot, mean);
     keep(e, slot, step, mean);
 }

@@ -1,6 +1,7 @@
 #include "engine/training.h"
 
 #include "engine/forecaster.h"
+#include "engine/pooled.h"
 #include "engine/training_internal.h"
 
 #include <limits.h>
@@ -103,6 +104,8 @@ static int judge(struct job *job, const struct network *champion, struct trainin
         outcome->losses.champion = evaluation_network(&evaluation, job->network, &over_time->champion);
     }
     outcome->challenger = challenger;
+    if (pooled_is_kept(job->model))
+        outcome->ridge = pooled_solve(job->model, job->training, job->n_training, job_is_stopped, job);
     return 0;
 }
 
@@ -125,6 +128,13 @@ static int run(struct job *job, const struct network *champion, struct training_
 static const struct promotion_losses no_losses = {
     .challenger = NAN, .champion = NAN, .last_value = NAN, .seasonal = NAN};
 
+void training_outcome_fini(struct training_outcome *outcome) {
+    network_free(outcome->challenger);
+    free(outcome->ridge);
+    outcome->challenger = NULL;
+    outcome->ridge = NULL;
+}
+
 int training_run(const struct config_model *model, const struct kernels *kernels, struct windows *const *sets,
                  int n_sets, const struct network *champion, const struct training_watch *watch,
                  struct training_outcome *ret_outcome, struct error *err) {
@@ -146,13 +156,12 @@ int training_run(const struct config_model *model, const struct kernels *kernels
     outcome.n_training = job.n_training;
     outcome.n_validation = job.n_validation;
     if (job.n_training > 0 && job.n_validation > 0 && run(&job, champion, &outcome) != 0) {
-        network_free(outcome.challenger);
+        training_outcome_fini(&outcome);
         fini(&job);
         return -1;
     }
     if (job.stopped) {
-        network_free(outcome.challenger);
-        outcome.challenger = NULL;
+        training_outcome_fini(&outcome);
         outcome.losses = no_losses;
     }
     outcome.stopped |= job.stopped;

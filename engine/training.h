@@ -36,6 +36,7 @@ struct training_watch {
 
 struct training_outcome {
     struct network *challenger; /* the caller's to free; NULL where the job was stopped or had no windows */
+    float *ridge; /* of pooled.h, the caller's to free; NULL: the model has none, or it could not be solved */
     struct promotion_losses losses;
     double training_loss;         /* mean over the last epoch */
     int n_training, n_validation; /* windows */
@@ -43,6 +44,9 @@ struct training_outcome {
     int epochs, best_epoch;       /* that it took; and whose weights these are, 0: the last one's */
     bool stopped;
 };
+
+/* Frees what is left in it. */
+void training_outcome_fini(struct training_outcome *outcome);
 
 /* A model's network in the form that is trained: one forecast at every step, with the weights of its file, or zeros for
  * a model of layers. NULL with the reason in err, also for a file's network that cannot be given that form. */

@@ -7,7 +7,8 @@ struct version {
     atomic_uint references;
     uint64_t number;
     struct network *network;
-    struct version *of; /* whose the network is, with a reference; NULL: its own */
+    float *ridge;
+    struct version *of; /* whose the network and the ridge are, with a reference; NULL: its own */
 };
 
 struct version *version_new(uint64_t number, struct network *network) {
@@ -17,14 +18,17 @@ struct version *version_new(uint64_t number, struct network *network) {
     atomic_init(&version->references, 1);
     version->number = number;
     version->network = network;
+    version->ridge = NULL;
     version->of = NULL;
     return version;
 }
 
 struct version *version_again(uint64_t number, struct version *of) {
     struct version *version = version_new(number, of->network);
-    if (version != NULL)
-        version->of = version_acquire(of->of != NULL ? of->of : of);
+    if (version == NULL)
+        return NULL;
+    version->ridge = of->ridge;
+    version->of = version_acquire(of->of != NULL ? of->of : of);
     return version;
 }
 
@@ -37,10 +41,12 @@ void version_release(struct version *version) {
     /* The last one to let go must see all that the others did with it. */
     if (version == NULL || atomic_fetch_sub_explicit(&version->references, 1, memory_order_acq_rel) != 1)
         return;
-    if (version->of != NULL)
+    if (version->of != NULL) {
         version_release(version->of);
-    else
+    } else {
         network_free(version->network);
+        free(version->ridge);
+    }
     free(version);
 }
 
@@ -50,4 +56,12 @@ uint64_t version_number(const struct version *version) {
 
 const struct network *version_network(const struct version *version) {
     return version->network;
+}
+
+void version_set_ridge(struct version *version, float *coefficients) {
+    version->ridge = coefficients;
+}
+
+const float *version_ridge(const struct version *version) {
+    return version->ridge;
 }

@@ -19,6 +19,10 @@ struct version *version_again(uint64_t number, struct version *of);
 struct version *version_acquire(struct version *version); /* returns its argument */
 void version_release(struct version *version);            /* NULL is fine */
 
+/* Before it is shared: the coefficients of the pooled ridge (pooled.h), which are the version's from then on; NULL: none. */
+void version_set_ridge(struct version *version, float *coefficients);
+const float *version_ridge(const struct version *version);
+
 uint64_t version_number(const struct version *version);
 const struct network *version_network(const struct version *version); /* NULL: none */
 

@@ -227,6 +227,8 @@ static int judge(struct backtest_learning *learning, struct backtest_decision *d
     if (version == NULL)
         return no_memory(learning, err);
     learning->last_number++;
+    version_set_ridge(version, outcome->ridge);
+    outcome->ridge = NULL;
     if (demote)
         return install(learning, version, err) != 0 || set_contest(learning, CONTEST_NONE, NULL, err) != 0 ? -1 : 0;
     outcome->challenger = NULL;
@@ -252,7 +254,7 @@ static int train(struct backtest_learning *learning, struct backtest_decision *d
     if (outcome.stopped) {
         decision->failed = true;
         snprintf(decision->text, sizeof decision->text, "it was stopped");
-        network_free(outcome.challenger);
+        training_outcome_fini(&outcome);
         return 0;
     }
     decision->loss = outcome.losses.challenger;
@@ -260,7 +262,7 @@ static int train(struct backtest_learning *learning, struct backtest_decision *d
     decision->baseline_loss = promotion_baseline(&outcome.losses);
     decision->windows = outcome.n_training;
     int failed = judge(learning, decision, &outcome, err);
-    network_free(outcome.challenger);
+    training_outcome_fini(&outcome);
     return failed;
 }
 

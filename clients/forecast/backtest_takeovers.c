@@ -1,6 +1,7 @@
 #include "clients/forecast/backtest_takeovers.h"
 
 #include "clients/forecast/npy.h"
+#include "engine/pooled.h"
 #include "engine/forecaster.h"
 
 #include <errno.h>
@@ -34,7 +35,7 @@ struct backtest_takeovers {
 /* ---- the file ---------------------------------------------------------------------------------- */
 
 /* The parameters stand in a file beside the journal. */
-static int read_params(const struct backtest_takeovers *takeovers, const char *name, struct network *network,
+static int read_floats(const struct backtest_takeovers *takeovers, const char *name, float *floats, size_t n,
                        struct error *err) {
     char path[4096];
     struct npy npy;
@@ -44,12 +45,12 @@ static int read_params(const struct backtest_takeovers *takeovers, const char *n
         return error_set(err, "%s: the path is too long", takeovers->path);
     if (npy_read(path, &npy, err) != 0)
         return -1;
-    bool fits = npy.n == network_n_params(network);
+    bool fits = npy.n == n;
     for (size_t i = 0; fits && i < npy.n; i++)
-        network_params(network)[i] = (float)npy_value(&npy, i);
+        floats[i] = (float)npy_value(&npy, i);
     if (!fits)
         error_set(err, "%s holds %zu parameters, and the model \"%s\" has %zu", path, npy.n, takeovers->model->name,
-                  network_n_params(network));
+                  n);
     npy_fini(&npy);
     return fits ? 0 : -1;
 }
@@ -59,7 +60,19 @@ static int add_version(struct backtest_takeovers *takeovers, const json_t *map, 
     struct network *network = NULL;
     if (params != NULL) {
         network = forecaster_network(takeovers->model, err);
-        if (network == NULL || read_params(takeovers, params, network, err) != 0) {
+        if (network == NULL ||
+            read_floats(takeovers, params, network_params(network), network_n_params(network), err) != 0) {
+            network_free(network);
+            return -1;
+        }
+    }
+    float *ridge = NULL;
+    const char *ridge_name = json_string_value(json_object_get(map, "ridge"));
+    if (ridge_name != NULL) {
+        size_t n = pooled_size(takeovers->model);
+        ridge = calloc(n, sizeof *ridge);
+        if (ridge == NULL || read_floats(takeovers, ridge_name, ridge, n, err) != 0) {
+            free(ridge);
             network_free(network);
             return -1;
         }
@@ -71,11 +84,16 @@ static int add_version(struct backtest_takeovers *takeovers, const json_t *map, 
     if (versions != NULL)
         takeovers->versions = versions;
     if (version == NULL || versions == NULL) {
-        if (version == NULL)
+        if (version == NULL) {
             network_free(network);
+            free(ridge);
+        } else {
+            version_set_ridge(version, ridge);
+        }
         version_release(version);
         return error_set(err, "out of memory");
     }
+    version_set_ridge(version, ridge);
     takeovers->versions[takeovers->n_versions++] = version;
     return 0;
 }

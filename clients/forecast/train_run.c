@@ -143,7 +143,7 @@ int train_run(const struct config_class *class, const struct config_model *model
 }
 
 void train_result_fini(struct train_result *result) {
-    network_free(result->outcome.challenger);
+    training_outcome_fini(&result->outcome);
     free(result->epochs);
     *result = (struct train_result){0};
 }

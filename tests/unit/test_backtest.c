@@ -8,11 +8,13 @@
 #include "clients/forecast/backtest_run.h"
 #include "clients/forecast/npy.h"
 #include "engine/forecaster.h"
+#include "engine/pooled.h"
 #include "engine/random.h"
 #include "engine/retraining.h"
 #include "engine/series.h"
 #include "engine/training.h"
 #include "engine/windows.h"
+#include "tests/support/floats.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -162,12 +164,15 @@ static void drive_by_hand(const struct fixture *f, struct said *said) {
         windows_free(windows);
         const struct promotion_rules rules = promotion_rules_of(model);
         enum promotion decision = promotion_decide(&outcome.losses, &rules).decision;
-        if (decision != PROMOTION_PROMOTE)
-            network_free(outcome.challenger);
-        if (decision != PROMOTION_PROMOTE && decision != PROMOTION_DEMOTE)
+        if (decision != PROMOTION_PROMOTE && decision != PROMOTION_DEMOTE) {
+            training_outcome_fini(&outcome);
             continue;
+        }
         struct network *network = decision == PROMOTION_PROMOTE ? outcome.challenger : NULL;
         struct version *version = version_new(champion != NULL ? version_number(champion) + 1 : 1, network);
+        version_set_ridge(version, outcome.ridge);
+        if (network == NULL)
+            network_free(outcome.challenger);
         version_release(champion);
         champion = version;
         assert_int_equal(forecaster_propose(forecaster, version), 0);
@@ -204,9 +209,19 @@ static struct version *write_version(const struct config_model *model, uint64_t 
     size_t n = network_n_params(network);
     snprintf(path, sizeof path, "/tmp/test_backtest.%d-m-%d.npy", (int)getpid(), (int)number);
     assert_int_equal(npy_write(path, 1, &n, network_params(network), &err), 0);
-    fprintf(journal, "{\"model\": \"m\", \"version\": %d, \"params\": \"%s\"}\n", (int)number,
-            strrchr(path, '/') + 1);
-    return version_new(number, network);
+    fprintf(journal, "{\"model\": \"m\", \"version\": %d, \"params\": \"%s\"", (int)number, strrchr(path, '/') + 1);
+    struct version *version = version_new(number, network);
+    if (number % 2 == 1) {
+        struct rng rng = {number};
+        n = pooled_size(model);
+        float *ridge = floats_random(&rng, n, 0.02);
+        snprintf(path, sizeof path, "/tmp/test_backtest.%d-m-%d-ridge.npy", (int)getpid(), (int)number);
+        assert_int_equal(npy_write(path, 1, &n, ridge, &err), 0);
+        fprintf(journal, ", \"ridge\": \"%s\"", strrchr(path, '/') + 1);
+        version_set_ridge(version, ridge);
+    }
+    fputs("}\n", journal);
+    return version;
 }
 
 /* Versions take over now at once, now in slices while steps come, and at last there is none. Writes the journal. */

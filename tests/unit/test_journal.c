@@ -8,6 +8,7 @@
 
 #include "clients/forecast/npy.h"
 #include "daemon/log.h"
+#include "engine/pooled.h"
 #include "tests/support/bus_fixture.h"
 #include "tests/support/fixtures.h"
 
@@ -66,6 +67,10 @@ static void versions_and_takeovers_are_written(void **state) {
     struct journal *journal = journal_open(scene.config, 42, &err);
     assert_non_null(journal);
     struct version *version = fixture_version(&scene.config->models[0], 7, 3), *none = version_new(8, NULL);
+    const struct config_model *model = &scene.config->models[0];
+    float *ridge = calloc(pooled_size(model), sizeof *ridge);
+    ridge[3] = 0.25f;
+    version_set_ridge(none, ridge);
     journal_version(journal, 0, version);
     put_takeover(journal, "c/\"odd\"", 100);
     put_takeover(journal, "c/2", UINT64_C(1) << 60);
@@ -80,6 +85,7 @@ static void versions_and_takeovers_are_written(void **state) {
     assert_string_equal(json_string_value(json_object_get(map, "model")), "m");
     assert_int_equal(number(map, "version"), 7);
     assert_string_equal(json_string_value(json_object_get(map, "params")), "m-7.npy");
+    assert_true(json_is_null(json_object_get(map, "ridge")));
     json_decref(map);
     map = next_line(file);
     assert_string_equal(json_string_value(json_object_get(map, "stream")), "c/\"odd\"");
@@ -92,6 +98,7 @@ static void versions_and_takeovers_are_written(void **state) {
     json_decref(map);
     map = next_line(file);
     assert_true(number(map, "version") == 8 && json_is_null(json_object_get(map, "params")));
+    assert_string_equal(json_string_value(json_object_get(map, "ridge")), "m-8-ridge.npy");
     json_decref(map);
     assert_null(next_line(file));
     fclose(file);
@@ -103,6 +110,11 @@ static void versions_and_takeovers_are_written(void **state) {
     assert_int_equal(npy.n, network_n_params(network));
     assert_int_equal(npy.n_dims, 1);
     assert_memory_equal(npy.data, network_params_const(network), npy.n * sizeof(float));
+    npy_fini(&npy);
+    snprintf(path, sizeof path, "%s/42/m-8-ridge.npy", scene.folder);
+    assert_int_equal(npy_read(path, &npy, &err), 0);
+    assert_int_equal(npy.n, pooled_size(model));
+    assert_true(npy_value(&npy, 3) == 0.25 && npy_value(&npy, 0) == 0);
     npy_fini(&npy);
     version_release(version);
     close_scene(&scene);

@@ -79,6 +79,7 @@ static struct training_outcome run(const struct config_model *model, const struc
 static void sine_fixture(struct fixture *fixture) {
     fixture_init(fixture, 1);
     struct config_model *model = &fixture->model;
+    model->experts = EXPERTS_FULL; /* else there are coefficients of a pooled ridge, too */
     model->n_layers = 1;
     fixture->layers[0].units = 8;
     model->period = 0;
