@@ -125,6 +125,9 @@ static int choose_model(struct backtest *backtest, struct error *err) {
     if (m == config->n_models)
         return error_set(err, "%s has no model \"%s\"", options.config, options.model);
     backtest->model = config->models[m];
+    if (backtest->model.head == HEAD_EVENT)
+        return error_set(err, "model %s: an event is scored by labels, which these files do not have",
+                         backtest->model.name);
     if (backtest->model.head == HEAD_RAW)
         return error_set(err,
                          "model %s: a raw head gives what the network gives, and forecasts nothing that could be "

@@ -76,6 +76,9 @@ static int choose_model(struct train *train, struct error *err) {
     train->model = config->models[m];
     if (!train->model.train)
         return error_set(err, "model %s says train: false", train->model.name);
+    if (train->model.head == HEAD_EVENT)
+        return error_set(err, "model %s: an event is learnt from labels, which these files do not have",
+                         train->model.name);
     if (options.epochs > 0)
         train->model.training.epochs = (int)options.epochs;
     if (options.seed >= 0)

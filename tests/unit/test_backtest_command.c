@@ -203,6 +203,9 @@ static void wrong_use_is_told(void **state) {
     expect_failure(2, "", "it needs a CSV file");
     expect_failure(2, "s.csv --model m", "--config names that");
     expect_failure(1, "s.csv -c two.yaml --model x", "two.yaml has no model \"x\"");
+    write_text("event.yaml", "streams:\n  - {class: c, pattern: '*', features: [a, b]}\n"
+                             "models:\n  - {name: m, class: c, head: event}\n");
+    expect_failure(1, "s.csv -c event.yaml", "model m: an event is scored by labels, which these files do not have");
     expect_failure(1, "s.csv --horizons 0", "--horizons takes steps from 1 to 4096");
     expect_failure(1, "s.csv --horizons 1,,2", "--horizons takes steps from 1 to 4096");
     expect_failure(1, "s.csv -c two.yaml --horizons 1,4", "model m forecasts 3 steps; --horizons asks for 4");
