@@ -84,9 +84,14 @@ static int check_features(const struct entry *entry, const struct config_class *
     return 0;
 }
 
+/* A class of at most FEW_STREAMS can afford much for each of them, where the configuration does not say. */
+enum { FEW_STREAMS = 1000, HISTORY_OF_FEW = 4096, HISTORY_OF_MANY = 512 };
+
 static int check_class(const struct entry *entry, const struct config *config, int index) {
-    const struct config_class *class = &config->classes[index];
+    struct config_class *class = &config->classes[index];
     char quoted[CONFIG_QUOTED];
+    if (!says(entry, "history"))
+        class->history = class->max_streams <= FEW_STREAMS ? HISTORY_OF_FEW : HISTORY_OF_MANY;
     for (int j = 0; j < index; j++) {
         if (!strcmp(class->name, config->classes[j].name))
             return fail(entry, "class", "a second class %s", config_quote(quoted, class->name));
@@ -441,13 +446,10 @@ static int check_alerts(const struct entry *entry, const struct config_model *mo
     return 0;
 }
 
-/* Up to so many streams each has its own ridge regressions where the configuration does not say. */
-enum { FULL_EXPERTS_STREAMS = 1000 };
-
 static void choose_experts(const struct entry *entry, struct config_model *model, const struct config_class *class) {
     model->experts_said = says(entry, "experts");
     if (!model->experts_said)
-        model->experts = class->max_streams <= FULL_EXPERTS_STREAMS ? EXPERTS_FULL : EXPERTS_LIGHT;
+        model->experts = class->max_streams <= FEW_STREAMS ? EXPERTS_FULL : EXPERTS_LIGHT;
     if (!says(entry, "combine") && model->file != NULL && !model->train)
         model->combine = COMBINE_ONLY + EXPERT_NETWORK;
 }

@@ -107,8 +107,11 @@ static const struct config_key table[] = {
          "Ticks further apart than this have a gap between them; left out: with `every`, an empty interval is one"},
     {CONFIG_STREAM, "max_streams", CONFIG_INTEGER, "100000", 1, 1e8, AT(config_class, max_streams), .unit = "streams",
      .help = "More than these are refused"},
-    {CONFIG_STREAM, "history", CONFIG_INTEGER, "1024", 2, 1 << 24, AT(config_class, history), .unit = "steps",
-     .help = "Steps kept per stream, for training and for a new version to catch up on"},
+    {CONFIG_STREAM, "history", CONFIG_INTEGER, NULL, 2, 1 << 24, AT(config_class, history), .unit = "steps",
+     .example = "#4096",
+     .help =
+         "Steps kept per stream, for training and for a new version to catch up on. Left out: 4096 where max_streams is "
+         "at most 1,000, else 512"},
     {CONFIG_STREAM, "pending", CONFIG_INTEGER, "64", 1, 65536, AT(config_class, pending), .unit = "steps",
      .help =
          "Steps of a stream that may wait for its models; then its worker takes nothing until they have caught up"},

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD_BITS = 64 };
+enum { BYTE_BITS = 8 };
 
-static size_t mask_words(int n_features) {
-    return ((size_t)n_features + WORD_BITS - 1) / WORD_BITS;
+static size_t mask_bytes(int n_features) {
+    return ((size_t)n_features + BYTE_BITS - 1) / BYTE_BITS;
 }
 
 struct history *history_new(int n_features, int kept, int pending) {
@@ -25,7 +25,7 @@ struct history *history_new(int n_features, int kept, int pending) {
     history->capacity = (int)capacity;
     history->t = calloc(capacity, sizeof *history->t);
     history->values = calloc(capacity * (size_t)n_features, sizeof *history->values);
-    history->missing = calloc(capacity * mask_words(n_features), sizeof *history->missing);
+    history->missing = calloc(capacity * mask_bytes(n_features), sizeof *history->missing);
     history->flags = calloc(capacity, sizeof *history->flags);
     if (history->t == NULL || history->values == NULL || history->missing == NULL || history->flags == NULL) {
         history_free(history);
@@ -54,17 +54,17 @@ void history_append(struct history *history, int64_t t, const double *values, ui
     const double *before = history->n > 0 ? history_values(history, history->n) : NULL;
     history->n++;
     size_t at = (size_t)(history->n % (uint64_t)history->capacity);
-    size_t words = mask_words(history->n_features);
+    size_t bytes = mask_bytes(history->n_features);
     double *row = history->values + at * (size_t)history->n_features;
-    uint64_t *mask = history->missing + at * words;
+    uint8_t *mask = history->missing + at * bytes;
     assert((flags & ~(STEP_GAP | STEP_RESET)) == 0);
-    memset(mask, 0, words * sizeof *mask);
+    memset(mask, 0, bytes);
     for (int f = 0; f < history->n_features; f++) {
         row[f] = values[f];
         if (!isnan(values[f]))
             continue;
         row[f] = before != NULL ? before[f] : NAN;
-        mask[f / WORD_BITS] |= UINT64_C(1) << (f % WORD_BITS);
+        mask[f / BYTE_BITS] |= (uint8_t)(1 << (f % BYTE_BITS));
         flags |= STEP_IMPUTED;
     }
     if (history->labels != NULL)
@@ -107,8 +107,8 @@ void history_pause(struct history *history, bool paused) {
 }
 
 static bool was_sent(const struct history *history, uint64_t step, int feature) {
-    const uint64_t *mask = history->missing + place(history, step) * mask_words(history->n_features);
-    return (mask[feature / WORD_BITS] >> (feature % WORD_BITS) & 1) == 0;
+    const uint8_t *mask = history->missing + place(history, step) * mask_bytes(history->n_features);
+    return (mask[feature / BYTE_BITS] >> (feature % BYTE_BITS) & 1) == 0;
 }
 
 bool history_missing(const struct history *history, uint64_t step, int feature) {

@@ -22,17 +22,17 @@ enum {
 
 struct history {
     int n_features;
-    int kept;          /* steps that are kept once seen */
-    int pending;       /* steps that may wait to be seen: the owner appends no more */
-    int capacity;      /* kept + pending */
-    uint64_t n;        /* the newest step's number; 0: none yet */
-    uint64_t reset;    /* the latest step before the last reset by command; 0: never reset */
-    bool paused;       /* what is appended comes in a pause */
-    int64_t *t;        /* [capacity] ns */
-    double *values;    /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
-    uint64_t *missing; /* [capacity x words]: bit f is set where feature f was missing */
-    uint8_t *flags;    /* [capacity] */
-    float *labels;     /* [capacity] NaN: not told; NULL: none are kept */
+    int kept;         /* steps that are kept once seen */
+    int pending;      /* steps that may wait to be seen: the owner appends no more */
+    int capacity;     /* kept + pending */
+    uint64_t n;       /* the newest step's number; 0: none yet */
+    uint64_t reset;   /* the latest step before the last reset by command; 0: never reset */
+    bool paused;      /* what is appended comes in a pause */
+    int64_t *t;       /* [capacity] ns */
+    double *values;   /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
+    uint8_t *missing; /* [capacity x bytes]: bit f is set where feature f was missing */
+    uint8_t *flags;   /* [capacity] */
+    float *labels;    /* [capacity] NaN: not told; NULL: none are kept */
 };
 
 /* NULL when memory is short. */
