@@ -23,7 +23,7 @@ enum { N_STREAMS = 16, PERIOD = 24, HORIZON = 6, FIRST = 700, LIVE = 500, HISTOR
 
 static const char configuration[] =
     "streams:\n"
-    "  - {class: season, pattern: \"season/*\", features: [x]}\n"
+    "  - {class: season, pattern: \"season/*\", history: 1024, features: [x]}\n"
     "  - {class: walk, pattern: \"walk/*\", features: [x]}\n"
     "models:\n"
     "  - name: season\n"
