@@ -11,16 +11,19 @@
 enum { TRACKERS = 4, ON_FAST = 2 }; /* the trackers from ON_FAST on are on the fast base */
 enum { OWN_TRACKERS = 2 };          /* further ones, on what the network gives */
 
-/* Of the errors, and what a single one may add to them, so that bursts do not blow them up. */
+/* Of the errors, and what a single one may add to them, so that bursts do not blow them up. Where nothing goes wrong for long
+ * they do not vanish, so that the stream may wake up: slow_least is of the largest error. */
 static const double slow_share = 0.002, fast_share = 0.1, slow_most = 8, fast_most = 10, fast_least = 0.25;
+static const double slow_least = 1e-3;
 /* Of the weights. */
-static const double learning_rate = 0.1, fixed_share = 0.01, loss_most = 0.5;
+static const float learning_rate = 0.1F, fixed_share = 0.01F, loss_most = 0.5F;
 /* Steps in units of how much the share of misses changes with the logarithm of the width, under a normal distribution.
  * The widening learns quickly at first. */
 static const double tracker_steps[TRACKERS] = {0.009, 0.045, 0.009, 0.045};
 static const double own_steps[OWN_TRACKERS] = {0.009, 0.045};
-static const double widening_step = 0.0045, widening_first = 0.025, widening_decay = 9, widening_most = 20;
-static const double tracker_decay = 0.5;
+static const double widening_step = 0.0045, widening_first = 0.025, widening_decay = 9;
+static const float widening_least = 0.5F, widening_most = 20;
+static const float tracker_decay = 0.5F, q_least = 0.01F;
 /* An interval is at most so many times the largest error. */
 static const double errors_most = 2;
 /* Answers before single errors are bounded. */
@@ -46,8 +49,9 @@ struct level {
     double alpha;   /* the share that is outside */
     double first;   /* the quantile of a normal error in units of its mean absolute value */
     double student; /* (z^2 + 1) / 4 */
-    double slope;   /* d share / d log width, of a normal error */
     uint32_t least; /* answers before the interval is finite */
+    float steps[TRACKERS], own_steps[OWN_TRACKERS];
+    float widening_step, widening_first, widening_decay;
 };
 
 struct intervals {
@@ -62,13 +66,21 @@ struct intervals {
 static struct level level_of(double percent) {
     double alpha = 1 - percent / 100, z = normal_quantile(1 - alpha / 2);
     double density = exp(-z * z / 2) / sqrt(2 * M_PI);
-    return (struct level){
+    double slope = fmax(0.05, 2 * z * density); /* d share / d log width, of a normal error */
+    struct level level = {
         .alpha = alpha,
         .first = z / sqrt(2 / M_PI),
         .student = (z * z + 1) / 4,
-        .slope = fmax(0.05, 2 * z * density),
         .least = (uint32_t)ceil(1 / alpha - 1 - 1e-9),
+        .widening_step = (float)(widening_step / slope),
+        .widening_first = (float)(widening_first / slope),
+        .widening_decay = (float)(widening_decay / slope),
     };
+    for (int k = 0; k < TRACKERS; k++)
+        level.steps[k] = (float)(tracker_steps[k] / slope);
+    for (int k = 0; k < OWN_TRACKERS; k++)
+        level.own_steps[k] = (float)(own_steps[k] / slope);
+    return level;
 }
 
 struct intervals *intervals_new(int slots, const int *steps, int n_steps, int n_targets, const double *levels,
@@ -146,58 +158,93 @@ static void first_answer(struct intervals *intervals, struct cell *cell) {
     }
 }
 
-/* What one tracker's half-width, q x base, cost, in units of the slow base, changes its weight, which is returned; then it
- * follows the quantile. */
-static double track_one(float *q, double weight, double base, double step, const struct level *level,
-                        const struct cell *cell, double error) {
-    double radius = (double)*q * base;
-    bool miss = error > radius;
-    double loss = miss ? (1 - level->alpha) * (error - radius) : level->alpha * (radius - error);
-    step = fmax(step / level->slope, tracker_decay / ((double)cell->n + 2));
-    *q = (float)((double)*q * (1 + step * ((miss ? 1 : 0) - level->alpha)));
-    return weight * (1 - fmin(loss_most, learning_rate * loss / cell->slow));
+/* An answer as the trackers of a cell see it: in units of the slow base. */
+struct seen {
+    float error, fast, own; /* own: the network's half-width; 0: none */
+    float least;            /* step, while answers are few */
+};
+
+static float larger(float a, float b) {
+    return a > b ? a : b;
+}
+
+/* What one tracker's half-width, q x base, cost changes its weight, which is returned; then it follows the quantile. */
+static float track_one(float *q, float weight, float base, float step, float alpha, float error) {
+    float over = error - *q * base, miss = over > 0 ? 1 : 0;
+    float cost = learning_rate * (over > 0 ? (1 - alpha) * over : -alpha * over);
+    *q = larger(q_least, *q * (1 + step * (miss - alpha)));
+    return weight * (1 - (cost < loss_most ? cost : loss_most));
+}
+
+static float track_fast_and_slow(struct tracker *tracker, const struct level *level, const struct seen *seen,
+                                 float *weights) {
+    const float bases[TRACKERS] = {1, 1, seen->fast, seen->fast}, alpha = (float)level->alpha;
+    float sum = 0;
+    for (int k = 0; k < TRACKERS; k++)
+        weights[k] = track_one(&tracker->q[k], tracker->weight[k], bases[k], larger(level->steps[k], seen->least),
+                               alpha, seen->error);
+    for (int k = 0; k < TRACKERS; k++)
+        sum += weights[k];
+    return sum;
+}
+
+/* Exponential weights with a fixed share, of what adds up to whole. */
+static void share_out(float *weights, const float *unnormalised, int n, float whole, float sum, int n_all) {
+    float factor = (1 - fixed_share) * whole / sum, fixed = fixed_share * whole / (float)n_all;
+    for (int k = 0; k < n; k++)
+        weights[k] = factor * unnormalised[k] + fixed;
 }
 
 /* Without a half-width of the network's its trackers rest, and keep their weight. */
-static void track(struct tracker *tracker, struct own_tracker *own, double own_base, const struct level *level,
-                  const struct cell *cell, double error) {
-    double weights[TRACKERS + OWN_TRACKERS], sum = 0, whole = 1;
-    int n = own != NULL && own_base > 0 ? TRACKERS + OWN_TRACKERS : TRACKERS;
-    for (int k = 0; k < n; k++) {
-        bool is_own = k >= TRACKERS;
-        float *q = is_own ? &own->q[k - TRACKERS] : &tracker->q[k];
-        double weight = (double)(is_own ? own->weight[k - TRACKERS] : tracker->weight[k]);
-        double base = is_own ? own_base : k < ON_FAST ? cell->slow : cell->fast;
-        double step = is_own ? own_steps[k - TRACKERS] : tracker_steps[k];
-        weights[k] = track_one(q, weight, base, step, level, cell, error);
-        sum += weights[k];
+static void track(struct tracker *tracker, struct own_tracker *own, const struct level *level,
+                  const struct seen *seen) {
+    float weights[TRACKERS], own_weights[OWN_TRACKERS], whole = 1;
+    float sum = track_fast_and_slow(tracker, level, seen, weights);
+    if (own == NULL || !(seen->own > 0)) {
+        for (int k = 0; own != NULL && k < OWN_TRACKERS; k++)
+            whole -= own->weight[k];
+        share_out(tracker->weight, weights, TRACKERS, whole, sum, TRACKERS);
+        return;
     }
-    for (int k = 0; own != NULL && n == TRACKERS && k < OWN_TRACKERS; k++)
-        whole -= (double)own->weight[k];
-    for (int k = 0; k < n; k++)
-        weights[k] = (1 - fixed_share) * whole * weights[k] / sum + fixed_share * whole / n;
-    for (int k = 0; k < n; k++)
-        *(k < TRACKERS ? &tracker->weight[k] : &own->weight[k - TRACKERS]) = (float)weights[k];
+    for (int k = 0; k < OWN_TRACKERS; k++) {
+        own_weights[k] = track_one(&own->q[k], own->weight[k], seen->own, larger(level->own_steps[k], seen->least),
+                                   (float)level->alpha, seen->error);
+        sum += own_weights[k];
+    }
+    share_out(tracker->weight, weights, TRACKERS, whole, sum, TRACKERS + OWN_TRACKERS);
+    share_out(own->weight, own_weights, OWN_TRACKERS, whole, sum, TRACKERS + OWN_TRACKERS);
 }
 
-static void widen(struct tracker *tracker, const struct level *level, uint32_t n, bool miss) {
-    double first = fmin(widening_first, widening_decay / ((double)n + 1));
-    double step = fmax(widening_step, first) / level->slope;
-    double widening = (double)tracker->widening * (1 + step * ((miss ? 1 : 0) - level->alpha));
-    tracker->widening = (float)fmax(1 / widening_most, fmin(widening_most, widening));
+static void widen(struct tracker *tracker, const struct level *level, float n, bool miss) {
+    float first = level->widening_decay / (n + 1), step = level->widening_step;
+    first = first < level->widening_first ? first : level->widening_first;
+    float widening = tracker->widening * (1 + larger(step, first) * ((miss ? 1 : 0) - (float)level->alpha));
+    tracker->widening = widening > widening_most ? widening_most : larger(widening_least, widening);
 }
 
 static double bounded(double error, double most, const struct cell *cell) {
-    return cell->n > SETTLED && cell->slow > 0 ? fmin(error, most * cell->slow) : error;
+    return cell->n > SETTLED && cell->slow > 0 && error > most * cell->slow ? most * cell->slow : error;
 }
 
 static void see_error(struct cell *cell, double error) {
-    double n = (double)cell->n + 1;
-    cell->slow += fmax(1 / n, slow_share) * (bounded(error, slow_most, cell) - cell->slow);
-    cell->fast += fmax(1 / n, fast_share) * (bounded(error, fast_most, cell) - cell->fast);
-    cell->fast = fmax(cell->fast, fast_least * cell->slow);
-    cell->largest = fmax(cell->largest, error);
+    double share = 1 / ((double)cell->n + 1);
+    double slow = bounded(error, slow_most, cell), fast = bounded(error, fast_most, cell);
+    cell->slow += (share > slow_share ? share : slow_share) * (slow - cell->slow);
+    cell->fast += (share > fast_share ? share : fast_share) * (fast - cell->fast);
+    cell->largest = error > cell->largest ? error : cell->largest;
+    if (cell->slow < slow_least * cell->largest)
+        cell->slow = slow_least * cell->largest;
+    if (cell->fast < fast_least * cell->slow)
+        cell->fast = fast_least * cell->slow;
     cell->n += cell->n < UINT32_MAX;
+}
+
+static struct seen seen_of(const struct cell *cell, double error) {
+    double most = 1e9; /* beyond it all are alike */
+    double of_slow = error / cell->slow;
+    return (struct seen){.error = (float)(of_slow < most ? of_slow : most),
+                         .fast = (float)(cell->fast / cell->slow),
+                         .least = tracker_decay / ((float)cell->n + 2)};
 }
 
 void intervals_answer(struct intervals *intervals, int slot, int cell_index, double error, const float *published,
@@ -209,28 +256,34 @@ void intervals_answer(struct intervals *intervals, int slot, int cell_index, dou
     if (cell->n == 0)
         first_answer(intervals, cell);
     struct tracker *trackers = trackers_of(intervals, cell);
+    bool known = cell->n > 0 && cell->slow > 0;
+    struct seen seen = known ? seen_of(cell, error) : (struct seen){0};
     for (int l = 0; l < intervals->n_levels; l++) {
         if (!isnan(published[l]))
-            widen(&trackers[l], &intervals->levels[l], cell->n, error > (double)published[l]);
-        if (cell->n > 0 && cell->slow > 0)
-            track(&trackers[l], intervals->own != NULL ? &own_of(intervals, cell)[l] : NULL,
-                  is_given(own, l) ? (double)own[l] : 0, &intervals->levels[l], cell, error);
+            widen(&trackers[l], &intervals->levels[l], (float)cell->n, error > (double)published[l]);
+        if (!known)
+            continue;
+        seen.own = is_given(own, l) ? (float)((double)own[l] / cell->slow) : 0;
+        track(&trackers[l], intervals->own != NULL ? &own_of(intervals, cell)[l] : NULL, &intervals->levels[l],
+              &seen);
     }
     see_error(cell, error);
 }
 
 /* own, own_base: as track has them; where the network gives nothing the others have all the weight. */
 static double radius_of(const struct tracker *tracker, const struct own_tracker *own, double own_base,
-                        const struct level *level, const struct cell *cell, int h) {
+                        const struct cell *cell) {
     double slow = 0, fast = 0, given = 0, rest = 1;
-    for (int k = 0; k < TRACKERS; k++)
-        *(k < ON_FAST ? &slow : &fast) += (double)tracker->weight[k] * (double)tracker->q[k];
+    for (int k = 0; k < ON_FAST; k++)
+        slow += (double)tracker->weight[k] * (double)tracker->q[k];
+    for (int k = ON_FAST; k < TRACKERS; k++)
+        fast += (double)tracker->weight[k] * (double)tracker->q[k];
     for (int k = 0; own != NULL && k < OWN_TRACKERS; k++) {
         given += (double)own->weight[k] * (double)own->q[k];
         rest -= own_base > 0 ? 0 : (double)own->weight[k];
     }
-    return (double)tracker->widening * (slow * cell->slow + fast * cell->fast + given * own_base) / rest *
-           (1 + level->student / (1 + (double)cell->n / h));
+    double radius = (double)tracker->widening * (slow * cell->slow + fast * cell->fast + given * own_base);
+    return own != NULL ? radius / rest : radius;
 }
 
 bool intervals_radii(const struct intervals *intervals, int slot, int cell_index, const float *own,
@@ -238,7 +291,7 @@ bool intervals_radii(const struct intervals *intervals, int slot, int cell_index
     const struct cell *cell = cell_of(intervals, slot, cell_index);
     const struct tracker *trackers = trackers_of(intervals, cell);
     bool any_capped = false;
-    double least = 0;
+    double least = 0, few_answers = 1 / (1 + (double)cell->n / intervals->steps[cell_index / intervals->n_targets]);
     for (int l = 0; l < intervals->n_levels; l++) {
         if (cell->n == 0) {
             ret_radii[l] = NAN;
@@ -246,13 +299,13 @@ bool intervals_radii(const struct intervals *intervals, int slot, int cell_index
         }
         const struct level *level = &intervals->levels[l];
         double radius = radius_of(&trackers[l], intervals->own != NULL ? &own_of(intervals, cell)[l] : NULL,
-                                  is_given(own, l) ? (double)own[l] : 0, level, cell,
-                                  intervals->steps[cell_index / intervals->n_targets]);
+                                  is_given(own, l) ? (double)own[l] : 0, cell) *
+                        (1 + level->student * few_answers);
         bool few = cell->n < level->least, capped = few || radius > errors_most * cell->largest;
         if (capped)
             radius = few ? cell->largest : errors_most * cell->largest;
         any_capped |= capped;
-        least = fmax(least, radius);
+        least = radius > least ? radius : least;
         ret_radii[l] = least <= (double)FLT_MAX ? (float)least : NAN;
     }
     return any_capped;

@@ -17,6 +17,9 @@
  * While a level has had fewer than 1 / (1 - p) - 1 answers its conformal interval is infinite: it is capped at the
  * largest error so far, and flagged; later at twice the largest.
  *
+ * Trackers and bases have a floor below which they do not sink while nothing goes wrong: else a stream that sleeps for long
+ * would be without intervals when it wakes up.
+ *
  * One owner; memory is taken at new, none later.
  */
 #ifndef ENGINE_INTERVALS_H

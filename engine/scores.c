@@ -25,6 +25,7 @@ struct scores {
     double *mean;         /* [slots x waiting x n_targets] */
     float *waiting_radii; /* [slots x waiting x n_levels x n_targets] */
     float *waiting_own;   /* the same, of the network's own; NULL: its head gives none */
+    double *answers;      /* [n_targets] workspace */
 };
 
 static const struct score_means unknown = {NAN, NAN, NAN, NAN, NAN};
@@ -90,13 +91,14 @@ static bool allocate(struct scores *scores, size_t slots) {
     scores->radii = calloc(slots * n_levels * n * n_targets + 1, sizeof *scores->radii);
     scores->capped = calloc(slots, sizeof *scores->capped);
     scores->made = calloc(forecasts, sizeof *scores->made);
+    scores->answers = calloc(n_targets + 1, sizeof *scores->answers);
     scores->mean = calloc(forecasts * n_targets, sizeof *scores->mean);
     scores->waiting_radii = calloc(forecasts * n_levels * n_targets + 1, sizeof *scores->waiting_radii);
     scores->waiting_own = own ? calloc(forecasts * n_levels * n_targets + 1, sizeof *scores->waiting_own) : NULL;
     return (!own || scores->waiting_own != NULL) && scores->pooled != NULL && scores->targets != NULL &&
            scores->pooled_levels != NULL && scores->target_levels != NULL && scores->intervals != NULL &&
            scores->anomaly != NULL && scores->radii != NULL && scores->capped != NULL && scores->made != NULL &&
-           scores->mean != NULL && scores->waiting_radii != NULL;
+           scores->mean != NULL && scores->answers != NULL && scores->waiting_radii != NULL;
 }
 
 struct scores *scores_new(int slots, const struct config_model *model) {
@@ -133,6 +135,7 @@ void scores_free(struct scores *scores) {
     free(scores->made);
     free(scores->mean);
     free(scores->waiting_radii);
+    free(scores->answers);
     free(scores->waiting_own);
     free(scores);
 }
@@ -175,62 +178,73 @@ static size_t waiting_place(const struct scores *scores, int slot, int i, uint64
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
-/* What one answer of one target says, or the mean over targets. */
+/* What one answer says: of one target, or summed over targets. */
 struct outcome {
-    double error, squared, last_value, seasonal, pinball;
+    float error, squared, last_value, seasonal, pinball;
+    int n_held[CONFIG_MAX_LEVELS], n[CONFIG_MAX_LEVELS]; /* answers that had an interval, and that it held */
+    float width[CONFIG_MAX_LEVELS];
 };
 
-static void see(float *mean, double share, double x) {
-    if (!isfinite(x)) /* infinite: between values whose difference is no double */
-        return;
-    double next = isnan(*mean) ? x : (double)*mean + share * (x - (double)*mean);
-    *mean = (float)next;
+/* Of a further answer to a mean. */
+struct shares {
+    float recent, all;
+};
+
+static struct shares shares_of(uint32_t n) {
+    float all = 1.0F / (float)n;
+    return (struct shares){n < SCORES_MEMORY ? all : 1.0F / SCORES_MEMORY, all};
 }
 
-static void see_means(struct score_means *means, double share, const struct outcome *outcome) {
-    see(&means->mae, share, outcome->error);
-    see(&means->mse, share, outcome->squared);
-    see(&means->mae_last_value, share, outcome->last_value);
-    see(&means->mae_seasonal, share, outcome->seasonal);
-    see(&means->pinball, share, outcome->pinball);
+static void see(float *mean, float share, float x) {
+    if (isfinite(x)) /* infinite: between values whose difference is no float */
+        *mean = isnan(*mean) ? x : *mean + share * (x - *mean);
 }
 
-static double recent_share(uint32_t n) {
-    return 1.0 / (double)(n < SCORES_MEMORY ? n : SCORES_MEMORY);
+/* each: one by how many targets the outcome is summed over. */
+static void see_means(struct score_means *means, float share, const struct outcome *outcome, float each) {
+    see(&means->mae, share, outcome->error * each);
+    see(&means->mse, share, outcome->squared * each);
+    see(&means->mae_last_value, share, outcome->last_value * each);
+    see(&means->mae_seasonal, share, outcome->seasonal * each);
+    see(&means->pinball, share, outcome->pinball * each);
 }
 
-static void see_outcome(struct score *score, const struct outcome *outcome) {
+static void see_outcome(struct score *score, struct score_level *levels, int n_levels, const struct outcome *outcome,
+                        int targets) {
     score->n += score->n < UINT32_MAX;
-    see_means(&score->recent, recent_share(score->n), outcome);
-    see_means(&score->all, 1.0 / (double)score->n, outcome);
+    struct shares shares = shares_of(score->n);
+    see_means(&score->recent, shares.recent, outcome, 1 / (float)targets);
+    see_means(&score->all, shares.all, outcome, 1 / (float)targets);
+    for (int l = 0; l < n_levels; l++) {
+        struct score_level *level = &levels[l];
+        if (outcome->n[l] == 0 || level->n > UINT32_MAX - (uint32_t)outcome->n[l])
+            continue;
+        float n = (float)outcome->n[l];
+        level->n += (uint32_t)outcome->n[l];
+        level->held += (uint32_t)outcome->n_held[l];
+        see(&level->coverage, shares.recent, (float)outcome->n_held[l] / n);
+        see(&level->width, shares.recent, outcome->width[l] / n);
+        see(&level->width_all, shares.all, outcome->width[l] / n);
+    }
 }
 
-static void see_held(struct score_level *level, bool held, double width) {
-    if (level->n == UINT32_MAX)
-        return;
-    level->n++;
-    level->held += held;
-    see(&level->coverage, recent_share(level->n), held);
-    see(&level->width, recent_share(level->n), width);
-    see(&level->width_all, 1.0 / (double)level->n, width);
-}
-
-/* The intervals that an answer had, in its own unit: held or not. Returns the mean quantile loss of their ends. */
-static double see_levels(struct scores *scores, int slot, int i, int target, double error, double unit,
-                         const float *radii) {
+/* What the intervals of an answer say, in units of the target. */
+static void see_intervals(const struct scores *scores, double error, double unit, const float *radii,
+                          struct outcome *outcome) {
     double sum = 0;
     int n = 0;
     for (int l = 0; l < scores->n_levels; l++) {
         double radius = (double)radii[l], alpha = 1 - scores->model->levels[l] / 100;
+        outcome->n[l] = !isnan(radius);
+        outcome->n_held[l] = error <= radius;
+        outcome->width[l] = isnan(radius) ? 0 : (float)(2 * radius / unit);
         if (isnan(radius))
             continue;
         /* Both ends together: alpha / 2 of the width, and all that lies outside. */
-        sum += (alpha * radius + fmax(0, error - radius)) / 2;
+        sum += (alpha * radius + (error > radius ? error - radius : 0)) / 2;
         n++;
-        see_held(&levels_of(scores, slot, i, target)[l], error <= radius, 2 * radius / unit);
-        see_held(&levels_of(scores, slot, i, -1)[l], error <= radius, 2 * radius / unit);
     }
-    return n > 0 ? sum / n / unit : NAN;
+    outcome->pinball = n > 0 ? (float)(sum / n / unit) : NAN;
 }
 
 static double anomaly_of(double error, double radius) {
@@ -239,70 +253,85 @@ static double anomaly_of(double error, double radius) {
     return fmin(SCORES_ANOMALY_MOST, (error - radius) / radius);
 }
 
-/* The answer of one target to what was said h[i] steps before. Returns false where there is none. */
-static bool answer_target(struct scores *scores, int slot, const struct history *history, uint64_t step, int i,
-                          int target, double unit, struct outcome *ret_outcome) {
-    const struct config_model *model = scores->model;
-    int feature = model->targets[target];
-    uint64_t made = step - (uint64_t)scores->h[i];
-    size_t place = waiting_place(scores, slot, i, made);
-    double answer = history_observed(history, step, feature);
-    double said = scores->mean[place * (size_t)scores->n_targets + (size_t)target];
-    double last = baseline_last_value(history, made, feature);
-    if (isnan(answer) || isnan(said) || isnan(last))
+/* What was said at a step, h[i] steps before the one that answers it. */
+struct said {
+    int i;
+    uint64_t made;
+    size_t place;
+    const double *last; /* values of the features then; NULL: not held any more */
+};
+
+/* The value a season before, as it would have been served, so that the means are over the same answers. */
+static double seasonal_value(const struct scores *scores, const struct history *history, const struct said *said,
+                             int feature) {
+    int period = scores->model->period;
+    return period > 0 ? baseline_forecast(BASELINE_SEASONAL, history, said->made, feature, scores->h[said->i], period)
+                      : NAN;
+}
+
+/* The answer of one target to what was said. Returns false where there is none. */
+static bool answer_target(struct scores *scores, int slot, const struct history *history, const struct said *said,
+                          int target, double answer, double unit, struct outcome *ret_outcome) {
+    size_t n_targets = (size_t)scores->n_targets, n_levels = (size_t)scores->n_levels, j = (size_t)target;
+    int feature = scores->model->targets[target];
+    double mean = scores->mean[said->place * n_targets + j], last = said->last != NULL ? said->last[feature] : NAN;
+    if (isnan(answer) || isnan(mean) || isnan(last))
         return false;
-    /* As it would have been served, so that the means are over the same answers. */
-    double seasonal = model->period > 0
-                          ? baseline_forecast(BASELINE_SEASONAL, history, made, feature, scores->h[i], model->period)
-                          : NAN;
-    double error = fabs(answer - said), scaled = error / unit;
+    double error = fabs(answer - mean), scaled = error / unit;
     float radii[CONFIG_MAX_LEVELS], own[CONFIG_MAX_LEVELS];
-    for (int l = 0; l < scores->n_levels; l++) {
-        size_t at = (place * (size_t)scores->n_levels + (size_t)l) * (size_t)scores->n_targets + (size_t)target;
+    for (size_t l = 0; l < n_levels; l++) {
+        size_t at = (said->place * n_levels + l) * n_targets + j;
         radii[l] = scores->waiting_radii[at];
         own[l] = scores->waiting_own != NULL ? scores->waiting_own[at] : 0;
     }
-    *ret_outcome = (struct outcome){
-        .error = scaled,
-        .squared = scaled * scaled,
-        .last_value = fabs(answer - last) / unit,
-        .seasonal = fabs(answer - seasonal) / unit,
-        .pinball = see_levels(scores, slot, i, target, error, unit, radii),
-    };
-    see_outcome(target_of(scores, slot, i, target), ret_outcome);
-    if (i == 0 && scores->n_levels > 0)
+    ret_outcome->error = (float)scaled;
+    ret_outcome->squared = (float)(scaled * scaled);
+    ret_outcome->last_value = (float)(fabs(answer - last) / unit);
+    ret_outcome->seasonal = (float)(fabs(answer - seasonal_value(scores, history, said, feature)) / unit);
+    see_intervals(scores, error, unit, radii, ret_outcome);
+    see_outcome(target_of(scores, slot, said->i, target), levels_of(scores, slot, said->i, target), scores->n_levels,
+                ret_outcome, 1);
+    if (said->i == 0 && n_levels > 0)
         scores->anomaly[slot] =
-            (float)fmax((double)scores->anomaly[slot], anomaly_of(error, (double)radii[scores->n_levels - 1]));
-    intervals_answer(scores->intervals, slot, i * scores->n_targets + target, error, radii, own);
+            (float)fmax((double)scores->anomaly[slot], anomaly_of(error, (double)radii[n_levels - 1]));
+    intervals_answer(scores->intervals, slot, said->i * scores->n_targets + target, error, radii, own);
     return true;
+}
+
+static void add(struct outcome *sum, const struct outcome *outcome, int n_levels) {
+    sum->error += outcome->error;
+    sum->squared += outcome->squared;
+    sum->last_value += outcome->last_value;
+    sum->seasonal += outcome->seasonal;
+    sum->pinball += outcome->pinball;
+    for (int l = 0; l < n_levels; l++) {
+        sum->n[l] += outcome->n[l];
+        sum->n_held[l] += outcome->n_held[l];
+        sum->width[l] += outcome->width[l];
+    }
 }
 
 void scores_answer(struct scores *scores, int slot, const struct history *history, uint64_t step,
                    const double *units) {
     scores->anomaly[slot] = NAN;
-    for (int i = 0; i < scores->n; i++) {
-        uint64_t h = (uint64_t)scores->h[i];
-        if (step <= h)
-            break;
-        if (scores->made[waiting_place(scores, slot, i, step - h)] != step - h)
+    for (int j = 0; j < scores->n_targets; j++)
+        scores->answers[j] = history_observed(history, step, scores->model->targets[j]);
+    for (int i = 0; i < scores->n && (uint64_t)scores->h[i] < step; i++) {
+        struct said said = {.i = i, .made = step - (uint64_t)scores->h[i]};
+        said.place = waiting_place(scores, slot, i, said.made);
+        if (scores->made[said.place] != said.made)
             continue;
+        said.last = said.made >= history_oldest(history) ? history_values(history, said.made) : NULL;
         struct outcome outcome, sum = {0};
-        int answers = 0;
-        for (int j = 0; j < scores->n_targets; j++) {
-            if (!answer_target(scores, slot, history, step, i, j, units[j], &outcome))
-                continue;
-            answers++;
-            sum.error += outcome.error;
-            sum.squared += outcome.squared;
-            sum.last_value += outcome.last_value;
-            sum.seasonal += outcome.seasonal;
-            sum.pinball += outcome.pinball;
-        }
-        if (answers == 0)
-            continue;
-        const struct outcome mean = {sum.error / answers, sum.squared / answers, sum.last_value / answers,
-                                     sum.seasonal / answers, sum.pinball / answers};
-        see_outcome(&scores->pooled[slot * scores->n + i], &mean);
+        int targets = 0;
+        for (int j = 0; j < scores->n_targets; j++)
+            if (answer_target(scores, slot, history, &said, j, scores->answers[j], units[j], &outcome)) {
+                add(&sum, &outcome, scores->n_levels);
+                targets++;
+            }
+        if (targets > 0)
+            see_outcome(&scores->pooled[slot * scores->n + i], levels_of(scores, slot, i, -1), scores->n_levels, &sum,
+                        targets);
     }
 }
 

@@ -251,6 +251,28 @@ static void what_the_network_gives_is_used(void **state) {
     assert_true(width[WRONG] < 1.05 * width[NONE]);
 }
 
+/* A stream at which nothing goes wrong for very long: when it wakes up, its intervals do. */
+static void after_a_long_sleep(void **state) {
+    (void)state;
+    const int one = 1;
+    struct intervals *intervals = intervals_new(1, &one, 1, 1, levels, 2, false);
+    struct rng rng = {8};
+    float radii[2] = {0};
+    int held[2][2] = {{0}}; /* of the first 200 awake, and of the 1,000 behind them */
+    for (int step = 0; step < 202200; step++) {
+        double error = step < 1000 || step >= 201000 ? rng_normal(&rng) : 0;
+        intervals_radii(intervals, 0, 0, NULL, radii);
+        for (int l = 0; l < 2 && step >= 201000; l++)
+            held[step >= 201200][l] += fabs(error) <= (double)radii[l];
+        intervals_answer(intervals, 0, 0, error, radii, NULL);
+    }
+    assert_in_range(held[0][0], 60, 200);
+    assert_in_range(held[0][1], 100, 200);
+    assert_in_range(held[1][0], 770, 830);
+    assert_in_range(held[1][1], 930, 970);
+    intervals_free(intervals);
+}
+
 /* Where the widths differ in time, intervals that follow them are narrower than those that do not: their mean quantile loss
  * comes near that of the best constant one, or below. */
 static void as_narrow_as_the_best_constant(void **state) {
@@ -289,6 +311,7 @@ int main(void) {
         cmocka_unit_test(never_negative_never_crossing),
         cmocka_unit_test(cells_are_their_own),
         cmocka_unit_test(long_run_coverage),
+        cmocka_unit_test(after_a_long_sleep),
         cmocka_unit_test(as_narrow_as_the_best_constant),
         cmocka_unit_test(what_the_network_gives_is_used),
     };

@@ -204,9 +204,10 @@ static void levels_against_all_that_was_said(void **state) {
         for (int l = 0; l < 2; l++) {
             assert_int_equal(levels[l].n, n);
             assert_int_equal(levels[l].held, held[l]);
-            assert_near((double)levels[l].coverage, (double)held[l] / n);
-            assert_near((double)levels[l].width_all, width[l] / n);
-            assert_near((double)levels[l].width, width[l] / n);
+            assert_near(score_coverage(&levels[l]), (double)held[l] / n);
+            assert_true(fabs((double)levels[l].coverage / ((double)held[l] / n) - 1) < 0.01);
+            assert_true(fabs((double)levels[l].width_all / (width[l] / n) - 1) < 0.01);
+            assert_true(fabs((double)levels[l].width / (width[l] / n) - 1) < 0.01);
         }
     }
     scores_free(scores);
