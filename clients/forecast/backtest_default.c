@@ -8,6 +8,9 @@
 /* Steps kept at most: of hours more than a year. */
 enum { HISTORY_LEAST = 256, HISTORY_MOST = 10000 };
 
+/* Steps between two trainings at least. */
+enum { RETRAIN_LEAST = 512 };
+
 enum { YEAR = 31536000 }; /* s */
 
 static const int64_t seconds = 1000000000;
@@ -75,7 +78,7 @@ static void put_model(FILE *out, const struct backtest_default *choice, int hist
     fprintf(out, "models:\n  - name: default\n    class: default\n    horizon: %d\n    period: %d\n", choice->horizon,
             choice->period);
     fprintf(out, "    layers:\n      - lstm: 64\n        dropout: 0.2\n        recurrent_dropout: 0.2\n");
-    int64_t each = at_least((int)first / 2, HISTORY_LEAST), retrain;
+    int64_t each = at_least((int)first / 2, RETRAIN_LEAST), retrain;
     if (__builtin_mul_overflow(choice->interval, each, &retrain) || retrain > YEAR * seconds)
         retrain = YEAR * seconds; /* the most that the key takes */
     if (retrain > 0)
