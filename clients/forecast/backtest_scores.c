@@ -92,7 +92,7 @@ int backtest_scores_begin(struct backtest_scores *scores, int stream, uint64_t s
     one->units = calloc((size_t)scores->plan.n_targets, sizeof *one->units);
     one->kept = calloc((size_t)scores->horizon * scores->n_kept, sizeof *one->kept);
     for (int j = 0; one->units != NULL && j < scores->plan.n_targets; j++)
-        one->units[j].last = NAN;
+        one->units[j] = (struct unit){.last = NAN, .deviation = 1}; /* of no train part: the target's own unit */
     return one->units != NULL && one->kept != NULL ? 0 : -1;
 }
 

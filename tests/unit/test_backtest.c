@@ -445,6 +445,24 @@ static void errors_are_those_of_the_definition(void **state) {
     }
 }
 
+/* Steps are the time policy's, not the file's rows; what is late or repeated is counted. */
+static void steps_are_those_of_the_class(void **state) {
+    struct fixture *f = *state;
+    f->setup.no_network = true;
+    f->t[500] = f->t[499];
+    f->t[501] = f->t[300];
+    run(f);
+    assert_int_equal(f->result.refused, 2);
+    assert_int_equal(f->result.steps, ROWS - 2);
+    assert_int_equal(f->result.most, ROWS - 2);
+    f->config->classes[0].time.every = 2 * 1000000000LL;
+    run(f);
+    /* Seconds 1 to ROWS in intervals of two, the last of which stays open; what is late for one is refused. */
+    assert_int_equal(f->result.steps, ROWS / 2);
+    assert_int_equal(f->result.most, ROWS / 2);
+    assert_int_equal(backtest_scores_of(f->result.scores, 0, -1, 0).n, ROWS / 2 - TRAIN - VALID - 1);
+}
+
 static void several_streams_share_a_model(void **state) {
     struct fixture *f = *state;
     struct backtest_stream streams[3];
@@ -525,6 +543,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(errors_are_those_of_the_definition, setup, teardown),
         cmocka_unit_test_setup_teardown(drift_brings_a_job, setup, teardown),
         cmocka_unit_test_setup_teardown(what_fails_live_is_rolled_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(steps_are_those_of_the_class, setup, teardown),
         cmocka_unit_test_setup_teardown(several_streams_share_a_model, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -319,6 +319,8 @@ static void odd_series_are_served(void **state) {
     expect_served("denormal.csv --horizons 1,4");
     expect_served("utmost.csv --horizons 1,4");
     expect_served("two.csv --horizons 1");
+    expect_served("few.csv --train 0 --valid 0 --horizons 1");
+    expect_printed("\"mse\": 1.0");
     expect_exit(0, "constant.csv --horizons 1,4");
     expect_printed("a: it never changes in the train part, its errors are in its own unit");
     expect_exit(0, "missing.csv");
