@@ -3,6 +3,7 @@
 #include "engine/random.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,47 @@ static void fill_change(uint64_t seed, size_t n, double *values) {
                 (i < n / 2 ? 2 * season(i, f) : -2 * sin(turn * (double)i / 31 + f)) + 0.3 * rng_normal(&rng);
 }
 
+/* The day and the week: five days alike, two others. */
+static void fill_week(uint64_t seed, size_t n, double *values) {
+    struct rng rng = {seed + 11};
+    double noise[F] = {0};
+    for (size_t i = 0; i < n; i++)
+        for (int f = 0; f < F; f++) {
+            bool weekend = i / DAY % 7 >= 5;
+            noise[f] = 0.6 * noise[f] + 0.2 * rng_normal(&rng);
+            values[i * F + (size_t)f] = 5 + (weekend ? 0.3 : 1) * 2 * season(i, f) - (weekend ? 1 : 0) + noise[f];
+        }
+}
+
+/* It grows by the year, and so do its seasons and its noise. */
+static void fill_growth(uint64_t seed, size_t n, double *values) {
+    struct rng rng = {seed + 12};
+    for (size_t i = 0; i < n; i++)
+        for (int f = 0; f < F; f++)
+            values[i * F + (size_t)f] = exp((double)i / 2000) * (10 + 2 * season(i, f) + 0.5 * rng_normal(&rng));
+}
+
+/* Heavy tails: the noise has no variance to speak of (the ratio of two normal numbers, at times). */
+static void fill_tails(uint64_t seed, size_t n, double *values) {
+    struct rng rng = {seed + 13};
+    for (size_t i = 0; i < n; i++)
+        for (int f = 0; f < F; f++) {
+            double x = rng_normal(&rng), y = rng_normal(&rng);
+            values[i * F + (size_t)f] = season(i, f) + 0.2 * x / fmax(fabs(y), 0.02);
+        }
+}
+
+/* The second feature does what the first one did three rows before. */
+static void fill_coupled(uint64_t seed, size_t n, double *values) {
+    struct rng rng = {seed + 14};
+    double level = 0;
+    for (size_t i = 0; i < n; i++) {
+        level = 0.97 * level + rng_normal(&rng);
+        values[i * F] = level + 0.2 * rng_normal(&rng);
+        values[i * F + 1] = (i >= 3 ? values[(i - 3) * F] : 0) + 0.2 * rng_normal(&rng);
+    }
+}
+
 const struct generated generated_series[] = {
     {"plain", "a season with noise that lasts", DAY, fill_plain, 0},
     {"bursts", "fifty deviations now and then, in one of two features", DAY, fill_bursts, 0},
@@ -143,6 +185,10 @@ const struct generated generated_series[] = {
     {"drift", "season and trend change", DAY, fill_drift, 0},
     {"variance", "calm and wild weeks", DAY, fill_variance, 0},
     {"counts", "mostly zeros", DAY, fill_counts, 0},
+    {"week", "a day and a week", DAY, fill_week, 0},
+    {"growth", "it grows, and its seasons and noise with it", DAY, fill_growth, 0},
+    {"tails", "noise with heavy tails", DAY, fill_tails, 0},
+    {"coupled", "one feature follows the other", 0, fill_coupled, 0},
     {"change", "another law from the middle on", DAY, fill_change, 0},
 };
 const int generated_count = sizeof generated_series / sizeof *generated_series;
