@@ -184,7 +184,7 @@ static int choose_default(struct backtest *backtest, struct error *err) {
         return -1;
     if (config_parse("the default model", (const uint8_t *)choice->text, strlen(choice->text), &backtest->config,
                      err) != 0)
-        return -1;
+        return error_prefix(err, "%s", backtest->data.streams[0].path);
     return choose_model(backtest, err);
 }
 
@@ -204,16 +204,21 @@ static int fit_horizons(struct backtest *backtest, struct error *err) {
 
 static int check_lengths(const struct backtest *backtest, struct error *err) {
     const struct config_class *class = &backtest->config->classes[backtest->model.class];
+    uint64_t train = backtest->train, valid = backtest->valid;
     for (int i = 0; i < backtest->data.n_streams; i++) {
         const struct backtest_stream *stream = &backtest->data.streams[i];
-        uint64_t steps = backtest_stream_steps(stream, &class->time), before = backtest->train + backtest->valid;
-        if (steps <= before + (uint64_t)backtest->horizons[0])
-            return error_set(
-                err,
-                "%s: stream \"%s\" makes %llu step%s: behind %llu to train and %llu to validate on none is left to be "
-                "forecast %d ahead; --train and --valid say how many",
-                stream->path, stream->name, (unsigned long long)steps, steps == 1 ? "" : "s",
-                (unsigned long long)backtest->train, (unsigned long long)backtest->valid, backtest->horizons[0]);
+        uint64_t steps = backtest_stream_steps(stream, &class->time);
+        char rows[96] = "";
+        if (steps > train + valid + (uint64_t)backtest->horizons[0])
+            continue;
+        if (steps < stream->n && class->time.every == 0)
+            snprintf(rows, sizeof rows, " (of %zu rows, as the others are not later than the one before)", stream->n);
+        return error_set(
+            err,
+            "%s: stream \"%s\" makes %llu step%s%s: behind %llu to train and %llu to validate on none is "
+            "left to be forecast %d ahead; --train and --valid say how many",
+            stream->path, stream->name, (unsigned long long)steps, steps == 1 ? "" : "s", rows,
+            (unsigned long long)train, (unsigned long long)valid, backtest->horizons[0]);
     }
     return 0;
 }

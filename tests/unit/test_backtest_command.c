@@ -233,6 +233,11 @@ static void wrong_files_are_told(void **state) {
     expect_failure(1, "s.csv -c other.yaml", "s.csv: the features are a, x, and the file has a, b");
     expect_failure(1, "s.csv -c long.yaml", "period: 98 is more than 97, the history of its class less the horizon");
     expect_failure(1, "s.csv -c far.yaml", "horizon: 40 is not less than 40, the history of its class");
+    write_text("twice.csv", "time,a,a\n2020-01-01,1,2\n2020-01-02,2,3\n2020-01-03,2,3\n");
+    write_text("back.csv", "time,a\n2020-01-03,1\n2020-01-02,2\n2020-01-01,2\n");
+    expect_failure(1, "twice.csv", "twice.csv: the default model:4: streams[0].features[1]: a second feature \"a\"");
+    expect_failure(1, "back.csv",
+                   "stream \"back\" makes 1 step (of 3 rows, as the others are not later than the one");
     expect_exit(0, "words.csv --train 1 --valid 0 --horizons 1");
     assert_string_equal(complained, "words.csv is left out, as it holds no numbers: what\n");
     expect_exit(0, "s.csv -c two.yaml --no-network --columns a=b,b=a");
