@@ -94,12 +94,26 @@ static char *pack_series(char *p, const struct wire_forecast *forecast) {
     return p;
 }
 
-/* A bound as a float32, moved outward, where that moves it by no more than a thousandth of the half-width. */
-static char *pack_bound(char *p, double bound, double half_width, float outward) {
-    float nearest = fabs(bound) <= (double)FLT_MAX ? (float)bound : outward;
-    if (outward > 0 ? (double)nearest < bound : (double)nearest > bound)
-        nearest = nextafterf(nearest, outward);
-    return fabs((double)nearest - bound) <= half_width / 1000 ? pack_float(p, nearest) : pack_known(p, bound);
+/* The next float32 upward, or downward; of a finite one. */
+static float next_float(float x, bool upward) {
+    int32_t bits;
+    if (x == 0)
+        return upward ? FLT_TRUE_MIN : -FLT_TRUE_MIN;
+    memcpy(&bits, &x, sizeof bits);
+    bits += (x > 0) == upward ? 1 : -1;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
+
+/* A bound as a float32, moved outward, where that moves it by no more than `most`. */
+static char *pack_bound(char *p, double bound, double most, bool upper) {
+    if (!(bound >= -(double)FLT_MAX && bound <= (double)FLT_MAX))
+        return pack_known(p, bound);
+    float near = (float)bound;
+    if (upper ? (double)near < bound : (double)near > bound)
+        near = next_float(near, upper);
+    double moved = upper ? (double)near - bound : bound - (double)near;
+    return moved <= most ? pack_float(p, near) : pack_double(p, bound);
 }
 
 static char *pack_intervals(char *p, const struct wire_forecast *forecast) {
@@ -114,8 +128,7 @@ static char *pack_intervals(char *p, const struct wire_forecast *forecast) {
             for (int h = 0; h < forecast->horizon; h++) {
                 p = pack_array(p, (size_t)n_targets);
                 for (int i = h * n_targets; i < (h + 1) * n_targets; i++)
-                    p = pack_bound(p, bounds[i], (interval->upper[i] - interval->lower[i]) / 2,
-                                   side == 0 ? -INFINITY : INFINITY);
+                    p = pack_bound(p, bounds[i], (interval->upper[i] - interval->lower[i]) / 2000, side == 1);
             }
         }
     }
