@@ -58,7 +58,8 @@ void ctl_print_scores(const json_t *reply) {
         table.right[k] = k > 0;
         table_cell(&table, heads[k]);
     }
-    add_scores(&table, "all", json_object_get(reply, "scores"));
+    if (json_object_size(json_object_get(reply, "targets")) != 1)
+        add_scores(&table, "all", json_object_get(reply, "scores"));
     json_object_foreach(json_object_get(reply, "targets"), target, scores) add_scores(&table, target, scores);
     printf("model %s, step %" JSON_INTEGER_FORMAT "; errors in units of each target's deviation\n",
            json_string_value(json_object_get(reply, "model")), json_integer_value(json_object_get(reply, "step")));

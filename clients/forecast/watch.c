@@ -44,9 +44,10 @@ static const struct option_command watch = {
     .summary = "shows forecasts as they come.",
     .rows = rows_of_options,
     .notes =
-        "A line has the time of the tick in UTC, stream, model, what made the forecast, the step, the target's\n"
-        "value, the forecast one step ahead and at the horizon, and the running mean absolute errors, of what was\n"
-        "served and of the last value, in standard deviations. --live shows the recent values and the forecast as\n"
+        "A line has the time of the tick in UTC, stream, model, what made the forecast (those with the largest\n"
+        "shares), the step, the target's value, the forecast one step ahead and at the horizon, each with its interval\n"
+        "of the highest level, and the running mean absolute errors, of what was served and of the last value, in\n"
+        "standard deviations. --live shows the recent values and the forecast as\n"
         "sparklines on one scale, and as the error that of what is served by that of the last value.\n",
     .examples = "  forecast watch --live\n"
                 "  forecast watch --stream 'host/*' --target cpu_user\n"
