@@ -113,7 +113,9 @@ static struct training_outcome train(const struct config_model *model) {
         for (int i = 0; i < 600; i++) {
             float label;
             append(history, &rng, model->classes, &label);
-            if (!isnan(label))
+            if (i % 50 == 49) /* of another model's event, which has more classes */
+                history_label(history, i + 1, 9);
+            else if (!isnan(label))
                 assert_int_equal(history_label(history, i + 1, label), i + 1);
             for (int f = 0; f < 2; f++)
                 scaler_update(&scalers[f], history_values(history, history->n)[f]);

@@ -151,6 +151,28 @@ static void it_learns_how_sure_it_is(void **state) {
     }
 }
 
+static double pure_sine(struct rng *rng, int stream, int step) {
+    (void)rng;
+    return 5 + 3 * sin(2 * 3.14159265358979 * (step + 7 * stream) / SINE_PERIOD);
+}
+
+/* Of a density above one: what begins far below zero has not exploded. */
+static void a_likelihood_goes_below_zero(void **state) {
+    (void)state;
+    const struct streams streams = {6, 400, pure_sine};
+    struct fixture fixture;
+    sine_fixture(&fixture);
+    fixture.model.training.loss = LOSS_GAUSSIAN;
+    fixture.model.training.epochs = 60;
+    struct training_outcome first = run(&fixture.model, &streams, NULL, NULL);
+    print_message("loss %.3f\n", first.training_loss);
+    assert_true(first.training_loss < -1.5);
+    struct training_outcome second = run(&fixture.model, &streams, first.challenger, NULL);
+    assert_non_null(second.challenger);
+    network_free(first.challenger);
+    network_free(second.challenger);
+}
+
 /* 1 while a hidden sine is high, with exceptions. */
 static double alarm(struct rng *rng, int stream, int step) {
     bool high = sin(2 * 3.14159265358979 * (step + 7 * stream) / SINE_PERIOD) > 0.3;
@@ -879,6 +901,7 @@ int main(void) {
         cmocka_unit_test(it_learns_a_noisy_sine),
         cmocka_unit_test(it_learns_how_sure_it_is),
         cmocka_unit_test(it_learns_a_probability),
+        cmocka_unit_test(a_likelihood_goes_below_zero),
         cmocka_unit_test(it_does_not_learn_what_it_must_not_know),
         cmocka_unit_test(the_same_seed_gives_the_same_bits),
         cmocka_unit_test(a_champion_is_the_start),
