@@ -204,7 +204,7 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
 
 /* All experts' forecasts to their rows. What is not finite becomes NaN. */
 static void ask(struct experts *e, int slot, const struct history *history, uint64_t step,
-                const struct scaler *scalers, const float *pooled) {
+                const struct scaler *scalers, const float *pooled, const double *said_readout) {
     const struct config_model *model = e->model;
     double *last = row_of(e, EXPERT_LAST_VALUE), *seasonal = row_of(e, EXPERT_SEASONAL);
     double *drift = row_of(e, EXPERT_DRIFT), *smoothing = row_of(e, EXPERT_SMOOTHING);
@@ -217,7 +217,8 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
             last[at] = baseline_last_value(history, step, feature);
             seasonal[at] = baseline_seasonal(history, step, feature, h, model->period);
             drift[at] = baseline_drift(history, step, feature, h, model->period);
-            ridge[at] = readout[at] = NAN;
+            ridge[at] = NAN;
+            readout[at] = said_readout != NULL ? said_readout[at] : NAN;
         }
         smoothing_forecast(smoothing_of(e, slot, j), e->horizon, e->n_targets, smoothing + j);
     }
@@ -335,7 +336,8 @@ static void keep(struct experts *e, int slot, uint64_t step, const double *mean)
 }
 
 void experts_forecast(struct experts *e, int slot, const struct history *history, uint64_t step,
-                      const struct scaler *scalers, bool network, const float *pooled, double *mean) {
+                      const struct scaler *scalers, bool network, const float *pooled, const double *readout,
+                      double *mean) {
     int n = e->horizon * e->n_targets;
     double *row = row_of(e, EXPERT_NETWORK), *rows[REGRESSORS_MOST];
     for (int i = 0; i < n; i++)
@@ -344,7 +346,7 @@ void experts_forecast(struct experts *e, int slot, const struct history *history
         rows[i] = row_of(e, EXPERT_COUNT + i);
     if (e->regressors != NULL)
         regressors_forecast(e->regressors, slot, history, step, scalers, rows);
-    ask(e, slot, history, step, scalers, pooled);
+    ask(e, slot, history, step, scalers, pooled, readout);
     publish(e, slot, mean);
     keep(e, slot, step, mean);
 }

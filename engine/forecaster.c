@@ -467,8 +467,14 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     if (f->shadow != NULL)
         shadow_note_serving(f, slot, forecast->from_network ? mean : NULL);
     bool speaks = forecast->from_network && (!forecast->warming || model->combine != COMBINE_ONLINE);
-    experts_forecast(f->experts, slot, f->history[slot], forecast->step, lane_scalers(lane, slot), speaks,
-                     lane->version != NULL ? version_ridge(lane->version) : NULL, mean);
+    const uint64_t step = forecast->step;
+    const double *readout = NULL;
+    if (lane->readout != NULL && forecast->from_network) {
+        read_out(f, lane, slot);
+        readout = readout_forecast(lane->readout, slot, f->history[slot], step, lane_scalers(lane, slot));
+    }
+    experts_forecast(f->experts, slot, f->history[slot], step, lane_scalers(lane, slot), speaks,
+                     lane->version != NULL ? version_ridge(lane->version) : NULL, readout, mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
         forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
     scores_publish(f->scores, slot, forecast->step, mean, forecast->own, (forecast->step_flags & STEP_PAUSED) == 0);

@@ -75,6 +75,13 @@ static inline void take_over(struct forecaster *f, int slot) {
         experts_change_network(f->experts, slot, f->incoming->seen[slot]);
 }
 
+/* The lane's readout, which it has, sees the step that its network has taken in. */
+static inline void read_out(const struct forecaster *f, const struct lane *lane, int slot) {
+    if (lane->seen[slot] - lane->zero[slot] >= (uint64_t)f->model->training.burn_in)
+        readout_see(lane->readout, slot, f->history[slot], lane->seen[slot], lane_state(lane, slot),
+                    lane_scalers(lane, slot));
+}
+
 /* Runs the lane's network for the slots f->row[rows], whose forecasts go to mean [slots x n_outputs] (a raw head's to
  * f->raw); f->finite says of which row they are. */
 void forecaster_run(struct forecaster *f, const struct lane *lane, int rows, double *mean);

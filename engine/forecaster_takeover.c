@@ -28,6 +28,18 @@ static bool allocate_published(struct forecaster *f, const struct network *netwo
     return (f->raw != NULL || f->model->head == HEAD_FORECAST) && (f->states != NULL || !f->model->publish_state);
 }
 
+/* A network that goes on from step to step may have its state read out. Returns false without memory. */
+static bool give_readout(const struct forecaster *f, struct lane *lane) {
+    const struct network *network = lane_network(lane);
+    bool has = false;
+    if (network == NULL || f->model->mode != MODEL_STATEFUL || f->experts == NULL ||
+        f->model->experts != EXPERTS_FULL ||
+        (f->model->combine != COMBINE_ONLINE && f->model->combine != COMBINE_ONLY + EXPERT_READOUT))
+        return true;
+    lane->readout = readout_new(f->model, network, f->kernels, &has);
+    return lane->readout != NULL || !has;
+}
+
 int forecaster_propose(struct forecaster *f, struct version *version) {
     if (f->incoming != NULL)
         return -1;
@@ -37,6 +49,11 @@ int forecaster_propose(struct forecaster *f, struct version *version) {
     f->incoming = lane_new(f->n_slots, f->class->n_features, version);
     if (f->incoming == NULL)
         return -1;
+    if (!give_readout(f, f->incoming)) {
+        lane_free(f->incoming);
+        f->incoming = NULL;
+        return -1;
+    }
     f->n_takeovers = 0;       /* whoever wants to know them has asked */
     forecaster_end_shadow(f); /* it ran beside a version that goes */
     return 0;
@@ -61,6 +78,7 @@ static void begin_replay(struct forecaster *f, struct lane *lane, int slot) {
     for (int i = 0; i < f->class->n_features; i++)
         lane_scalers(lane, slot)[i] = lane_scalers(f->serving, slot)[i];
     lane_zero(lane, slot, from);
+    readout_clear(lane->readout, slot);
     const struct given *given = f->given[slot];
     if (given != NULL && given->holds && from == f->anew[slot] && given->n == lane->state_size)
         memcpy(lane_state(lane, slot), given->values, given->n * sizeof *given->values);
@@ -84,6 +102,8 @@ static void replay(struct forecaster *f, struct lane *lane, const int *slots, in
         /* A window is in the history, and without a network there is nothing: no state to be rebuilt. */
         if (rows > 0 && f->model->mode == MODEL_STATEFUL && lane_network(lane) != NULL)
             runner_run(f->runner, lane, f->history, f->replayed, rows);
+        for (int row = 0; row < rows && lane->readout != NULL; row++)
+            read_out(f, lane, f->replayed[row]);
     }
     for (int i = 0; i < n; i++) {
         if (lane->seen[slots[i]] != f->serving->seen[slots[i]])

@@ -31,6 +31,7 @@ void lane_free(struct lane *lane) {
     if (lane == NULL)
         return;
     version_release(lane->version);
+    readout_free(lane->readout);
     free(lane->state);
     free(lane->scalers);
     free(lane->seen);
@@ -60,6 +61,7 @@ void lane_zero(struct lane *lane, int slot, uint64_t step) {
 
 void lane_clear(struct lane *lane, int slot) {
     lane_zero(lane, slot, 0);
+    readout_clear(lane->readout, slot);
     memset(lane_scalers(lane, slot), 0, (size_t)lane->n_features * sizeof *lane->scalers);
 }
 

@@ -8,6 +8,7 @@
 
 #include "engine/config.h"
 #include "engine/history.h"
+#include "engine/readout.h"
 #include "engine/scaler.h"
 #include "engine/version.h"
 
@@ -21,13 +22,14 @@ enum lane_phase {
 struct lane {
     struct version *version; /* NULL: none yet */
     int n_features;
-    size_t state_size;      /* floats per slot; 0 without a network */
-    float *state;           /* [slots x state_size] */
-    struct scaler *scalers; /* [slots x n_features] */
-    uint64_t *seen;         /* [slots] the latest step that the slot has taken in */
-    enum lane_phase *phase; /* [slots] */
-    uint64_t *frozen;       /* [slots] the step at which the replay began: scalers hold until then */
-    uint64_t *zero;         /* [slots] the step at which its state was zero: seen - zero steps are in it */
+    size_t state_size;       /* floats per slot; 0 without a network */
+    float *state;            /* [slots x state_size] */
+    struct scaler *scalers;  /* [slots x n_features] */
+    uint64_t *seen;          /* [slots] the latest step that the slot has taken in */
+    enum lane_phase *phase;  /* [slots] */
+    uint64_t *frozen;        /* [slots] the step at which the replay began: scalers hold until then */
+    struct readout *readout; /* NULL: none; the lane's to free */
+    uint64_t *zero;          /* [slots] the step at which its state was zero: seen - zero steps are in it */
 };
 
 /* Acquires the version (NULL is fine). NULL when memory is short. */
