@@ -5,9 +5,19 @@
 #include <math.h>
 #include <string.h>
 
-static void tell_pause(struct publisher *publisher, const char *stream, uint64_t step, bool paused) {
-    publisher_event(publisher, paused ? "paused" : "resumed", stream,
-                    json_pack("{s:s, s:I}", "stream", stream, "step", (json_int_t)step),
+static const char *kind_of(const struct record_told *told) {
+    switch (told->what) {
+    case TOLD_PAUSED: return "paused";
+    case TOLD_RESUMED: return "resumed";
+    case TOLD_ALERT: return "alert";
+    case TOLD_VERDICT: break;
+    }
+    return told->verdict == VERDICT_GOOD ? "recovered" : "degraded";
+}
+
+static void tell_pause(struct publisher *publisher, const char *kind, const char *stream, uint64_t step,
+                       bool paused) {
+    publisher_event(publisher, kind, stream, json_pack("{s:s, s:I}", "stream", stream, "step", (json_int_t)step),
                     paused ? "stream %s is paused behind step %llu: nothing is learnt from it, and no alarm raised"
                            : "stream %s is learnt from again, behind step %llu",
                     stream, (unsigned long long)step);
@@ -29,11 +39,11 @@ static void tell_alert(struct publisher *publisher, const struct config *config,
                                bound, "probability", number(probability), "threshold", alert->probability, "h",
                                told->alert.h, "step", (json_int_t)told->step, "time", (json_int_t)told->t);
     if (told->alert.raised)
-        publisher_event(publisher, "alert", stream, fields,
+        publisher_event(publisher, kind_of(told), stream, fields,
                         "stream %s: %s %s %g has a probability of %.0f %%, %d steps ahead (model %s)", stream, target,
                         above ? "above" : "below", bound, 100 * probability, told->alert.h, model->name);
     else
-        publisher_event(publisher, "alert", stream, fields,
+        publisher_event(publisher, kind_of(told), stream, fields,
                         "stream %s: %s %s %g is no longer to be expected (model %s)", stream, target,
                         above ? "above" : "below", bound, model->name);
 }
@@ -47,7 +57,7 @@ static void tell_verdict(struct publisher *publisher, const struct config *confi
                   names[told->verdict], "mae", number(told->mae), "mae_last_value", number(told->mae_last_value),
                   "mae_all", number(told->mae_all), "step", (json_int_t)told->step);
     if (told->verdict == VERDICT_GOOD)
-        publisher_event(publisher, "recovered", stream, fields,
+        publisher_event(publisher, kind_of(told), stream, fields,
                         "stream %s: the forecasts of model %s are good again: their mean error is %.4g", stream,
                         model, told->mae);
     else
@@ -60,11 +70,13 @@ static void tell_verdict(struct publisher *publisher, const struct config *confi
 
 void notices_publish(struct publisher *publisher, const struct config *config, const struct record_told *told) {
     char stream[WIRE_MAX_NAME + 1];
+    if (!publisher_would_tell(publisher, kind_of(told)))
+        return;
     memcpy(stream, told->name, told->n);
     stream[told->n] = '\0';
     switch (told->what) {
-    case TOLD_PAUSED: tell_pause(publisher, stream, told->step, true); break;
-    case TOLD_RESUMED: tell_pause(publisher, stream, told->step, false); break;
+    case TOLD_PAUSED:
+    case TOLD_RESUMED: tell_pause(publisher, kind_of(told), stream, told->step, told->what == TOLD_PAUSED); break;
     case TOLD_ALERT: tell_alert(publisher, config, stream, told); break;
     case TOLD_VERDICT: tell_verdict(publisher, config, stream, told); break;
     }

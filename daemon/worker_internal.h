@@ -58,7 +58,7 @@ struct worker {
     struct telling {
         time_t second; /* in which so many were told */
         int told;
-    } refused_telling, anew_telling, told_telling;
+    } refused_telling, anew_telling;
 
     atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
     atomic_uint_fast64_t resets_asked, resets_gap, resets_time;
@@ -73,7 +73,7 @@ void worker_tell_takeovers(struct worker *worker, const struct batch *batch);
 /* Whether one more event of a kind need go to the bus in this second: all are counted, more than may be sent are not told. */
 bool worker_may_tell(const struct worker *worker, struct telling *telling);
 
-/* Tells of a stream: told without its name. */
+/* Tells of a stream: told without its name. All go to the bus, which counts those that it leaves out: they are few. */
 void worker_tell(struct worker *worker, const struct stream *stream, const struct record_told *told);
 
 /* Tells of the alerts and verdicts that have changed with the latest forecasts of n slots of a batch. */
