@@ -144,8 +144,9 @@ struct config_model {
     int vocabulary; /* the one input is ids below this; 0: inputs are numbers */
     enum forecast_form form;
     enum model_head head;
-    int classes; /* of labels */
-    int combine; /* COMBINE_ONLINE, or COMBINE_ONLY + an expert */
+    int classes;        /* of labels */
+    bool probabilities; /* of an event: the file\'s network gives them, and no logits */
+    int combine;        /* COMBINE_ONLINE, or COMBINE_ONLY + an expert */
     enum config_experts experts;
     bool experts_said;                /* the configuration says which; a backtest's default is another */
     bool publish_state;               /* the state goes out beside each forecast */

@@ -161,7 +161,7 @@ static int check_head(const struct entry *entry, struct config_model *model, con
     struct error err;
     if (model->head != HEAD_FORECAST && model->form == FORECAST_RECURSIVE)
         return fail(entry, "forecast", "%s is not fed back", model->head == HEAD_RAW ? "a raw head" : "an event");
-    if (model->head == HEAD_EVENT && head_fits_event(model, network, &err))
+    if (model->head == HEAD_EVENT && head_fits_event(model, network, &model->probabilities, &err))
         return fail(entry, "file", "%s: %s", model->file, err.text);
     if (model->head != HEAD_FORECAST)
         return 0;

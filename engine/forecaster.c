@@ -406,7 +406,10 @@ static bool keep_outputs(struct forecaster *f, const struct lane *lane, int row)
 static bool keep_event(struct forecaster *f, int row) {
     int slot = f->row[row], width = event_width(f->model->classes);
     float *at = f->raw + (size_t)slot * f->raw_size;
-    event_probabilities(f->model->classes, runner_last_output(f->runner, row), at);
+    if (f->model->probabilities)
+        memcpy(at, runner_last_output(f->runner, row), (size_t)width * sizeof *at);
+    else
+        event_probabilities(f->model->classes, runner_last_output(f->runner, row), at);
     for (int i = 0; i < width; i++)
         if (!isfinite(at[i]))
             return false;

@@ -10,7 +10,8 @@ struct loss_spec head_loss(const struct config_model *model) {
     return (struct loss_spec){.loss = model->training.loss,
                               .levels = model->levels,
                               .n_levels = model->n_levels,
-                              .n_classes = model->classes};
+                              .n_classes = model->classes,
+                              .probabilities = model->probabilities};
 }
 
 int head_targets(const struct config_model *model) {
@@ -62,7 +63,8 @@ static const char *shape_text(const struct network_shape *shape, char *text, siz
     return text;
 }
 
-int head_fits_event(const struct config_model *model, const struct network *network, struct error *err) {
+int head_fits_event(const struct config_model *model, const struct network *network, bool *ret_probabilities,
+                    struct error *err) {
     struct network_shape shape = network_output(network, 0, model->window);
     const struct network_spec *spec = network_spec(network);
     enum activation activation = spec->layers[spec->outputs[0].layer].activation;
@@ -71,9 +73,9 @@ int head_fits_event(const struct config_model *model, const struct network *netw
     if (is_decoded(&shape) || shape.width != width)
         return error_set(err, "it gives %s, and an event of %d classes has %d", shape_text(&shape, text, sizeof text),
                          model->classes, width);
-    if (activation == ACTIVATION_SOFTMAX || activation == ACTIVATION_SIGMOID)
-        return error_set(err,
-                         "it gives probabilities, and an event is read from logits: its last layer is to be linear");
+    if (activation != ACTIVATION_LINEAR && activation != (width == 1 ? ACTIVATION_SIGMOID : ACTIVATION_SOFTMAX))
+        return error_set(err, "its last activation is not %s, nor is it linear", width == 1 ? "sigmoid" : "softmax");
+    *ret_probabilities = activation != ACTIVATION_LINEAR;
     return 0;
 }
 

@@ -30,8 +30,9 @@ struct loss_spec head_loss(const struct config_model *model);
 int head_targets(const struct config_model *model);
 int head_answers(const struct config_model *model);
 
-/* Whether output 0 gives the logits of the model's classes. Returns 0, or -1 with a sentence in err. */
-int head_fits_event(const struct config_model *model, const struct network *network, struct error *err);
+/* Whether output 0 gives the logits of the model's classes, or their probabilities. Returns 0, or -1 with a sentence in err. */
+int head_fits_event(const struct config_model *model, const struct network *network, bool *ret_probabilities,
+                    struct error *err);
 
 /* How its targets are scaled: as the model says, but for the 0 and 1 of binary_crossentropy. */
 enum scaler_kind head_scaler(const struct config_model *model);

@@ -90,6 +90,27 @@ static double likelihood_loss(enum distribution distribution, const struct eleme
     return loss;
 }
 
+static const double least_probability = 1e-7;
+
+static double binary_loss_of_probability(const struct element *of, double answer) {
+    double p = y_of(of, 0), within = fmin(fmax(p, least_probability), 1 - least_probability);
+    put_slope(of, 0, p == within ? (p - answer) / (p * (1 - p)) : isnan(p) ? p : 0);
+    return isnan(p) ? p : -answer * log(within) - (1 - answer) * log(1 - within);
+}
+
+/* Of shares: what a softmax leaves of rounding is made one. */
+static double categorical_loss_of_probability(int n_classes, const struct element *of, double answer) {
+    double sum = 0;
+    int label = answer >= 0 && answer < n_classes ? (int)answer : -1;
+    for (int i = 0; i < n_classes; i++)
+        sum += y_of(of, i);
+    double p = label < 0 || isnan(sum) ? NAN : y_of(of, label) / sum;
+    double within = fmin(fmax(p, least_probability), 1 - least_probability);
+    for (int i = 0; i < n_classes; i++)
+        put_slope(of, i, p == within ? 1 / sum - (i == label) / y_of(of, label) : isnan(p) ? p : 0);
+    return isnan(p) ? p : -log(within);
+}
+
 /* Of a logit: log(1 + exp(y)) - answer y. */
 static double binary_loss(const struct element *of, double answer) {
     double y = y_of(of, 0), softplus = fmax(y, 0) + log1p(exp(-fabs(y)));
@@ -117,8 +138,11 @@ static double element_loss(const struct loss_spec *spec, const struct element *o
     case LOSS_QUANTILE: return quantile_loss(spec, of, answer);
     case LOSS_GAUSSIAN: return likelihood_loss(DISTRIBUTION_GAUSSIAN, of, answer);
     case LOSS_STUDENT_T: return likelihood_loss(DISTRIBUTION_STUDENT_T, of, answer);
-    case LOSS_BINARY_CROSSENTROPY: return binary_loss(of, answer);
-    case LOSS_CATEGORICAL_CROSSENTROPY: return categorical_loss(spec->n_classes, of, answer);
+    case LOSS_BINARY_CROSSENTROPY:
+        return spec->probabilities ? binary_loss_of_probability(of, answer) : binary_loss(of, answer);
+    case LOSS_CATEGORICAL_CROSSENTROPY:
+        return spec->probabilities ? categorical_loss_of_probability(spec->n_classes, of, answer)
+                                   : categorical_loss(spec->n_classes, of, answer);
     default: break;
     }
     loss = point_loss(spec->loss, y_of(of, 0) - answer, &slope);

@@ -9,6 +9,7 @@
 #ifndef ENGINE_LOSS_H
 #define ENGINE_LOSS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum loss {
@@ -28,6 +29,9 @@ struct loss_spec {
     const double *levels; /* quantile: [n_levels] percent of the answers that lie between two bounds; borrowed */
     int n_levels;
     int n_classes; /* categorical_crossentropy */
+    bool
+        probabilities; /* cross-entropies: y are no logits, but what a sigmoid or softmax has made of them; as in Keras within
+                           1e-7 of 0 and 1 there is no slope */
 };
 
 /* Numbers for each answer. */

@@ -1,6 +1,7 @@
 """Ten Adam steps of Keras: NAME is the model before, NAME.after the model after, NAME.npz x and answer (or answer0,
 answer1, ...), each [batches, ...]; step i is made on batch i modulo their number. The loss is the mean squared error,
-summed over the outputs, or Huber's (huber 1), or one of LOSSES (loss: its place in enum loss), the gradient clipped to the norm clip_norm where the npz has one.
+summed over the outputs, or Huber's (huber 1), or one of LOSSES (loss: its place in enum loss; of
+probabilities and not of logits, probabilities 1), the gradient clipped to the norm clip_norm where the npz has one.
 What else the npz has is of the optimizer: its kind (optimizer, by its place in KINDS_OF_OPTIMIZERS) and its options. Epsilon
 is 1e-3, so that rounding noise is not normalised into full steps."""
 import contextlib
@@ -108,8 +109,18 @@ def categorical_crossentropy(a, y):
     return keras.losses.sparse_categorical_crossentropy(tf.cast(tf.floor(a + 2), "int32"), tf.linalg.matrix_transpose(y), from_logits=True)
 
 
+def binary_of_probability(a, y):
+    return keras.losses.binary_crossentropy(tf.cast(a > 0, "float32")[..., None], tf.linalg.matrix_transpose(y))
+
+
+def categorical_of_probability(a, y):
+    return keras.losses.sparse_categorical_crossentropy(tf.cast(tf.floor(a + 2), "int32"), tf.linalg.matrix_transpose(y))
+
+
 # Losses of heads by their place in enum loss, and how many numbers they take for each answer.
 LOSSES = {quantile: (3, 5), gaussian: (4, 2), student_t: (5, 3), binary_crossentropy: (6, 1), categorical_crossentropy: (7, 4)}
+OF_PROBABILITIES = {binary_of_probability: ("sigmoid", 6, 1, 3), categorical_of_probability: ("softmax", 7, 4, 1)}
+LOSSES.update({loss: (number, width) for loss, (_, number, width, _) in OF_PROBABILITIES.items()})
 
 
 def loss_of(element_loss):
@@ -153,6 +164,8 @@ def train(box, name, build, x, scale=0.8, huber=False, loss=None, file=K3, **opt
         arrays["huber"] = np.int32(1)
     if loss:
         arrays["loss"] = np.int32(LOSSES[loss][0])
+    if loss in OF_PROBABILITIES:
+        arrays["probabilities"] = np.int32(1)
     for option, value in optimizing.items():
         if option == "kind":
             arrays["optimizer"] = np.int32(KINDS_OF_OPTIMIZERS.index(value))
@@ -347,7 +360,11 @@ def write_dropout(box):
 
 
 def write_losses(box):
+    for loss, (activation, _, width, n) in OF_PROBABILITIES.items():
+        one(box, loss.__name__, lambda L: [L.LSTM(UNITS), L.Dense(n * width, activation=activation)], loss=loss)
     for loss, (_, width) in LOSSES.items():
+        if loss in OF_PROBABILITIES:
+            continue
         name = loss.__name__
         one(box, name, lambda L: [L.LSTM(UNITS), L.Dense(3 * width)], loss=loss)
         one(box, f"{name}-sequences", lambda L: [L.GRU(UNITS, return_sequences=True), L.Dense(2 * width)], loss=loss)

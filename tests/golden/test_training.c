@@ -31,6 +31,7 @@ static struct loss_spec loss_of(const struct golden *golden) {
     struct loss_spec spec = {.loss = (enum loss)golden_number(golden, "loss", huber ? LOSS_HUBER : LOSS_MSE)};
 
     spec.n_classes = 4;
+    spec.probabilities = golden_number(golden, "probabilities", 0) != 0;
     if (spec.loss == LOSS_QUANTILE) {
         spec.levels = levels;
         spec.n_levels = 2;

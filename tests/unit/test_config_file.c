@@ -286,6 +286,14 @@ static void a_raw_head_has_no_targets(void **state) {
     config_free(config);
 }
 
+static void an_event_is_told_by_a_classifier(void **state) {
+    (void)state;
+    struct config *config = loaded("file: classes.keras, head: event, classes: 3, train: true");
+    assert_true(config->models[0].probabilities && config->classes[0].labels == 3);
+    assert_int_equal(config->models[0].training.loss, LOSS_CATEGORICAL_CROSSENTROPY);
+    config_free(config);
+}
+
 static void what_does_not_fit_is_refused(void **state) {
     (void)state;
     static const struct {
@@ -307,6 +315,8 @@ static void what_does_not_fit_is_refused(void **state) {
         {"file: plain.keras, targets: [x, z]", "the class has no feature \"z\""},
         {"file: plain.keras, head: raw, targets: [x]", "a raw head gives what the network gives"},
         {"file: plain.keras, head: raw, forecast: recursive", "a raw head is not fed back"},
+        {"file: classes.keras, head: event", "classes.keras: it gives 3 values, and an event of 2 classes has 1"},
+        {"file: plain.keras, head: event, forecast: recursive", "an event is not fed back"},
         {"file: plain.keras, head: raw, train: true", "is trained when its forecast is"},
         {"file: plain.keras, window: 300", "window: 300 is more than 200, the history of its class"},
         {"file: ids.keras, inputs: [x], targets: [x], scaler: standard", "is ids, which are not scaled"},
@@ -346,6 +356,7 @@ int main(void) {
         cmocka_unit_test(a_decoder_says_its_horizon),
         cmocka_unit_test(targets_are_in_the_order_of_the_inputs),
         cmocka_unit_test(a_raw_head_has_no_targets),
+        cmocka_unit_test(an_event_is_told_by_a_classifier),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

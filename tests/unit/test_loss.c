@@ -87,6 +87,8 @@ static const struct loss_spec heads[] = {
     {.loss = LOSS_STUDENT_T},
     {.loss = LOSS_BINARY_CROSSENTROPY},
     {.loss = LOSS_CATEGORICAL_CROSSENTROPY, .n_classes = 4},
+    {.loss = LOSS_BINARY_CROSSENTROPY, .probabilities = true},
+    {.loss = LOSS_CATEGORICAL_CROSSENTROPY, .n_classes = 4, .probabilities = true},
 };
 enum { N_HEADS = sizeof heads / sizeof *heads };
 
@@ -165,6 +167,20 @@ static void test_categorical_crossentropy_by_hand(void **state) {
         assert_true(isnan(loss_sum(&heads[4], 1, 1, y, &answer[i], &one, 1, gradient)) && isnan(gradient[0]));
 }
 
+/* 0 and 1 are as 1e-7 beside them, without a slope, as in Keras. */
+static void test_probabilities(void **state) {
+    (void)state;
+    const float none = 0, all = 1, one = 1, half = 0.5f, shares[] = {0.1f, 0.2f, 0.3f, 0.4f}, third = 2;
+    float gradient[4];
+    assert_true(fabs(loss_sum(&heads[5], 1, 1, &none, &one, &one, 1, gradient) + log(1e-7)) < 1e-9);
+    assert_true(gradient[0] == 0);
+    assert_true(loss_sum(&heads[5], 1, 1, &all, &one, &one, 1, gradient) < 2e-7 && gradient[0] == 0);
+    assert_true(fabs(loss_sum(&heads[5], 1, 1, &half, &one, &one, 1, gradient) - log(2)) < 1e-9);
+    assert_true(gradient[0] == -2);
+    assert_true(fabs(loss_sum(&heads[6], 1, 1, shares, &third, &one, 1, gradient) + log(0.3)) < 1e-6);
+    assert_true(fabsf(gradient[0] - 1) < 1e-6f && fabsf(gradient[2] - (1 - 1 / 0.3f)) < 1e-5f);
+}
+
 static void test_gradients_of_heads(void **state) {
     (void)state;
     enum { N = 300, WIDTH = 5 };
@@ -177,7 +193,7 @@ static void test_gradients_of_heads(void **state) {
             if (heads[l].loss == LOSS_CATEGORICAL_CROSSENTROPY)
                 answer = (float)rng_below(&rng, 4);
             for (int k = 0; k < width; k++)
-                y[k] = (float)(4 * rng_uniform(&rng) - 2);
+                y[k] = (float)(heads[l].probabilities ? 0.2 + 0.6 * rng_uniform(&rng) : 4 * rng_uniform(&rng) - 2);
             loss_sum(&heads[l], 1, 1, y, &answer, &one, 1, gradient);
             for (int k = 0; k < width; k++) {
                 const float kept = y[k], step = 0x1p-9f;
@@ -228,6 +244,7 @@ int main(void) {
         cmocka_unit_test(test_numbers_stand_by_kind),
         cmocka_unit_test(test_binary_crossentropy_by_hand),
         cmocka_unit_test(test_categorical_crossentropy_by_hand),
+        cmocka_unit_test(test_probabilities),
         cmocka_unit_test(test_gradients_of_heads),
         cmocka_unit_test(test_heads_without_an_answer_or_with_nan),
         cmocka_unit_test(test_what_judges),
