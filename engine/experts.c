@@ -125,7 +125,7 @@ static double *row_of(const struct experts *e, int voice) {
 }
 
 const double *experts_mean(const struct experts *e, enum expert expert) {
-    return row_of(e, expert);
+    return row_of(e, (int)expert);
 }
 
 const float *experts_shares(const struct experts *e, int slot) {
