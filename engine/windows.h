@@ -39,10 +39,11 @@ struct window {
     uint64_t stream; /* hash of its name */
     uint64_t last;   /* the number of its last step */
     uint64_t age;    /* steps that the stream had seen after it */
-    float *x;        /* [n x n_inputs] scaled inputs (SCALER_WINDOW: by the stream's scalers, not clipped); the other arrays lie behind it */
-    float *z;        /* [n x n_targets] scaled targets, not clipped; NaN: missing, or beyond a float. Of an event: labels */
-    float *base;     /* [n x n_targets] as z, with the last value for a missing one; NaN while there was none */
-    uint8_t *flags;  /* [n] WINDOW_* */
+    /* Scaled by the stream's scalers; inputs are clipped, but not with SCALER_WINDOW. The others lie behind x. */
+    float *x;       /* [n x n_inputs] inputs */
+    float *z;       /* [n x n_targets] targets; NaN: missing, or beyond a float. Of an event: labels */
+    float *base;    /* [n x n_targets] as z, with the last value for a missing one; NaN while there was none */
+    uint8_t *flags; /* [n] WINDOW_* */
 };
 
 /* A bounded set of windows of one model. */
