@@ -247,10 +247,15 @@ static void see_intervals(const struct scores *scores, double error, double unit
     outcome->pinball = n > 0 ? (float)(sum / n / unit) : NAN;
 }
 
-static double anomaly_of(double error, double radius) {
-    if (isnan(radius) || error <= radius)
-        return isnan(radius) ? NAN : 0;
-    return fmin(SCORES_ANOMALY_MOST, (error - radius) / radius);
+/* Of a target, by its interval one step ahead; not known while the level has had too few answers for one that is not capped. */
+static double anomaly_of(const struct scores *scores, int slot, int target, double error, const float *radii) {
+    int last = scores->n_levels - 1;
+    if (last < 0 || isnan(radii[last]))
+        return NAN;
+    double radius = (double)radii[last], least = 1 / (1 - scores->model->levels[last] / 100) - 1;
+    if ((double)levels_of(scores, slot, 0, target)[last].n < least - 1e-9)
+        return NAN;
+    return error <= radius ? 0 : fmin(SCORES_ANOMALY_MOST, (error - radius) / radius);
 }
 
 /* What was said at a step, h[i] steps before the one that answers it. */
@@ -291,9 +296,9 @@ static bool answer_target(struct scores *scores, int slot, const struct history 
     see_intervals(scores, error, unit, radii, ret_outcome);
     see_outcome(target_of(scores, slot, said->i, target), levels_of(scores, slot, said->i, target), scores->n_levels,
                 ret_outcome, 1);
-    if (said->i == 0 && n_levels > 0)
+    if (said->i == 0)
         scores->anomaly[slot] =
-            (float)fmax((double)scores->anomaly[slot], anomaly_of(error, (double)radii[n_levels - 1]));
+            (float)fmax((double)scores->anomaly[slot], anomaly_of(scores, slot, target, error, radii));
     intervals_answer(scores->intervals, slot, said->i * scores->n_targets + target, error, radii, own);
     return true;
 }

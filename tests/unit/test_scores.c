@@ -163,7 +163,8 @@ static void levels_against_all_that_was_said(void **state) {
         scores_answer(scores, 0, history, step, &unit);
         double error = step > 1 ? fabs(values[step] - said[step - 1]) : NAN;
         double radius = step > 1 ? (double)radii[step - 1][1][0] : NAN;
-        double outside = isnan(radius) ? NAN : fmax(0, error - radius) / radius;
+        /* The first interval came at step 2: at 95 %, 18 answers to intervals are too few. */
+        double outside = step <= 20 ? NAN : fmax(0, error - radius) / radius;
         assert_near(scores_anomaly(scores, 0), outside);
         said[step] = 0.1 * rng_normal(&rng);
         const double mean[] = {said[step], said[step]};
