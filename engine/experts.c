@@ -15,6 +15,18 @@
 /* Voices are the experts and, behind them, the regressions that the ridge expert mixes. */
 enum { VOICES = EXPERT_COUNT + REGRESSORS_MOST };
 
+/* Mixtures learn apart where a target has just stood still, and behind changes of WILD typical ones: what is right there
+ * is right nowhere else. */
+enum { CONTEXTS = 3, STILL_STEPS = 6, WILD = 10 };
+
+/* How much a target changes from one step to the next. */
+struct activity {
+    double typical; /* change, robust */
+    float seen;     /* changes, up to 500 */
+    float still;    /* steps for which changes have been small */
+    float wild;     /* 2: the latest change was large; 1: the one before */
+};
+
 struct experts {
     const struct config_model *model;
     int n_targets, horizon, n_scored, n_voices;
@@ -24,10 +36,12 @@ struct experts {
     size_t waiting;                 /* forecasts that a slot keeps: the sum of scored */
     uint64_t *since;                /* [slots] forecasts of steps from here on are kept */
     uint64_t *network_since;        /* [slots] the same of networks */
-    float *said;                    /* [slots x waiting x n_targets x (n_voices + 1)] of the voices, and what was
-                                     * published: beyond the last value, in its unit then */
+    float *said;                    /* [slots x waiting x n_targets x (n_voices + 2)] of the voices, what was
+                                     * published: beyond the last value, in its unit then; the context */
     double *unit;                   /* [slots x (horizon + 1) x n_targets] by step */
-    struct mixture_record *records; /* [slots x n_scored x n_targets x n_voices] */
+    struct mixture_record *records; /* [slots x n_scored x n_targets x CONTEXTS x n_voices] */
+    struct mixture_errors *errors;  /* [slots x n_scored x n_targets x 2] of what is published, and of the ridge */
+    struct activity *activity;      /* [slots x n_targets] */
     struct smoothing *smoothing;    /* [slots x n_targets] */
     float *shares;                  /* [slots x EXPERT_COUNT] */
     double *mean;                   /* [n_voices x horizon x n_targets] of the latest slot */
@@ -63,16 +77,19 @@ struct experts *experts_new(const struct config_class *class, const struct confi
         place_steps(e);
     e->since = calloc(slots, sizeof *e->since);
     e->network_since = calloc(slots, sizeof *e->network_since);
-    e->said = calloc(slots * e->waiting * targets * (voices + 1), sizeof *e->said);
+    e->said = calloc(slots * e->waiting * targets * (voices + 2), sizeof *e->said);
     e->unit = calloc(slots * ((size_t)model->horizon + 1) * targets, sizeof *e->unit);
-    e->records = calloc(slots * steps * targets * voices, sizeof *e->records);
+    e->records = calloc(slots * steps * targets * CONTEXTS * voices, sizeof *e->records);
+    e->errors = calloc(slots * steps * targets * 2, sizeof *e->errors);
+    e->activity = calloc(slots * targets, sizeof *e->activity);
     e->smoothing = calloc(slots * targets, sizeof *e->smoothing);
     e->shares = calloc(slots * EXPERT_COUNT, sizeof *e->shares);
     e->mean = calloc(voices * (size_t)model->horizon * targets, sizeof *e->mean);
     e->weights = calloc(steps * VOICES, sizeof *e->weights);
     if (e->scored == NULL || e->first == NULL || e->since == NULL || e->network_since == NULL || e->said == NULL ||
         e->unit == NULL || e->records == NULL || e->smoothing == NULL || e->shares == NULL || e->mean == NULL ||
-        e->weights == NULL || (e->regressors == NULL && model->experts == EXPERTS_FULL)) {
+        e->weights == NULL || e->errors == NULL || e->activity == NULL ||
+        (e->regressors == NULL && model->experts == EXPERTS_FULL)) {
         experts_free(e);
         return NULL;
     }
@@ -90,6 +107,8 @@ void experts_free(struct experts *e) {
     free(e->said);
     free(e->unit);
     free(e->records);
+    free(e->errors);
+    free(e->activity);
     free(e->smoothing);
     free(e->shares);
     free(e->mean);
@@ -99,15 +118,26 @@ void experts_free(struct experts *e) {
 
 /* ---- where things stand ----------------------------------------------------------------------- */
 
-static struct mixture_record *records_of(const struct experts *e, int slot, int i, int j) {
-    size_t at = ((size_t)slot * (size_t)e->n_scored + (size_t)i) * (size_t)e->n_targets + (size_t)j;
-    return e->records + at * (size_t)e->n_voices;
+static size_t mixture_at(const struct experts *e, int slot, int i, int j) {
+    return ((size_t)slot * (size_t)e->n_scored + (size_t)i) * (size_t)e->n_targets + (size_t)j;
 }
 
-/* What was said at `step` of scored step i and target j, [n_voices + 1]: a ring of scored[i] steps. */
+static struct mixture_record *records_of(const struct experts *e, int slot, int i, int j, int context) {
+    return e->records + (mixture_at(e, slot, i, j) * CONTEXTS + (size_t)context) * (size_t)e->n_voices;
+}
+
+static struct activity *activity_of(const struct experts *e, int slot, int j) {
+    return &e->activity[slot * e->n_targets + j];
+}
+
+static int context_of(const struct experts *e, int slot, int j) {
+    return activity_of(e, slot, j)->still >= STILL_STEPS ? 1 : activity_of(e, slot, j)->wild > 0 ? 2 : 0;
+}
+
+/* What was said at `step` of scored step i and target j, [n_voices + 2]: a ring of scored[i] steps. */
 static float *said_of(const struct experts *e, int slot, int i, uint64_t step, int j) {
     size_t at = (size_t)slot * e->waiting + e->first[i] + (size_t)(step % (uint64_t)e->scored[i]);
-    return e->said + (at * (size_t)e->n_targets + (size_t)j) * ((size_t)e->n_voices + 1);
+    return e->said + (at * (size_t)e->n_targets + (size_t)j) * ((size_t)e->n_voices + 2);
 }
 
 /* The units [n_targets] as they stood at a step. */
@@ -138,7 +168,9 @@ void experts_acquire(struct experts *e, int slot, uint64_t step) {
     e->since[slot] = step + 1;
     e->network_since[slot] = step + 1;
     size_t mixtures = (size_t)e->n_scored * (size_t)e->n_targets;
-    memset(records_of(e, slot, 0, 0), 0, mixtures * (size_t)e->n_voices * sizeof *e->records);
+    memset(records_of(e, slot, 0, 0, 0), 0, mixtures * CONTEXTS * (size_t)e->n_voices * sizeof *e->records);
+    memset(e->errors + mixture_at(e, slot, 0, 0) * 2, 0, mixtures * 2 * sizeof *e->errors);
+    memset(activity_of(e, slot, 0), 0, (size_t)e->n_targets * sizeof *e->activity);
     if (e->regressors != NULL)
         regressors_clear(e->regressors, slot);
     memset(smoothing_of(e, slot, 0), 0, (size_t)e->n_targets * sizeof *e->smoothing);
@@ -152,13 +184,17 @@ void experts_begin_anew(struct experts *e, int slot) {
 void experts_change_network(struct experts *e, int slot, uint64_t step) {
     e->network_since[slot] = step + 1;
     for (int i = 0; i < e->n_scored; i++)
-        for (int j = 0; j < e->n_targets; j++) {
-            mixture_forget(&records_of(e, slot, i, j)[EXPERT_READOUT]);
-            mixture_forget(&records_of(e, slot, i, j)[EXPERT_NETWORK]);
-        }
+        for (int j = 0; j < e->n_targets; j++)
+            for (int c = 0; c < CONTEXTS; c++) {
+                mixture_forget(&records_of(e, slot, i, j, c)[EXPERT_READOUT]);
+                mixture_forget(&records_of(e, slot, i, j, c)[EXPERT_NETWORK]);
+            }
 }
 
 /* ---- a step ------------------------------------------------------------------------------------- */
+
+/* Those that the published forecast is to be no worse than, in squares and in absolute values. */
+static const unsigned rivals = 1u << EXPERT_LAST_VALUE | 1u << EXPERT_SEASONAL | 1u << EXPERT_RIDGE;
 
 /* What was forecast h = scored[i] steps before is answered. */
 static void answer(struct experts *e, int slot, const struct history *history, uint64_t step, int i) {
@@ -174,14 +210,28 @@ static void answer(struct experts *e, int slot, const struct history *history, u
         float *said = said_of(e, slot, i, step - h, j);
         if (step - h < e->network_since[slot])
             said[EXPERT_READOUT] = said[EXPERT_NETWORK] = NAN;
-        struct mixture_record *records = records_of(e, slot, i, j);
+        struct mixture_record *records = records_of(e, slot, i, j, (int)said[e->n_voices + 1]);
+        struct mixture_errors *errors = e->errors + mixture_at(e, slot, i, j) * 2;
         if (!isfinite(beyond) || !isfinite(said[e->n_voices]))
             continue;
-        mixture_learn(records, EXPERT_COUNT, said, said[e->n_voices], (float)beyond);
+        mixture_learn(errors, records, EXPERT_COUNT, rivals, said, said[e->n_voices], (float)beyond);
         if (e->n_voices > EXPERT_COUNT && isfinite(said[EXPERT_RIDGE]))
-            mixture_learn(records + EXPERT_COUNT, e->n_voices - EXPERT_COUNT, said + EXPERT_COUNT, said[EXPERT_RIDGE],
-                          (float)beyond);
+            mixture_learn(errors + 1, records + EXPERT_COUNT, e->n_voices - EXPERT_COUNT, ~0u, said + EXPERT_COUNT,
+                          said[EXPERT_RIDGE], (float)beyond);
     }
+}
+
+/* Small is 2 % of what is typical; a change counts as five typical ones at most. */
+static void see_change(struct activity *activity, double change) {
+    if (!isfinite(change))
+        return;
+    activity->still = change <= .02 * activity->typical ? fminf(activity->still + 1, STILL_STEPS) : 0;
+    activity->wild = activity->seen > 20 && change > WILD * activity->typical ? 2 : fmaxf(activity->wild - 1, 0);
+    if (!(change > 0))
+        return;
+    activity->seen = fminf(activity->seen + 1, 500);
+    double most = activity->seen > STILL_STEPS ? 5 * activity->typical : change;
+    activity->typical += (fmin(change, most) - activity->typical) / (double)activity->seen;
 }
 
 void experts_see(struct experts *e, int slot, const struct history *history, uint64_t step,
@@ -195,6 +245,8 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
         int feature = e->model->targets[j];
         units[j] = scaler_unit(SCALER_STANDARD, &scalers[feature]);
         smoothing_update(smoothing_of(e, slot, j), history_observed(history, step, feature));
+        see_change(activity_of(e, slot, j), fabs(baseline_last_value(history, step, feature) -
+                                                 baseline_last_value(history, step - 1, feature)));
     }
     if (e->regressors != NULL)
         regressors_see(e->regressors, slot, history, step, e->since[slot], scalers);
@@ -231,18 +283,22 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
 
 /* Some of the voices, mixed by their records to one forecast. */
 struct group {
-    int first, n; /* voices */
+    const float *prior; /* [n] what the shares are without losses, but for a factor */
+    int first, n;       /* voices */
     const int
         *instead; /* who speaks before the first answer, and where nobody else does: the first that can of these */
     int n_instead;
 };
 
-static const struct group experts = {0, EXPERT_COUNT, (const int[]){EXPERT_SEASONAL, EXPERT_LAST_VALUE}, 2};
+/* Who is rarely the best alone is trusted less at first. */
+static const struct group experts = {(const float[]){1, 1, .2f, .2f, 1.7f, 1.7f, 1}, 0, EXPERT_COUNT,
+                                     (const int[]){EXPERT_SEASONAL, EXPERT_LAST_VALUE}, 2};
 
 static struct group regressors_group(const struct experts *e) {
     static const int instead[] = {EXPERT_COUNT + 1, EXPERT_COUNT};
     int n = e->n_voices - EXPERT_COUNT;
-    return (struct group){EXPERT_COUNT, n, n > 1 ? instead : instead + 1, n > 1 ? 2 : 1};
+    static const float alike[REGRESSORS_MOST] = {1, 1, 1, 1, 1};
+    return (struct group){alike, EXPERT_COUNT, n, n > 1 ? instead : instead + 1, n > 1 ? 2 : 1};
 }
 
 static bool speaks(const struct experts *e, int voice, int at) {
@@ -264,7 +320,9 @@ static void weigh(struct experts *e, const struct group *group, int slot, int j,
         bool heard[VOICES] = {false};
         for (int k = 0; k < group->n; k++)
             heard[k] = speaks(e, group->first + k, at);
-        if (chosen < 0 && mixture_shares(records_of(e, slot, i, j) + group->first, group->n, heard, weights))
+        int context = context_of(e, slot, j);
+        const struct mixture_record *records = records_of(e, slot, i, j, context) + group->first;
+        if (chosen < 0 && mixture_shares(records, group->n, heard, group->prior, weights))
             continue;
         int only = chosen >= 0 && heard[chosen] ? chosen : instead_of(e, group, at) - group->first;
         for (int k = 0; k < group->n; k++)
@@ -331,6 +389,7 @@ static void keep(struct experts *e, int slot, uint64_t step, const double *mean)
             double last = row_of(e, EXPERT_LAST_VALUE)[at];
             for (int k = 0; k < e->n_voices; k++)
                 said[k] = (float)((row_of(e, k)[at] - last) / units[j]);
+            said[e->n_voices + 1] = (float)context_of(e, slot, j);
             said[e->n_voices] = (float)((mean[at] - last) / units[j]);
         }
 }

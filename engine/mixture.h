@@ -1,11 +1,15 @@
 /*
  * A mixture of experts: weights learnt from the losses of forecasts whose answers have arrived.
  *
- * The rule is Bernstein online aggregation (Wintenberger, 2017) on the gradient of the squared error, with a learning
- * rate per expert, so that the mixture's mean loss comes close to that of the best convex combination of the experts: for T
- * answers with errors within b, its regret is at most of the order of b^2 sqrt(T log K). The past is forgotten
- * exponentially with MIXTURE_MEMORY answers, so that the bound holds for a recent stretch rather than for all time. An
- * expert that said nothing of an answer is taken to have done as the mixture did (Freund et al., 1997).
+ * The rule is Bernstein online aggregation (Wintenberger, 2017): exponential weights with a learning rate per expert,
+ * on the gradient of the loss, so that the mixture's mean loss comes close to that of the best convex combination of the
+ * experts: for T answers its regret is at most of the order of b sqrt(T log K), b being the largest regret of one
+ * answer. The past is forgotten exponentially with MIXTURE_MEMORY answers.
+ *
+ * The loss is the squared and the absolute error together, each relative to the mixture's own running mean of it, as
+ * neither alone makes the other small; and of the two, that one counts more in which the mixture is further
+ * from the best of its rivals, some of the experts. Errors beyond MIXTURE_CLIP times the root of the mean square count as
+ * that. An expert that said nothing of an answer is taken to have done as the mixture did (Freund et al., 1997).
  *
  * One mixture is of one target and one number of steps ahead of one stream. One owner; nothing is allocated.
  */
@@ -14,23 +18,32 @@
 
 #include <stdbool.h>
 
-enum { MIXTURE_MEMORY = 2000 };
+enum { MIXTURE_MEMORY = 3000, MIXTURE_ERRORS = 1000, MIXTURE_CLIP = 10 };
+
+/* Running means of errors over MIXTURE_ERRORS answers. Zeros: none yet. */
+struct mixture_errors {
+    float square, absolute;
+    float n; /* answers, up to as many */
+};
 
 /* Of one expert in one mixture. Zeros are one of which nothing is known. */
 struct mixture_record {
-    float regret;  /* sum of what the mixture lost beyond it, regularised */
+    float regret;  /* sum of what the mixture lost beyond it, less rate x its square */
     float squares; /* sum of the squares of its regrets */
     float range;   /* the largest */
-    float weight;  /* unnormalised, from the above; meaningless before the first answer */
+    float logit;   /* logarithm of its weight, from the above; meaningless before its first answer */
+    struct mixture_errors errors;
 };
 
-/* An answer has arrived: forecasts[k] are what the experts said of it (NaN: nothing), mixed what the mixture said, all
- * in a unit of the target in which errors beyond MIXTURE_CLIP count as that. */
-enum { MIXTURE_CLIP = 10 };
-void mixture_learn(struct mixture_record *records, int n, const float *forecasts, float mixed, float answer);
+/* An answer has arrived: forecasts [n] are what the experts said of it (NaN: nothing), mixed what the mixture said; all
+ * finite and in one unit; bit k of rivals: expert k is one. The records are those of a context: where answers are of
+ * different kinds, each kind may have records of its own beside the same errors of the mixture. */
+void mixture_learn(struct mixture_errors *errors, struct mixture_record *records, int n, unsigned rivals,
+                   const float *forecasts, float mixed, float answer);
 
-/* Shares [n], sum 1, of those experts that speak. Returns false, with zeros, where none does or no answer has come yet. */
-bool mixture_shares(const struct mixture_record *records, int n, const bool *speaks, float *shares);
+/* Shares [n], sum 1, of those experts that speak; prior [n], above 0: what they would be, but for a factor, without losses. Returns false, with zeros, where none does or no answer has come yet. */
+bool mixture_shares(const struct mixture_record *records, int n, const bool *speaks, const float *prior,
+                    float *shares);
 
 /* The expert begins anew: it is taken to have done as the mixture did all the time. */
 void mixture_forget(struct mixture_record *record);

@@ -13,6 +13,8 @@ enum {
     FEW_LAGS = 12,
     HARMONICS = 4,
     OTHERS = 16,  /* other targets that are looked at */
+    CROSSED = 8,  /* of which so many by the phase, in */
+    WAVES = 2,    /* harmonics */
     PROFILE = 24, /* phases of the season's profile */
     SEASONS = 30, /* whose same phases are averaged, where the history keeps them */
     WEEK = 7,     /* seasons */
@@ -26,7 +28,7 @@ static const double constant = .3, penalty = 100, largest = 100;
 
 /* What is looked at, of the model's horizon and period and the history. */
 struct plan {
-    int steps, period, lags, harmonics, others, profile, week, mean_steps;
+    int steps, period, lags, harmonics, others, waves, crossed, profile, week, mean_steps;
     int past; /* steps looked back from an origin */
     struct ridge_shape lagged, seasonal;
 };
@@ -68,6 +70,8 @@ static struct plan plan_of(const struct config_class *class, const struct config
     if (period > 1 && most >= 2 * period + 8) {
         plan.period = period;
         plan.harmonics = at_most(HARMONICS, period / 2);
+        plan.waves = at_most(WAVES, plan.harmonics);
+        plan.crossed = at_most(CROSSED, plan.others);
         plan.profile = at_most(PROFILE, at_most(period, plan.steps));
         int room = at_most(most, PAST_MOST > 2 * period + 8 ? PAST_MOST : 2 * period + 8);
         plan.week = room > WEEK * period ? WEEK * period : 0;
@@ -78,7 +82,7 @@ static struct plan plan_of(const struct config_class *class, const struct config
     }
     struct ridge_shape *lagged = &plan.lagged;
     int few = at_most(FEW_LAGS, plan.lags), all = 3 + plan.lags;
-    int more = all + plan.others + plan.harmonics * 2 * 5;
+    int more = all + plan.others + plan.harmonics * 2 * 5 + plan.waves * 2 * plan.crossed;
     lagged->sizes[lagged->n_sizes++] = 3 + few;
     if (plan.lags > few)
         lagged->sizes[lagged->n_sizes++] = all;
@@ -90,7 +94,7 @@ static struct plan plan_of(const struct config_class *class, const struct config
     lagged->inputs = whole;
     lagged->outputs = plan.steps;
     plan.seasonal = (struct ridge_shape){.outputs = 1, .n_sizes = 1};
-    plan.seasonal.inputs = plan.seasonal.sizes[0] = 19 + 2 * plan.harmonics + (plan.week > 0);
+    plan.seasonal.inputs = plan.seasonal.sizes[0] = 19 + 4 * plan.harmonics + (plan.week > 0);
     return plan;
 }
 
@@ -279,6 +283,7 @@ static void lagged_inputs(const struct regressors *r, int j, const struct origin
     x = start_inputs(o, x);
     for (int k = 1; k <= plan->lags; k++)
         *x++ = lag(o, k);
+    const double *others = x;
     x = other_inputs(r, j, o->back, x);
     double mean = mean_of(o, plan->mean_steps);
     for (int g = 1; g <= plan->harmonics; g++) {
@@ -289,6 +294,8 @@ static void lagged_inputs(const struct regressors *r, int j, const struct origin
             *x++ = wave[i] * (lag(o, 1) - mean);
             *x++ = wave[i] * (lag(o, 2) - mean);
             *x++ = wave[i] * (lag(o, plan->period - 1) - mean);
+            for (int k = 0; k < plan->crossed && g <= plan->waves; k++)
+                *x++ = wave[i] * others[k];
         }
     }
     for (int i = 1; i <= plan->profile; i++) {
@@ -299,6 +306,14 @@ static void lagged_inputs(const struct regressors *r, int j, const struct origin
     if (plan->week > 0)
         *x++ = lag(o, plan->week - 1);
     assert(x == end);
+}
+
+/* A phase, and the level by the phase. */
+static double *phase_inputs(double *x, uint64_t step, int period, int g, double mean) {
+    harmonic(x, step, period, g);
+    x[2] = x[0] * mean;
+    x[3] = x[1] * mean;
+    return x + 4;
 }
 
 /* The inputs of the second kind for h steps ahead, [seasonal.inputs]. */
@@ -314,7 +329,7 @@ static void seasonal_inputs(const struct regressors *r, const struct origin *o, 
     if (plan->week > 0)
         *x++ = lag(o, (h + plan->week - 1) / plan->week * plan->week - h);
     *x++ = mean_of(o, period);
-    *x++ = mean_of(o, plan->mean_steps);
+    double mean = *x++ = mean_of(o, plan->mean_steps);
     for (int d = 0; d < PAST_AVERAGES; d++)
         *x++ = average_of(o, d, same);
     *x++ = average_of(o, 0, period);
@@ -329,7 +344,7 @@ static void seasonal_inputs(const struct regressors *r, const struct origin *o, 
             *x++ = off / (k + 1);
     }
     for (int g = 1; g <= plan->harmonics; g++)
-        x = harmonic(x, o->step + (uint64_t)h, period, g);
+        x = phase_inputs(x, o->step + (uint64_t)h, period, g, mean);
     assert(x == end);
 }
 

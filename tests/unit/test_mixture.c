@@ -12,12 +12,13 @@
 
 enum { K = 5, T = 2000 };
 
+static const float alike[K] = {1, 1, 1, 1, 1};
 static const bool all[K] = {true, true, true, true, true};
 
 /* Forecasts mixed by the shares so far; a mean of all before the first answer. */
 static float mix(const struct mixture_record *records, const bool *speaks, const float *said, float *shares) {
     float mixed = 0;
-    if (!mixture_shares(records, K, speaks, shares))
+    if (!mixture_shares(records, K, speaks, alike, shares))
         for (int k = 0; k < K; k++)
             shares[k] = 1.0f / K;
     for (int k = 0; k < K; k++)
@@ -34,6 +35,7 @@ struct losses {
 static struct losses play(uint64_t seed, int delay, float (*speak)(struct rng *rng, int k, int t, float answer)) {
     static float said[T][K], mixed[T], answers[T];
     struct mixture_record records[K] = {{0}};
+    struct mixture_errors errors = {0};
     struct rng rng = {seed};
     struct losses losses = {0};
     for (int t = 0; t < T; t++) {
@@ -46,7 +48,7 @@ static struct losses play(uint64_t seed, int delay, float (*speak)(struct rng *r
         for (int k = 0; k < K; k++)
             losses.of[k] += (said[t][k] - answers[t]) * (said[t][k] - answers[t]);
         if (t >= delay)
-            mixture_learn(records, K, said[t - delay], mixed[t - delay], answers[t - delay]);
+            mixture_learn(&errors, records, K, ~0u, said[t - delay], mixed[t - delay], answers[t - delay]);
     }
     return losses;
 }
@@ -94,9 +96,11 @@ static void who_knows_is_found(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) {
         struct losses losses = play(seed, 1, one_knows);
-        assert_true(losses.mixed <= 1.3 * losses.of[2] + 20);
+        assert_true(losses.mixed <= losses.of[2]); /* together the others know more */
+        /* Late answers let it go too far, from one that is wrong to another, before it settles; then they do less harm than
+         * the second best would. */
         losses = play(seed, 48, one_knows);
-        assert_true(losses.mixed <= 1.3 * losses.of[2] + 48 * 10 + 20);
+        assert_true(losses.mixed <= 2 * losses.of[0]);
     }
 }
 
@@ -110,17 +114,18 @@ static void who_knows_may_change(void **state) {
 static void the_silent_have_no_share(void **state) {
     (void)state;
     struct mixture_record records[K] = {{0}};
+    struct mixture_errors errors = {0};
     float shares[K];
-    assert_false(mixture_shares(records, K, all, shares));
+    assert_false(mixture_shares(records, K, all, alike, shares));
     for (int t = 0; t < 100; t++) {
         const float said[K] = {1, NAN, 0, 3, NAN};
-        mixture_learn(records, K, said, 1.5f, 0);
+        mixture_learn(&errors, records, K, ~0u, said, 1.5f, 0);
     }
     const bool some[K] = {true, false, true, true, true}, none[K] = {false};
-    assert_true(mixture_shares(records, K, some, shares));
+    assert_true(mixture_shares(records, K, some, alike, shares));
     assert_true(shares[1] == 0 && shares[4] > 0 && shares[2] > shares[4] && shares[4] > shares[3]);
     assert_true(fabsf(shares[0] + shares[2] + shares[3] + shares[4] - 1) < 1e-6f);
-    assert_false(mixture_shares(records, K, none, shares));
+    assert_false(mixture_shares(records, K, none, alike, shares));
     mixture_forget(&records[2]);
     assert_true(records[2].regret == 0 && records[2].squares == 0);
 }
@@ -128,12 +133,13 @@ static void the_silent_have_no_share(void **state) {
 static void wild_errors_stay_finite(void **state) {
     (void)state;
     struct mixture_record records[K] = {{0}};
+    struct mixture_errors errors = {0};
     float shares[K], sum = 0;
     for (int t = 0; t < 10000; t++) {
         const float said[K] = {1e30f, -1e30f, 0, 1e-30f, t % 100 == 0 ? 50 : 0};
-        mixture_learn(records, K, said, t % 7 == 0 ? 1e30f : .1f, t % 3 == 0 ? 1e30f : 0);
+        mixture_learn(&errors, records, K, ~0u, said, t % 7 == 0 ? 1e30f : .1f, t % 3 == 0 ? 1e30f : 0);
     }
-    assert_true(mixture_shares(records, K, all, shares));
+    assert_true(mixture_shares(records, K, all, alike, shares));
     for (int k = 0; k < K; k++) {
         assert_true(shares[k] >= 0 && shares[k] <= 1);
         sum += shares[k];
