@@ -30,10 +30,11 @@ struct rig {
     struct forecaster *forecaster;
 };
 
-static void open_rig(struct rig *rig, int combine) {
+static void open_rig(struct rig *rig, int combine, enum config_experts experts) {
     fixture_init(&rig->fixture, FEATURES);
     rig->fixture.class.history = STEPS;
     rig->fixture.model.combine = combine;
+    rig->fixture.model.experts = experts;
     rig->history = history_new(FEATURES, STEPS, FIXTURE_PENDING);
     rig->forecaster = forecaster_new(&rig->fixture.class, &rig->fixture.model, kernels_choose());
     take_over(rig->forecaster, fixture_version(&rig->fixture.model, 1, 1));
@@ -47,10 +48,15 @@ static void close_rig(struct rig *rig) {
 
 static void nothing_is_learnt(void **state) {
     (void)state;
-    const int combines[] = {COMBINE_ONLINE, COMBINE_ONLY + EXPERT_NETWORK};
-    for (int c = 0; c < 2; c++) {
+    const struct {
+        int combine;
+        enum config_experts experts;
+    } cases[] = {{COMBINE_ONLINE, EXPERTS_LIGHT},
+                 {COMBINE_ONLY + EXPERT_NETWORK, EXPERTS_LIGHT},
+                 {COMBINE_ONLINE, EXPERTS_FULL}};
+    for (int c = 0; c < 3; c++) {
         struct rig rig;
-        open_rig(&rig, combines[c]);
+        open_rig(&rig, cases[c].combine, cases[c].experts);
         struct scaler scalers[FEATURES];
         struct saved before, saved;
         float shares[EXPERT_COUNT];
@@ -94,7 +100,7 @@ static void takeovers(void **state) {
     for (uint64_t at = BEFORE - 10; at <= BEFORE + PAUSED + 10; at += 10) {
         struct rig rig;
         struct saved saved;
-        open_rig(&rig, COMBINE_ONLINE);
+        open_rig(&rig, COMBINE_ONLINE, EXPERTS_LIGHT);
         for (uint64_t step = 1; step <= STEPS; step++) {
             append(rig.history, step);
             advance_one(rig.forecaster, 0, &rig.fixture.model, &saved);
