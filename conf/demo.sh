@@ -48,8 +48,8 @@ kill -0 "$daemon" 2>/dev/null || finish 1
 setsid "$BUILD/forecast" feed --host --rate 5 --ticks "$ticks" >/dev/null &
 feed=$!
 
-echo "This machine's metrics, five ticks a second. First the baseline (last value) forecasts; after about a minute each model has"
-echo "trained itself in the background, and takes over if it is better on steps it has not seen. Log: $log"
+echo "This machine's metrics, five ticks a second. First cheap experts forecast, as the last value; after about a minute each model"
+echo "has trained itself in the background, and its network joins them, with the weight that its errors earn. Log: $log"
 if [ -t 0 ] && [ -t 1 ]; then
 	sleep 2
 	set -- --live

@@ -141,13 +141,16 @@ static unsigned long long number_of(const struct version *version) {
     return version != NULL ? version_number(version) : 0;
 }
 
-/* Who serves, for a sentence. */
+/* Who serves, as a sentence: "version 3 serves". Without a network it is what `combine` says beside it. */
 static const char *who_serves(const struct learning *learning, int m, char text[48]) {
     const struct version *version = placement_version(learning->setup.placement, m);
+    const struct config_model *config = model_config(learning, m);
     bool network = version != NULL && version_network(version) != NULL;
+    if (!network && config->head == HEAD_FORECAST && config->combine != COMBINE_ONLY + EXPERT_NETWORK)
+        return "the experts serve";
     if (!network)
-        return "the baseline";
-    snprintf(text, 48, "version %llu", number_of(version));
+        return "the baseline serves";
+    snprintf(text, 48, "version %llu serves", number_of(version));
     return text;
 }
 
@@ -156,12 +159,12 @@ static void explain_losses(struct learning *learning, int m, const char *what) {
     const struct promotion_losses *losses = &model->outcome.losses;
     char champion[64] = "", serves[48];
     if (!isnan(losses->champion))
-        snprintf(champion, sizeof champion, ", %.4g of the version before", losses->champion);
+        snprintf(champion, sizeof champion, ", %.4g of what served", losses->champion);
     if (isnan(promotion_baseline(losses)) || isnan(losses->challenger))
-        snprintf(model->reason, sizeof model->reason, "%s serves: %s", who_serves(learning, m, serves), what);
+        snprintf(model->reason, sizeof model->reason, "%s: %s", who_serves(learning, m, serves), what);
     else
         snprintf(model->reason, sizeof model->reason,
-                 "%s serves: %s; the challenger's loss on unseen steps is %.4g, against %.4g of the baseline%s",
+                 "%s: %s; the challenger's loss on unseen steps is %.4g, against %.4g of the baseline%s",
                  who_serves(learning, m, serves), what, losses->challenger, promotion_baseline(losses), champion);
 }
 
@@ -206,9 +209,7 @@ void serving_judge(struct learning *learning, int m, struct training_outcome *ou
         explain_losses(learning, m, promotion_sentence(decision));
         kind = "demoted";
     } else {
-        char what[160];
-        snprintf(what, sizeof what, "of the challenger, %s", promotion_sentence(decision));
-        explain_losses(learning, m, what);
+        explain_losses(learning, m, promotion_sentence(decision));
     }
     serving_send(learning, m);
     learning_tell(learning, m, kind, describe_outcome(model));
@@ -222,7 +223,7 @@ static void explain_live(struct learning *learning, int m, const struct contest 
     struct model_learning *model = &learning->models[m];
     char serves[48];
     snprintf(model->reason, sizeof model->reason,
-             "%s serves: %s; live, over %llu steps, the error of version %llu is %.4g, against %.4g of version %llu",
+             "%s: %s; live, over %llu steps, the error of version %llu is %.4g, against %.4g of version %llu",
              who_serves(learning, m, serves), promotion_sentence(contest->verdict.decision),
              (unsigned long long)contest->steps, other, contest->loss, contest->champion_loss, champion);
 }
@@ -273,7 +274,7 @@ void serving_judge_live(struct learning *learning, int m, const struct shadow_lo
 static void tell_command(struct learning *learning, int m, const char *kind, json_t *fields, const char *what) {
     struct model_learning *model = &learning->models[m];
     char serves[48];
-    snprintf(model->reason, sizeof model->reason, "%s serves: %s", who_serves(learning, m, serves), what);
+    snprintf(model->reason, sizeof model->reason, "%s: %s", who_serves(learning, m, serves), what);
     json_object_set_new(fields, "decision", json_string("command"));
     learning_tell(learning, m, kind, fields);
 }
