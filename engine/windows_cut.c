@@ -126,13 +126,24 @@ static void fill_flags(const struct window *window, const struct config_model *m
     }
 }
 
-/* Whether there is a forecast in it to learn from, or to judge: one step ahead, at least; or a label. */
+/* Whether there is a forecast in it to learn from, or to judge, with an answer at one of its steps; or a label. */
 static bool is_of_use(const struct window *window, const struct config_model *model) {
-    int n_targets = head_targets(model), ahead = model->head == HEAD_EVENT ? 0 : 1;
-    for (int at = window->score_from; at + model->horizon < window->n; at++)
-        for (int j = 0; (window->flags[at] & WINDOW_BLIND) == 0 && j < n_targets; j++)
-            if (!isnan(window->z[(at + ahead) * n_targets + j]) && !isnan(window->base[at * n_targets + j]))
+    int n_targets = head_targets(model);
+    bool event = model->head == HEAD_EVENT; /* whose label is of the step itself, and the horizon 0 */
+    for (int j = 0; j < n_targets; j++) {
+        int answer = INT_MAX; /* the next observed step */
+        for (int at = window->n - 1; at >= window->score_from; at--) {
+            bool observed = !isnan(window->z[at * n_targets + j]);
+            if (event && observed)
+                answer = at;
+            bool forecasts = at + model->horizon < window->n && (window->flags[at] & WINDOW_BLIND) == 0 &&
+                             !isnan(window->base[at * n_targets + j]);
+            if (forecasts && answer - at <= model->horizon)
                 return true;
+            if (observed)
+                answer = at;
+        }
+    }
     return false;
 }
 

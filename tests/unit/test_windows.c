@@ -650,6 +650,29 @@ static void gaps_and_blind_steps(void **state) {
     history_free(history);
 }
 
+/* Every second value is missing: no forecast has an answer one step ahead, but each has some further on. */
+static void every_second_value(void **state) {
+    (void)state;
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    struct windows *whole = windows_new(&fixture.model, 100, 1, 200),
+                   *half = windows_new(&fixture.model, 100, 1, 200);
+    struct history *all = history_new(1, 200, FIXTURE_PENDING), *some = history_new(1, 200, FIXTURE_PENDING);
+    for (int64_t step = 1; step <= 200; step++) {
+        const double value = (double)step, seen = step % 2 ? value : NAN;
+        history_append(all, step, &value, 0);
+        history_append(some, step, &seen, 0);
+    }
+    assert_true(collect(whole, &fixture.model, "a", all, 200));
+    assert_true(collect(half, &fixture.model, "a", some, 200));
+    assert_true(windows_count(whole) > 5);
+    assert_int_equal(windows_count(half), windows_count(whole));
+    windows_free(whole);
+    windows_free(half);
+    history_free(all);
+    history_free(some);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(which_steps),
@@ -665,6 +688,7 @@ int main(void) {
         cmocka_unit_test(the_ring_moves_on),
         cmocka_unit_test(no_window_crosses_a_reset),
         cmocka_unit_test(gaps_and_blind_steps),
+        cmocka_unit_test(every_second_value),
         cmocka_unit_test(scaled_values),
         cmocka_unit_test(answers_out_of_range_are_missing),
     };
