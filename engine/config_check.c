@@ -454,6 +454,12 @@ static void choose_experts(const struct entry *entry, struct config_model *model
         model->combine = COMBINE_ONLY + EXPERT_NETWORK;
 }
 
+static int check_combine(const struct entry *entry, const struct config_model *model) {
+    if (model->head == HEAD_FORECAST && model->combine == COMBINE_ONLY + EXPERT_SEASONAL && model->period == 0)
+        return fail(entry, "combine", "seasonal needs a period");
+    return 0;
+}
+
 static int check_model(const struct entry *entry, struct config *config, int index) {
     struct config_model *model = &config->models[index];
     char quoted[CONFIG_QUOTED];
@@ -471,9 +477,9 @@ static int check_model(const struct entry *entry, struct config *config, int ind
     int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
                  check_event(entry, model, &config->classes[model->class]) ||
                  config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
-                 check_order(entry, model) || check_levels(entry, model) || check_alerts(entry, model, class) ||
-                 check_optimizer(entry, &model->training) || check_loss(entry, model) ||
-                 check_fits(entry, model, config->bus.forecast_ring);
+                 check_order(entry, model) || check_combine(entry, model) || check_levels(entry, model) ||
+                 check_alerts(entry, model, class) || check_optimizer(entry, &model->training) ||
+                 check_loss(entry, model) || check_fits(entry, model, config->bus.forecast_ring);
     own_fini(&own);
     choose_experts(entry, model, class);
     return failed ? -1 : note_vocabulary(entry, model, &config->classes[model->class]);

@@ -268,6 +268,7 @@ static const struct bad bad_together[] = {
      ":11: models[0].targets[2]: \"c\" is named a second time"},
     {LEAST "    horizon: 512\n", ":8: models[0].horizon: 512 is not less than 512, the history of its class"},
     {LEAST "    levels:\n      - 80\n      - 80\n", ":10: models[0].levels[1]: 80 is not above the 80 before it"},
+    {LEAST "    combine: seasonal\n", ":8: models[0].combine: seasonal needs a period"},
     {LEAST "    alerts:\n      - target: a\n", ":9: models[0].alerts[0]: neither above nor below"},
     {LEAST "    alerts:\n      - {target: a, above: 1, below: 0}\n",
      ":9: models[0].alerts[0]: above and below in one alert; give each its own"},
