@@ -186,8 +186,8 @@ void experts_change_network(struct experts *e, int slot, uint64_t step) {
     for (int i = 0; i < e->n_scored; i++)
         for (int j = 0; j < e->n_targets; j++)
             for (int c = 0; c < CONTEXTS; c++) {
-                mixture_forget(&records_of(e, slot, i, j, c)[EXPERT_READOUT]);
-                mixture_forget(&records_of(e, slot, i, j, c)[EXPERT_NETWORK]);
+                mixture_renew(records_of(e, slot, i, j, c), EXPERT_COUNT, EXPERT_READOUT);
+                mixture_renew(records_of(e, slot, i, j, c), EXPERT_COUNT, EXPERT_NETWORK);
             }
 }
 
@@ -291,7 +291,7 @@ struct group {
 };
 
 /* Who is rarely the best alone is trusted less at first. */
-static const struct group experts = {(const float[]){1, 1, .2f, .2f, 1.7f, 1.7f, 1}, 0, EXPERT_COUNT,
+static const struct group experts = {(const float[]){1, 1, .2f, .2f, 1.7f, .5f, .2f}, 0, EXPERT_COUNT,
                                      (const int[]){EXPERT_SEASONAL, EXPERT_LAST_VALUE}, 2};
 
 static struct group regressors_group(const struct experts *e) {
@@ -312,16 +312,25 @@ static int instead_of(const struct experts *e, const struct group *group, int at
     return group->instead[group->n_instead - 1];
 }
 
+/* A network is mixed when so many of its forecasts have been answered: a new version has to earn its weight. */
+enum { PROVEN = 40 };
+
+static bool has_proven_itself(const struct group *group, int k, const struct mixture_record *records, int h) {
+    int voice = group->first + k;
+    return (voice != EXPERT_NETWORK && voice != EXPERT_READOUT) || records[k].errors.n >= (float)(PROVEN + 2 * h);
+}
+
 /* The weights of a group at the scored steps of target j, [n_scored x group->n]; chosen: the one voice, or -1. */
 static void weigh(struct experts *e, const struct group *group, int slot, int j, int chosen) {
     for (int i = 0; i < e->n_scored; i++) {
         float *weights = e->weights + i * group->n;
         int at = (e->scored[i] - 1) * e->n_targets + j;
         bool heard[VOICES] = {false};
-        for (int k = 0; k < group->n; k++)
-            heard[k] = speaks(e, group->first + k, at);
         int context = context_of(e, slot, j);
         const struct mixture_record *records = records_of(e, slot, i, j, context) + group->first;
+        for (int k = 0; k < group->n; k++)
+            heard[k] = speaks(e, group->first + k, at) &&
+                       (chosen >= 0 || has_proven_itself(group, k, records, e->scored[i]));
         if (chosen < 0 && mixture_shares(records, group->n, heard, group->prior, weights))
             continue;
         int only = chosen >= 0 && heard[chosen] ? chosen : instead_of(e, group, at) - group->first;

@@ -97,6 +97,17 @@ bool mixture_shares(const struct mixture_record *records, int n, const bool *spe
     return sum > 0;
 }
 
-void mixture_forget(struct mixture_record *record) {
-    *record = (struct mixture_record){0};
+void mixture_renew(struct mixture_record *records, int n, int k) {
+    float range = 0, known = 0;
+    for (int other = 0; other < n; other++)
+        if (other != k && records[other].squares > 0) {
+            range += records[other].range;
+            known++;
+        }
+    records[k] = (struct mixture_record){0};
+    if (known == 0)
+        return;
+    range /= known;
+    records[k] = (struct mixture_record){.range = range, .squares = range * range};
+    records[k].logit = logf(rate_of(&records[k], n));
 }

@@ -45,7 +45,8 @@ void mixture_learn(struct mixture_errors *errors, struct mixture_record *records
 bool mixture_shares(const struct mixture_record *records, int n, const bool *speaks, const float *prior,
                     float *shares);
 
-/* The expert begins anew: it is taken to have done as the mixture did all the time. */
-void mixture_forget(struct mixture_record *record);
+/* Somebody new speaks as expert k: nothing is known but how large regrets are (the others'), so that a few answers decide
+ * little. */
+void mixture_renew(struct mixture_record *records, int n, int k);
 
 #endif

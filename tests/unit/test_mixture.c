@@ -126,8 +126,24 @@ static void the_silent_have_no_share(void **state) {
     assert_true(shares[1] == 0 && shares[4] > 0 && shares[2] > shares[4] && shares[4] > shares[3]);
     assert_true(fabsf(shares[0] + shares[2] + shares[3] + shares[4] - 1) < 1e-6f);
     assert_false(mixture_shares(records, K, none, alike, shares));
-    mixture_forget(&records[2]);
-    assert_true(records[2].regret == 0 && records[2].squares == 0);
+}
+
+/* Nothing is known of who is new, but for the size of regrets: a first answer that happens to be right does not count for all. */
+static void who_is_new_begins_anew(void **state) {
+    (void)state;
+    struct mixture_record records[K] = {{0}};
+    struct mixture_errors errors = {0};
+    const float said[K] = {1, 2, 3, 0, 2};
+    float shares[K];
+    mixture_renew(records, K, 3);
+    assert_true(records[3].squares == 0);
+    for (int t = 0; t < 100; t++)
+        mixture_learn(&errors, records, K, ~0u, said, 1, 0);
+    assert_true(mixture_shares(records, K, all, alike, shares) && shares[3] > .9f);
+    mixture_renew(records, K, 3);
+    assert_true(records[3].regret == 0 && records[3].errors.n == 0 && records[3].range > 0);
+    mixture_learn(&errors, records, K, ~0u, (const float[K]){1, 2, 3, 1 - 1e-6f, 2}, 1, 0);
+    assert_true(mixture_shares(records, K, all, alike, shares) && shares[3] < .9f);
 }
 
 static void wild_errors_stay_finite(void **state) {
@@ -151,7 +167,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_regret_is_bounded),   cmocka_unit_test(who_knows_is_found),
         cmocka_unit_test(who_knows_may_change),    cmocka_unit_test(the_silent_have_no_share),
-        cmocka_unit_test(wild_errors_stay_finite),
+        cmocka_unit_test(wild_errors_stay_finite), cmocka_unit_test(who_is_new_begins_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
