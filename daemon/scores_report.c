@@ -69,6 +69,9 @@ void scores_report_fill(struct scores_report *report) {
     size_t n = (size_t)report->n, n_targets = (size_t)report->model->n_targets;
     size_t n_levels = (size_t)report->model->n_levels;
     report->step = forecaster_seen(place->batch->forecaster, place->slot);
+    const struct event_score *labels = forecaster_event_score(place->batch->forecaster, place->slot);
+    if (labels != NULL)
+        report->labels = *labels;
     if (scores == NULL) /* of a raw head */
         return;
     memcpy(report->pooled, scores_of(scores, place->slot), n * sizeof *report->pooled);
@@ -138,6 +141,15 @@ static json_t *forecast_json(const struct scores_report *report, int at) {
                      (json_int_t)report->forecasts[at].made, "mean", means, "intervals", intervals);
 }
 
+static json_t *labels_json(const struct event_score *labels) {
+    const struct event_means none = {NAN, NAN};
+    const struct event_means *recent = labels->n > 0 ? &labels->recent : &none;
+    const struct event_means *all = labels->n > 0 ? &labels->all : &none;
+    return json_pack("{s:I, s:{s:o, s:o}, s:{s:o, s:o}}", "n", (json_int_t)labels->n, "recent", "accuracy",
+                     number(recent->accuracy), "brier", number(recent->brier), "all", "accuracy",
+                     number(all->accuracy), "brier", number(all->brier));
+}
+
 json_t *scores_report_json(const struct scores_report *report) {
     int n_targets = report->model->n_targets, n_levels = report->model->n_levels;
     json_t *levels = json_array(), *scores = json_array(), *targets = json_object();
@@ -158,6 +170,8 @@ json_t *scores_report_json(const struct scores_report *report) {
     json_t *reply = json_pack("{s:b, s:s, s:s, s:I, s:o, s:o, s:o}", "ok", 1, "stream", report->stream->name, "model",
                               report->model->name, "step", (json_int_t)report->step, "levels", levels, "scores",
                               scores, "targets", targets);
+    if (report->model->head == HEAD_EVENT)
+        json_object_set_new(reply, "labels", labels_json(&report->labels));
     if (!report->with_forecasts)
         return reply;
     json_t *forecasts = json_array();

@@ -29,6 +29,8 @@ struct scores_report {
     int n_forecasts;
     double *mean; /* [n_forecasts x n_targets] */
     float *radii; /* [n_forecasts x n_levels x n_targets] */
+
+    struct event_score labels; /* of a head of an event, which has no other scores */
 };
 
 /* Forecasts of each scored step that a report holds, the latest. */

@@ -360,7 +360,7 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         .alerts = alerts,
         .verdict = f->forecasts[slot].verdict,
         .shares = f->experts != NULL ? experts_shares(f->experts, slot) : NULL,
-        .event = f->event != NULL ? &f->event[slot] : NULL,
+        .event = forecaster_event_score(f, slot),
     };
 }
 
@@ -527,6 +527,10 @@ const double *forecaster_expert(const struct forecaster *f, enum expert expert) 
 
 const struct scores *forecaster_scores(const struct forecaster *f) {
     return f->scores;
+}
+
+const struct event_score *forecaster_event_score(const struct forecaster *f, int slot) {
+    return f->event != NULL ? &f->event[slot] : NULL;
 }
 
 const struct scaler *forecaster_scalers(const struct forecaster *f, int slot) {

@@ -146,6 +146,9 @@ const double *forecaster_expert(const struct forecaster *forecaster, enum expert
 /* The scores of all slots; NULL: of a raw head. Borrowed. */
 const struct scores *forecaster_scores(const struct forecaster *forecaster);
 
+/* What a slot's probabilities were worth, by their labels; NULL but of a head of an event. Borrowed. */
+const struct event_score *forecaster_event_score(const struct forecaster *forecaster, int slot);
+
 /* The scalers of a slot as they stand, [n_features]; borrowed. */
 const struct scaler *forecaster_scalers(const struct forecaster *forecaster, int slot);
 

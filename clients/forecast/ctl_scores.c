@@ -45,6 +45,26 @@ static void add_scores(struct table *table, const char *target, const json_t *sc
     }
 }
 
+/* Of an event: what its probabilities were worth, by the labels that have come. */
+static void print_labels(const json_t *reply, const json_t *labels) {
+    static const char *const heads[] = {"LABELS", "ACCURACY", "OVER ALL", "BRIER", "OVER ALL"};
+    const json_t *recent = json_object_get(labels, "recent"), *all = json_object_get(labels, "all");
+    struct table table = {.n_columns = (int)(sizeof heads / sizeof *heads)};
+    for (size_t k = 0; k < sizeof heads / sizeof *heads; k++) {
+        table.right[k] = true;
+        table_cell(&table, heads[k]);
+    }
+    number_cell(&table, "%.0f", json_object_get(labels, "n"));
+    number_cell(&table, "%.3f", json_object_get(recent, "accuracy"));
+    number_cell(&table, "%.3f", json_object_get(all, "accuracy"));
+    number_cell(&table, "%.4g", json_object_get(recent, "brier"));
+    number_cell(&table, "%.4g", json_object_get(all, "brier"));
+    printf("model %s, step %" JSON_INTEGER_FORMAT "; how likely the labels were said to be\n",
+           json_string_value(json_object_get(reply, "model")), json_integer_value(json_object_get(reply, "step")));
+    table_print(&table, stdout);
+    table_fini(&table);
+}
+
 void ctl_print_scores(const json_t *reply) {
     static const char *const heads[] = {"TARGET", "H",     "ANSWERS",  "MAE",     "OVER ALL", "RMSE",
                                         "MASE",   "SKILL", "SEASONAL", "PINBALL", "COVERAGE"};
@@ -54,6 +74,10 @@ void ctl_print_scores(const json_t *reply) {
     char levels[64] = "";
     size_t used = 0, i;
     const json_t *level;
+    if (json_object_get(reply, "labels") != NULL) {
+        print_labels(reply, json_object_get(reply, "labels"));
+        return;
+    }
     for (size_t k = 0; k < sizeof heads / sizeof *heads; k++) {
         table.right[k] = k > 0;
         table_cell(&table, heads[k]);

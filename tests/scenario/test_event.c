@@ -80,6 +80,17 @@ static int await_version(struct forecast_feed *ticks, struct forecast_subscripti
     }
 }
 
+/* Control tells what the probabilities were worth, too. */
+static void expect_scores_of_labels(struct daemon *daemon) {
+    json_t *reply = daemon_ask(daemon, "{\"cmd\":\"scores\",\"stream\":\"card/1\",\"model\":\"fraud\"}");
+    const json_t *labels = json_object_get(reply, "labels"), *recent = json_object_get(labels, "recent");
+    assert_true(json_integer_value(json_object_get(labels, "n")) > LIVE - LATE - 10);
+    assert_true(json_number_value(json_object_get(json_object_get(labels, "all"), "accuracy")) > 0.8);
+    assert_true(json_number_value(json_object_get(recent, "brier")) < 0.15);
+    assert_int_equal(json_array_size(json_object_get(reply, "scores")), 0);
+    json_decref(reply);
+}
+
 static void it_learns_from_labels_that_come_later(void **state) {
     (void)state;
     struct daemon *daemon = daemon_run(&(struct daemon_setup){.rest = configuration});
@@ -131,6 +142,8 @@ static void it_learns_from_labels_that_come_later(void **state) {
     }
     print_message("%d of %d right\n", right, n);
     assert_true(n >= N_STREAMS * LIVE && right > 0.85 * n);
+
+    expect_scores_of_labels(daemon);
 
     /* Of no step, and of no class. */
     assert_int_equal(forecast_feed_label(ticks, "card/1", time_of(100000), 1, WAIT), FORECAST_OK);
