@@ -6,9 +6,11 @@
 #include "engine/keras/keras.h"
 #include "engine/own.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct {
     const char *csv, *output, *config, *model;
@@ -79,8 +81,10 @@ static int choose_model(struct train *train, struct error *err) {
     if (train->model.head == HEAD_EVENT)
         return error_set(err, "model %s: an event is learnt from labels, which these files do not have",
                          train->model.name);
-    if (options.epochs > 0)
+    if (options.epochs > 0) {
         train->model.training.epochs = (int)options.epochs;
+        train->model.training.min_steps = 0; /* which would make more of them, where windows are few */
+    }
     if (options.seed >= 0)
         train->model.seed = (uint64_t)options.seed;
     return 0;
@@ -148,8 +152,22 @@ static int write_model(const struct train *train, struct error *err) {
     return failed;
 }
 
+/* Whether the folder takes a file: before the training, and not when its result would be lost. */
+static int check_folder(const char *path, struct error *err) {
+    const char *slash = strrchr(path, '/');
+    size_t n = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    char *folder = n > 0 ? strndup(path, n) : strdup(".");
+    if (folder == NULL)
+        return error_set(err, "out of memory");
+    int failed = access(folder, W_OK | X_OK) == 0 ? 0 : error_set(err, "%s: %s", path, strerror(errno));
+    free(folder);
+    return failed;
+}
+
 static int train_all(struct train *train, char *const *paths, int n_paths, struct error *err) {
     char text[512];
+    if (check_folder(options.output, err) != 0)
+        return -1;
     if (options.config != NULL &&
         (config_load(options.config, &train->config, err) != 0 || choose_model(train, err) != 0))
         return -1;

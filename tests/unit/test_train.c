@@ -257,6 +257,7 @@ static void wrong_use(void **state) {
         {{"train", "--csv", "a.csv", NULL}, "it needs a file for the model", 2},
         {{"train", "--csv", "a.csv", "-o", "m.txt", NULL}, "ends in .keras or .h5, not \"m.txt\"", 2},
         {{"train", "--csv", "a.csv", "-o", "m.keras", "-m", "x", NULL}, "--config names that", 2},
+        {{"train", "--csv", "/nowhere/a.csv", "-o", "/nowhere/m.keras", NULL}, "/nowhere/m.keras: No such", 1},
         {{"train", "--csv", "/nowhere/a.csv", "-o", "m.keras", NULL}, "/nowhere/a.csv", 1},
     };
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
