@@ -38,9 +38,10 @@ struct experts {
     uint64_t *network_since;        /* [slots] the same of networks */
     float *said;                    /* [slots x waiting x n_targets x (n_voices + 2)] of the voices, what was
                                      * published: beyond the last value, in its unit then; the context */
-    double *unit;                   /* [slots x (horizon + 1) x n_targets] by step */
+    float *unit;                    /* [slots x (horizon + 1) x n_targets] by step, within 1e-30 and 1e30 */
     struct mixture_record *records; /* [slots x n_scored x n_targets x CONTEXTS x n_voices] */
-    struct mixture_errors *errors;  /* [slots x n_scored x n_targets x 2] of what is published, and of the ridge */
+    struct mixture_errors *errors;  /* [slots x n_scored x n_targets x (n_voices + 2)]: the experts, what is
+                                     * published, the regressions, the ridge */
     struct activity *activity;      /* [slots x n_targets] */
     struct smoothing *smoothing;    /* [slots x n_targets] */
     float *shares;                  /* [slots x EXPERT_COUNT] */
@@ -80,7 +81,7 @@ struct experts *experts_new(const struct config_class *class, const struct confi
     e->said = calloc(slots * e->waiting * targets * (voices + 2), sizeof *e->said);
     e->unit = calloc(slots * ((size_t)model->horizon + 1) * targets, sizeof *e->unit);
     e->records = calloc(slots * steps * targets * CONTEXTS * voices, sizeof *e->records);
-    e->errors = calloc(slots * steps * targets * 2, sizeof *e->errors);
+    e->errors = calloc(slots * steps * targets * (voices + 2), sizeof *e->errors);
     e->activity = calloc(slots * targets, sizeof *e->activity);
     e->smoothing = calloc(slots * targets, sizeof *e->smoothing);
     e->shares = calloc(slots * EXPERT_COUNT, sizeof *e->shares);
@@ -126,6 +127,10 @@ static struct mixture_record *records_of(const struct experts *e, int slot, int 
     return e->records + (mixture_at(e, slot, i, j) * CONTEXTS + (size_t)context) * (size_t)e->n_voices;
 }
 
+static struct mixture_errors *errors_of(const struct experts *e, int slot, int i, int j) {
+    return e->errors + mixture_at(e, slot, i, j) * ((size_t)e->n_voices + 2);
+}
+
 static struct activity *activity_of(const struct experts *e, int slot, int j) {
     return &e->activity[slot * e->n_targets + j];
 }
@@ -141,7 +146,7 @@ static float *said_of(const struct experts *e, int slot, int i, uint64_t step, i
 }
 
 /* The units [n_targets] as they stood at a step. */
-static double *units_of(const struct experts *e, int slot, uint64_t step) {
+static float *units_of(const struct experts *e, int slot, uint64_t step) {
     size_t steps = (size_t)e->horizon + 1;
     return e->unit + ((size_t)slot * steps + (size_t)(step % steps)) * (size_t)e->n_targets;
 }
@@ -169,7 +174,7 @@ void experts_acquire(struct experts *e, int slot, uint64_t step) {
     e->network_since[slot] = step + 1;
     size_t mixtures = (size_t)e->n_scored * (size_t)e->n_targets;
     memset(records_of(e, slot, 0, 0, 0), 0, mixtures * CONTEXTS * (size_t)e->n_voices * sizeof *e->records);
-    memset(e->errors + mixture_at(e, slot, 0, 0) * 2, 0, mixtures * 2 * sizeof *e->errors);
+    memset(errors_of(e, slot, 0, 0), 0, mixtures * ((size_t)e->n_voices + 2) * sizeof *e->errors);
     memset(activity_of(e, slot, 0), 0, (size_t)e->n_targets * sizeof *e->activity);
     if (e->regressors != NULL)
         regressors_clear(e->regressors, slot);
@@ -184,11 +189,14 @@ void experts_begin_anew(struct experts *e, int slot) {
 void experts_change_network(struct experts *e, int slot, uint64_t step) {
     e->network_since[slot] = step + 1;
     for (int i = 0; i < e->n_scored; i++)
-        for (int j = 0; j < e->n_targets; j++)
+        for (int j = 0; j < e->n_targets; j++) {
+            struct mixture_errors *errors = errors_of(e, slot, i, j);
+            errors[EXPERT_READOUT] = errors[EXPERT_NETWORK] = (struct mixture_errors){0};
             for (int c = 0; c < CONTEXTS; c++) {
                 mixture_renew(records_of(e, slot, i, j, c), EXPERT_COUNT, EXPERT_READOUT);
                 mixture_renew(records_of(e, slot, i, j, c), EXPERT_COUNT, EXPERT_NETWORK);
             }
+        }
 }
 
 /* ---- a step ------------------------------------------------------------------------------------- */
@@ -201,23 +209,23 @@ static void answer(struct experts *e, int slot, const struct history *history, u
     uint64_t h = (uint64_t)e->scored[i];
     if (step < e->since[slot] + h)
         return;
-    const double *units = units_of(e, slot, step - h);
+    const float *units = units_of(e, slot, step - h);
     for (int j = 0; j < e->n_targets; j++) {
         int feature = e->model->targets[j];
         double value = history_observed(history, step, feature);
         double last = baseline_last_value(history, step - h, feature);
-        double beyond = (value - last) / units[j];
+        double beyond = (value - last) / (double)units[j];
         float *said = said_of(e, slot, i, step - h, j);
         if (step - h < e->network_since[slot])
             said[EXPERT_READOUT] = said[EXPERT_NETWORK] = NAN;
         struct mixture_record *records = records_of(e, slot, i, j, (int)said[e->n_voices + 1]);
-        struct mixture_errors *errors = e->errors + mixture_at(e, slot, i, j) * 2;
+        struct mixture_errors *errors = errors_of(e, slot, i, j);
         if (!isfinite(beyond) || !isfinite(said[e->n_voices]))
             continue;
         mixture_learn(errors, records, EXPERT_COUNT, rivals, said, said[e->n_voices], (float)beyond);
         if (e->n_voices > EXPERT_COUNT && isfinite(said[EXPERT_RIDGE]))
-            mixture_learn(errors + 1, records + EXPERT_COUNT, e->n_voices - EXPERT_COUNT, ~0u, said + EXPERT_COUNT,
-                          said[EXPERT_RIDGE], (float)beyond);
+            mixture_learn(errors + EXPERT_COUNT + 1, records + EXPERT_COUNT, e->n_voices - EXPERT_COUNT, ~0u,
+                          said + EXPERT_COUNT, said[EXPERT_RIDGE], (float)beyond);
     }
 }
 
@@ -240,10 +248,10 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
         answer(e, slot, history, step, i);
     if ((history_flags(history, step) & STEP_PAUSED) != 0) /* what is said in a pause is never answered */
         e->since[slot] = step + 1;
-    double *units = units_of(e, slot, step);
+    float *units = units_of(e, slot, step);
     for (int j = 0; j < e->n_targets; j++) {
         int feature = e->model->targets[j];
-        units[j] = scaler_unit(SCALER_STANDARD, &scalers[feature]);
+        units[j] = (float)fmax(1e-30, fmin(1e30, scaler_unit(SCALER_STANDARD, &scalers[feature])));
         smoothing_update(smoothing_of(e, slot, j), history_observed(history, step, feature));
         see_change(activity_of(e, slot, j), fabs(baseline_last_value(history, step, feature) -
                                                  baseline_last_value(history, step - 1, feature)));
@@ -390,16 +398,16 @@ static void publish(struct experts *e, int slot, double *mean) {
 
 /* Keeps what was said at the scored steps until the answers come. */
 static void keep(struct experts *e, int slot, uint64_t step, const double *mean) {
-    const double *units = units_of(e, slot, step);
+    const float *units = units_of(e, slot, step);
     for (int i = 0; i < e->n_scored; i++)
         for (int j = 0; j < e->n_targets; j++) {
             float *said = said_of(e, slot, i, step, j);
             int at = (e->scored[i] - 1) * e->n_targets + j;
             double last = row_of(e, EXPERT_LAST_VALUE)[at];
             for (int k = 0; k < e->n_voices; k++)
-                said[k] = (float)((row_of(e, k)[at] - last) / units[j]);
+                said[k] = (float)((row_of(e, k)[at] - last) / (double)units[j]);
             said[e->n_voices + 1] = (float)context_of(e, slot, j);
-            said[e->n_voices] = (float)((mean[at] - last) / units[j]);
+            said[e->n_voices] = (float)((mean[at] - last) / (double)units[j]);
         }
 }
 

@@ -25,13 +25,13 @@ static float urgency(float mixture, float best) {
 
 /* The gradient of the loss at the mixture's error: of squares and absolute values, each over its mean, and weighed by
  * how far the mixture is from its best rival in it. */
-static float gradient(const struct mixture_errors *errors, const struct mixture_record *records, int n,
-                      unsigned rivals, float error, float bound) {
+static float gradient(const struct mixture_errors *all, int n, unsigned rivals, float error, float bound) {
+    const struct mixture_errors *errors = &all[n];
     struct mixture_errors best = {INFINITY, INFINITY, 0};
     for (int k = 0; k < n; k++)
-        if ((rivals >> k & 1) != 0 && 2 * records[k].errors.n >= errors->n) {
-            best.square = fminf(best.square, records[k].errors.square);
-            best.absolute = fminf(best.absolute, records[k].errors.absolute);
+        if ((rivals >> k & 1) != 0 && 2 * all[k].n >= errors->n) {
+            best.square = fminf(best.square, all[k].square);
+            best.absolute = fminf(best.absolute, all[k].absolute);
         }
     float squares = urgency(errors->square, best.square), absolutes = urgency(errors->absolute, best.absolute);
     float sign = (float)(error > 0) - (float)(error < 0), both = (squares + absolutes) / 2;
@@ -40,55 +40,50 @@ static float gradient(const struct mixture_errors *errors, const struct mixture_
            both;
 }
 
-/* The learning rate: 1 over the range at first, later by the sum of squares. */
-static float rate_of(const struct mixture_record *record, int n) {
-    return fminf(.5f / record->range, sqrtf(logf((float)n + 1) / record->squares));
-}
-
-static void learn(struct mixture_record *record, int n, float regret) {
+/* most: log (n + 1). The learning rate is 1 over the range at first, later by the sum of squares. */
+static void learn(struct mixture_record *record, float most, float regret) {
     const float kept = 1.0f - 1.0f / MIXTURE_MEMORY;
     record->range = fmaxf(record->range, fabsf(regret));
     record->squares = kept * record->squares + regret * regret;
     if (!(record->squares > 0))
         return;
-    float rate = rate_of(record, n);
-    record->regret = kept * record->regret + regret - rate * regret * regret;
-    record->logit = logf(rate) + rate * record->regret;
+    record->rate = fminf(.5f / record->range, sqrtf(most / record->squares));
+    record->regret = kept * record->regret + regret - record->rate * regret * regret;
 }
 
 void mixture_learn(struct mixture_errors *errors, struct mixture_record *records, int n, unsigned rivals,
                    const float *forecasts, float mixed, float answer) {
     float error = bounded(mixed - answer, 1e15f); /* whose square is still a float */
-    see_error(errors, error);
+    see_error(&errors[n], error);
     for (int k = 0; k < n; k++)
         if (!isnan(forecasts[k]))
-            see_error(&records[k].errors, bounded(forecasts[k] - answer, 1e15f));
-    float bound = MIXTURE_CLIP * sqrtf(errors->square), slope = gradient(errors, records, n, rivals, error, bound);
+            see_error(&errors[k], bounded(forecasts[k] - answer, 1e15f));
+    float bound = MIXTURE_CLIP * sqrtf(errors[n].square), slope = gradient(errors, n, rivals, error, bound);
+    float most = logf((float)n + 1);
     for (int k = 0; k < n; k++)
         if (!isnan(forecasts[k]))
-            learn(&records[k], n, slope * bounded(mixed - forecasts[k], bound));
+            learn(&records[k], most, slope * bounded(mixed - forecasts[k], bound));
 }
 
 bool mixture_shares(const struct mixture_record *records, int n, const bool *speaks, const float *prior,
                     float *shares) {
-    float rate = 0, known = 0, sum = 0;
+    float rate = 0, known = 0, sum = 0, most = 0;
     for (int k = 0; k < n; k++) {
         shares[k] = 0;
-        if (records[k].squares > 0) {
-            rate += rate_of(&records[k], n);
-            known++;
-        }
+        if (!(records[k].rate > 0))
+            continue;
+        rate += records[k].rate;
+        known++;
+        if (speaks[k])
+            most = fmaxf(most, records[k].rate * records[k].regret);
     }
     if (known == 0)
         return false;
-    /* What has no record yet is one that did as the mixture did, at the others' rate. */
-    float unknown = logf(rate / known), most = unknown;
-    for (int k = 0; k < n; k++)
-        if (speaks[k] && records[k].squares > 0)
-            most = fmaxf(most, records[k].logit);
+    /* What has no record yet is one that did as the mixture did, at the others' mean rate. */
     for (int k = 0; k < n; k++)
         if (speaks[k]) {
-            shares[k] = expf((records[k].squares > 0 ? records[k].logit : unknown) - most) * prior[k];
+            float of = records[k].rate > 0 ? records[k].rate : rate / known;
+            shares[k] = prior[k] * of * expf(of * records[k].regret - most);
             sum += shares[k];
         }
     /* All that speak may be worse than nothing by more than a float can tell. */

@@ -31,13 +31,12 @@ struct mixture_record {
     float regret;  /* sum of what the mixture lost beyond it, less rate x its square */
     float squares; /* sum of the squares of its regrets */
     float range;   /* the largest */
-    float logit;   /* logarithm of its weight, from the above; meaningless before its first answer */
-    struct mixture_errors errors;
+    float rate;    /* of its learning, from the above; 0: not known. Its weight is rate x exp(rate x regret) */
 };
 
 /* An answer has arrived: forecasts [n] are what the experts said of it (NaN: nothing), mixed what the mixture said; all
- * finite and in one unit; bit k of rivals: expert k is one. The records are those of a context: where answers are of
- * different kinds, each kind may have records of its own beside the same errors of the mixture. */
+ * finite and in one unit; bit k of rivals: expert k is one. errors [n + 1] are the experts' and, last, the mixture's own.
+ * The records [n] are those of a context: where answers are of different kinds, each kind may have records of its own. */
 void mixture_learn(struct mixture_errors *errors, struct mixture_record *records, int n, unsigned rivals,
                    const float *forecasts, float mixed, float answer);
 

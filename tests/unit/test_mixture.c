@@ -35,7 +35,7 @@ struct losses {
 static struct losses play(uint64_t seed, int delay, float (*speak)(struct rng *rng, int k, int t, float answer)) {
     static float said[T][K], mixed[T], answers[T];
     struct mixture_record records[K] = {{0}};
-    struct mixture_errors errors = {0};
+    struct mixture_errors errors[K + 1] = {{0}};
     struct rng rng = {seed};
     struct losses losses = {0};
     for (int t = 0; t < T; t++) {
@@ -48,7 +48,7 @@ static struct losses play(uint64_t seed, int delay, float (*speak)(struct rng *r
         for (int k = 0; k < K; k++)
             losses.of[k] += (said[t][k] - answers[t]) * (said[t][k] - answers[t]);
         if (t >= delay)
-            mixture_learn(&errors, records, K, ~0u, said[t - delay], mixed[t - delay], answers[t - delay]);
+            mixture_learn(errors, records, K, ~0u, said[t - delay], mixed[t - delay], answers[t - delay]);
     }
     return losses;
 }
@@ -114,12 +114,12 @@ static void who_knows_may_change(void **state) {
 static void the_silent_have_no_share(void **state) {
     (void)state;
     struct mixture_record records[K] = {{0}};
-    struct mixture_errors errors = {0};
+    struct mixture_errors errors[K + 1] = {{0}};
     float shares[K];
     assert_false(mixture_shares(records, K, all, alike, shares));
     for (int t = 0; t < 100; t++) {
         const float said[K] = {1, NAN, 0, 3, NAN};
-        mixture_learn(&errors, records, K, ~0u, said, 1.5f, 0);
+        mixture_learn(errors, records, K, ~0u, said, 1.5f, 0);
     }
     const bool some[K] = {true, false, true, true, true}, none[K] = {false};
     assert_true(mixture_shares(records, K, some, alike, shares));
@@ -149,11 +149,11 @@ static void who_is_new_begins_anew(void **state) {
 static void wild_errors_stay_finite(void **state) {
     (void)state;
     struct mixture_record records[K] = {{0}};
-    struct mixture_errors errors = {0};
+    struct mixture_errors errors[K + 1] = {{0}};
     float shares[K], sum = 0;
     for (int t = 0; t < 10000; t++) {
         const float said[K] = {1e30f, -1e30f, 0, 1e-30f, t % 100 == 0 ? 50 : 0};
-        mixture_learn(&errors, records, K, ~0u, said, t % 7 == 0 ? 1e30f : .1f, t % 3 == 0 ? 1e30f : 0);
+        mixture_learn(errors, records, K, ~0u, said, t % 7 == 0 ? 1e30f : .1f, t % 3 == 0 ? 1e30f : 0);
     }
     assert_true(mixture_shares(records, K, all, alike, shares));
     for (int k = 0; k < K; k++) {
