@@ -323,9 +323,8 @@ static int instead_of(const struct experts *e, const struct group *group, int at
 /* A network is mixed when so many of its forecasts have been answered: a new version has to earn its weight. */
 enum { PROVEN = 40 };
 
-static bool has_proven_itself(const struct group *group, int k, const struct mixture_record *records, int h) {
-    int voice = group->first + k;
-    return (voice != EXPERT_NETWORK && voice != EXPERT_READOUT) || records[k].errors.n >= (float)(PROVEN + 2 * h);
+static bool has_proven_itself(int voice, const struct mixture_errors *errors, int h) {
+    return (voice != EXPERT_NETWORK && voice != EXPERT_READOUT) || errors[voice].n >= (float)(PROVEN + 2 * h);
 }
 
 /* The weights of a group at the scored steps of target j, [n_scored x group->n]; chosen: the one voice, or -1. */
@@ -338,7 +337,7 @@ static void weigh(struct experts *e, const struct group *group, int slot, int j,
         const struct mixture_record *records = records_of(e, slot, i, j, context) + group->first;
         for (int k = 0; k < group->n; k++)
             heard[k] = speaks(e, group->first + k, at) &&
-                       (chosen >= 0 || has_proven_itself(group, k, records, e->scored[i]));
+                       (chosen >= 0 || has_proven_itself(group->first + k, errors_of(e, slot, i, j), e->scored[i]));
         if (chosen < 0 && mixture_shares(records, group->n, heard, group->prior, weights))
             continue;
         int only = chosen >= 0 && heard[chosen] ? chosen : instead_of(e, group, at) - group->first;

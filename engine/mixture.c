@@ -40,14 +40,18 @@ static float gradient(const struct mixture_errors *all, int n, unsigned rivals, 
            both;
 }
 
-/* most: log (n + 1). The learning rate is 1 over the range at first, later by the sum of squares. */
+/* most: log (n + 1). 1 over the range at first, later by the sum of squares. */
+static void set_rate(struct mixture_record *record, float most) {
+    record->rate = fminf(.5f / record->range, sqrtf(most / record->squares));
+}
+
 static void learn(struct mixture_record *record, float most, float regret) {
     const float kept = 1.0f - 1.0f / MIXTURE_MEMORY;
     record->range = fmaxf(record->range, fabsf(regret));
     record->squares = kept * record->squares + regret * regret;
     if (!(record->squares > 0))
         return;
-    record->rate = fminf(.5f / record->range, sqrtf(most / record->squares));
+    set_rate(record, most);
     record->regret = kept * record->regret + regret - record->rate * regret * regret;
 }
 
@@ -104,5 +108,5 @@ void mixture_renew(struct mixture_record *records, int n, int k) {
         return;
     range /= known;
     records[k] = (struct mixture_record){.range = range, .squares = range * range};
-    records[k].logit = logf(rate_of(&records[k], n));
+    set_rate(&records[k], logf((float)n + 1));
 }

@@ -141,7 +141,7 @@ static void who_is_new_begins_anew(void **state) {
         mixture_learn(&errors, records, K, ~0u, said, 1, 0);
     assert_true(mixture_shares(records, K, all, alike, shares) && shares[3] > .9f);
     mixture_renew(records, K, 3);
-    assert_true(records[3].regret == 0 && records[3].errors.n == 0 && records[3].range > 0);
+    assert_true(records[3].regret == 0 && records[3].rate > 0 && records[3].range > 0);
     mixture_learn(&errors, records, K, ~0u, (const float[K]){1, 2, 3, 1 - 1e-6f, 2}, 1, 0);
     assert_true(mixture_shares(records, K, all, alike, shares) && shares[3] < .9f);
 }
