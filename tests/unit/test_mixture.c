@@ -132,17 +132,17 @@ static void the_silent_have_no_share(void **state) {
 static void who_is_new_begins_anew(void **state) {
     (void)state;
     struct mixture_record records[K] = {{0}};
-    struct mixture_errors errors = {0};
+    struct mixture_errors errors[K + 1] = {{0}};
     const float said[K] = {1, 2, 3, 0, 2};
     float shares[K];
     mixture_renew(records, K, 3);
     assert_true(records[3].squares == 0);
     for (int t = 0; t < 100; t++)
-        mixture_learn(&errors, records, K, ~0u, said, 1, 0);
+        mixture_learn(errors, records, K, ~0u, said, 1, 0);
     assert_true(mixture_shares(records, K, all, alike, shares) && shares[3] > .9f);
     mixture_renew(records, K, 3);
     assert_true(records[3].regret == 0 && records[3].rate > 0 && records[3].range > 0);
-    mixture_learn(&errors, records, K, ~0u, (const float[K]){1, 2, 3, 1 - 1e-6f, 2}, 1, 0);
+    mixture_learn(errors, records, K, ~0u, (const float[K]){1, 2, 3, 1 - 1e-6f, 2}, 1, 0);
     assert_true(mixture_shares(records, K, all, alike, shares) && shares[3] < .9f);
 }
 
