@@ -50,7 +50,7 @@ struct learning *learning_new(const struct learning_setup *setup, struct error *
         model->version_sent = calloc(workers, sizeof *model->version_sent);
         model->shadow_sent = calloc(workers, sizeof *model->shadow_sent);
         model->decisions = json_array();
-        snprintf(model->reason, sizeof model->reason, "not trained yet: it needs a stream with %d steps",
+        snprintf(model->reason, sizeof model->reason, "not trained yet: training begins when a stream has %d steps",
                  setup->config->models[m].training.first_after);
         if (model->unsent == NULL || model->version_sent == NULL || model->shadow_sent == NULL ||
             model->decisions == NULL || install_first(learning, m, err) != 0) {

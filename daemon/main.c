@@ -135,7 +135,8 @@ static int run(const struct config *config) {
 }
 
 static void print_checked(const char *path, const struct config *config) {
-    printf("%s is well-formed: %d classes, %d models\n", path, config->n_classes, config->n_models);
+    printf("%s is well-formed: %d class%s, %d model%s\n", path, config->n_classes, config->n_classes == 1 ? "" : "es",
+           config->n_models, config->n_models == 1 ? "" : "s");
     for (int m = 0; m < config->n_models; m++) {
         char text[512];
         config_model_text(&config->models[m], text, sizeof text);

@@ -15,7 +15,7 @@ static int copy_names(struct backtest_data *data, char *const *names, int n, str
 }
 
 static void tell_left_out(const struct rows *rows, FILE *notices) {
-    const char *separator = " is left out, as it holds no numbers: ";
+    const char *separator = ": left out, as it holds no numbers: ";
     bool told = false;
     for (int c = 0; c < rows->n_header; c++) {
         bool used = c == rows->time_column || c == rows->stream_column || rows->header[c][0] == '\0';

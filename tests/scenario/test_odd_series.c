@@ -148,7 +148,7 @@ static void odd_series_are_forecast(void **state) {
                       error_of(together));
         assert_true(error_of(together) < 1.25 * error_of(alone) + 0.01);
     }
-    expect_reason(daemon, "single", "not trained yet: it needs a stream with 150 steps");
+    expect_reason(daemon, "single", "not trained yet: training begins when a stream has 150 steps");
     expect_reason(daemon, "missing", "the streams have too few steps to train on and judge by");
     heard_free(heard);
     daemon_free(&daemon);

@@ -239,7 +239,7 @@ static void wrong_files_are_told(void **state) {
     expect_failure(1, "back.csv",
                    "stream \"back\" makes 1 step (of 3 rows, as the others are not later than the one");
     expect_exit(0, "words.csv --train 1 --valid 0 --horizons 1");
-    assert_string_equal(complained, "words.csv is left out, as it holds no numbers: what\n");
+    assert_string_equal(complained, "words.csv: left out, as it holds no numbers: what\n");
     expect_exit(0, "s.csv -c two.yaml --no-network --columns a=b,b=a");
 }
 

@@ -117,7 +117,7 @@ static void a_model_is_trained_when_it_is_due_and_promoted(void **state) {
     void *events = rig_subscribe(&rig, "event/", 6);
     assert_int_equal(told_number(&rig, "version"), 0);
     expect_text(&rig, "source", "baseline");
-    expect_text(&rig, "reason", "not trained yet: it needs a stream with 60 steps");
+    expect_text(&rig, "reason", "not trained yet: training begins when a stream has 60 steps");
     feed(&rig, push, 0, 59);
     for (int i = 0; i < 5; i++)
         rig_turn(&rig);
