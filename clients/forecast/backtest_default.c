@@ -36,6 +36,9 @@ static int find_period(const struct backtest_data *data, struct backtest_default
     struct backtest_stream known = *longest;
     known.n = choice->train < longest->n ? (size_t)choice->train : longest->n;
     choice->interval = backtest_stream_interval(&known);
+    if (choice->period > 0 && (size_t)choice->period >= longest->n)
+        return error_set(err, "a season of %d steps is never seen twice: the longest stream makes %zu",
+                         choice->period, longest->n);
     if (choice->period >= 0)
         return 0;
     int hints[4], n_hints = hints_of(choice->interval, hints);

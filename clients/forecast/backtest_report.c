@@ -122,7 +122,7 @@ void backtest_report_text(const struct backtest_setup *setup, const struct backt
             "%llu steps in %.1f s",
             (unsigned long long)result->steps, result->seconds);
     if (result->refused > 0)
-        fprintf(out, "; %llu rows were not later than the one before and are left out",
+        fprintf(out, "; rows left out, as they were not later than the one before: %llu",
                 (unsigned long long)result->refused);
     if (result->not_finite > 0)
         fprintf(out, "; at %llu steps the network's output was not finite", (unsigned long long)result->not_finite);

@@ -230,6 +230,7 @@ static void wrong_files_are_told(void **state) {
     expect_failure(1, "header.csv", "no row behind its header");
     expect_failure(1, "text.csv", "text.csv:3:12: column \"a\": \"x\" is no number");
     expect_failure(1, "notime.csv", "no column of this row holds a time");
+    expect_failure(1, "s.csv --period 9000", "a season of 9000 steps is never seen twice: the longest stream makes ");
     expect_failure(1, "s.csv -c other.yaml", "s.csv: the features are a, x, and the file has a, b");
     expect_failure(1, "s.csv -c long.yaml", "period: 98 is more than 97, the history of its class less the horizon");
     expect_failure(1, "s.csv -c far.yaml", "horizon: 40 is not less than 40, the history of its class");
