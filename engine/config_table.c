@@ -155,8 +155,8 @@ static const struct config_key table[] = {
              "one of them says; for a file that is not trained: network"},
     {CONFIG_MODEL, "experts", CONFIG_CHOICE, NULL, .choices = expert_sizes, AT(config_model, experts),
      .example = "#full",
-     .help = "full: a ridge regression per stream and target among them; light: constant, few bytes per stream. Left "
-             "out: full where the class has at most 1,000 max_streams"},
+     .help = "full: ridge regressions per stream and target among them, and a readout of the network's state; light: "
+             "constant, few bytes per stream. Left out: full where the class has at most 1,000 max_streams"},
     {CONFIG_MODEL, "publish_state", CONFIG_BOOLEAN, "false", AT(config_model, publish_state),
      .help = "The network's state (h, c) goes out beside each forecast"},
     {CONFIG_MODEL, "levels", CONFIG_NUMBERS, "[80, 95]", 1, 99.9, COUNTED(config_model, levels, n_levels),

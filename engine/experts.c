@@ -3,6 +3,7 @@
 #include "engine/baseline.h"
 #include "engine/mixture.h"
 #include "engine/pooled.h"
+#include "engine/readout.h"
 #include "engine/regressors.h"
 #include "engine/scores.h"
 #include "engine/smoothing.h"
@@ -31,6 +32,7 @@ struct experts {
     const struct config_model *model;
     int n_targets, horizon, n_scored, n_voices;
     struct regressors *regressors;  /* NULL: light */
+    struct residuals *residuals;    /* NULL: nobody learns from them */
     int *scored;                    /* [n_scored] steps ahead */
     size_t *first;                  /* [n_scored] where the forecasts of a scored step begin within a slot's */
     size_t waiting;                 /* forecasts that a slot keeps: the sum of scored */
@@ -68,8 +70,11 @@ struct experts *experts_new(const struct config_class *class, const struct confi
     e->horizon = model->horizon;
     e->n_scored = scores_steps(model->scored, model->horizon, NULL);
     steps = (size_t)e->n_scored;
-    if (model->experts == EXPERTS_FULL)
+    bool full = model->experts == EXPERTS_FULL, reads = readout_is_wanted(model);
+    if (full)
         e->regressors = regressors_new(class, model, kernels);
+    if (reads)
+        e->residuals = residuals_new(class, model);
     e->n_voices = EXPERT_COUNT + (e->regressors != NULL ? regressors_count(e->regressors) : 0);
     size_t voices = (size_t)e->n_voices;
     e->scored = calloc(steps, sizeof *e->scored);
@@ -89,8 +94,8 @@ struct experts *experts_new(const struct config_class *class, const struct confi
     e->weights = calloc(steps * VOICES, sizeof *e->weights);
     if (e->scored == NULL || e->first == NULL || e->since == NULL || e->network_since == NULL || e->said == NULL ||
         e->unit == NULL || e->records == NULL || e->smoothing == NULL || e->shares == NULL || e->mean == NULL ||
-        e->weights == NULL || e->errors == NULL || e->activity == NULL ||
-        (e->regressors == NULL && model->experts == EXPERTS_FULL)) {
+        e->weights == NULL || e->errors == NULL || e->activity == NULL || (full && e->regressors == NULL) ||
+        (reads && e->residuals == NULL)) {
         experts_free(e);
         return NULL;
     }
@@ -101,6 +106,7 @@ void experts_free(struct experts *e) {
     if (e == NULL)
         return;
     regressors_free(e->regressors);
+    residuals_free(e->residuals);
     free(e->scored);
     free(e->first);
     free(e->since);
@@ -163,6 +169,10 @@ const double *experts_mean(const struct experts *e, enum expert expert) {
     return row_of(e, (int)expert);
 }
 
+struct residuals *experts_residuals(const struct experts *e) {
+    return e->residuals;
+}
+
 const float *experts_shares(const struct experts *e, int slot) {
     return e->shares + (size_t)slot * EXPERT_COUNT;
 }
@@ -178,6 +188,8 @@ void experts_acquire(struct experts *e, int slot, uint64_t step) {
     memset(activity_of(e, slot, 0), 0, (size_t)e->n_targets * sizeof *e->activity);
     if (e->regressors != NULL)
         regressors_clear(e->regressors, slot);
+    if (e->residuals != NULL)
+        residuals_acquire(e->residuals, slot, step);
     memset(smoothing_of(e, slot, 0), 0, (size_t)e->n_targets * sizeof *e->smoothing);
 }
 
@@ -220,6 +232,8 @@ static void answer(struct experts *e, int slot, const struct history *history, u
             said[EXPERT_READOUT] = said[EXPERT_NETWORK] = NAN;
         struct mixture_record *records = records_of(e, slot, i, j, (int)said[e->n_voices + 1]);
         struct mixture_errors *errors = errors_of(e, slot, i, j);
+        if (e->residuals != NULL)
+            residuals_put(e->residuals, slot, step - h, (int)h, j, beyond - (double)said[EXPERT_RIDGE]);
         if (!isfinite(beyond) || !isfinite(said[e->n_voices]))
             continue;
         mixture_learn(errors, records, EXPERT_COUNT, rivals, said, said[e->n_voices], (float)beyond);
@@ -244,6 +258,8 @@ static void see_change(struct activity *activity, double change) {
 
 void experts_see(struct experts *e, int slot, const struct history *history, uint64_t step,
                  const struct scaler *scalers) {
+    if (e->residuals != NULL)
+        residuals_begin(e->residuals, slot, step);
     for (int i = 0; i < e->n_scored; i++)
         answer(e, slot, history, step, i);
     if ((history_flags(history, step) & STEP_PAUSED) != 0) /* what is said in a pause is never answered */
@@ -264,7 +280,7 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
 
 /* All experts' forecasts to their rows. What is not finite becomes NaN. */
 static void ask(struct experts *e, int slot, const struct history *history, uint64_t step,
-                const struct scaler *scalers, const float *pooled, const double *said_readout) {
+                const struct scaler *scalers, const float *pooled) {
     const struct config_model *model = e->model;
     double *last = row_of(e, EXPERT_LAST_VALUE), *seasonal = row_of(e, EXPERT_SEASONAL);
     double *drift = row_of(e, EXPERT_DRIFT), *smoothing = row_of(e, EXPERT_SMOOTHING);
@@ -277,8 +293,7 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
             last[at] = baseline_last_value(history, step, feature);
             seasonal[at] = baseline_seasonal(history, step, feature, h, model->period);
             drift[at] = baseline_drift(history, step, feature, h, model->period);
-            ridge[at] = NAN;
-            readout[at] = said_readout != NULL ? said_readout[at] : NAN;
+            ridge[at] = readout[at] = NAN;
         }
         smoothing_forecast(smoothing_of(e, slot, j), e->horizon, e->n_targets, smoothing + j);
     }
@@ -373,7 +388,17 @@ static void blend(struct experts *e, const struct group *group, int j, double *m
     }
 }
 
-static void publish(struct experts *e, int slot, double *mean) {
+/* The readout of target j: the ridge expert's forecast, and what the network's state adds to it. */
+static void add_readout(struct experts *e, int slot, uint64_t step, int j, const double *readout) {
+    double unit = units_of(e, slot, step)[j];
+    for (int h = 0; h < e->horizon && readout != NULL; h++) {
+        int at = h * e->n_targets + j;
+        double sum = row_of(e, EXPERT_RIDGE)[at] + unit * readout[at];
+        row_of(e, EXPERT_READOUT)[at] = isfinite(sum) ? sum : NAN;
+    }
+}
+
+static void publish(struct experts *e, int slot, uint64_t step, const double *readout, double *mean) {
     float *shares = e->shares + (size_t)slot * EXPERT_COUNT;
     memset(shares, 0, EXPERT_COUNT * sizeof *shares);
     for (int j = 0; j < e->n_targets; j++) {
@@ -382,6 +407,7 @@ static void publish(struct experts *e, int slot, double *mean) {
             weigh(e, &group, slot, j, -1);
             blend(e, &group, j, row_of(e, EXPERT_RIDGE));
         }
+        add_readout(e, slot, step, j, readout);
         weigh(e, &experts, slot, j, e->model->combine - COMBINE_ONLY);
         blend(e, &experts, j, mean);
         for (int i = 0; i < e->n_scored; i++)
@@ -421,7 +447,7 @@ void experts_forecast(struct experts *e, int slot, const struct history *history
         rows[i] = row_of(e, EXPERT_COUNT + i);
     if (e->regressors != NULL)
         regressors_forecast(e->regressors, slot, history, step, scalers, rows);
-    ask(e, slot, history, step, scalers, pooled, readout);
-    publish(e, slot, mean);
+    ask(e, slot, history, step, scalers, pooled);
+    publish(e, slot, step, readout, mean);
     keep(e, slot, step, mean);
 }

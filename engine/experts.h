@@ -12,6 +12,7 @@
 #include "engine/expert.h"
 #include "engine/history.h"
 #include "engine/kernels/kernels.h"
+#include "engine/residuals.h"
 #include "engine/scaler.h"
 
 #include <stdbool.h>
@@ -39,10 +40,14 @@ void experts_see(struct experts *experts, int slot, const struct history *histor
 
 /* The forecast of the slot at the step just seen. mean [horizon x n_targets] comes with the network's where there is
  * one (network) and leaves with what is published: never infinite; NaN where nothing is known. pooled: the coefficients of
- * the pooled ridge (pooled.h), which light experts have in the place of their own; readout [horizon x n_targets] of the network; NULL: none. */
+ * the pooled ridge (pooled.h), which light experts have in the place of their own; NULL: none.
+ * readout [horizon x n_targets]: what the network's state adds to the ridge expert's forecast (readout_forecast); NULL: nothing. */
 void experts_forecast(struct experts *experts, int slot, const struct history *history, uint64_t step,
                       const struct scaler *scalers, bool network, const float *pooled, const double *readout,
                       double *mean);
+
+/* What the ridge expert has left unexplained; a readout learns from it. NULL: none is wanted. */
+struct residuals *experts_residuals(const struct experts *experts);
 
 /* Who contributed to the slot's latest forecast: [EXPERT_COUNT], mean over targets and scored steps, sum 1 (or zeros). */
 const float *experts_shares(const struct experts *experts, int slot);

@@ -453,6 +453,15 @@ static void look_out(struct forecaster *f, struct forecast *forecast) {
     forecast->verdict_changed = forecast->verdict != before;
 }
 
+/* What the lane's readout adds to the ridge expert's forecast; NULL: nothing. */
+static const double *ask_readout(const struct forecaster *f, const struct lane *lane, int slot) {
+    if (lane->readout == NULL)
+        return NULL;
+    read_out(f, lane, slot, f->forecasts[slot].from_network ? lane_state(lane, slot) : NULL);
+    return readout_forecast(lane->readout, slot, lane->seen[slot],
+                            residuals_deviations(experts_residuals(f->experts), slot));
+}
+
 /* After the network, where there is one. */
 static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     const struct config_model *model = f->model;
@@ -470,14 +479,8 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     if (f->shadow != NULL)
         shadow_note_serving(f, slot, forecast->from_network ? mean : NULL);
     bool speaks = forecast->from_network && (!forecast->warming || model->combine != COMBINE_ONLINE);
-    const uint64_t step = forecast->step;
-    const double *readout = NULL;
-    if (lane->readout != NULL && forecast->from_network) {
-        read_out(f, lane, slot);
-        readout = readout_forecast(lane->readout, slot, f->history[slot], step, lane_scalers(lane, slot));
-    }
-    experts_forecast(f->experts, slot, f->history[slot], step, lane_scalers(lane, slot), speaks,
-                     lane->version != NULL ? version_ridge(lane->version) : NULL, readout, mean);
+    experts_forecast(f->experts, slot, f->history[slot], forecast->step, lane_scalers(lane, slot), speaks,
+                     lane->version != NULL ? version_ridge(lane->version) : NULL, ask_readout(f, lane, slot), mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
         forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
     scores_publish(f->scores, slot, forecast->step, mean, forecast->own, (forecast->step_flags & STEP_PAUSED) == 0);

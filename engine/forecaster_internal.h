@@ -60,6 +60,14 @@ static inline struct lane *lane_of(const struct forecaster *f, int slot) {
     return f->incoming != NULL && f->incoming->phase[slot] == LANE_READY ? f->incoming : f->serving;
 }
 
+/* The lane's readout, which it has, learns from the latest step of the slot. state: of the slot, NULL where it is not finite. */
+static inline void read_out(const struct forecaster *f, const struct lane *lane, int slot, const float *state) {
+    uint64_t step = lane->seen[slot], last = (uint64_t)readout_last(lane->readout);
+    bool warming = step - lane->zero[slot] < (uint64_t)f->model->training.burn_in;
+    readout_see(lane->readout, slot, step, warming ? NULL : state,
+                step > last ? residuals_of(experts_residuals(f->experts), slot, step - last) : NULL);
+}
+
 /* The lane's version serves the slot from the latest step on that it has seen. */
 static inline void note_takeover(struct forecaster *f, const struct lane *lane, int slot) {
     if (lane->version != NULL && f->n_takeovers < f->n_slots)
@@ -73,13 +81,6 @@ static inline void take_over(struct forecaster *f, int slot) {
     note_takeover(f, f->incoming, slot);
     if (f->experts != NULL)
         experts_change_network(f->experts, slot, f->incoming->seen[slot]);
-}
-
-/* The lane's readout, which it has, sees the step that its network has taken in. */
-static inline void read_out(const struct forecaster *f, const struct lane *lane, int slot) {
-    if (lane->seen[slot] - lane->zero[slot] >= (uint64_t)f->model->training.burn_in)
-        readout_see(lane->readout, slot, f->history[slot], lane->seen[slot], lane_state(lane, slot),
-                    lane_scalers(lane, slot));
 }
 
 /* Runs the lane's network for the slots f->row[rows], whose forecasts go to mean [slots x n_outputs] (a raw head's to

@@ -23,6 +23,8 @@ void forecaster_begin_anew(struct forecaster *f, int slot) {
     for (int i = 0; i < f->class->n_features; i++)
         lane_scalers(f->incoming, slot)[i] = lane_scalers(f->serving, slot)[i];
     lane_zero(f->incoming, slot, step);
+    if (f->incoming->readout != NULL)
+        readout_clear(f->incoming->readout, slot);
     f->incoming->frozen[slot] = step;
     take_over(f, slot);
 }

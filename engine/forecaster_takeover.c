@@ -28,32 +28,18 @@ static bool allocate_published(struct forecaster *f, const struct network *netwo
     return (f->raw != NULL || f->model->head == HEAD_FORECAST) && (f->states != NULL || !f->model->publish_state);
 }
 
-/* A network that goes on from step to step may have its state read out. Returns false without memory. */
-static bool give_readout(const struct forecaster *f, struct lane *lane) {
-    const struct network *network = lane_network(lane);
-    bool has = false;
-    if (network == NULL || f->model->mode != MODEL_STATEFUL || f->experts == NULL ||
-        f->model->experts != EXPERTS_FULL ||
-        (f->model->combine != COMBINE_ONLINE && f->model->combine != COMBINE_ONLY + EXPERT_READOUT))
-        return true;
-    lane->readout = readout_new(f->model, network, f->kernels, &has);
-    return lane->readout != NULL || !has;
-}
-
 int forecaster_propose(struct forecaster *f, struct version *version) {
     if (f->incoming != NULL)
         return -1;
     const struct network *network = version_network(version);
     if (network != NULL && (runner_fit(f->runner, network) != 0 || !allocate_published(f, network)))
         return -1;
-    f->incoming = lane_new(f->n_slots, f->class->n_features, version);
-    if (f->incoming == NULL)
-        return -1;
-    if (!give_readout(f, f->incoming)) {
-        lane_free(f->incoming);
-        f->incoming = NULL;
+    struct lane *lane = lane_new(f->n_slots, f->class->n_features, version);
+    if (lane == NULL || readout_new(f->model, network, f->kernels, &lane->readout) != 0) {
+        lane_free(lane);
         return -1;
     }
+    f->incoming = lane;
     f->n_takeovers = 0;       /* whoever wants to know them has asked */
     forecaster_end_shadow(f); /* it ran beside a version that goes */
     return 0;
@@ -78,7 +64,8 @@ static void begin_replay(struct forecaster *f, struct lane *lane, int slot) {
     for (int i = 0; i < f->class->n_features; i++)
         lane_scalers(lane, slot)[i] = lane_scalers(f->serving, slot)[i];
     lane_zero(lane, slot, from);
-    readout_clear(lane->readout, slot);
+    if (lane->readout != NULL)
+        readout_clear(lane->readout, slot);
     const struct given *given = f->given[slot];
     if (given != NULL && given->holds && from == f->anew[slot] && given->n == lane->state_size)
         memcpy(lane_state(lane, slot), given->values, given->n * sizeof *given->values);
@@ -103,7 +90,7 @@ static void replay(struct forecaster *f, struct lane *lane, const int *slots, in
         if (rows > 0 && f->model->mode == MODEL_STATEFUL && lane_network(lane) != NULL)
             runner_run(f->runner, lane, f->history, f->replayed, rows);
         for (int row = 0; row < rows && lane->readout != NULL; row++)
-            read_out(f, lane, f->replayed[row]);
+            read_out(f, lane, f->replayed[row], lane_state(lane, f->replayed[row]));
     }
     for (int i = 0; i < n; i++) {
         if (lane->seen[slots[i]] != f->serving->seen[slots[i]])

@@ -61,8 +61,9 @@ void lane_zero(struct lane *lane, int slot, uint64_t step) {
 
 void lane_clear(struct lane *lane, int slot) {
     lane_zero(lane, slot, 0);
-    readout_clear(lane->readout, slot);
     memset(lane_scalers(lane, slot), 0, (size_t)lane->n_features * sizeof *lane->scalers);
+    if (lane->readout != NULL)
+        readout_clear(lane->readout, slot);
 }
 
 void lane_update_scalers(struct lane *lane, int slot, const struct history *history, uint64_t step) {

@@ -28,15 +28,15 @@ struct lane {
     uint64_t *seen;          /* [slots] the latest step that the slot has taken in */
     enum lane_phase *phase;  /* [slots] */
     uint64_t *frozen;        /* [slots] the step at which the replay began: scalers hold until then */
-    struct readout *readout; /* NULL: none; the lane's to free */
     uint64_t *zero;          /* [slots] the step at which its state was zero: seen - zero steps are in it */
+    struct readout *readout; /* of its network's state; NULL: none */
 };
 
-/* Acquires the version (NULL is fine). NULL when memory is short. */
+/* Acquires the version (NULL is fine); without a readout. NULL when memory is short. */
 struct lane *lane_new(int slots, int n_features, struct version *version);
 void lane_free(struct lane *lane);
 
-/* The slot's state becomes zero, as of the given step. Scalers stay. */
+/* The slot's state becomes zero, as of the given step. Scalers, and what has been learnt, stay. */
 void lane_zero(struct lane *lane, int slot, uint64_t step);
 /* The slot forgets everything. */
 void lane_clear(struct lane *lane, int slot);

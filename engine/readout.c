@@ -1,95 +1,100 @@
 #include "engine/readout.h"
 
+#include "engine/residuals.h"
 #include "engine/ridge.h"
+#include "engine/scores.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Steps in which all targets' coefficients are made anew; rows before the first time; harmonics of the season. */
-enum { SOLVE_STEPS = 24, ROWS = 48, HARMONICS = 2 };
+enum {
+    SOLVE_STEPS = 24, /* steps in which the coefficients are made anew */
+    ROWS = 100,       /* before the first solution */
+    LARGEST = 10,     /* of a hidden unit */
+};
 
-static const double constant = .3, penalty = 100;
+static const double penalty = 1000;
 
 struct readout {
     const struct config_model *model;
     const struct kernels *kernels;
-    int n_targets, steps, lags, harmonics, hidden;
-    size_t at; /* of the hidden state in a slot's */
-    struct ridge_shape shape;
-    double *memory;              /* [slots x (n_targets ridges, a solver's factor)] */
-    struct ridge *ridges;        /* [slots x n_targets] */
+    size_t state_at; /* of the layer in the network's state */
+    int n_steps, steps[SCORES_MAX], n_targets;
+    struct ridge_shape shape;    /* inputs: 1 and the units; outputs: [n_steps x n_targets] */
+    double *memory;              /* of the ridges and solvers */
+    struct ridge *ridges;        /* [slots] */
     struct ridge_solver *solver; /* [slots] */
-    int *solving, *next;         /* [slots] the target whose solution is under way, -1: none; whose is next */
-    float *states;               /* [slots x (steps + 1) x hidden] by step */
-    uint64_t *seen;              /* [slots x (steps + 1)] whose state that is; 0: none */
-    double *v, *said, *mean;     /* workspace: a row, [steps], [horizon x n_targets] */
+    bool *solving;               /* [slots] */
+    float *x;                    /* [slots x (last step + 1) x inputs] by step; the first one NaN: not known */
+    double *row, *said;          /* [inputs + outputs], [outputs] workspace */
+    double *mean;                /* [horizon x n_targets] of the latest forecast */
 };
 
-/* h of the last recurrent layer with a state of its own. Returns how many, or 0. */
-static int find_hidden(const struct network *network, size_t *ret_at) {
+bool readout_is_wanted(const struct config_model *model) {
+    bool heard = model->combine == COMBINE_ONLINE || model->combine == COMBINE_ONLY + EXPERT_READOUT;
+    return heard && model->experts == EXPERTS_FULL && model->mode == MODEL_STATEFUL && model->head == HEAD_FORECAST;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+/* The layer whose state is read: 0 units where there is none. */
+static int find_state(const struct network *network, size_t *ret_at) {
     const struct network_spec *spec = network_spec(network);
     for (int i = spec->n_layers - 1; i >= 0; i--) {
-        int n;
-        if (layer_is_recurrent(spec->layers[i].kind) && network_layer_states(network, i, ret_at, &n) > 0)
-            return n;
+        int units;
+        if (layer_is_recurrent(spec->layers[i].kind) && network_layer_states(network, i, ret_at, &units) > 0)
+            return units < READOUT_UNITS ? units : READOUT_UNITS;
     }
     return 0;
 }
 
-static int least(int a, int b) {
-    return a < b ? a : b;
-}
-
 static bool allocate(struct readout *r, size_t slots) {
-    size_t targets = (size_t)r->n_targets, ring = (size_t)r->steps + 1, each = ridge_doubles(&r->shape);
-    r->memory = calloc(slots * (targets + 1) * each, sizeof *r->memory);
-    r->ridges = calloc(slots * targets, sizeof *r->ridges);
+    size_t doubles = ridge_doubles(&r->shape), inputs = (size_t)r->shape.inputs, outputs = (size_t)r->shape.outputs;
+    size_t kept = (size_t)readout_last(r) + 1;
+    r->memory = calloc(slots * 2 * doubles, sizeof *r->memory);
+    r->ridges = calloc(slots, sizeof *r->ridges);
     r->solver = calloc(slots, sizeof *r->solver);
     r->solving = calloc(slots, sizeof *r->solving);
-    r->next = calloc(slots, sizeof *r->next);
-    r->states = calloc(slots * ring * (size_t)r->hidden, sizeof *r->states);
-    r->seen = calloc(slots * ring, sizeof *r->seen);
-    r->v = calloc((size_t)(r->shape.inputs + r->shape.outputs), sizeof *r->v);
-    r->said = calloc((size_t)r->steps, sizeof *r->said);
-    r->mean = calloc((size_t)r->model->horizon * targets, sizeof *r->mean);
-    if (r->memory == NULL || r->ridges == NULL || r->solver == NULL || r->solving == NULL || r->next == NULL ||
-        r->states == NULL || r->seen == NULL || r->v == NULL || r->said == NULL || r->mean == NULL)
+    r->x = calloc(slots * kept * inputs, sizeof *r->x);
+    r->row = calloc(inputs + outputs, sizeof *r->row);
+    r->said = calloc(outputs, sizeof *r->said);
+    r->mean = calloc((size_t)r->model->horizon * (size_t)r->n_targets, sizeof *r->mean);
+    if (r->memory == NULL || r->ridges == NULL || r->solver == NULL || r->solving == NULL || r->x == NULL ||
+        r->row == NULL || r->said == NULL || r->mean == NULL)
         return false;
-    double *at = r->memory;
     for (size_t slot = 0; slot < slots; slot++) {
-        for (size_t j = 0; j < targets; j++, at += each)
-            ridge_place(&r->ridges[slot * targets + j], &r->shape, at);
-        r->solver[slot].factor = at;
-        at += each;
-        r->solving[slot] = -1;
+        ridge_place(&r->ridges[slot], &r->shape, r->memory + slot * 2 * doubles);
+        r->solver[slot].factor = r->memory + (slot * 2 + 1) * doubles;
+        readout_clear(r, (int)slot);
     }
     return true;
 }
 
-struct readout *readout_new(const struct config_model *model, const struct network *network,
-                            const struct kernels *kernels, bool *ret_has) {
-    size_t at;
-    int hidden = find_hidden(network, &at);
-    *ret_has = hidden > 0;
-    struct readout *r = hidden > 0 ? calloc(1, sizeof *r) : NULL;
+int readout_new(const struct config_model *model, const struct network *network, const struct kernels *kernels,
+                struct readout **ret_readout) {
+    size_t at = 0;
+    int units = readout_is_wanted(model) && network != NULL ? find_state(network, &at) : 0;
+    if (units == 0) {
+        *ret_readout = NULL;
+        return 0;
+    }
+    struct readout *r = calloc(1, sizeof *r);
     if (r == NULL)
-        return NULL;
+        return -1;
     r->model = model;
     r->kernels = kernels;
+    r->state_at = at;
     r->n_targets = model->n_targets;
-    r->steps = least(model->horizon, READOUT_STEPS);
-    r->lags = READOUT_LAGS;
-    r->harmonics = model->period > 1 ? least(HARMONICS, model->period / 2) : 0;
-    r->hidden = least(hidden, READOUT_HIDDEN);
-    r->at = at;
-    int inputs = 1 + r->lags + 2 * r->harmonics + r->hidden;
-    r->shape = (struct ridge_shape){.inputs = inputs, .outputs = r->steps, .sizes = {inputs}, .n_sizes = 1};
-    if (allocate(r, (size_t)model->batch_size))
-        return r;
-    readout_free(r);
-    return NULL;
+    r->n_steps = residuals_steps(model, r->steps);
+    r->shape = (struct ridge_shape){
+        .inputs = 1 + units, .outputs = r->n_steps * r->n_targets, .sizes = {1 + units}, .n_sizes = 1};
+    if (!allocate(r, (size_t)model->batch_size)) {
+        readout_free(r);
+        return -1;
+    }
+    *ret_readout = r;
+    return 0;
 }
 
 void readout_free(struct readout *r) {
@@ -99,131 +104,94 @@ void readout_free(struct readout *r) {
     free(r->ridges);
     free(r->solver);
     free(r->solving);
-    free(r->next);
-    free(r->states);
-    free(r->seen);
-    free(r->v);
+    free(r->x);
+    free(r->row);
     free(r->said);
     free(r->mean);
     free(r);
 }
 
-static struct ridge *ridge_of(const struct readout *r, int slot, int j) {
-    return &r->ridges[slot * r->n_targets + j];
+int readout_last(const struct readout *r) {
+    return r->steps[r->n_steps - 1];
 }
 
-static size_t place_of(const struct readout *r, int slot, uint64_t step) {
-    size_t ring = (size_t)r->steps + 1;
-    return (size_t)slot * ring + (size_t)(step % ring);
+/* What stood behind a step: a ring. */
+static float *x_of(const struct readout *r, int slot, uint64_t step) {
+    size_t kept = (size_t)readout_last(r) + 1;
+    return r->x + ((size_t)slot * kept + (size_t)(step % kept)) * (size_t)r->shape.inputs;
 }
 
 void readout_clear(struct readout *r, int slot) {
-    if (r == NULL)
+    ridge_clear(&r->ridges[slot]);
+    r->solving[slot] = false;
+    for (int k = 0; k <= readout_last(r); k++)
+        x_of(r, slot, (uint64_t)k)[0] = NAN;
+}
+
+/* ---- a step ------------------------------------------------------------------------------------- */
+
+static void learn(struct readout *r, int slot, uint64_t origin, const float *residuals) {
+    const float *x = x_of(r, slot, origin);
+    int inputs = r->shape.inputs, outputs = r->shape.outputs, missing = 0;
+    for (int i = 0; i < outputs; i++)
+        missing += isnan(residuals[i]);
+    if (isnan(x[0]) || 2 * missing > outputs)
         return;
-    for (int j = 0; j < r->n_targets; j++)
-        ridge_clear(ridge_of(r, slot, j));
-    memset(r->seen + (size_t)slot * ((size_t)r->steps + 1), 0, ((size_t)r->steps + 1) * sizeof *r->seen);
-    r->solving[slot] = -1;
-    r->next[slot] = 0;
+    for (int i = 0; i < inputs; i++)
+        r->row[i] = (double)x[i];
+    for (int i = 0; i < outputs; i++)
+        r->row[inputs + i] = isnan(residuals[i]) ? 0 : (double)residuals[i];
+    ridge_learn(&r->ridges[slot], r->kernels, r->row);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
-
-static double bounded(double x) {
-    return fmax(-READOUT_CLIP, fmin(READOUT_CLIP, x));
-}
-
-/* The inputs of target j at an origin whose hidden state is kept. Returns false where its value is not known. */
-static bool fill_inputs(const struct readout *r, int slot, const struct history *history, uint64_t origin, int j,
-                        double unit, double *x) {
-    int feature = r->model->targets[j], period = r->model->period;
-    uint64_t oldest = history_oldest(history);
-    double last = history_values(history, origin)[feature];
-    if (!isfinite(last))
-        return false;
-    *x++ = constant;
-    for (int k = 1; k <= r->lags; k++) {
-        uint64_t step = origin >= oldest + (uint64_t)k ? origin - (uint64_t)k : oldest;
-        double value = history_values(history, step)[feature];
-        *x++ = isfinite(value) ? bounded((value - last) / unit) : 0;
-    }
-    for (int g = 1; g <= r->harmonics; g++) {
-        double angle = 2 * M_PI * g * (double)(origin % (uint64_t)period) / period;
-        *x++ = cos(angle);
-        *x++ = sin(angle);
-    }
-    const float *state = r->states + place_of(r, slot, origin) * (size_t)r->hidden;
-    for (int i = 0; i < r->hidden; i++)
-        *x++ = bounded((double)state[i]);
-    return true;
-}
-
-/* The answers of the horizon of an origin have come. */
-static void learn(struct readout *r, int slot, const struct history *history, uint64_t origin,
-                  const struct scaler *scalers) {
-    for (int j = 0; j < r->n_targets; j++) {
-        int feature = r->model->targets[j], missing = 0;
-        double unit = scaler_unit(SCALER_STANDARD, &scalers[feature]), *y = r->v + r->shape.inputs;
-        if (!fill_inputs(r, slot, history, origin, j, unit, r->v))
-            continue;
-        double last = history_values(history, origin)[feature];
-        for (uint64_t h = 1; h <= (uint64_t)r->steps; h++) {
-            missing += history_missing(history, origin + h, feature);
-            *y++ = bounded((history_values(history, origin + h)[feature] - last) / unit);
-        }
-        if (2 * missing <= r->steps)
-            ridge_learn(ridge_of(r, slot, j), r->kernels, r->v);
-    }
-}
-
-/* One step's share of the solutions of all targets, one after another. */
 static void solve_some(struct readout *r, int slot) {
-    long work = r->n_targets * ridge_solve_work(&r->shape) / SOLVE_STEPS + 1;
-    for (int begun = 0; work > 0;) {
-        if (r->solving[slot] < 0) {
-            int j = r->next[slot];
-            if (begun++ == r->n_targets)
-                return;
-            r->next[slot] = (j + 1) % r->n_targets;
-            if (ridge_of(r, slot, j)->rows < ROWS)
-                continue;
-            r->solving[slot] = j;
-            ridge_solve_begin(&r->solver[slot], ridge_of(r, slot, j), penalty);
-        }
-        work = ridge_solve(&r->solver[slot], ridge_of(r, slot, r->solving[slot]), r->kernels, work);
-        if (work > 0)
-            r->solving[slot] = -1;
+    struct ridge *ridge = &r->ridges[slot];
+    if (ridge->rows < ROWS)
+        return;
+    if (!r->solving[slot])
+        ridge_solve_begin(&r->solver[slot], ridge, penalty);
+    long work = ridge_solve_work(&r->shape) / SOLVE_STEPS + 1;
+    r->solving[slot] = ridge_solve(&r->solver[slot], ridge, r->kernels, work) == 0;
+}
+
+void readout_see(struct readout *r, int slot, uint64_t step, const float *state, const float *residuals) {
+    if (residuals != NULL)
+        learn(r, slot, step - (uint64_t)readout_last(r), residuals);
+    solve_some(r, slot);
+    float *x = x_of(r, slot, step);
+    x[0] = state != NULL ? 1 : NAN;
+    for (int i = 1; i < r->shape.inputs && state != NULL; i++) {
+        float unit = state[r->state_at + (size_t)i - 1];
+        x[i] = fmaxf(-LARGEST, fminf(LARGEST, unit));
+        if (!isfinite(unit))
+            x[0] = NAN;
     }
 }
 
-void readout_see(struct readout *r, int slot, const struct history *history, uint64_t step, const float *state,
-                 const struct scaler *scalers) {
-    uint64_t steps = (uint64_t)r->steps;
-    size_t place = place_of(r, slot, step);
-    memcpy(r->states + place * (size_t)r->hidden, state + r->at, (size_t)r->hidden * sizeof *r->states);
-    r->seen[place] = step;
-    /* What a pause has seen is not learnt from; nor what the history does not hold any more. */
-    if (step > steps && r->seen[place_of(r, slot, step - steps)] == step - steps &&
-        step - steps >= history_oldest(history) && (history_flags(history, step - steps) & STEP_PAUSED) == 0)
-        learn(r, slot, history, step - steps, scalers);
-    solve_some(r, slot);
-}
+/* ---- a forecast --------------------------------------------------------------------------------- */
 
-/* ---- a forecast ------------------------------------------------------------------------------- */
-
-const double *readout_forecast(struct readout *r, int slot, const struct history *history, uint64_t step,
-                               const struct scaler *scalers) {
-    for (int j = 0; j < r->n_targets; j++) {
-        int feature = r->model->targets[j];
-        const struct ridge *ridge = ridge_of(r, slot, j);
-        double unit = scaler_unit(SCALER_STANDARD, &scalers[feature]);
-        bool known = ridge->solved && r->seen[place_of(r, slot, step)] == step &&
-                     fill_inputs(r, slot, history, step, j, unit, r->v);
-        if (known)
-            ridge_forecast(ridge, 0, r->kernels, r->v, r->said);
-        double last = history_values(history, step)[feature];
-        for (int h = 0; h < r->model->horizon; h++)
-            r->mean[h * r->n_targets + j] = known && h < r->steps ? last + unit * bounded(r->said[h]) : NAN;
+const double *readout_forecast(struct readout *r, int slot, uint64_t step, const float *deviations) {
+    const float *x = x_of(r, slot, step);
+    int n = r->n_targets;
+    if (isnan(x[0]) || !r->ridges[slot].solved)
+        return NULL;
+    for (int i = 0; i < r->shape.inputs; i++)
+        r->row[i] = (double)x[i];
+    ridge_forecast(&r->ridges[slot], 0, r->kernels, r->row, r->said);
+    for (int i = 0; i < r->shape.outputs; i++) {
+        double most = RESIDUALS_WIDTH * (double)deviations[i];
+        r->said[i] = fmax(-most, fmin(most, r->said[i]));
+    }
+    for (int h = 1, i = 0; h <= r->model->horizon; h++) {
+        i += i + 1 < r->n_steps && h > r->steps[i];
+        int gap = i > 0 ? r->steps[i] - r->steps[i - 1] : 1, before = h < r->steps[i] ? r->steps[i] - h : 0;
+        double share = (double)before / gap;
+        for (int j = 0; j < n; j++) {
+            double mean = r->said[i * n + j];
+            if (before > 0)
+                mean += share * (r->said[(i - 1) * n + j] - mean);
+            r->mean[(h - 1) * n + j] = mean;
+        }
     }
     return r->mean;
 }

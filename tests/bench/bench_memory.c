@@ -113,12 +113,15 @@ int main(void) {
                                        .scaler = SCALER_STANDARD,
                                        .residual = true,
                                        .experts = EXPERTS_LIGHT};
-    struct config_model bare = light, full = light;
+    struct config_model bare = light, full = light, unread;
     bare.n_levels = 0;
     full.experts = EXPERTS_FULL;
+    unread = full;
+    unread.combine = COMBINE_ONLY + EXPERT_RIDGE;
     measure("light experts, without levels", bare, 512, streams);
     measure("light experts", light, 512, streams);
     measure("light experts", light, 1024, streams);
+    measure("full experts, without a readout", unread, 512, streams < 256 ? streams : 256);
     measure("full experts", full, 512, streams < 256 ? streams : 256);
     return 0;
 }
