@@ -189,8 +189,9 @@ static const struct config_key table[] = {
     {CONFIG_MODEL, "retrain_on", CONFIG_CHOICE, "clock", .choices = retrain_on, AT(config_model, retrain_on),
      .help = "drift: it is trained, too, when the errors of its forecasts have grown for long (Page-Hinkley)"},
     {CONFIG_MODEL, "promote", CONFIG_CHOICE, "auto", .choices = promote, AT(config_model, promote),
-     .help = "A newly trained version that is better serves at once: auto; after it has been better on live ticks, "
-             "in the shadow of what serves: shadow; on command: manual"},
+     .help =
+         "A newly trained version that is better serves at once: auto; after it has been better on live ticks, "
+         "in the shadow of what serves: shadow; on command: manual. While one waits so, only a command trains another"},
     {CONFIG_MODEL, "training", CONFIG_MAPPING, .holds = CONFIG_TRAINING, AT(config_model, training),
      .help = "How it learns from the recent windows of its streams"},
 
