@@ -85,7 +85,7 @@ static int check_features(const struct entry *entry, const struct config_class *
 }
 
 /* A class of at most FEW_STREAMS can afford much for each of them, where the configuration does not say. */
-enum { FEW_STREAMS = 1000, HISTORY_OF_FEW = 4096, HISTORY_OF_MANY = 512 };
+enum { FEW_STREAMS = 1000, HISTORY_OF_FEW = 4096, HISTORY_OF_MANY = 384 };
 
 static int check_class(const struct entry *entry, const struct config *config, int index) {
     struct config_class *class = &config->classes[index];

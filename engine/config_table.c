@@ -111,7 +111,7 @@ static const struct config_key table[] = {
      .example = "#4096",
      .help =
          "Steps kept per stream, for training and for a new version to catch up on. Left out: 4096 where max_streams is "
-         "at most 1,000, else 512"},
+         "at most 1,000, else 384"},
     {CONFIG_STREAM, "pending", CONFIG_INTEGER, "64", 1, 65536, AT(config_class, pending), .unit = "steps",
      .help =
          "Steps of a stream that may wait for its models; then its worker takes nothing until they have caught up"},

@@ -118,8 +118,8 @@ int main(void) {
     full.experts = EXPERTS_FULL;
     unread = full;
     unread.combine = COMBINE_ONLY + EXPERT_RIDGE;
-    measure("light experts, without levels", bare, 512, streams);
-    measure("light experts", light, 512, streams);
+    measure("light experts, without levels", bare, 384, streams);
+    measure("light experts", light, 384, streams);
     measure("light experts", light, 1024, streams);
     measure("full experts, without a readout", unread, 512, streams < 256 ? streams : 256);
     measure("full experts", full, 512, streams < 256 ? streams : 256);

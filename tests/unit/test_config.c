@@ -266,7 +266,7 @@ static const struct bad bad_together[] = {
     {LEAST "    inputs: [a, d]\n", ":8: models[0].inputs[1]: the class has no feature \"d\""},
     {LEAST "    targets:\n      - c\n      - a\n      - c\n",
      ":11: models[0].targets[2]: \"c\" is named a second time"},
-    {LEAST "    horizon: 512\n", ":8: models[0].horizon: 512 is not less than 512, the history of its class"},
+    {LEAST "    horizon: 384\n", ":8: models[0].horizon: 384 is not less than 384, the history of its class"},
     {LEAST "    levels:\n      - 80\n      - 80\n", ":10: models[0].levels[1]: 80 is not above the 80 before it"},
     {LEAST "    combine: seasonal\n", ":8: models[0].combine: seasonal needs a period"},
     {LEAST "    alerts:\n      - target: a\n", ":9: models[0].alerts[0]: neither above nor below"},
@@ -290,10 +290,10 @@ static const struct bad bad_together[] = {
     {STREAMS "    history: 1024\n" MODELS "    horizon: 600\n    scored: all\n",
      ":10: models[0].scored: all steps are scored of a horizon up to 512, not of 600"},
     {LEAST "    period: 2000\n",
-     ":8: models[0].period: 2000 is more than 500, the history of its class less the horizon"},
+     ":8: models[0].period: 2000 is more than 372, the history of its class less the horizon"},
     {STREAMS "    history: 100\n" MODELS,
      ":7: models[0].training.window: 128 is more than 100, the history of its class"},
-    {LEAST TRAINING "window: 513\n", ":9: models[0].training.window: 513 is more than 512, the history of its class"},
+    {LEAST TRAINING "window: 385\n", ":9: models[0].training.window: 385 is more than 384, the history of its class"},
     {LEAST TRAINING "burn_in: 128\n", ":9: models[0].training.burn_in: 128 is not less than 128, the window"},
     {LEAST TRAINING "order: stateful\n      unroll: 48\n",
      ":10: models[0].training.unroll: in stateful order the window, 128, is a multiple of it"},
@@ -312,7 +312,7 @@ static const struct bad bad_together[] = {
      ":10: models[0].layers[0].dropout: \"1\" is not within 0% to 90%"},
     {STREAMS "    history: 1024\n" MODELS TRAINING "window: 1024\n      unroll: 1024\n      batch: 2048\n",
      ":12: models[0].training.batch: 2048 windows of 1024 unrolled steps are more than 1048576 at once"},
-    {LEAST "    horizon: 500\nbus:\n  forecast_ring: 40KiB\n",
+    {LEAST "    horizon: 300\nbus:\n  forecast_ring: 40KiB\n",
      ":10: bus.forecast_ring: \"40KiB\" is not within 64KiB to 16GiB"},
     {"streams:\n  - class: host\n    pattern: x\n    features: [a, b, c, d, e]\n    history: 1024\n" MODELS
      "    horizon: 1000\nbus:\n  forecast_ring: 64KiB\n",
@@ -443,7 +443,7 @@ static void few_streams_have_more(void **state) {
     assert_int_equal(config->models[0].experts, EXPERTS_FULL);
     config_free(config);
     config = load(STREAMS "    max_streams: 1001\n" MODELS);
-    assert_int_equal(config->classes[0].history, 512);
+    assert_int_equal(config->classes[0].history, 384);
     assert_int_equal(config->models[0].experts, EXPERTS_LIGHT);
     config_free(config);
     config = load(STREAMS "    history: 777\n" MODELS);
@@ -476,7 +476,7 @@ static void has_defaults(void **state) {
     assert_int_equal(class->time.every, 0);
     assert_true(class->time.gap == GAP_IGNORE && class->time.gap_after == 0);
     assert_int_equal(class->max_streams, 100000);
-    assert_int_equal(class->history, 512); /* of a class of many streams */
+    assert_int_equal(class->history, 384); /* of a class of many streams */
     assert_int_equal(class->pending, 64);
     assert_int_equal(config->n_models, 1);
     const struct config_model *model = &config->models[0];
@@ -657,8 +657,8 @@ static void takes_an_event(void **state) {
 static void takes_what_just_fits(void **state) {
     (void)state;
     static const char *const texts[] = {
-        LEAST "    horizon: 511\nbus:\n  forecast_ring: 64KiB\n",
-        LEAST "    period: 500\n" TRAINING "window: 512\n      burn_in: 511\n      unroll: 512\n",
+        LEAST "    horizon: 383\nbus:\n  forecast_ring: 64KiB\n",
+        LEAST "    period: 372\n" TRAINING "window: 384\n      burn_in: 383\n      unroll: 384\n",
         LEAST "bus:\nworkers: 1024\n",
         "%YAML 1.1\n---\n" LEAST "...\n",
         "\xef\xbb\xbf" LEAST,
