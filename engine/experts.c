@@ -203,11 +203,9 @@ void experts_change_network(struct experts *e, int slot, uint64_t step) {
     for (int i = 0; i < e->n_scored; i++)
         for (int j = 0; j < e->n_targets; j++) {
             struct mixture_errors *errors = errors_of(e, slot, i, j);
-            errors[EXPERT_READOUT] = errors[EXPERT_NETWORK] = (struct mixture_errors){0};
-            for (int c = 0; c < CONTEXTS; c++) {
-                mixture_renew(records_of(e, slot, i, j, c), EXPERT_COUNT, EXPERT_READOUT);
+            errors[EXPERT_NETWORK] = (struct mixture_errors){0};
+            for (int c = 0; c < CONTEXTS; c++)
                 mixture_renew(records_of(e, slot, i, j, c), EXPERT_COUNT, EXPERT_NETWORK);
-            }
         }
 }
 
@@ -229,7 +227,7 @@ static void answer(struct experts *e, int slot, const struct history *history, u
         double beyond = (value - last) / (double)units[j];
         float *said = said_of(e, slot, i, step - h, j);
         if (step - h < e->network_since[slot])
-            said[EXPERT_READOUT] = said[EXPERT_NETWORK] = NAN;
+            said[EXPERT_NETWORK] = NAN;
         struct mixture_record *records = records_of(e, slot, i, j, (int)said[e->n_voices + 1]);
         struct mixture_errors *errors = errors_of(e, slot, i, j);
         if (e->residuals != NULL)
@@ -314,7 +312,7 @@ struct group {
 };
 
 /* Who is rarely the best alone is trusted less at first. */
-static const struct group experts = {(const float[]){1, 1, .2f, .2f, 1.7f, .5f, .2f}, 0, EXPERT_COUNT,
+static const struct group experts = {(const float[]){1, 1, .2f, .2f, 1.7f, 1.7f, .2f}, 0, EXPERT_COUNT,
                                      (const int[]){EXPERT_SEASONAL, EXPERT_LAST_VALUE}, 2};
 
 static struct group regressors_group(const struct experts *e) {
@@ -335,7 +333,8 @@ static int instead_of(const struct experts *e, const struct group *group, int at
     return group->instead[group->n_instead - 1];
 }
 
-/* A network is mixed when so many of its forecasts have been answered: a new version has to earn its weight. */
+/* A network is mixed when so many of its forecasts have been answered: a new version has to earn its weight. So is the first
+ * readout. */
 enum { PROVEN = 40 };
 
 static bool has_proven_itself(int voice, const struct mixture_errors *errors, int h) {

@@ -30,7 +30,8 @@ void experts_free(struct experts *experts);
 void experts_acquire(struct experts *experts, int slot, uint64_t step);
 /* The slot's state begins anew (forecaster_reset): a level begins with the next value; what has been learnt stays. */
 void experts_begin_anew(struct experts *experts, int slot);
-/* Another version's network serves the slot after `step`: the record of the one before is not its own. */
+/* Another version's network serves the slot after `step`: the record of the one before is not its own.
+ * The readout's goes on: it is the ridge expert's forecast and what the replay has taught it. */
 void experts_change_network(struct experts *experts, int slot, uint64_t step);
 
 /* A step has closed: it answers the forecasts made before, and the experts learn from it. scalers [n_features] have
