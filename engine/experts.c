@@ -267,8 +267,9 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
         int feature = e->model->targets[j];
         units[j] = (float)fmax(1e-30, fmin(1e30, scaler_unit(SCALER_STANDARD, &scalers[feature])));
         smoothing_update(smoothing_of(e, slot, j), history_observed(history, step, feature));
-        see_change(activity_of(e, slot, j), fabs(baseline_last_value(history, step, feature) -
-                                                 baseline_last_value(history, step - 1, feature)));
+        /* What is missing does not stand still. */
+        see_change(activity_of(e, slot, j),
+                   fabs(history_observed(history, step, feature) - baseline_last_value(history, step - 1, feature)));
     }
     if (e->regressors != NULL)
         regressors_see(e->regressors, slot, history, step, e->since[slot], scalers);

@@ -142,12 +142,36 @@ static void a_new_network_has_to_earn_its_share(void **state) {
     rig_close(&rig);
 }
 
+/* What is missing does not stand still: where nothing comes the mixture stays as it was. */
+static void a_gap_is_no_standstill(void **state) {
+    (void)state;
+    struct rig rig;
+    const double missing[FEATURES] = {NAN, NAN, NAN};
+    float before[EXPERT_COUNT] = {0};
+    rig_open(&rig, COMBINE_ONLINE, false);
+    rig.fixture.model.period = 0;
+    for (int i = 0; i < 200; i++)
+        step(&rig);
+    for (int i = 0; i < 12; i++) {
+        history_append(rig.history, INT64_C(1700000000000000000) + (int64_t)rig.history->n * 1000000000 + 1000000000,
+                       missing, 0);
+        forecaster_advance(rig.forecaster, &(int){1}, 1);
+        const float *shares = forecaster_latest(rig.forecaster, 1)->shares;
+        if (i == 0)
+            memcpy(before, shares, sizeof before);
+        assert_memory_equal(shares, before, sizeof before);
+    }
+    assert_true(before[EXPERT_RIDGE] > 0);
+    rig_close(&rig);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names),
         cmocka_unit_test(one_expert_may_be_chosen),
         cmocka_unit_test(a_mixture_lies_between),
         cmocka_unit_test(nothing_is_learnt_before_its_answer),
+        cmocka_unit_test(a_gap_is_no_standstill),
         cmocka_unit_test(a_new_network_has_to_earn_its_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
