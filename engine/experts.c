@@ -313,7 +313,7 @@ struct group {
 };
 
 /* Who is rarely the best alone is trusted less at first. */
-static const struct group experts = {(const float[]){1, 1, .2f, .2f, 1.7f, 1.7f, .2f}, 0, EXPERT_COUNT,
+static const struct group experts = {(const float[]){1, 1, .2f, .2f, 1.7f, .5f, .2f}, 0, EXPERT_COUNT,
                                      (const int[]){EXPERT_SEASONAL, EXPERT_LAST_VALUE}, 2};
 
 static struct group regressors_group(const struct experts *e) {
