@@ -243,8 +243,10 @@ static void answer(struct experts *e, int slot, const struct history *history, u
 
 /* Small is 2 % of what is typical; a change counts as five typical ones at most. */
 static void see_change(struct activity *activity, double change) {
-    if (!isfinite(change))
+    if (!isfinite(change)) { /* nothing is known of it: as usual */
+        activity->still = activity->wild = 0;
         return;
+    }
     activity->still = change <= .02 * activity->typical ? fminf(activity->still + 1, STILL_STEPS) : 0;
     activity->wild = activity->seen > 20 && change > WILD * activity->typical ? 2 : fmaxf(activity->wild - 1, 0);
     if (!(change > 0))
@@ -267,9 +269,9 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
         int feature = e->model->targets[j];
         units[j] = (float)fmax(1e-30, fmin(1e30, scaler_unit(SCALER_STANDARD, &scalers[feature])));
         smoothing_update(smoothing_of(e, slot, j), history_observed(history, step, feature));
-        /* What is missing does not stand still. */
+        /* What is missing, or came in a pause, neither stands still nor leaps. */
         see_change(activity_of(e, slot, j),
-                   fabs(history_observed(history, step, feature) - baseline_last_value(history, step - 1, feature)));
+                   fabs(history_observed(history, step, feature) - history_observed(history, step - 1, feature)));
     }
     if (e->regressors != NULL)
         regressors_see(e->regressors, slot, history, step, e->since[slot], scalers);
