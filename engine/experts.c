@@ -273,8 +273,6 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
         see_change(activity_of(e, slot, j),
                    fabs(history_observed(history, step, feature) - history_observed(history, step - 1, feature)));
     }
-    if (e->regressors != NULL)
-        regressors_see(e->regressors, slot, history, step, e->since[slot], scalers);
 }
 
 /* ---- a forecast --------------------------------------------------------------------------------- */
@@ -448,7 +446,7 @@ void experts_forecast(struct experts *e, int slot, const struct history *history
     for (int i = 0; i < e->n_voices - EXPERT_COUNT; i++)
         rows[i] = row_of(e, EXPERT_COUNT + i);
     if (e->regressors != NULL)
-        regressors_forecast(e->regressors, slot, history, step, scalers, rows);
+        regressors_step(e->regressors, slot, history, step, e->since[slot], scalers, rows);
     ask(e, slot, history, step, scalers, pooled);
     publish(e, slot, step, readout, mean);
     keep(e, slot, step, mean);

@@ -421,10 +421,9 @@ static void solve_some(struct regressors *r, int slot) {
     }
 }
 
-void regressors_see(struct regressors *r, int slot, const struct history *history, uint64_t step, uint64_t since,
-                    const struct scaler *scalers) {
+/* What the step answers is learnt. */
+static void learn(struct regressors *r, int slot, const struct history *history, uint64_t step, uint64_t since) {
     size_t steps = (size_t)r->plan.steps + 1, place = ((size_t)slot * steps + (size_t)(step % steps));
-    load(r, history, step, scalers);
     for (int j = 0; j < r->n_targets; j++)
         r->ranges[place * (size_t)r->n_targets + (size_t)j] = r->pasts[j].range;
     for (int j = 0; j < r->n_targets; j++) {
@@ -435,7 +434,6 @@ void regressors_see(struct regressors *r, int slot, const struct history *histor
         if (r->plan.period > 0)
             learn_seasonal(r, slot, history, step, since, j);
     }
-    solve_some(r, slot);
 }
 
 /* ---- a forecast ------------------------------------------------------------------------------------ */
@@ -446,10 +444,8 @@ static double within(const struct past *past, double x) {
     return fmax(past->least - half, fmin(past->most + half, x));
 }
 
-void regressors_forecast(struct regressors *r, int slot, const struct history *history, uint64_t step,
-                         const struct scaler *scalers, double *const *mean) {
+static void forecast(struct regressors *r, int slot, uint64_t step, double *const *mean) {
     int n = r->n_targets, sizes = r->plan.lagged.n_sizes;
-    load(r, history, step, scalers);
     for (int i = 0; i < regressors_count(r); i++)
         for (int at = 0; at < r->model->horizon * n; at++)
             mean[i][at] = NAN;
@@ -474,4 +470,12 @@ void regressors_forecast(struct regressors *r, int slot, const struct history *h
             mean[sizes][(h - 1) * n + j] = within(past, past->values[0] + origin.unit * r->said[0]);
         }
     }
+}
+
+void regressors_step(struct regressors *r, int slot, const struct history *history, uint64_t step, uint64_t since,
+                     const struct scaler *scalers, double *const *mean) {
+    load(r, history, step, scalers);
+    learn(r, slot, history, step, since);
+    solve_some(r, slot);
+    forecast(r, slot, step, mean);
 }

@@ -40,13 +40,9 @@ int regressors_count(const struct regressors *regressors);
 /* The slot forgets everything. */
 void regressors_clear(struct regressors *regressors, int slot);
 
-/* A step has closed: what it answers is learnt, and a slice of a solution is done. since: the first step whose
- * history is the slot's own. scalers [n_features]. */
-void regressors_see(struct regressors *regressors, int slot, const struct history *history, uint64_t step,
-                    uint64_t since, const struct scaler *scalers);
-
-/* Their forecasts at the step just seen: mean[i] [horizon x n_targets] of the i-th; NaN where it has none. */
-void regressors_forecast(struct regressors *regressors, int slot, const struct history *history, uint64_t step,
-                         const struct scaler *scalers, double *const *mean);
+/* A step has closed: what it answers is learnt, a slice of a solution is done, and they forecast: mean[i] [horizon x n_targets] of the
+ * i-th; NaN where it has none. since: the first step whose history is the slot's own. scalers [n_features]. */
+void regressors_step(struct regressors *regressors, int slot, const struct history *history, uint64_t step,
+                     uint64_t since, const struct scaler *scalers, double *const *mean);
 
 #endif

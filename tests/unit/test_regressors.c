@@ -46,8 +46,7 @@ static void see(struct rig *rig, const double *values) {
     for (int f = 0; f < FEATURES; f++)
         if (!history_missing(rig->history, step, f))
             scaler_update(&rig->scalers[f], values[f]);
-    regressors_see(rig->regressors, 3, rig->history, step, 1, rig->scalers);
-    regressors_forecast(rig->regressors, 3, rig->history, step, rig->scalers, rig->rows);
+    regressors_step(rig->regressors, 3, rig->history, step, 1, rig->scalers, rig->rows);
 }
 
 /* An autoregressive process and a season: each comes near to the best that can be known. */
