@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Averages of the same phase, the one a season before weighing PAST_DECAYS less. */
+/* Averages of the same phase; of the i-th a season before weighs .7, .9, .97 of the one behind it. */
 enum { PAST_AVERAGES = 3 };
 
 /* Where values lie: beyond it they are outliers, and count as if they stood on its edge. */

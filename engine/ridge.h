@@ -1,7 +1,7 @@
 /*
  * Ridge regression of several outputs on the same inputs, learnt row by row with forgetting: the moments
  *
- *     M = sum over rows of w v v',   v = [x | y],  x [inputs], y [outputs],   w = RIDGE_DECAY^(rows since)
+ *     M = sum over rows of w v v',   v = [x | y],  x [inputs], y [outputs],   w = .9998^(rows since)
  *
  * of which the first `inputs` rows of the upper triangle are kept, and coefficients B = (G + R)^-1 C, where G and C are
  * M's blocks of x x' and x y'. R is diagonal: `penalty` times an input's own mean square, so that it does not depend
@@ -11,7 +11,7 @@
  * cut into slices of a given work. As row i of U needs rows before i only, the factor of all inputs holds the factor of
  * the first few: coefficients of several `sizes` (the first n inputs) come from one factorisation.
  *
- * One owner; a function of the rows alone. Only ridge_init takes memory: about 8 bytes x (inputs (inputs / 2 + outputs) +
+ * One owner; a function of the rows alone. Nothing is allocated; a ridge lies in the caller's memory, about 8 bytes x (inputs (inputs / 2 + outputs) +
  * sum over sizes (size x outputs)); a solver as much again.
  */
 #ifndef ENGINE_RIDGE_H
@@ -31,7 +31,7 @@ struct ridge_shape {
 
 struct ridge {
     struct ridge_shape shape;
-    double *moments;                   /* row i at ridge_row(shape, i), of inputs + outputs - i */
+    double *moments;                   /* row i behind those before it, of inputs + outputs - i */
     double scale;                      /* of the next row: 1 / decay of all before it */
     double total;                      /* sum of w, in that scale */
     long rows;                         /* seen */
