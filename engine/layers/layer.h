@@ -50,7 +50,7 @@ struct layer {
 /* What build() works with besides the layer; kept no longer. */
 struct layer_build {
     const struct tensor *in; /* [n_in] */
-    struct tensor *out;      /* [LAYER_PORTS], to be filled by layer_like and what differs */
+    struct tensor *out;      /* [LAYER_PORTS], to be filled by layer_like_input and what differs */
     int new_mask;            /* the index of a mask that this layer makes: out[0].mask = new_mask */
     struct error *err;       /* without the layer's name */
     bool needs_steps;        /* set by layer_fixed_steps */
