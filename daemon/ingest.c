@@ -140,7 +140,8 @@ void *ingest_subscribe_socket(const struct ingest *ingest) {
 
 /* ---- refusing ------------------------------------------------------------------------------- */
 
-void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, size_t n) {
+/* Counts a refused message or tick and tells of it. name may be NULL. */
+static void refuse(struct ingest *ingest, enum reason reason, const char *name, size_t n) {
     ingest->counters.refused[reason]++;
     if (!publisher_would_tell(ingest->setup.publisher, "refused"))
         return; /* a flood of nonsense is counted only */
@@ -337,7 +338,7 @@ static bool work_off(struct ingest *ingest) {
         }
         ingest->parked = false;
         if (routed == REFUSED)
-            ingest_refuse(ingest, reason, ingest->tick.stream.at, ingest->tick.stream.n);
+            refuse(ingest, reason, ingest->tick.stream.at, ingest->tick.stream.n);
     }
     wake_touched(ingest);
     return !ingest->open;
@@ -384,7 +385,7 @@ static bool open_message(struct ingest *ingest, int source) {
         return true;
     }
     bool named = n == 2 && wire_name_valid(texts[0]);
-    ingest_refuse(ingest, reason, named ? texts[0].at : NULL, named ? texts[0].n : 0);
+    refuse(ingest, reason, named ? texts[0].at : NULL, named ? texts[0].n : 0);
     wire_ticks_end(&ingest->ticks);
     for (size_t f = 0; f < ingest->n_frames; f++)
         zmq_msg_close(&ingest->frames[f]);

@@ -57,9 +57,6 @@ void ingest_ended(struct ingest *ingest, struct stream *stream);
 /* Puts a record into a worker's ring, using the room that ticks leave over; false when even that is full. */
 bool ingest_command(struct ingest *ingest, int worker, const void *record, size_t n);
 
-/* Counts a refused message or tick and tells of it. name may be NULL. */
-void ingest_refuse(struct ingest *ingest, enum reason reason, const char *name, size_t n);
-
 struct ingest_counters {
     uint64_t messages, bytes, ticks, labels, parked;
     uint64_t started, ended;

@@ -7,10 +7,6 @@
 static const double first_steps = 100, tolerated = 0.2, bound = 50, largest = 5;
 static const double memory = 1000; /* of the mean, in steps */
 
-void drift_restart(struct drift *drift) {
-    *drift = (struct drift){0};
-}
-
 void drift_loosen(struct drift *drift) {
     drift->n = fmin(drift->n, 3 * first_steps);
     drift->sum = drift->least = 0;
@@ -37,6 +33,6 @@ bool drift_see(struct drift *drift, double error, double steps) {
     drift->least = fmin(drift->least, drift->sum);
     if (drift_level(drift) < 1)
         return false;
-    drift_restart(drift);
+    *drift = (struct drift){0};
     return true;
 }

@@ -11,13 +11,11 @@
 
 #include <stdbool.h>
 
+/* Begins by all zero. */
 struct drift {
     double n, mean;    /* steps seen since the start, and their mean error */
     double sum, least; /* of the excess, in mean errors */
 };
-
-/* Begins anew: by all zero, too. */
-void drift_restart(struct drift *drift);
 
 /* Another version serves: what is known of the errors' size holds for now, and gives way to what comes. */
 void drift_loosen(struct drift *drift);

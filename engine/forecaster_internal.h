@@ -106,9 +106,7 @@ bool forecaster_event_new(struct forecaster *f);
 void forecaster_event_acquire(struct forecaster *f, int slot);
 void forecaster_event_keep(struct forecaster *f, int slot);
 
-/* The slot's state becomes zero as of the latest step that it has seen, under the version that comes in too. */
-void forecaster_begin_anew(struct forecaster *f, int slot);
-/* The same before the slot's next step, where it lies behind a gap or in another interval of reset_every. */
+/* Before the slot's next step: its state becomes zero where the step lies behind a gap or in another interval of reset_every. */
 void forecaster_begin_anew_where_due(struct forecaster *f, int slot);
 
 #endif

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void forecaster_begin_anew(struct forecaster *f, int slot) {
+/* The slot's state becomes zero as of the latest step that it has seen, under the version that comes in too. */
+static void begin_anew(struct forecaster *f, int slot) {
     struct lane *lane = lane_of(f, slot);
     uint64_t step = lane->seen[slot];
     f->anew[slot] = step;
@@ -31,7 +32,7 @@ void forecaster_begin_anew(struct forecaster *f, int slot) {
 
 void forecaster_reset(struct forecaster *f, int slot) {
     assert(f->history[slot] != NULL && forecaster_pending(f, slot) == 0);
-    forecaster_begin_anew(f, slot);
+    begin_anew(f, slot);
 }
 
 struct slot_state forecaster_state(const struct forecaster *f, int slot) {
@@ -58,7 +59,7 @@ int forecaster_set_state(struct forecaster *f, int slot, const float *values, si
     given->holds = true;
     free(f->given[slot]);
     f->given[slot] = NULL;
-    forecaster_begin_anew(f, slot);
+    begin_anew(f, slot);
     f->given[slot] = given;
     memcpy(lane_state(lane_of(f, slot), slot), given->values, n * sizeof *given->values);
     if (f->shadow != NULL)
@@ -72,5 +73,5 @@ void forecaster_begin_anew_where_due(struct forecaster *f, int slot) {
     if (!history_begins_anew(history, step, f->model->reset_every))
         return;
     f->time_resets += (history_flags(history, step) & STEP_RESET) == 0;
-    forecaster_begin_anew(f, slot);
+    begin_anew(f, slot);
 }

@@ -17,7 +17,8 @@ bool job_is_stopped(void *context) {
     return job->stopped;
 }
 
-bool job_fail(struct job *job, const char *format, ...) {
+/* Gives up the job with a sentence. Returns false. */
+__attribute__((format(printf, 2, 3))) static bool job_fail(struct job *job, const char *format, ...) {
     char why[128];
     va_list arguments;
     va_start(arguments, format);

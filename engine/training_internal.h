@@ -34,9 +34,6 @@ struct job {
 /* Asks the watch. Its argument is a struct job, as evaluation has it. */
 bool job_is_stopped(void *job);
 
-/* Gives up the job with a sentence. Returns false. */
-bool job_fail(struct job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* The validation part of the job, with its scratch. */
 struct evaluation job_evaluation(struct job *job, enum evaluation_part part);
 

@@ -198,7 +198,8 @@ static const char *trim(const struct csv_field *field, size_t *ret_n) {
     return at;
 }
 
-bool csv_is_missing(const struct csv_field *field) {
+/* Whether a field, quoted or not, says that there is no value. */
+static bool is_missing(const struct csv_field *field) {
     static const char *const words[] = {"", "NA", "NaN", "N/A", "null", "none", "-"};
     size_t n;
     const char *at = trim(field, &n);
@@ -214,7 +215,7 @@ bool csv_number(const struct csv_field *field, double *ret_value) {
     const char *at = trim(field, &n);
     char *end;
 
-    if (csv_is_missing(field)) {
+    if (is_missing(field)) {
         *ret_value = NAN;
         return true;
     }

@@ -15,7 +15,9 @@ int view_target(const struct forecast *forecast, const char *name) {
     return -1;
 }
 
-void view_errors(const struct forecast *forecast, double *ret_mae, double *ret_last_value) {
+/* Mean absolute errors over all steps ahead whose answers have arrived, of what was served and of the last
+ * value; NaN before any. */
+static void mean_errors(const struct forecast *forecast, double *ret_mae, double *ret_last_value) {
     double mae = 0, last_value = 0;
     int n = 0;
 
@@ -150,7 +152,7 @@ size_t view_line(const struct forecast *forecast, int target, char *buffer, size
         append_target(forecast, (size_t)target, buffer, size, &used);
     else
         append_outputs(forecast, buffer, size, &used);
-    view_errors(forecast, &mae, &last_value);
+    mean_errors(forecast, &mae, &last_value);
     if (!isnan(mae))
         append(buffer, size, &used, "  mae %.3f, of last value %.3f", mae, last_value);
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
@@ -302,7 +304,7 @@ void view_table_take(struct view_table *table, const struct forecast *forecast) 
     }
     row->recent[row->n_recent++] = forecast->values[target];
     take_path(row, forecast, target);
-    view_errors(forecast, &mae, &last_value);
+    mean_errors(forecast, &mae, &last_value);
     row->ratio = last_value > 0 ? mae / last_value : NAN;
     row->version = forecast->version;
     row->epoch = forecast->epoch;

@@ -14,10 +14,6 @@
 /* The index of the target of this name (NULL: the first), or -1. */
 int view_target(const struct forecast *forecast, const char *name);
 
-/* Mean absolute errors over all steps ahead whose answers have arrived, of what was served and of the last
- * value; NaN before any. */
-void view_errors(const struct forecast *forecast, double *ret_mae, double *ret_last_value);
-
 /* One line on one target, without a newline. Returns its length. */
 size_t view_line(const struct forecast *forecast, int target, char *buffer, size_t size);
 

@@ -18,7 +18,8 @@ const json_t *builder_layers(const struct description *model) {
     return json_is_array(layers) ? layers : NULL;
 }
 
-int builder_blame(struct builder *builder, const struct description *it) {
+/* "layer name (Class): " before what is wrong. Returns -1. */
+static int blame(struct builder *builder, const struct description *it) {
     return error_prefix(builder->err, "layer %.120s (%.60s)", it->name[0] ? it->name : "without a name",
                         it->class_name[0] ? it->class_name : "without a class");
 }
@@ -36,7 +37,7 @@ static int call_sequential(struct builder *builder, const struct description *mo
             return -1;
         if (out.n != 1) {
             error_set(builder->err, "gives %d outputs within a Sequential model", out.n);
-            return builder_blame(builder, &layer);
+            return blame(builder, &layer);
         }
         at = out;
     }
@@ -182,7 +183,7 @@ static int call_mask_op(struct builder *builder, const struct description *it, c
         const json_t *constant = json_array_get(json_object_get(inbound, "args"), 1);
         if (in->value[0].mask || !json_is_number(constant) || builder->n_masks == BUILDER_MASKS) {
             error_set(builder->err, "is not supported");
-            return builder_blame(builder, it);
+            return blame(builder, it);
         }
         builder->masks[builder->n_masks++] =
             (struct mask_made){.of = in->value[0].at, .constant = json_number_value(constant)};
@@ -255,7 +256,7 @@ static int advance(struct graph *graph, struct node *node) {
     while (node->done < node->n_calls) {
         struct arguments arguments = {0};
         if (gather_call(graph, json_array_get(node->inbound, (size_t)node->done), &arguments))
-            return builder_blame(graph->builder, &node->it);
+            return blame(graph->builder, &node->it);
         if (arguments.waits)
             break;
         const json_t *inbound = json_array_get(node->inbound, (size_t)node->done);
@@ -264,7 +265,7 @@ static int advance(struct graph *graph, struct node *node) {
                 return -1;
         } else if (arguments.foreign) {
             error_set(graph->builder->err, "reads a constant, which is not supported");
-            return builder_blame(graph->builder, &node->it);
+            return blame(graph->builder, &node->it);
         } else if (builder_call(graph->builder, &node->it, &arguments.tensors, &node->outs[node->done]))
             return -1;
         node->done++;
@@ -320,12 +321,12 @@ static int make_nodes(struct graph *graph, const json_t *layers, const json_t *o
     for (int i = 1; i < graph->n; i++)
         if (by_name(&graph->by_name[i - 1], &graph->by_name[i]) == 0) {
             error_set(err, "there is a second layer of this name");
-            return builder_blame(graph->builder, &graph->by_name[i]->it);
+            return blame(graph->builder, &graph->by_name[i]->it);
         }
     bool foreign = false;
     for (int i = 0; i < graph->n; i++)
         if (visit(graph, graph->nodes[i].inbound, 0, &foreign, note_offset, NULL))
-            return builder_blame(graph->builder, &graph->nodes[i].it);
+            return blame(graph->builder, &graph->nodes[i].it);
     return visit(graph, outputs, 0, &foreign, note_offset, NULL);
 }
 
@@ -395,7 +396,7 @@ int builder_call(struct builder *builder, const struct description *it, const st
     if (builder->n_calls++ == 16 * ARCHITECTURE_LAYERS_MAX)
         return error_set(builder->err, "the model has more than %d layers", ARCHITECTURE_LAYERS_MAX);
     if (!builder_is_model(it))
-        return builder_call_layer(builder, it, in, ret_out) ? builder_blame(builder, it) : 0;
+        return builder_call_layer(builder, it, in, ret_out) ? blame(builder, it) : 0;
     if (builder->depth == ARCHITECTURE_DEPTH_MAX)
         return error_set(builder->err, "more than %d models in each other", ARCHITECTURE_DEPTH_MAX);
     builder->depth++;

@@ -45,8 +45,6 @@ struct builder {
 const json_t *builder_layers(const struct description *model);
 bool builder_is_model(const struct description *description);
 bool builder_is_sequential(const struct description *description);
-/* "layer name (Class): " before what is wrong. Returns -1. */
-int builder_blame(struct builder *builder, const struct description *description);
 
 /* architecture_homes.c: one for all that may own parameters, in the order of the file. */
 int builder_list_homes(struct builder *builder, const struct description *model);
