@@ -1,7 +1,7 @@
 /*
- * The bus: the thread that owns every ZeroMQ socket, the table of streams and the book of batches. It moves ticks to the
- * workers, their forecasts to subscribers, answers commands, and has models trained. It never blocks but in
- * its poll.
+ * The bus: the thread that owns every ZeroMQ socket, the table of streams and the book of batches. It moves ticks to
+ * the workers, their forecasts to subscribers, answers commands, and has models trained. It never blocks but in its
+ * poll.
  */
 #ifndef DAEMON_BUS_H
 #define DAEMON_BUS_H

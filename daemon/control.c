@@ -60,7 +60,7 @@ void *control_socket(const struct control *control) {
     return requests_socket(control->requests);
 }
 
-/* ---- commands: each returns a reply map, or NULL where it has kept the request ------------------------------------------------------- */
+/* ---- commands: each returns a reply map, or NULL where it has kept the request --------------------------------- */
 
 static json_t *failure(const char *code, const char *message) {
     return json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message);

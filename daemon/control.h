@@ -1,6 +1,6 @@
 /*
- * Commands: request maps in, reply maps out. What a worker or another thread has to do is answered when it is done, the
- * request being kept meanwhile. Bus thread only; never blocks, but for control_close.
+ * Commands: request maps in, reply maps out. What a worker or another thread has to do is answered when it is done,
+ * the request being kept meanwhile. Bus thread only; never blocks, but for control_close.
  */
 #ifndef DAEMON_CONTROL_H
 #define DAEMON_CONTROL_H

@@ -19,9 +19,9 @@ enum { SHARES_BOUND = 32 * EXPERT_COUNT };
 struct model_form {
     struct wire_text *targets; /* [n_targets] their names */
     int n_states;
-    struct wire_state
-        *states;      /* [n_states] of a model that publishes its state; at: offsets from the state's begin */
-    size_t *state_at; /* [n_states] */
+    /* [n_states] of a model that publishes its state; at: offsets from the state's begin. */
+    struct wire_state *states;
+    size_t *state_at;               /* [n_states] */
     char (*layers)[LAYER_NAME_MAX]; /* [n_states] their names */
     int n_outputs;
     struct wire_output outputs[WIRE_MAX_OUTPUTS]; /* of a raw head, without at */
@@ -347,7 +347,8 @@ static int emit_bundle(struct emitter *emitter, const struct batch *batch, const
     size_t most = ring_max_record(emitter->ring);
     most = most < BUNDLE_BYTES ? most : BUNDLE_BYTES;
     struct wire_forecast forecast = wire_of(emitter, batch, slots[0], now);
-    /* Streams of a model differ in the lengths of their names, in who contributes, and in whether the network has run. */
+    /* Streams of a model differ in the lengths of their names, in who contributes, and in whether the network has
+     * run. */
     size_t bound =
         wire_forecast_bound(&forecast) + WIRE_MAX_NAME + SHARES_BOUND + emitter->forms[batch->model].beside;
     size_t head = sizeof(struct record_message) + EMITTER_MAX_TOPIC + WIRE_ARRAY_HEAD;

@@ -29,7 +29,8 @@ void emitter_free(struct emitter *emitter);
 /* The most bytes that one forecast of any of the models can take, topic and record included. */
 size_t emitter_max_record(const struct config *config);
 
-/* Emits the latest forecasts of n slots of a batch. Blocks while the ring is full: the bus never blocks, so it drains. */
+/* Emits the latest forecasts of n slots of a batch. Blocks while the ring is full: the bus never blocks, so it
+ * drains. */
 void emitter_forecasts(struct emitter *emitter, struct batch *batch, const int *slots, int n);
 
 /* Emits the latest forecast of one slot again, flagged "last". */
@@ -40,7 +41,8 @@ void emitter_repeat(struct emitter *emitter, struct batch *batch, int slot);
 enum { EMITTER_MAX_TOPIC = 640 };
 size_t emitter_topic(const struct config_model *model, const struct stream *stream, char *topic);
 
-/* Room for a record that must not be lost; blocks while the ring is full. Then ring_commit, and doorbell_ring in time. */
+/* Room for a record that must not be lost; blocks while the ring is full. Then ring_commit, and doorbell_ring in
+ * time. */
 void *emitter_reserve(struct emitter *emitter, size_t n);
 
 /* Records that had to wait for room. Any thread. */

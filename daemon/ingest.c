@@ -321,7 +321,8 @@ static void wake_touched(struct ingest *ingest) {
     }
 }
 
-/* Goes on with the message at hand. Returns whether it is done: not when a tick of it is parked, or the go is over. */
+/* Goes on with the message at hand. Returns whether it is done: not when a tick of it is parked, or the go is
+ * over. */
 static bool work_off(struct ingest *ingest) {
     while (ingest->open && ingest->budget-- > 0) {
         enum reason reason = REASON_NONE;
@@ -344,7 +345,8 @@ static bool work_off(struct ingest *ingest) {
     return !ingest->open;
 }
 
-/* Reads all frames of a message; those beyond two are counted, and dropped. Returns the number, 0 when there is no message. */
+/* Reads all frames of a message; those beyond two are counted, and dropped. Returns the number, 0 when there is no
+ * message. */
 static size_t read_frames(struct ingest *ingest, void *socket) {
     size_t n = 0;
     int more = 1;

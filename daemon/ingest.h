@@ -43,8 +43,8 @@ bool ingest_parked(const struct ingest *ingest);
 /* Goes on with the message at hand, and reads no other. Returns whether it is done: else it is to be called again. */
 bool ingest_finish(struct ingest *ingest);
 
-/* Has the stream of the name end behind the ticks that were taken. Returns 0; -1: no such stream; -2: the worker's ring
- * has no room for a command now. */
+/* Has the stream of the name end behind the ticks that were taken. Returns 0; -1: no such stream; -2: the worker's
+ * ring has no room for a command now. */
 int ingest_end(struct ingest *ingest, const char *name);
 /* The same for the begin or the end of a pause of a stream. */
 int ingest_pause(struct ingest *ingest, const char *name, bool paused);

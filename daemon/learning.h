@@ -37,7 +37,8 @@ struct learning_setup {
 struct learning *learning_new(const struct learning_setup *setup, struct error *err);
 void learning_free(struct learning *learning);
 
-/* Looks whether any model is due, and goes on with what could not be handed to a worker before. Called some times a second. */
+/* Looks whether any model is due, and goes on with what could not be handed to a worker before. Called some times a
+ * second. */
 void learning_poll(struct learning *learning);
 
 /* A worker has copied its windows. */

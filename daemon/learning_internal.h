@@ -100,7 +100,8 @@ void live_poll(struct learning *learning, int m, uint64_t steps);
 
 json_t *describe_outcome(const struct model_learning *model);
 json_t *describe_contest(const struct contest *contest);
-/* Records and tells a decision: the event of that kind, with the model's reason as its text, and fields (the reference is taken). */
+/* Records and tells a decision: the event of that kind, with the model's reason as its text, and fields (the
+ * reference is taken). */
 void learning_tell(struct learning *learning, int m, const char *kind, json_t *fields);
 
 #endif

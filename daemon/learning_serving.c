@@ -91,8 +91,8 @@ static void install(struct learning *learning, int m, struct version *version) {
     drift_loosen(&model->drift);
 }
 
-/* What is promoted has what it replaced in its shadow for a while, where the two can be compared: a network that a mixture
- * weighs need not beat the baseline. */
+/* What is promoted has what it replaced in its shadow for a while, where the two can be compared: a network that a
+ * mixture weighs need not beat the baseline. */
 static void promote(struct learning *learning, int m, struct version *version) {
     struct model_learning *model = &learning->models[m];
     install(learning, m, version);

@@ -13,7 +13,8 @@ static bool log_to_journal;
 
 void log_open(enum log_level most) {
     log_most = most;
-    /* systemd.exec(5): device and inode of the journal's stream, which standard error may have been turned away from. */
+    /* systemd.exec(5): device and inode of the journal's stream, which standard error may have been turned away
+     * from. */
     const char *stream = getenv("JOURNAL_STREAM");
     struct stat own;
     unsigned long long device, inode;

@@ -20,8 +20,8 @@ void placement_free(struct placement *placement);
 /* Models of a class. */
 int placement_n_models(const struct placement *placement, int class);
 
-/* Gives the stream (made for its class' models) a worker and slots, opening batches where needed. worker: where it has to
- * be; -1: anywhere. Returns 0, or -1 when memory is short, the stream then having no place. */
+/* Gives the stream (made for its class' models) a worker and slots, opening batches where needed. worker: where it
+ * has to be; -1: anywhere. Returns 0, or -1 when memory is short, the stream then having no place. */
 int placement_acquire(struct placement *placement, struct stream *stream, int worker);
 
 /* Takes the stream's slots back. */

@@ -25,21 +25,22 @@ void publisher_close(struct publisher *publisher, int linger_ms);
 void *publisher_socket(const struct publisher *publisher);
 void *publisher_json_socket(const struct publisher *publisher);
 
-/* Reads waiting subscriptions, at most some at a time. Returns 1 when a new one for forecasts was read, which asks for
- * the last ones again: its prefix is copied to prefix [EMITTER_MAX_TOPIC], *ret_n bytes; 0 when none is left. */
+/* Reads waiting subscriptions, at most some at a time. Returns 1 when a new one for forecasts was read, which asks
+ * for the last ones again: its prefix is copied to prefix [EMITTER_MAX_TOPIC], *ret_n bytes; 0 when none is left. */
 int publisher_next_subscription(struct publisher *publisher, char *prefix, size_t *ret_n);
 
 /* Publishes what a worker emitted. */
 void publisher_message(struct publisher *publisher, const struct record_message *message);
 
 /*
- * Publishes event/<kind>/<name> with the fields given (the reference is taken; NULL is fine) besides kind, t and text.
- * At most events_per_second of a kind; further ones are counted, and the next one that is sent tells how many.
+ * Publishes event/<kind>/<name> with the fields given (the reference is taken; NULL is fine) besides kind, t and
+ * text. At most events_per_second of a kind; further ones are counted, and the next one that is sent tells how many.
  */
 void publisher_event(struct publisher *publisher, const char *kind, const char *name, json_t *fields,
                      const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* Whether an event of the kind would be sent now; counts it as suppressed where not. For those who are told of often. */
+/* Whether an event of the kind would be sent now; counts it as suppressed where not. For those who are told of
+ * often. */
 bool publisher_would_tell(struct publisher *publisher, const char *kind);
 
 struct publisher_counters {

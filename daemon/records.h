@@ -94,7 +94,8 @@ struct record_version {
     struct version *version;
 };
 
-/* A trial: a version in the shadow of the one that serves, in some of the worker's batches. It ends the one before. */
+/* A trial: a version in the shadow of the one that serves, in some of the worker's batches. It ends the one
+ * before. */
 struct record_shadow {
     enum record_kind kind;
     int model;

@@ -78,7 +78,8 @@ void *requests_socket(const struct requests *requests) {
     return requests->socket;
 }
 
-/* Reads the frames behind the identity into payload. Those behind the payload are dropped, and so is then the request. */
+/* Reads the frames behind the identity into payload. Those behind the payload are dropped, and so is then the
+ * request. */
 static bool read_payload(struct requests *requests, zmq_msg_t *payload) {
     struct asker *asker = &requests->asker;
     int frames = 0;

@@ -1,7 +1,7 @@
 /*
  * The socket of control: a ROUTER from which requests come one by one, and their answers go, in the form (MessagePack
- * or JSON) of the request. An answer may come later: such requests are kept, a bounded number of them. Bus thread only;
- * never blocks: a client that does not read its replies loses them.
+ * or JSON) of the request. An answer may come later: such requests are kept, a bounded number of them. Bus thread
+ * only; never blocks: a client that does not read its replies loses them.
  */
 #ifndef DAEMON_REQUESTS_H
 #define DAEMON_REQUESTS_H
@@ -23,14 +23,14 @@ struct requests *requests_open(void *zmq, const struct config_bus *bus, struct e
 void requests_close(struct requests *requests, int linger_ms);
 void *requests_socket(const struct requests *requests);
 
-/* The next request, borrowed until it is answered or kept; *ret_request is NULL where it cannot be read. Returns false when
- * there is none. */
+/* The next request, borrowed until it is answered or kept; *ret_request is NULL where it cannot be read. Returns
+ * false when there is none. */
 bool requests_next(struct requests *requests, const json_t **ret_request);
 /* Answers it; takes the reply's reference. */
 void requests_answer(struct requests *requests, json_t *reply);
 
-/* Keeps it instead, to be answered by its number. Returns 0, the request staying at hand, when too many are kept or memory
- * is short. */
+/* Keeps it instead, to be answered by its number. Returns 0, the request staying at hand, when too many are kept or
+ * memory is short. */
 uint64_t requests_keep(struct requests *requests);
 void requests_answer_kept(struct requests *requests, uint64_t number, json_t *reply);
 

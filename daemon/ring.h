@@ -24,7 +24,8 @@ size_t ring_max_record(const struct ring *ring);
 /* Producer: room for a record of up to n bytes with `spare` bytes left over behind it, or NULL while there is not.
  * n must be at most ring_max_record. */
 void *ring_reserve(struct ring *ring, size_t n, size_t spare);
-/* Producer: whether a record of n bytes has room, wherever the ring stands; it keeps it until the producer uses it. */
+/* Producer: whether a record of n bytes has room, wherever the ring stands; it keeps it until the producer uses
+ * it. */
 int ring_has_room(struct ring *ring, size_t n, size_t spare);
 /* Producer: publishes the reserved record with its true length (at most what was reserved). */
 void ring_commit(struct ring *ring, size_t n);

@@ -1,6 +1,6 @@
 /*
- * What a stream's forecasts by one model were worth, as control asks for it: the bus makes the order with room for the answer,
- * the worker copies into it, the bus answers with it.
+ * What a stream's forecasts by one model were worth, as control asks for it: the bus makes the order with room for
+ * the answer, the worker copies into it, the bus answers with it.
  */
 #ifndef DAEMON_SCORES_REPORT_H
 #define DAEMON_SCORES_REPORT_H

@@ -24,8 +24,8 @@ int streams_class_of(const struct streams *streams, const char *name);
 /* The generation of a stream that begins now: above that of any ended stream of the name. */
 uint32_t streams_generation(const struct streams *streams, const char *name, size_t n);
 
-/* The worker that has not let go yet of the ended stream of the name; -1: none. The next generation belongs there, behind
- * it, so that generations come in order. */
+/* The worker that has not let go yet of the ended stream of the name; -1: none. The next generation belongs there,
+ * behind it, so that generations come in order. */
 int streams_leaving(const struct streams *streams, const char *name, size_t n);
 /* A worker has let go of the stream, which was removed before. */
 void streams_left(struct streams *streams, const struct stream *stream);
@@ -39,8 +39,8 @@ void streams_remove(struct streams *streams, struct stream *stream);
 int64_t streams_count(const struct streams *streams);
 int64_t streams_count_of(const struct streams *streams, int class);
 
-/* The first of the streams in order of name that begin with prefix and come after `after` ("" for all): up to most of them into
- * ret_streams [2 * most + 1]. Returns their number; *ret_more says whether there are further ones. */
+/* The first of the streams in order of name that begin with prefix and come after `after` ("" for all): up to most of
+ * them into ret_streams [2 * most + 1]. Returns their number; *ret_more says whether there are further ones. */
 int streams_page(const struct streams *streams, const char *prefix, const char *after, int most,
                  const struct stream **ret_streams, bool *ret_more);
 

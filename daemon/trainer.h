@@ -1,6 +1,7 @@
 /*
- * The trainer: one thread that runs training jobs, one after another, on copies; below the ticks' priority, and within its
- * share of a processor (training_cpu). It owns a job from trainer_submit until it comes back through trainer_take.
+ * The trainer: one thread that runs training jobs, one after another, on copies; below the ticks' priority, and
+ * within its share of a processor (training_cpu). It owns a job from trainer_submit until it comes back through
+ * trainer_take.
  */
 #ifndef DAEMON_TRAINER_H
 #define DAEMON_TRAINER_H

@@ -147,7 +147,8 @@ struct wire_share {
     float share;
 };
 
-/* What a network gave, unscaled: on the wire `steps` arrays of `width` numbers, or one where there is no time axis. */
+/* What a network gave, unscaled: on the wire `steps` arrays of `width` numbers, or one where there is no time
+ * axis. */
 struct wire_output {
     int steps; /* 0: no time axis */
     int width;
@@ -161,8 +162,8 @@ struct wire_state {
     const float *at; /* [pieces x n] */
 };
 
-/* What forecasts of an event were worth whose labels have come: how often the likeliest class was the label, and the Brier
- * score. */
+/* What forecasts of an event were worth whose labels have come: how often the likeliest class was the label, and the
+ * Brier score. */
 struct wire_labels {
     uint64_t n;                     /* labels */
     double accuracy, brier;         /* exponential means */
@@ -219,7 +220,8 @@ void wire_arena_fini(struct wire_arena *arena);
  * is not a forecast. */
 size_t wire_forecast_decode(const void *data, size_t n, struct wire_arena *arena, struct wire_forecast *ret_forecast);
 
-/* Writes the head of an array of n elements (a bundle of forecasts is that, then n maps): always WIRE_ARRAY_HEAD bytes. */
+/* Writes the head of an array of n elements (a bundle of forecasts is that, then n maps): always WIRE_ARRAY_HEAD
+ * bytes. */
 enum { WIRE_ARRAY_HEAD = 5 };
 void wire_array_head(char *buffer, uint32_t n);
 /* Reads the head of an array; returns its bytes, or 0 when it is none. */

@@ -1,9 +1,9 @@
 /*
  * A worker: the thread that owns streams and their batches, advances them and emits their forecasts.
  *
- * Work-conserving: it takes what its ring holds, then advances what is ready, at once; while it is busy, ticks gather in
- * the ring and slots in batches. Between two advances it does a bounded slice of each background task:
- * re-priming under a new version, copying windows for training, sending last forecasts again.
+ * Work-conserving: it takes what its ring holds, then advances what is ready, at once; while it is busy, ticks gather
+ * in the ring and slots in batches. Between two advances it does a bounded slice of each background task: re-priming
+ * under a new version, copying windows for training, sending last forecasts again.
  */
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
@@ -36,7 +36,8 @@ struct worker_counters {
 
 /* Starts the thread. NULL with the sentence in err. */
 struct worker *worker_start(const struct worker_setup *setup, struct error *err);
-/* Joins the thread, which has been sent RECORD_STOP and has said RECORD_STOPPED, and frees the worker. NULL is fine. */
+/* Joins the thread, which has been sent RECORD_STOP and has said RECORD_STOPPED, and frees the worker. NULL is
+ * fine. */
 void worker_stop(struct worker *worker);
 
 /* The bus' ends of its rings. */
@@ -47,8 +48,8 @@ void worker_wake(struct worker *worker);
 
 /* Any thread. */
 void worker_counters(const struct worker *worker, struct worker_counters *ret_counters);
-/* The most closed steps that any stream of the class has on this worker, and the time of that stream's latest, ns. Any
- * thread. */
+/* The most closed steps that any stream of the class has on this worker, and the time of that stream's latest, ns.
+ * Any thread. */
 uint64_t worker_most_steps(const struct worker *worker, int class);
 int64_t worker_clock(const struct worker *worker, int class);
 

@@ -1,4 +1,5 @@
-/* The insides of a worker, for worker.c and background.c. All of it belongs to the worker's thread but the atomics. */
+/* The insides of a worker, for worker.c and background.c. All of it belongs to the worker's thread but the
+ * atomics. */
 #ifndef DAEMON_WORKER_INTERNAL_H
 #define DAEMON_WORKER_INTERNAL_H
 
@@ -70,10 +71,12 @@ struct worker {
 /* Tells of the slots that another version serves now; to be called where that may have happened. */
 void worker_tell_takeovers(struct worker *worker, const struct batch *batch);
 
-/* Whether one more event of a kind need go to the bus in this second: all are counted, more than may be sent are not told. */
+/* Whether one more event of a kind need go to the bus in this second: all are counted, more than may be sent are not
+ * told. */
 bool worker_may_tell(const struct worker *worker, struct telling *telling);
 
-/* Tells of a stream: told without its name. All go to the bus, which counts those that it leaves out: they are few. */
+/* Tells of a stream: told without its name. All go to the bus, which counts those that it leaves out: they are
+ * few. */
 void worker_tell(struct worker *worker, const struct stream *stream, const struct record_told *told);
 
 /* Tells of the alerts and verdicts that have changed with the latest forecasts of n slots of a batch. */

@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-/* How many deviations of the normal distribution a distance from the mean is; z and radii as alerts_exceedance has them. */
+/* How many deviations of the normal distribution a distance from the mean is; z and radii as alerts_exceedance has
+ * them. */
 static double deviations_of(double distance, const double *radii, const double *z, int n) {
     double at = 0, at_z = 0, slope = INFINITY;
     for (int l = 0; l < n && distance > at; l++) {

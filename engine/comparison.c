@@ -61,7 +61,8 @@ double loss_series_mean(const struct loss_series *series) {
 
 /* ---- the test ----------------------------------------------------------------------------------- */
 
-/* The continued fraction of the incomplete beta function, by Lentz's method (Numerical Recipes, 6.4; DLMF 8.17.22). */
+/* The continued fraction of the incomplete beta function, by Lentz's method (Numerical Recipes, 6.4; DLMF
+ * 8.17.22). */
 static double beta_fraction(double a, double b, double x) {
     const double tiny = 1e-300;
     double c = 1, d = 1 - (a + b) * x / (a + 1);
@@ -97,7 +98,8 @@ static double upper_tail(double t, double freedom) {
     return t > 0 ? two_sided / 2 : 1 - two_sided / 2;
 }
 
-/* The variance of the mean of d[n], times n: autocovariances up to `lags`, with Bartlett's weights (Newey and West). */
+/* The variance of the mean of d[n], times n: autocovariances up to `lags`, with Bartlett's weights (Newey and
+ * West). */
 static double long_run_variance(const double *d, int n, double mean, int lags) {
     double sum = 0;
     for (int lag = 0; lag <= lags; lag++) {

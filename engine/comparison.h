@@ -1,10 +1,10 @@
 /*
- * Is one forecaster better than another on the same answers, or is that chance? The test of Diebold and Mariano (1995,
- * "Comparing predictive accuracy") on the differences of their losses, with the Newey-West (1987) variance, since
- * forecasts of several steps overlap, and the small-sample correction of Harvey, Leybourne and Newbold (1997).
+ * Is one forecaster better than another on the same answers, or is that chance? The test of Diebold and Mariano
+ * (1995, "Comparing predictive accuracy") on the differences of their losses, with the Newey-West (1987) variance,
+ * since forecasts of several steps overlap, and the small-sample correction of Harvey, Leybourne and Newbold (1997).
  *
- * Losses are kept as a series in bounded memory: their means over blocks of steps. Those of many streams go into the same
- * blocks, so that what moves all streams at once is not taken for many independent answers.
+ * Losses are kept as a series in bounded memory: their means over blocks of steps. Those of many streams go into the
+ * same blocks, so that what moves all streams at once is not taken for many independent answers.
  */
 #ifndef ENGINE_COMPARISON_H
 #define ENGINE_COMPARISON_H

@@ -101,7 +101,7 @@ enum forecast_form {
 enum model_head {
     HEAD_FORECAST, /* the output is the targets, unscaled and scored */
     HEAD_RAW,      /* the outputs go out as they are, unscored: then there are no targets and the horizon is 0 */
-    HEAD_EVENT, /* the output tells of the label that the tick has, and that comes later; no targets and horizon 0 too */
+    HEAD_EVENT,    /* the output tells of the label that the tick has, and that comes later; no targets either */
 };
 
 /* Which of the steps ahead are scored and have an interval of their own; between them it is interpolated. */
@@ -186,8 +186,8 @@ int config_load(const char *path, struct config **ret_config, struct error *err)
 int config_parse(const char *name, const uint8_t *text, size_t size, struct config **ret_config, struct error *err);
 void config_free(struct config *config);
 
-/* How a model is served, in one line for people: "direct.keras, windowed (24 steps), 7 inputs to 24 steps of 1 target,
- * scaler none, not trained". */
+/* How a model is served, in one line for people: "direct.keras, windowed (24 steps), 7 inputs to 24 steps of 1
+ * target, scaler none, not trained". */
 void config_model_text(const struct config_model *model, char *ret_text, size_t size);
 
 /* Writes the commented example, made from the table: what conf/forecastd.yaml is. */

@@ -12,9 +12,9 @@
 
 enum { CONFIG_PATH = 256 };
 
-/* Fills a section's zeroed struct from its cells (NULL: all defaults), path being where it stands ("" at the top). Adds
- * to the cells what stands for a list that has a default. Returns 0, or -1 with a sentence in err; then, too, what was
- * allocated is config_values_free's. */
+/* Fills a section's zeroed struct from its cells (NULL: all defaults), path being where it stands ("" at the top).
+ * Adds to the cells what stands for a list that has a default. Returns 0, or -1 with a sentence in err; then, too,
+ * what was allocated is config_values_free's. */
 int config_values_read(const struct config_lines *lines, enum config_section section, const char *path,
                        struct config_cell *cells, void *ret_struct, struct error *err);
 

@@ -4,8 +4,8 @@
 
 static const double pi = 3.14159265358979323846;
 static const double least_scale = 1e-3;
-static const double most_freedom =
-    1e4; /* beyond it Student's t is a Gaussian, and differences of lgamma are rounding */
+/* Beyond it Student's t is a Gaussian, and differences of lgamma are rounding. */
+static const double most_freedom = 1e4;
 
 static double softplus(double x) {
     return fmax(x, 0) + log1p(exp(-fabs(x)));
@@ -65,8 +65,8 @@ double distribution_loss(enum distribution distribution, const double *raw, doub
 
 /* ---- quantiles ---------------------------------------------------------------------------------- */
 
-/* Of the lower half: a rational function that is right to 4.5e-4 (Abramowitz and Stegun, 26.2.23), made better by two steps of
- * Halley's. */
+/* Of the lower half: a rational function that is right to 4.5e-4 (Abramowitz and Stegun, 26.2.23), made better by two
+ * steps of Halley's. */
 double normal_quantile(double p) {
     if (p > 0.5)
         return -normal_quantile(1 - p);
@@ -79,8 +79,8 @@ double normal_quantile(double p) {
     return x;
 }
 
-/* Of the lower half, by Hill's expansions (Communications of the ACM 13, algorithm 396, 1970): one about the normal quantile,
- * one for far tails. */
+/* Of the lower half, by Hill's expansions (Communications of the ACM 13, algorithm 396, 1970): one about the normal
+ * quantile, one for far tails. */
 double student_t_quantile(double nu, double p) {
     if (p > 0.5)
         return -student_t_quantile(nu, 1 - p);

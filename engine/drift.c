@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-/* Steps that the mean is learnt from before any drift is told; the excess that is tolerated, and that which is drift, in
- * mean errors; the largest error. With errors twice as large as before, drift is told after 60 steps. */
+/* Steps that the mean is learnt from before any drift is told; the excess that is tolerated, and that which is drift,
+ * in mean errors; the largest error. With errors twice as large as before, drift is told after 60 steps. */
 static const double first_steps = 100, tolerated = 0.2, bound = 50, largest = 5;
 static const double memory = 1000; /* of the mean, in steps */
 

@@ -35,7 +35,8 @@ void chunk_fini(struct chunk *chunk) {
     *chunk = (struct chunk){0};
 }
 
-/* Whether what stands behind a step is no answer to a forecast made before it, as ticks are missing between the two. */
+/* Whether what stands behind a step is no answer to a forecast made before it, as ticks are missing between the
+ * two. */
 static bool is_gap(const struct window *window, int at) {
     return window->flags != NULL && (window->flags[at] & WINDOW_GAP) != 0;
 }
@@ -83,8 +84,8 @@ static double fill_label(const struct config_model *model, const struct window *
     return (double)*weight;
 }
 
-/* The answers at one origin: for a residual network the differences to the last value. Those before the first value weigh
- * nothing, as the baselines have no forecast there, nor do those behind a gap. Returns the weights' sum. */
+/* The answers at one origin: for a residual network the differences to the last value. Those before the first value
+ * weigh nothing, as the baselines have no forecast there, nor do those behind a gap. Returns the weights' sum. */
 static double fill_origin(const struct config_model *model, const struct window *window, int origin, float *answer,
                           float *weight, size_t *n_answers) {
     if (model->head == HEAD_EVENT)
@@ -190,8 +191,8 @@ static double point_loss(const struct config_model *model, size_t n, const float
     return loss_sum(&point, 1, n, y, answer, weight, 1, NULL);
 }
 
-/* The loss of what a network that gave y forecast at so many places of a chunk: that of the point forecasts, which are in
- * chunk->point; an event's is its own, the cross-entropy. */
+/* The loss of what a network that gave y forecast at so many places of a chunk: that of the point forecasts, which
+ * are in chunk->point; an event's is its own, the cross-entropy. */
 static double loss_at(const struct evaluation *of, const float *y, size_t first, size_t places) {
     const struct chunk *chunk = of->chunk;
     const struct loss_spec spec = head_loss(of->model);

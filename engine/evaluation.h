@@ -8,12 +8,12 @@
 
 #include <stdbool.h>
 
-/* Which origins of a window count: the older third, but for a horizon, chooses among the epochs of a training; the rest
- * judges. */
+/* Which origins of a window count: the older third, but for a horizon, chooses among the epochs of a training; the
+ * rest judges. */
 enum evaluation_part { EVALUATION_ALL, EVALUATION_CHOOSES, EVALUATION_JUDGES };
 
-/* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. A windowed network
- * takes a chunk of model->window steps as one sample and answers for its last step alone. Workspace. */
+/* A group of windows in time-major form, as network and loss want them, a chunk of steps at a time. A windowed
+ * network takes a chunk of model->window steps as one sample and answers for its last step alone. Workspace. */
 struct chunk_row {
     const struct window *window; /* NULL: nothing, which weighs nothing */
     int from;                    /* its first step in the chunk */
@@ -62,13 +62,13 @@ struct evaluation {
     void *context;
 };
 
-/* Mean losses (loss_point) of the point forecasts of a network (NULL: NaN), of an event its cross-entropies, over the origins; series, if any, is told each of them, counted back from the newest
- * one of its window. */
+/* Mean losses (loss_point) of the point forecasts of a network (NULL: NaN), of an event its cross-entropies, over the
+ * origins; series, if any, is told each of them, counted back from the newest one of its window. */
 double evaluation_network(const struct evaluation *evaluation, const struct network *network,
                           struct loss_series *series);
 
-/* The same for the baselines, with their series, without scratch and kernels; NaN where there is no origin, and for seasonal where there is no
- * period. */
+/* The same for the baselines, with their series, without scratch and kernels; NaN where there is no origin, and for
+ * seasonal where there is no period. */
 void evaluation_baselines(const struct evaluation *evaluation, struct promotion_losses *losses);
 
 #endif

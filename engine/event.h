@@ -1,6 +1,6 @@
 /*
- * Events: a label that a tick turns out to have had, told later than the tick, one of 0 .. classes - 1; and what a network's
- * forecasts of it were worth. Pure functions.
+ * Events: a label that a tick turns out to have had, told later than the tick, one of 0 .. classes - 1; and what a
+ * network's forecasts of it were worth. Pure functions.
  */
 #ifndef ENGINE_EVENT_H
 #define ENGINE_EVENT_H
@@ -10,7 +10,8 @@
 
 enum { EVENT_CLASSES_MAX = 1000, EVENT_MEMORY = 1000 };
 
-/* Probabilities of what a head puts out: [1] a logit of the event, of two classes; else [n] a logit for each class. */
+/* Probabilities of what a head puts out: [1] a logit of the event, of two classes; else [n] a logit for each
+ * class. */
 int event_width(int n_classes);
 
 /* ret_probabilities [event_width]: that the label is 1; or each class'. y may be the same array. */
@@ -19,11 +20,12 @@ void event_probabilities(int n_classes, const float *y, float *ret_probabilities
 /* Whether it is a label. */
 bool event_is_label(int n_classes, double label);
 
-/* Means over the labels: `recent`, alike over the first EVENT_MEMORY, then exponentially with that memory; and of all. */
+/* Means over the labels: `recent`, alike over the first EVENT_MEMORY, then exponentially with that memory; and of
+ * all. */
 struct event_means {
-    double
-        brier; /* the mean square of what the probabilities of all classes are off by, summed over the classes but of two
-                        classes taken once (Brier, 1950) */
+    /* The mean square of what the probabilities of all classes are off by, summed over the classes but of two classes
+     * taken once (Brier, 1950). */
+    double brier;
     double accuracy; /* how often the likeliest class was the label */
 };
 

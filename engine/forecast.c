@@ -11,8 +11,8 @@ static int scored_from(const struct config_model *model, int n, int h) {
     return power < n ? power : n - 1;
 }
 
-/* Where the half-widths h steps ahead are: [n_targets] at the scored step before and at the one that is not before it, and how
- * far from the one to the other. */
+/* Where the half-widths h steps ahead are: [n_targets] at the scored step before and at the one that is not before
+ * it, and how far from the one to the other. */
 struct between {
     const float *from, *to;
     double share;

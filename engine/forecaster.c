@@ -234,7 +234,8 @@ static const int64_t *target_times(const struct forecaster *f, int slot, int64_t
     return times;
 }
 
-/* How wide the network's own intervals for h steps ahead are, f->units known. Returns false where one is not finite. */
+/* How wide the network's own intervals for h steps ahead are, f->units known. Returns false where one is not
+ * finite. */
 static bool read_intervals(const struct forecaster *f, int row, int h, int ahead) {
     size_t slot = (size_t)f->row[row], n_levels = (size_t)f->model->n_levels, n_targets = (size_t)f->model->n_targets;
     for (size_t level = 0; level < n_levels; level++) {
@@ -249,8 +250,8 @@ static bool read_intervals(const struct forecaster *f, int row, int h, int ahead
     return true;
 }
 
-/* What the network has just given for a row, h = 1 .. n steps behind `ahead` ones, in the unit of the targets, into mean
- * [slots x n_outputs]. Returns false when it is not finite. */
+/* What the network has just given for a row, h = 1 .. n steps behind `ahead` ones, in the unit of the targets, into
+ * mean [slots x n_outputs]. Returns false when it is not finite. */
 static bool read_forecast(const struct forecaster *f, const struct lane *lane, int row, int ahead, int n,
                           double *mean) {
     const struct config_model *model = f->model;
@@ -283,7 +284,8 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
     return true;
 }
 
-/* The forecast for `ahead` steps on as the next input of a row; what is an input and no target keeps its last value. */
+/* The forecast for `ahead` steps on as the next input of a row; what is an input and no target keeps its last
+ * value. */
 static void feed_back(const struct forecaster *f, const struct lane *lane, int row, int ahead, const double *mean) {
     const struct config_model *model = f->model;
     int slot = f->row[row];

@@ -10,12 +10,14 @@
  *
  * Taking over: a new version is proposed; forecaster_prime then replays each slot's history under it,
  * in slices, into states of its own, while the old version serves; a slot changes when its replay has caught
- * up. Replay begins where the state last began anew (by a reset, a gap or the time) or was set, with what was set if the
- * new version has a state of the same size, else from zero; at most `history` steps back, and then from zero; with the scalers as they stood at the step
- * where it began, so what serves afterwards depends on that step alone, not on the slicing. (Where more arrives between
- * two slices than the history holds, it begins anew. A slice gains on what arrives as long as that is less than 8 steps.)
+ * up. Replay begins where the state last began anew (by a reset, a gap or the time) or was set, with what was set if
+ * the new version has a state of the same size, else from zero; at most `history` steps back, and then from zero;
+ * with the scalers as they stood at the step where it began, so what serves afterwards depends on that step alone,
+ * not on the slicing. (Where more arrives between two slices than the history holds, it begins anew. A slice gains on
+ * what arrives as long as that is less than 8 steps.)
  *
- * One owner at a time. Only forecaster_new, _propose, _shadow and _set_state take memory; advance and prime take none.
+ * One owner at a time. Only forecaster_new, _propose, _shadow and _set_state take memory; advance and prime take
+ * none.
  */
 #ifndef ENGINE_FORECASTER_H
 #define ENGINE_FORECASTER_H
@@ -68,8 +70,8 @@ struct forecast {
     const int64_t *times;   /* [horizon] target times, or NULL while the interval is not known */
     const double *values;   /* [n_targets] observed at the step; NaN: missing */
     const double *mean;     /* [horizon x n_targets]; NaN where nothing is known */
-    /* [n_levels x horizon x n_targets] half-widths of the network's own intervals around its own forecast, in the targets'
-     * unit, >= 0; NULL: its head has none, or it did not run */
+    /* [n_levels x horizon x n_targets] half-widths of the network's own intervals around its own forecast, in the
+     * targets' unit, >= 0; NULL: its head has none, or it did not run */
     const float *own;
     const float *shares; /* [EXPERT_COUNT] of the experts in it, over targets and scored steps, sum 1; NULL: raw */
     const struct score *scores;             /* [n_scores] over all targets, of the scored steps ahead */
@@ -81,16 +83,18 @@ struct forecast {
     double anomaly;             /* scores_anomaly: of the step */
     const struct alert *alerts; /* [n_alerts] of the model */
     enum verdict verdict;
-    bool verdict_changed;                  /* at this very step */
-    const struct event_score *event;       /* what the forecasts of an event were worth; NULL: the head is of none */
-    const struct forecast_output *outputs; /* [n_outputs] of a raw head, or one with the
-                                            * probabilities of an event (event.h); none where the network did not run */
+    bool verdict_changed;            /* at this very step */
+    const struct event_score *event; /* what the forecasts of an event were worth; NULL: the head is of none */
+    /* [n_outputs] of a raw head, or one with the probabilities of an event (event.h); none where the network did not
+     * run. */
+    const struct forecast_output *outputs;
     int n_outputs;
     const float *state; /* [network_state_size] behind it, where the model publishes it; NULL: no network ran */
 };
 
-/* The intervals of a forecast of the model, mean less and plus a half-width that is linear between the scored steps: lower and upper
- * [n_levels x horizon x n_targets], NaN: not known. lower <= mean <= upper, and none within that of the level before. */
+/* The intervals of a forecast of the model, mean less and plus a half-width that is linear between the scored steps:
+ * lower and upper [n_levels x horizon x n_targets], NaN: not known. lower <= mean <= upper, and none within that of
+ * the level before. */
 void forecast_intervals(const struct config_model *model, const struct forecast *forecast, double *lower,
                         double *upper);
 /* The half-width of one of them, h steps ahead. */
@@ -108,7 +112,8 @@ void forecaster_acquire(struct forecaster *forecaster, int slot, const struct hi
 void forecaster_release(struct forecaster *forecaster, int slot);
 
 /* Zeroes the slot's state; the caller has let the slot see all its steps (and has marked the history, history_reset,
- * where all models of the stream are reset). By a gap or by time (history_begins_anew) states begin anew by themselves. */
+ * where all models of the stream are reset). By a gap or by time (history_begins_anew) states begin anew by
+ * themselves. */
 void forecaster_reset(struct forecaster *forecaster, int slot);
 
 /* A slot's state behind the latest step that it has seen. Borrowed, until the slot's next step. */
@@ -120,9 +125,9 @@ struct slot_state {
 };
 struct slot_state forecaster_state(const struct forecaster *forecaster, int slot);
 
-/* The slot's state becomes values [n]; NaN: what it was there. The caller has let the slot see all its steps. Takes memory.
- * Returns 0; -1 without memory; -2 where n is not the size of the state of what serves the slot, or of the version that
- * is taking over. */
+/* The slot's state becomes values [n]; NaN: what it was there. The caller has let the slot see all its steps. Takes
+ * memory. Returns 0; -1 without memory; -2 where n is not the size of the state of what serves the slot, or of the
+ * version that is taking over. */
 int forecaster_set_state(struct forecaster *forecaster, int slot, const float *values, size_t n);
 
 /* Steps of the slot's history that it has not seen. */
@@ -139,8 +144,8 @@ void forecaster_label(struct forecaster *forecaster, int slot, uint64_t step);
 /* The forecast made at the latest step that the slot has seen; NULL before the first. */
 const struct forecast *forecaster_latest(const struct forecaster *forecaster, int slot);
 
-/* What an expert forecast at the latest step of the slot that was given last to the last advance, [horizon x n_targets],
- * NaN where it had none; NULL of a raw head. */
+/* What an expert forecast at the latest step of the slot that was given last to the last advance,
+ * [horizon x n_targets], NaN where it had none; NULL of a raw head. */
 const double *forecaster_expert(const struct forecaster *forecaster, enum expert expert);
 
 /* The scores of all slots; NULL: of a raw head. Borrowed. */
@@ -152,27 +157,30 @@ const struct event_score *forecaster_event_score(const struct forecaster *foreca
 /* The scalers of a slot as they stand, [n_features]; borrowed. */
 const struct scaler *forecaster_scalers(const struct forecaster *forecaster, int slot);
 
-/* Has a version take over, acquiring a reference; one without a network has the baseline serve. Returns 0; -1 when memory is short or another is still being taken over. */
+/* Has a version take over, acquiring a reference; one without a network has the baseline serve. Returns 0; -1 when
+ * memory is short or another is still being taken over. */
 int forecaster_propose(struct forecaster *forecaster, struct version *version);
 bool forecaster_taking_over(const struct forecaster *forecaster);
 
 /* One slice of a takeover, at most one full advance's work. Returns true when it was the last one. */
 bool forecaster_prime(struct forecaster *forecaster);
 
-/* Steps that the replay of a slot still has to go, of which a slice does FORECASTER_PRIME_STEPS; 0 where none is under way. */
+/* Steps that the replay of a slot still has to go, of which a slice does FORECASTER_PRIME_STEPS; 0 where none is
+ * under way. */
 enum { FORECASTER_PRIME_STEPS = 8 };
 uint64_t forecaster_replaying(const struct forecaster *forecaster, int slot);
 
-/* Losses of two versions, over the same answers: absolute errors in the scalers' unit, of what each has said by itself (a
- * version without a network: the baseline) 1, 2, 4, ... steps ahead and at the horizon, by the step at which it was said, counted from the
- * one at which the slot's comparison began. */
+/* Losses of two versions, over the same answers: absolute errors in the scalers' unit, of what each has said by
+ * itself (a version without a network: the baseline) 1, 2, 4, ... steps ahead and at the horizon, by the step at
+ * which it was said, counted from the one at which the slot's comparison began. */
 struct shadow_losses {
     struct loss_series serving, shadow;
 };
 
-/* Has a version run in the shadow of the one that serves: it replays the histories, sees each step, and forecasts, but is
- * not served; losses, which must outlive it and may be shared by one owner's forecasters, are told as answers arrive. Acquires a reference. A
- * takeover ends it. Not for a raw head. Returns 0; -1 when memory is short, or while a version takes over or is in the shadow. */
+/* Has a version run in the shadow of the one that serves: it replays the histories, sees each step, and forecasts,
+ * but is not served; losses, which must outlive it and may be shared by one owner's forecasters, are told as answers
+ * arrive. Acquires a reference. A takeover ends it. Not for a raw head. Returns 0; -1 when memory is short, or while
+ * a version takes over or is in the shadow. */
 int forecaster_shadow(struct forecaster *forecaster, struct version *version, struct shadow_losses *losses);
 void forecaster_end_shadow(struct forecaster *forecaster); /* none is fine */
 bool forecaster_has_shadow(const struct forecaster *forecaster);
@@ -180,15 +188,16 @@ bool forecaster_has_shadow(const struct forecaster *forecaster);
 /* One slice of its replay, at most one full advance's work. Returns true where there was nothing to be replayed. */
 bool forecaster_prime_shadow(struct forecaster *forecaster);
 
-/* Errors of what was published one step ahead, in the scalers' unit, mean over targets: their sum and number over all slots since
- * this was asked for. */
+/* Errors of what was published one step ahead, in the scalers' unit, mean over targets: their sum and number over all
+ * slots since this was asked for. */
 struct forecast_errors {
     double sum;
     uint64_t n;
 };
 struct forecast_errors forecaster_take_errors(struct forecaster *forecaster);
 
-/* From when on a version serves a slot. All that is published afterwards follows from the version, the stream's steps and these two. */
+/* From when on a version serves a slot. All that is published afterwards follows from the version, the stream's steps
+ * and these two. */
 struct takeover {
     int slot;
     uint64_t version;
@@ -196,7 +205,8 @@ struct takeover {
     uint64_t step;  /* and when it changed: the version serves the steps behind it */
 };
 
-/* The takeovers since this was asked for, as many as there are slots; *ret_n is their number. They live until the next one. */
+/* The takeovers since this was asked for, as many as there are slots; *ret_n is their number. They live until the
+ * next one. */
 const struct takeover *forecaster_takeovers(struct forecaster *forecaster, int *ret_n);
 
 /* The number of the version that serves all slots, or 0. */

@@ -60,7 +60,8 @@ static inline struct lane *lane_of(const struct forecaster *f, int slot) {
     return f->incoming != NULL && f->incoming->phase[slot] == LANE_READY ? f->incoming : f->serving;
 }
 
-/* The lane's readout, which it has, learns from the latest step of the slot. state: of the slot, NULL where it is not finite. */
+/* The lane's readout, which it has, learns from the latest step of the slot. state: of the slot, NULL where it is not
+ * finite. */
 static inline void read_out(const struct forecaster *f, const struct lane *lane, int slot, const float *state) {
     uint64_t step = lane->seen[slot], last = (uint64_t)readout_last(lane->readout);
     bool warming = step - lane->zero[slot] < (uint64_t)f->model->training.burn_in;
@@ -87,10 +88,12 @@ static inline void take_over(struct forecaster *f, int slot) {
  * f->raw); f->finite says of which row they are. */
 void forecaster_run(struct forecaster *f, const struct lane *lane, int rows, double *mean);
 
-/* The replay of a slot in a lane that does not serve begins anew; one slice of it. Returns whether there was any slot to be replayed. */
+/* The replay of a slot in a lane that does not serve begins anew; one slice of it. Returns whether there was any slot
+ * to be replayed. */
 bool forecaster_prime_lane(struct forecaster *f, struct lane *lane);
 
-/* What happens to the lane in the shadow (there is one): the slot is a new stream's, its state begins anew, or is given; its replay has caught up. */
+/* What happens to the lane in the shadow (there is one): the slot is a new stream's, its state begins anew, or is
+ * given; its replay has caught up. */
 void shadow_acquire(struct forecaster *f, int slot);
 void shadow_begin_anew(struct forecaster *f, int slot);
 void shadow_give(struct forecaster *f, int slot, const float *values, size_t n);
@@ -100,13 +103,14 @@ void shadow_note_serving(struct forecaster *f, int slot, const double *mean);
 /* The shadow takes the step in that the serving lane has taken in, of each of the slots. */
 void shadow_advance(struct forecaster *f, const int *slots, int n);
 
-/* Of a head of an event (forecaster_event.c): memory, false where it is short; a slot begins; the probabilities of the slot's
- * latest step are kept until its label comes. */
+/* Of a head of an event (forecaster_event.c): memory, false where it is short; a slot begins; the probabilities of
+ * the slot's latest step are kept until its label comes. */
 bool forecaster_event_new(struct forecaster *f);
 void forecaster_event_acquire(struct forecaster *f, int slot);
 void forecaster_event_keep(struct forecaster *f, int slot);
 
-/* Before the slot's next step: its state becomes zero where the step lies behind a gap or in another interval of reset_every. */
+/* Before the slot's next step: its state becomes zero where the step lies behind a gap or in another interval of
+ * reset_every. */
 void forecaster_begin_anew_where_due(struct forecaster *f, int slot);
 
 #endif

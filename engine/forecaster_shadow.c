@@ -1,4 +1,5 @@
-/* A version in the shadow of the one that serves: it sees the same steps, and is compared with it on the same answers. */
+/* A version in the shadow of the one that serves: it sees the same steps, and is compared with it on the same
+ * answers. */
 #include "engine/forecaster_internal.h"
 
 #include <assert.h>
@@ -14,9 +15,9 @@ struct shadow {
     uint64_t *from; /* [slots] the step at which the slot's comparison began */
     double *mean;   /* [slots x n_outputs] */
     int n, h[SCORES_MAX];
-    size_t first
-        [SCORES_MAX]; /* where the forecasts for h[i] begin within a slot's: a ring of h[i] + 1, as what was said at a step
-                               * is put in before what that step answers is taken out */
+    /* Where the forecasts for h[i] begin within a slot's: a ring of h[i] + 1, as what was said at a step is put in
+     * before what that step answers is taken out. */
+    size_t first[SCORES_MAX];
     size_t waiting;     /* forecasts that one slot keeps */
     uint64_t *made;     /* [slots x waiting] step of each kept forecast; 0: none */
     double *said[BOTH]; /* [slots x waiting x n_targets] */

@@ -17,20 +17,21 @@ struct head {
     enum head_form form;
     int horizon; /* steps that the network itself gives: the model's, or 1 where it feeds itself back */
     int steps, width;
-    struct loss_spec
-        loss; /* decides how many numbers there are for each answer: of a place [.. x horizon x n_targets] */
+    /* Decides how many numbers there are for each answer: of a place [.. x horizon x n_targets]. */
+    struct loss_spec loss;
     double normal[CONFIG_MAX_LEVELS]; /* the upper quantile of each level, of the standard normal distribution */
 };
 
 /* The loss that the model's network is trained by; its levels are the model's. */
 struct loss_spec head_loss(const struct config_model *model);
 
-/* How many targets training sees at each step, and how many answers there are to what is forecast at one: those of `horizon`
- * steps; of an event its label. */
+/* How many targets training sees at each step, and how many answers there are to what is forecast at one: those of
+ * `horizon` steps; of an event its label. */
 int head_targets(const struct config_model *model);
 int head_answers(const struct config_model *model);
 
-/* Whether output 0 gives the logits of the model's classes, or their probabilities. Returns 0, or -1 with a sentence in err. */
+/* Whether output 0 gives the logits of the model's classes, or their probabilities. Returns 0, or -1 with a sentence
+ * in err. */
 int head_fits_event(const struct config_model *model, const struct network *network, bool *ret_probabilities,
                     struct error *err);
 
@@ -45,12 +46,13 @@ int head_fit(const struct config_model *model, const struct network *network, in
 /* The horizon that a network serves where the configuration leaves it open; 0 where that is not plain. */
 int head_horizon(const struct config_model *model, const struct network *network, int sample);
 
-/* The forecasts of the targets h steps ahead (1 to head->horizon), [n_targets], in output 0 of a call of `rows` rows. */
+/* The forecasts of the targets h steps ahead (1 to head->horizon), [n_targets], in output 0 of a call of `rows`
+ * rows. */
 void head_values(const struct head *head, const float *y, int rows, int row, int h, int n_targets, float *ret_values);
 
-/* Of a head whose loss gives several numbers: half the width of the interval of a level (by its index) around that forecast,
- * [n_targets], >= 0, in the network's unit; none less than that of a lower level. Takes no memory; of student_t some 0.2 us
- * each. */
+/* Of a head whose loss gives several numbers: half the width of the interval of a level (by its index) around that
+ * forecast, [n_targets], >= 0, in the network's unit; none less than that of a lower level. Takes no memory; of
+ * student_t some 0.2 us each. */
 void head_half_widths(const struct head *head, const float *y, int rows, int row, int h, int n_targets, int level,
                       float *ret_half_widths);
 

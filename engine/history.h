@@ -42,7 +42,8 @@ void history_free(struct history *history);
 /* Has labels kept from now on. Returns -1 when memory is short. */
 int history_keep_labels(struct history *history);
 
-/* A label is told of the step at t. Returns the step, or 0 where none is held with that time, or no labels are kept. */
+/* A label is told of the step at t. Returns the step, or 0 where none is held with that time, or no labels are
+ * kept. */
 uint64_t history_label(struct history *history, int64_t t, float label);
 
 /* The label of a step; NaN: not told, or not held. */
@@ -57,8 +58,8 @@ void history_reset(struct history *history);
 /* By command: the steps that are appended from now on come in a pause (maintenance), or do not any more. */
 void history_pause(struct history *history, bool paused);
 
-/* Whether the state of a model with that reset_every (ns, 0: never) begins anew with a step that is held: behind a gap,
- * or where it lies in another interval of time than the step before (if that is held too). */
+/* Whether the state of a model with that reset_every (ns, 0: never) begins anew with a step that is held: behind a
+ * gap, or where it lies in another interval of time than the step before (if that is held too). */
 bool history_begins_anew(const struct history *history, uint64_t step, int64_t reset_every);
 
 /* The oldest step that is still held, 1 at least; above n when there is none. */

@@ -11,14 +11,14 @@
 enum { TRACKERS = 4, ON_FAST = 2 }; /* the trackers from ON_FAST on are on the fast base */
 enum { OWN_TRACKERS = 2 };          /* further ones, on what the network gives */
 
-/* Of the errors, and what a single one may add to them, so that bursts do not blow them up. Where nothing goes wrong for long
- * they do not vanish, so that the stream may wake up: slow_least is of the largest error. */
+/* Of the errors, and what a single one may add to them, so that bursts do not blow them up. Where nothing goes wrong
+ * for long they do not vanish, so that the stream may wake up: slow_least is of the largest error. */
 static const double slow_share = 0.002, fast_share = 0.1, slow_most = 8, fast_most = 10, fast_least = 0.25;
 static const double slow_least = 1e-3;
 /* Of the weights. */
 static const float learning_rate = 0.1F, fixed_share = 0.01F, loss_most = 0.5F;
-/* Steps in units of how much the share of misses changes with the logarithm of the width, under a normal distribution.
- * The widening learns quickly at first. */
+/* Steps in units of how much the share of misses changes with the logarithm of the width, under a normal
+ * distribution. The widening learns quickly at first. */
 static const double tracker_steps[TRACKERS] = {0.009, 0.045, 0.009, 0.045};
 static const double own_steps[OWN_TRACKERS] = {0.009, 0.045};
 static const double widening_step = 0.0045, widening_first = 0.025, widening_decay = 9;
@@ -168,7 +168,8 @@ static float larger(float a, float b) {
     return a > b ? a : b;
 }
 
-/* What one tracker's half-width, q x base, cost changes its weight, which is returned; then it follows the quantile. */
+/* What one tracker's half-width, q x base, cost changes its weight, which is returned; then it follows the
+ * quantile. */
 static float track_one(float *q, float weight, float base, float step, float alpha, float error) {
     float over = error - *q * base, miss = over > 0 ? 1 : 0;
     float cost = learning_rate * (over > 0 ? (1 - alpha) * over : -alpha * over);

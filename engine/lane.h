@@ -1,7 +1,7 @@
 /*
  * A lane: one version's view of a batch. During a takeover a batch has two, the one that serves and the one
- * that comes in; another may run in the shadow of the one that serves. They share nothing but the histories. Part of the
- * forecaster.
+ * that comes in; another may run in the shadow of the one that serves. They share nothing but the histories. Part of
+ * the forecaster.
  */
 #ifndef ENGINE_LANE_H
 #define ENGINE_LANE_H

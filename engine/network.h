@@ -71,7 +71,8 @@ struct layer_input {
     int layer, port;
 };
 
-/* A layer as it is asked for. What a kind does not have it does not look at. layer_spec_of() gives Keras' defaults. */
+/* A layer as it is asked for. What a kind does not have it does not look at. layer_spec_of() gives Keras'
+ * defaults. */
 struct layer_spec {
     enum layer_kind kind;
     char name[LAYER_NAME_MAX]; /* "": its kind's, numbered; different within a network */
@@ -104,9 +105,9 @@ struct layer_spec {
     float alpha;             /* LeakyReLU: the slope below zero */
     bool shared_steps;       /* PReLU: one slope per width for all steps */
     bool keep_steps;         /* global pooling: keepdims */
-    /* Layers of several inputs do with their masks as Keras 1 and 2 do, else as Keras 3 does: Add, Multiply, Concatenate
-     * (layers/merge.c), and recurrent layers with an initial state, which in Keras 3 pass over no step, and yet hand the
-     * mask on */
+    /* Layers of several inputs do with their masks as Keras 1 and 2 do, else as Keras 3 does: Add, Multiply,
+     * Concatenate (layers/merge.c), and recurrent layers with an initial state, which in Keras 3 pass over no step,
+     * and yet hand the mask on */
     bool keras2_masks;
 
     bool time_distributed;              /* was wrapped so in the file; means the same without */
@@ -129,20 +130,20 @@ enum network_mode {
 };
 
 /*
- * A network as it is asked for. Which recurrent layers carry a state: those that say stateful; where none of them does,
- * all whose steps are those of the network's input (a decoder behind a RepeatVector begins anew in every call). A layer
- * with an initial state wired in never does.
+ * A network as it is asked for. Which recurrent layers carry a state: those that say stateful; where none of them
+ * does, all whose steps are those of the network's input (a decoder behind a RepeatVector begins anew in every call).
+ * A layer with an initial state wired in never does.
  */
 struct network_spec {
     enum network_mode mode;
     int n_inputs; /* width of the input; 1 where ids */
     bool ids;     /* the input is integer ids, [batch, time] in Keras */
     bool no_time; /* the input has no time axis: [batch, features] in Keras */
-    /* Of a sample, for layers that must know it (Flatten, Reshape, Permute, PReLU): then every call has so many. 0: not
-     * known, and such layers are refused. */
+    /* Of a sample, for layers that must know it (Flatten, Reshape, Permute, PReLU): then every call has so many. 0:
+     * not known, and such layers are refused. */
     int steps;
-    const struct layer_spec
-        *layers; /* [n_layers], in an order in which each reads only what is before it; borrowed */
+    /* [n_layers], in an order in which each reads only what is before it; borrowed. */
+    const struct layer_spec *layers;
     int n_layers;
     struct layer_input outputs[LAYER_PORTS];
     int n_outputs; /* 0: the one output is that of the last layer */
@@ -195,14 +196,14 @@ struct network_shape network_layer_output(const struct network *network, int lay
 int network_steps(const struct network *network);
 int network_min_steps(const struct network *network);
 
-/* A layer's part of a row's state: the pieces (h, c; of a convolution its last inputs, in one) as [n] floats each, from `at`
- * on. 0: it has none. */
+/* A layer's part of a row's state: the pieces (h, c; of a convolution its last inputs, in one) as [n] floats each,
+ * from `at` on. 0: it has none. */
 int network_layer_states(const struct network *network, int layer, size_t *ret_at, int *ret_n);
 
 /* An array among the parameters of a layer, by Keras' name for it. */
 struct network_weight {
-    const char
-        *name; /* "kernel", "recurrent_kernel", "bias", "gamma"...; Bidirectional's with "forward_" before it */
+    /* "kernel", "recurrent_kernel", "bias", "gamma"...; Bidirectional's with "forward_" before it. */
+    const char *name;
     int n_dims, dims[3];
     bool trainable;
     size_t at, n; /* in the flat array */
@@ -245,8 +246,9 @@ struct tape *tape_new(const struct network *network, int max_rows, int max_steps
 void tape_free(struct tape *tape);
 
 /* As network_forward, with state [rows x network_state_size] in one piece. With rng layers that differ in training do
- * as they do there (BatchNormalization takes the batch's own mean and variance; what is dropped is drawn from rng, the same
- * for the same rng); NULL: as when serving. The outputs (y[o]) stay valid until the next call on this tape. */
+ * as they do there (BatchNormalization takes the batch's own mean and variance; what is dropped is drawn from rng,
+ * the same for the same rng); NULL: as when serving. The outputs (y[o]) stay valid until the next call on this
+ * tape. */
 struct rng;
 void tape_forward(struct tape *tape, const struct network *network, const struct kernels *kernels, struct rng *rng,
                   int rows, int steps, const float *x, float *state, const float **y);
@@ -255,8 +257,8 @@ void tape_forward(struct tape *tape, const struct network *network, const struct
  * latest tape_forward; once for each of them, under the parameters that it saw. What is not trainable gets none. */
 void tape_backward(struct tape *tape, const struct network *network, const float *const *dy, float *grads);
 
-/* After a tape_forward in training: moves the moving mean and variance in the network's parameters towards those that it
- * saw. */
+/* After a tape_forward in training: moves the moving mean and variance in the network's parameters towards those that
+ * it saw. */
 void tape_learn_statistics(const struct tape *tape, struct network *network);
 
 #endif

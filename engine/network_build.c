@@ -191,8 +191,8 @@ static int build_graph(struct network *network, int steps, bool *ret_needs_steps
     return choose_outputs(network, err);
 }
 
-/* Room in the workspace for each tensor that is neither given by the caller nor returned to him, and each mask. That of
- * a tensor with fewer steps than the call is what the call's would take. */
+/* Room in the workspace for each tensor that is neither given by the caller nor returned to him, and each mask. That
+ * of a tensor with fewer steps than the call is what the call's would take. */
 static void place_tensors(struct network *network) {
     size_t fixed = 0, steps = 0;
     for (int i = 1; i < network->n_tensors; i++) {

@@ -1,9 +1,10 @@
 /*
  * Optimizers and gradient clipping, as Keras 3 has them. One thread at a time.
  *
- * SGD with momentum (Nesterov's where asked for), RMSprop (Tieleman and Hinton, 2012), Adam (Kingma and Ba, 2015, in the
- * form that closes their section 2: epsilon stands beside the root of the uncorrected moment, and the step's size takes both
- * corrections), AdamW (Loshchilov and Hutter, 2019): Adam with a decay of the weights that does not go through the gradient.
+ * SGD with momentum (Nesterov's where asked for), RMSprop (Tieleman and Hinton, 2012), Adam (Kingma and Ba, 2015, in
+ * the form that closes their section 2: epsilon stands beside the root of the uncorrected moment, and the step's size
+ * takes both corrections), AdamW (Loshchilov and Hutter, 2019): Adam with a decay of the weights that does not go
+ * through the gradient.
  */
 #ifndef ENGINE_OPTIMIZER_H
 #define ENGINE_OPTIMIZER_H
@@ -43,8 +44,8 @@ void optimizer_set_rate(struct optimizer *optimizer, double learning_rate);
 /* Parameters at .. at + n - 1 are not decayed: for those that are not trained (a moving mean). */
 void optimizer_spare(struct optimizer *optimizer, size_t at, size_t n);
 
-/* Clips grads [n] in place, and makes one step on params [n]. Returns the norm before clipping; when it is not finite, params
- * and moments are left as they were. */
+/* Clips grads [n] in place, and makes one step on params [n]. Returns the norm before clipping; when it is not
+ * finite, params and moments are left as they were. */
 double optimizer_step(struct optimizer *optimizer, float *params, float *grads);
 
 #endif

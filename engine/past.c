@@ -47,8 +47,8 @@ static void find_range(struct past *past, double unit) {
     past->range = (struct past_range){mean - half, mean + half};
 }
 
-/* Each is a mean of the bounded values at its offset and whole periods before, each weighing `decay` of the one behind it;
- * from the oldest on, where the mean a period before has them all but its own. */
+/* Each is a mean of the bounded values at its offset and whole periods before, each weighing `decay` of the one
+ * behind it; from the oldest on, where the mean a period before has them all but its own. */
 static void average(struct past *past, double decay, double *of) {
     double weights = 0; /* of all that a mean is made of */
     for (int end = past->n; end > 0; end -= past->period) {

@@ -1,7 +1,7 @@
 /*
- * The recent past of one target of one stream, newest first, as regressions look at it: what the history keeps, copied
- * into one run of doubles, with running sums, averages of the same phase of the season, and the range that values
- * lie in. A pure function of the history's steps up to one of them.
+ * The recent past of one target of one stream, newest first, as regressions look at it: what the history keeps,
+ * copied into one run of doubles, with running sums, averages of the same phase of the season, and the range that
+ * values lie in. A pure function of the history's steps up to one of them.
  *
  * Steps before the first known value are as that one. Offsets count steps back from the step it was loaded at.
  */

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* Less support than this is none; nor is less than so much over the root of the number of steps, or of that of seasons, as
- * noise gives that much, and noise that lasts. */
+/* Less support than this is none; nor is less than so much over the root of the number of steps, or of that of
+ * seasons, as noise gives that much, and noise that lasts. */
 static const double least_support = 0.15, noise_of_steps = 4, noise_of_seasons = 1.2;
 /* A hint needs this share of the greatest support, and this one of the greatest in its neighbourhood. */
 static const double hint_share = 0.5, hint_neighbours = 0.9;
@@ -22,7 +22,8 @@ static int by_value(const void *a, const void *b) {
     return (x->value > y->value) - (x->value < y->value);
 }
 
-/* The ranks of one series as numbers from -1 to 1, equal values alike. Returns false where all values are the same. */
+/* The ranks of one series as numbers from -1 to 1, equal values alike. Returns false where all values are the
+ * same. */
 static bool rank_series(const double *values, int n, int stride, struct ranked *work, double *ret_ranks) {
     double last = NAN;
     for (int i = 0; i < n; i++) {

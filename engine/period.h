@@ -1,10 +1,11 @@
 /*
  * The season of a series, found from the series alone. A pure function.
  *
- * For each period p the series is made free of trend by taking away its centred moving mean of p steps (the first step
- * of classical decomposition; Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3.4), and p's support is
- * the mean autocorrelation of the rest at the lags p and 2 p: 1 where each season is like the one before, about 0 for
- * noise and for random walks. Values count by their ranks, so that bursts weigh no more than any other value.
+ * For each period p the series is made free of trend by taking away its centred moving mean of p steps (the first
+ * step of classical decomposition; Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3.4), and p's
+ * support is the mean autocorrelation of the rest at the lags p and 2 p: 1 where each season is like the one before,
+ * about 0 for noise and for random walks. Values count by their ranks, so that bursts weigh no more than any other
+ * value.
  */
 #ifndef ENGINE_PERIOD_H
 #define ENGINE_PERIOD_H
@@ -21,10 +22,10 @@ struct period {
 };
 
 /*
- * values [n x n_series]; NaN: missing, then the value before stands in. hints [n_hints]: periods that the clock suggests,
- * the preferred one first: one that is supported well enough is taken even where another has somewhat more support.
- * Otherwise the shortest with nearly the most support is. At least three seasons are needed to see one. Returns -1 where
- * memory is short.
+ * values [n x n_series]; NaN: missing, then the value before stands in. hints [n_hints]: periods that the clock
+ * suggests, the preferred one first: one that is supported well enough is taken even where another has somewhat more
+ * support. Otherwise the shortest with nearly the most support is. At least three seasons are needed to see one.
+ * Returns -1 where memory is short.
  */
 int period_find(const double *values, int n, int n_series, const int *hints, int n_hints, struct period *ret);
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows whose products are summed at once; the fewest, per input, that coefficients are made of; steps of the coming season
- * that are looked at a season before. */
+/* Rows whose products are summed at once; the fewest, per input, that coefficients are made of; steps of the coming
+ * season that are looked at a season before. */
 enum {
     BLOCK = 256,
     ROWS_PER_INPUT = 2,

@@ -23,7 +23,8 @@ static inline void product_with_transposed(int m, int n, int k, const float *a, 
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, a, k, b, k, keep, c, n);
 }
 
-/* The same three of parts of matrices, added to c: rows of a, b and c are so many floats apart as their arguments say. */
+/* The same three of parts of matrices, added to c: rows of a, b and c are so many floats apart as their arguments
+ * say. */
 static inline void product_of_parts(int m, int n, int k, const float *a, int a_stride, const float *b, int b_stride,
                                     float *c, int c_stride) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1, a, a_stride, b, b_stride, 1, c, c_stride);

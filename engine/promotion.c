@@ -5,7 +5,8 @@
 #include <assert.h>
 #include <math.h>
 
-/* How unlikely to be chance a gain must be: the usual level after a training; live, where it is looked at many times. */
+/* How unlikely to be chance a gain must be: the usual level after a training; live, where it is looked at many
+ * times. */
 static const double level = 0.05, live_level = 0.01;
 
 static bool is_better(const struct comparison *comparison, double margin) {

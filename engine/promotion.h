@@ -37,10 +37,10 @@ enum promotion {
     PROMOTION_BASELINE,   /* not better than the best baseline by the margin */
     PROMOTION_CHAMPION,   /* not better than the champion by the margin */
     PROMOTION_CHANCE,     /* better, but by what may be chance, or seen in too few answers */
-    PROMOTION_DEMOTE, /* not better than the best baseline, and the champion is worse than that: the baseline is to serve */
-    PROMOTION_WAIT,      /* live: more answers are needed */
-    PROMOTION_KEEP,      /* live: the champion is no worse than what it has replaced */
-    PROMOTION_ROLL_BACK, /* live: the champion is worse than what it has replaced */
+    PROMOTION_DEMOTE,     /* neither it nor the champion is better than the best baseline, which is to serve */
+    PROMOTION_WAIT,       /* live: more answers are needed */
+    PROMOTION_KEEP,       /* live: the champion is no worse than what it has replaced */
+    PROMOTION_ROLL_BACK,  /* live: the champion is worse than what it has replaced */
 };
 
 struct promotion_verdict {
@@ -51,28 +51,31 @@ struct promotion_verdict {
 /* The best of the baselines' losses. */
 double promotion_baseline(const struct promotion_losses *losses);
 
-/* After a training. Promotes a challenger whose loss is below (1 - margin) times that of the champion and, where the rules
- * say so, of each baseline, if neither is likely to be chance. Without champion and without having to beat a baseline a
- * finite loss is enough. */
+/* After a training. Promotes a challenger whose loss is below (1 - margin) times that of the champion and, where the
+ * rules say so, of each baseline, if neither is likely to be chance. Without champion and without having to beat a
+ * baseline a finite loss is enough. */
 struct promotion_verdict promotion_decide(const struct promotion_losses *losses, const struct promotion_rules *rules);
 
 /*
- * Live, on the answers of streams as they come. Looked at again and again, so a gain has to be less likely to be chance than
- * after a training (p < 0.01), and is not looked for before LEAST steps; after MOST steps the matter is closed.
+ * Live, on the answers of streams as they come. Looked at again and again, so a gain has to be less likely to be
+ * chance than after a training (p < 0.01), and is not looked for before LEAST steps; after MOST steps the matter is
+ * closed.
  */
 enum { PROMOTION_LIVE_LEAST = 100, PROMOTION_LIVE_MOST = 1000 };
 
-/* A challenger in the champion's shadow (the baseline's, where none serves): promoted when it is better by the margin; rejected when it is
- * worse, or at the end; else waited for. */
+/* A challenger in the champion's shadow (the baseline's, where none serves): promoted when it is better by the
+ * margin; rejected when it is worse, or at the end; else waited for. */
 struct promotion_verdict promotion_decide_shadow(const struct loss_series *challenger,
                                                  const struct loss_series *champion,
                                                  const struct promotion_rules *rules);
 
-/* A champion, and what it has replaced in its shadow: rolled back when it is worse by the margin; kept at the end; else waited for. */
+/* A champion, and what it has replaced in its shadow: rolled back when it is worse by the margin; kept at the end;
+ * else waited for. */
 struct promotion_verdict promotion_decide_back(const struct loss_series *champion, const struct loss_series *before,
                                                const struct promotion_rules *rules);
 
-/* "promoted", "no_windows", "not_finite", "baseline", "champion", "chance", "demoted", "waiting", "kept", "rolled_back". */
+/* "promoted", "no_windows", "not_finite", "baseline", "champion", "chance", "demoted", "waiting", "kept",
+ * "rolled_back". */
 const char *promotion_name(enum promotion promotion);
 /* One sentence for a person. */
 const char *promotion_sentence(enum promotion promotion);

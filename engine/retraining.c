@@ -5,11 +5,13 @@
 #include <assert.h>
 #include <string.h>
 
-/* Whether the clock has passed a time of this model's own since the latest job, but for those that came too soon after it. */
+/* Whether the clock has passed a time of this model's own since the latest job, but for those that came too soon
+ * after it. */
 static bool is_time(const struct retraining *retraining, const struct config_model *model, int64_t now) {
     if (model->retrain_every <= 0 || now <= retraining->tried_at)
         return false;
-    /* Unsigned: a wild tick time must not overflow a difference. From the smallest time on, so that nothing is below 0. */
+    /* Unsigned: a wild tick time must not overflow a difference. From the smallest time on, so that nothing is below
+     * 0. */
     uint64_t every = (uint64_t)model->retrain_every;
     uint64_t phase = rng_hash(0, model->name, strlen(model->name)) % every;
     uint64_t from = (uint64_t)retraining->tried_at + (UINT64_C(1) << 63), to = (uint64_t)now + (UINT64_C(1) << 63);

@@ -27,10 +27,11 @@ enum retraining_reason {
 };
 
 /*
- * On command: at once. A model without weights (it does not serve): first at `first_after` steps, then each time the steps have
- * doubled, since a job that had too little may have enough now. Otherwise each `retrain_every` of the data's time, at
- * times of day that differ from model to model, and after drift with `retrain_on: drift`; but not before `new_steps` have
- * come since the latest one. now: time of the stream with the most steps; where that has gone back it counts from there.
+ * On command: at once. A model without weights (it does not serve): first at `first_after` steps, then each time the
+ * steps have doubled, since a job that had too little may have enough now. Otherwise each `retrain_every` of the
+ * data's time, at times of day that differ from model to model, and after drift with `retrain_on: drift`; but not
+ * before `new_steps` have come since the latest one. now: time of the stream with the most steps; where that has gone
+ * back it counts from there.
  */
 enum retraining_reason retraining_due(struct retraining *retraining, const struct config_model *model, bool serves,
                                       uint64_t steps, int64_t now);

@@ -46,7 +46,8 @@ void ridge_clear(struct ridge *ridge) {
     ridge->solved = false;
 }
 
-/* Instead of making all that is kept smaller at each row, the next row is made larger; now and then all is brought back. */
+/* Instead of making all that is kept smaller at each row, the next row is made larger; now and then all is brought
+ * back. */
 static void rescale(struct ridge *ridge) {
     double by = 1 / ridge->scale;
     size_t n = row_at(&ridge->shape, ridge->shape.inputs);

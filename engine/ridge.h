@@ -3,16 +3,16 @@
  *
  *     M = sum over rows of w v v',   v = [x | y],  x [inputs], y [outputs],   w = .9998^(rows since)
  *
- * of which the first `inputs` rows of the upper triangle are kept, and coefficients B = (G + R)^-1 C, where G and C are
- * M's blocks of x x' and x y'. R is diagonal: `penalty` times an input's own mean square, so that it does not depend
- * on units. It is added when solving, never to M, and so is not forgotten.
+ * of which the first `inputs` rows of the upper triangle are kept, and coefficients B = (G + R)^-1 C, where G and C
+ * are M's blocks of x x' and x y'. R is diagonal: `penalty` times an input's own mean square, so that it does not
+ * depend on units. It is added when solving, never to M, and so is not forgotten.
  *
- * B comes from a Cholesky factorisation U'U = G + R in a fixed order of summation, one row after another, which may be
- * cut into slices of a given work. As row i of U needs rows before i only, the factor of all inputs holds the factor of
- * the first few: coefficients of several `sizes` (the first n inputs) come from one factorisation.
+ * B comes from a Cholesky factorisation U'U = G + R in a fixed order of summation, one row after another, which may
+ * be cut into slices of a given work. As row i of U needs rows before i only, the factor of all inputs holds the
+ * factor of the first few: coefficients of several `sizes` (the first n inputs) come from one factorisation.
  *
- * One owner; a function of the rows alone. Nothing is allocated; a ridge lies in the caller's memory, about 8 bytes x (inputs (inputs / 2 + outputs) +
- * sum over sizes (size x outputs)); a solver as much again.
+ * One owner; a function of the rows alone. Nothing is allocated; a ridge lies in the caller's memory, about 8 bytes x
+ * (inputs (inputs / 2 + outputs) + sum over sizes (size x outputs)); a solver as much again.
  */
 #ifndef ENGINE_RIDGE_H
 #define ENGINE_RIDGE_H
@@ -56,8 +56,9 @@ void ridge_clear(struct ridge *ridge);
 /* A row: v [inputs + outputs], finite. */
 void ridge_learn(struct ridge *ridge, const struct kernels *kernels, const double *v);
 
-/* A solution of what has been learnt so far begins; a slice of it does about `work` multiplications. Returns what is left of the work
- * when it is done: then the coefficients are the new ones (or, where the matrix was singular, the old); else 0. */
+/* A solution of what has been learnt so far begins; a slice of it does about `work` multiplications. Returns what is
+ * left of the work when it is done: then the coefficients are the new ones (or, where the matrix was singular, the
+ * old); else 0. */
 void ridge_solve_begin(struct ridge_solver *solver, const struct ridge *ridge, double penalty);
 long ridge_solve(struct ridge_solver *solver, struct ridge *ridge, const struct kernels *kernels, long work);
 /* The multiplications of a whole solution. */

@@ -20,13 +20,13 @@ int runner_fit(struct runner *runner, const struct network *network);
 /* Whether a slot has seen enough steps since its state was zero: all of a window. */
 bool runner_can(const struct runner *runner, const struct lane *lane, int slot);
 
-/* Runs the lane's network at the steps that the slots have seen last; history: of each slot of the batch. The states go
- * on. */
+/* Runs the lane's network at the steps that the slots have seen last; history: of each slot of the batch. The states
+ * go on. */
 void runner_run(struct runner *runner, const struct lane *lane, const struct history *const *history,
                 const int *slots, int rows);
 
-/* What the inputs of a row were scaled by, [n_features of the class]: the slot's scalers, or with SCALER_WINDOW those of its
- * sample, of inputs and targets. Until the next run. */
+/* What the inputs of a row were scaled by, [n_features of the class]: the slot's scalers, or with SCALER_WINDOW those
+ * of its sample, of inputs and targets. Until the next run. */
 const struct scaler *runner_scalers(const struct runner *runner, int row);
 
 /* After runner_run: the next input of each row is x(row) [n_inputs], and the network runs once more, on copies of the
@@ -35,7 +35,8 @@ float *runner_next(struct runner *runner, int row);
 void runner_run_again(struct runner *runner, const struct lane *lane);
 
 /* What came out: the forecast of the targets h steps ahead (of the head's horizon), until the next call; how wide the
- * interval of a level around it is (head_half_widths), of a head that has them; output `output` of a row, copied as [steps x width]. */
+ * interval of a level around it is (head_half_widths), of a head that has them; output `output` of a row, copied as
+ * [steps x width]. */
 const float *runner_values(struct runner *runner, int row, int h);
 void runner_half_widths(const struct runner *runner, int row, int h, int level, float *ret_half_widths);
 /* The last step of output 0 of a row. */

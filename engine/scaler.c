@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdbool.h>
 
-/* Up to here the squares of values and of their differences are doubles. A single value beyond would make the variance
- * infinite and then NaN, for ever; and it is rather a sender's way to say that there is none. */
+/* Up to here the squares of values and of their differences are doubles. A single value beyond would make the
+ * variance infinite and then NaN, for ever; and it is rather a sender's way to say that there is none. */
 static const double largest = 1e150;
 
 /* The share of the stream's deviation that a flat sample is given: else what follows it would be infinitely far. */

@@ -30,8 +30,8 @@ struct scaler {
 
 void scaler_update(struct scaler *scaler, double x);
 
-/* The scaler of one sample, given what scaler_update makes of its values: a hundredth of the stream's deviation (running) is
- * added, for samples that are flat. Of a sample without any value: running itself. */
+/* The scaler of one sample, given what scaler_update makes of its values: a hundredth of the stream's deviation
+ * (running) is added, for samples that are flat. Of a sample without any value: running itself. */
 struct scaler scaler_of_sample(const struct scaler *sample, const struct scaler *running);
 
 /* The unit of the scaled value: the standard deviation, or 1 where that is zero or not known. */

@@ -247,7 +247,8 @@ static void see_intervals(const struct scores *scores, double error, double unit
     outcome->pinball = n > 0 ? (float)(sum / n / unit) : NAN;
 }
 
-/* Of a target, by its interval one step ahead; not known while the level has had too few answers for one that is not capped. */
+/* Of a target, by its interval one step ahead; not known while the level has had too few answers for one that is not
+ * capped. */
 static double anomaly_of(const struct scores *scores, int slot, int target, double error, const float *radii) {
     int last = scores->n_levels - 1;
     if (last < 0 || isnan(radii[last]))

@@ -1,13 +1,13 @@
 /*
- * Published forecasts of one (stream, model) that wait for their answers, and what the answers say of them: errors by steps
- * ahead, over all targets and for each, and the intervals, which learn from them.
+ * Published forecasts of one (stream, model) that wait for their answers, and what the answers say of them: errors by
+ * steps ahead, over all targets and for each, and the intervals, which learn from them.
  *
  * A forecast is scored when the step it spoke of has closed, never before, against what was observed; missing answers
- * are not scored, nor is anything in a pause. Errors are in the unit of the target's scaler when the answer comes. Each
- * quantity is kept as two means over the answers: `recent`, alike over the first SCORES_MEMORY, then exponentially with
- * that memory; and `all`. Those over all targets are means over the targets of each answer first. Scores belong to the stream and
- * the model, whatever version has served: they go on when another takes over. One owner; all memory is taken when the table
- * for a batch is made.
+ * are not scored, nor is anything in a pause. Errors are in the unit of the target's scaler when the answer comes.
+ * Each quantity is kept as two means over the answers: `recent`, alike over the first SCORES_MEMORY, then
+ * exponentially with that memory; and `all`. Those over all targets are means over the targets of each answer first.
+ * Scores belong to the stream and the model, whatever version has served: they go on when another takes over. One
+ * owner; all memory is taken when the table for a batch is made.
  */
 #ifndef ENGINE_SCORES_H
 #define ENGINE_SCORES_H
@@ -22,8 +22,8 @@
 
 enum { SCORES_MEMORY = 1000, SCORES_MAX = 16 }; /* SCORES_MAX: of few scored steps, at most */
 
-/* NaN: not known. As floats, since there is one for each stream, target and step: a mean over all answers stands still after
- * some ten million of them. */
+/* NaN: not known. As floats, since there is one for each stream, target and step: a mean over all answers stands
+ * still after some ten million of them. */
 struct score_means {
     float mae, mse;       /* of what was published */
     float mae_last_value; /* of the last value at the time of the forecast */
@@ -63,8 +63,8 @@ static inline double score_mase(const struct score_means *means, const struct sc
     return (double)means->mae / (double)one_ahead->mae_last_value;
 }
 
-/* The steps ahead that are scored, ascending, the horizon last. Returns their number; ret_h [CONFIG_SCORED_ALL_MOST], or
- * NULL. */
+/* The steps ahead that are scored, ascending, the horizon last. Returns their number; ret_h [CONFIG_SCORED_ALL_MOST],
+ * or NULL. */
 int scores_steps(enum scored_steps scored, int horizon, int *ret_h);
 
 /* Of all slots of a batch. */
@@ -92,22 +92,23 @@ void scores_restart(struct scores *scores, int slot);
 void scores_answer(struct scores *scores, int slot, const struct history *history, uint64_t step,
                    const double *units);
 
-/* How far outside its interval of the highest level the step that was answered last lies, which was made one step before it: 0
- * inside, 1 where it is one half-width beyond, most SCORES_ANOMALY_MOST; the largest of all targets; NaN: not known. */
+/* How far outside its interval of the highest level the step that was answered last lies, which was made one step
+ * before it: 0 inside, 1 where it is one half-width beyond, most SCORES_ANOMALY_MOST; the largest of all targets;
+ * NaN: not known. */
 enum { SCORES_ANOMALY_MOST = 1000 };
 double scores_anomaly(const struct scores *scores, int slot);
 
 /* The forecast made at `step`, mean [horizon x n_targets], gets its intervals, and is remembered (waits) until it is
- * answered, or not. own [n_levels x horizon x n_targets]: half-widths that the network gives, of a model whose head does;
- * NULL: none. */
+ * answered, or not. own [n_levels x horizon x n_targets]: half-widths that the network gives, of a model whose head
+ * does; NULL: none. */
 void scores_publish(struct scores *scores, int slot, uint64_t step, const double *mean, const float *own, bool waits);
 
 /* The half-widths of the latest forecast, [n_levels x scores_count x n_targets], NaN: not known; NULL without levels.
  * *ret_capped: some of them are capped. */
 const float *scores_radii(const struct scores *scores, int slot, bool *ret_capped);
 
-/* A forecast that was made at `step` for the i-th scored step ahead, if it is still kept (its answer may have come): its means
- * [n_targets] and half-widths [n_levels x n_targets]. */
+/* A forecast that was made at `step` for the i-th scored step ahead, if it is still kept (its answer may have come):
+ * its means [n_targets] and half-widths [n_levels x n_targets]. */
 bool scores_kept(const struct scores *scores, int slot, int i, uint64_t step, const double **ret_mean,
                  const float **ret_radii);
 

@@ -8,7 +8,8 @@ static const double damping = .9;
 
 enum { START = 10, MEMORY = 100 };
 
-/* Gelper, Fried and Croux: Huber's psi and Tukey's rho with k = 2; rho's factor makes it consistent for Gaussian errors. */
+/* Gelper, Fried and Croux: Huber's psi and Tukey's rho with k = 2; rho's factor makes it consistent for Gaussian
+ * errors. */
 static const double bound = 2, rho_most = 2.52, scale_share = .1;
 
 static double rho(double x) {

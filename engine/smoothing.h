@@ -1,8 +1,8 @@
 /*
- * Exponential smoothing with a damped trend (Holt; Gardner and McKenzie, 1985) of one target of one stream, made robust:
- * an observation further from what was foreseen than twice the scale of such errors counts as if it stood there, and the
- * scale itself follows bounded errors (Gelper, Fried and Croux, 2010). A level that really moved is followed
- * within a few steps, as the scale grows with each.
+ * Exponential smoothing with a damped trend (Holt; Gardner and McKenzie, 1985) of one target of one stream, made
+ * robust: an observation further from what was foreseen than twice the scale of such errors counts as if it stood
+ * there, and the scale itself follows bounded errors (Gelper, Fried and Croux, 2010). A level that really moved is
+ * followed within a few steps, as the scale grows with each.
  *
  * Several parameters run beside each other; the forecast is theirs, weighted by their recent errors one step ahead
  * (each as if it were a Gaussian with the best one's variance: Bayesian averaging with forgetting).

@@ -6,8 +6,8 @@
  *            its step, which closes when a tick of a later interval arrives; its time is the interval's
  *            start. Empty intervals make no step.
  *
- * A gap lies between two ticks (every: between the starts of two intervals) that are more than gap_after apart; without
- * gap_after, between two intervals that have an empty one between them.
+ * A gap lies between two ticks (every: between the starts of two intervals) that are more than gap_after apart;
+ * without gap_after, between two intervals that have an empty one between them.
  */
 #ifndef ENGINE_TIME_POLICY_H
 #define ENGINE_TIME_POLICY_H

@@ -12,14 +12,16 @@
 
 struct version;
 
-/* Takes the network (NULL: none) over, with one reference. NULL (and the network stays the caller's) when memory is short. */
+/* Takes the network (NULL: none) over, with one reference. NULL (and the network stays the caller's) when memory is
+ * short. */
 struct version *version_new(uint64_t number, struct network *network);
 /* The same network under another number, as where an older version serves again. NULL when memory is short. */
 struct version *version_again(uint64_t number, struct version *of);
 struct version *version_acquire(struct version *version); /* returns its argument */
 void version_release(struct version *version);            /* NULL is fine */
 
-/* Before it is shared: the coefficients of the pooled ridge (pooled.h), which are the version's from then on; NULL: none. */
+/* Before it is shared: the coefficients of the pooled ridge (pooled.h), which are the version's from then on; NULL:
+ * none. */
 void version_set_ridge(struct version *version, float *coefficients);
 const float *version_ridge(const struct version *version);
 

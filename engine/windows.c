@@ -22,7 +22,8 @@ uint64_t windows_stride(const struct config_model *model) {
     return stride > 0 ? (uint64_t)stride : 1;
 }
 
-/* With keys -log(u) / weight, of a stream whose weights sum to 1 about as many windows lie below a small key as it says. */
+/* With keys -log(u) / weight, of a stream whose weights sum to 1 about as many windows lie below a small key as it
+ * says. */
 static double highest_key(int places, int64_t streams, double windows_of_each) {
     return (double)streams * windows_of_each <= places ? INFINITY : spare * places / (double)streams;
 }
@@ -83,7 +84,8 @@ uint64_t windows_copied(const struct windows *windows) {
 
 /* ---- reservoirs ------------------------------------------------------------------------------- */
 
-/* A total order: where keys are equal (runs of one window, or all windows of a stream), by stream, and the newest first. */
+/* A total order: where keys are equal (runs of one window, or all windows of a stream), by stream, and the newest
+ * first. */
 static int compare(const struct window *a, const struct window *b) {
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;

@@ -2,14 +2,15 @@
  * Windows: runs of recent steps as training sees them, copied from the live histories by whoever
  * owns them, scaled by the stream's scalers as they stand at the copy.
  *
- * Of each stream, the newest share of its steps is for validation: forecasts made there, whose answers lie wholly there,
- * are scored and never trained on. Between the last answer of the training part and the first forecast that is scored lies
- * one horizon. No window crosses a step with which the states begin anew, nor reaches behind a reset by command.
+ * Of each stream, the newest share of its steps is for validation: forecasts made there, whose answers lie wholly
+ * there, are scored and never trained on. Between the last answer of the training part and the first forecast that is
+ * scored lies one horizon. No window crosses a step with which the states begin anew, nor reaches behind a reset by
+ * command.
  *
- * A set is a reservoir: however many streams there are, it holds at most so many windows, those with the lowest keys. A key
- * is drawn by (seed, stream, step), with weights that give each stream the same share and prefer the newer half of a
- * history to the older; so neither the order in which streams are looked at nor their division among sets changes what a
- * job is made of (windows_choose). A window in which nothing can be learnt is not taken.
+ * A set is a reservoir: however many streams there are, it holds at most so many windows, those with the lowest keys.
+ * A key is drawn by (seed, stream, step), with weights that give each stream the same share and prefer the newer half
+ * of a history to the older; so neither the order in which streams are looked at nor their division among sets
+ * changes what a job is made of (windows_choose). A window in which nothing can be learnt is not taken.
  */
 #ifndef ENGINE_WINDOWS_H
 #define ENGINE_WINDOWS_H
@@ -50,8 +51,8 @@ struct window {
 struct windows;
 
 /* A set of at most max windows, of which a quarter at most are for validation. streams, steps: how
- * many streams there are in all sets of the job, and the most steps that any of them keeps: the same for each of those
- * sets. NULL when memory is short. */
+ * many streams there are in all sets of the job, and the most steps that any of them keeps: the same for each of
+ * those sets. NULL when memory is short. */
 struct windows *windows_new(const struct config_model *model, int max, int64_t streams, int steps);
 void windows_free(struct windows *windows);
 
@@ -73,12 +74,13 @@ uint64_t windows_fewest_steps(const struct config_model *model);
 bool windows_begin(struct windows_cursor *cursor, const struct config_model *model, const char *stream,
                    const struct history *history, uint64_t seen);
 
-/* Looks at the stream's next window, and copies it into the set where its key is low enough; scalers [n_features]. Returns
- * false when there are no more. */
+/* Looks at the stream's next window, and copies it into the set where its key is low enough; scalers [n_features].
+ * Returns false when there are no more. */
 bool windows_copy(struct windows *windows, struct windows_cursor *cursor, const struct history *history,
                   const struct scaler *scalers);
 
-/* So far: windows that were copied, and those that found no place or lost it, or whose steps are not held any more. */
+/* So far: windows that were copied, and those that found no place or lost it, or whose steps are not held any
+ * more. */
 uint64_t windows_copied(const struct windows *windows);
 uint64_t windows_left_out(const struct windows *windows);
 
@@ -86,8 +88,8 @@ uint64_t windows_left_out(const struct windows *windows);
 int windows_count(const struct windows *windows);
 const struct window *windows_at(const struct windows *windows, int index);
 
-/* The windows of a job, in the order of their keys: those with the lowest ones in all its sets, as many as one set may hold.
- * The list is the caller's to free; the windows are the sets'. Returns -1 without memory. */
+/* The windows of a job, in the order of their keys: those with the lowest ones in all its sets, as many as one set
+ * may hold. The list is the caller's to free; the windows are the sets'. Returns -1 without memory. */
 int windows_choose(struct windows *const *sets, int n_sets, bool validation, const struct window ***ret_windows,
                    int *ret_n);
 

@@ -19,8 +19,8 @@ static uint64_t held_back_of(const struct config_model *model, uint64_t n) {
     return (uint64_t)ceil((double)n * model->training.validation);
 }
 
-/* Whether of n steps some are learnt from and some judge; between the last answer that is trained on and the first forecast
- * that is judged lies one horizon, an embargo. */
+/* Whether of n steps some are learnt from and some judge; between the last answer that is trained on and the first
+ * forecast that is judged lies one horizon, an embargo. */
 static bool is_enough(const struct config_model *model, uint64_t n) {
     uint64_t held_back = held_back_of(model, n), embargo = (uint64_t)model->horizon;
     return n >= fewest_steps(model) + held_back + embargo && held_back > (uint64_t)model->horizon;
@@ -76,8 +76,8 @@ static float target_of(double z) {
     return fabs(z) <= (double)FLT_MAX / 2 ? (float)z : NAN;
 }
 
-/* An input as the network will see it; where each sample is scaled by itself that comes later (chunk_fill), and nothing is
- * clipped yet, nor is what is missing the mean. */
+/* An input as the network will see it; where each sample is scaled by itself that comes later (chunk_fill), and
+ * nothing is clipped yet, nor is what is missing the mean. */
 static float input_of(enum scaler_kind kind, const struct scaler *scaler, double x) {
     return kind == SCALER_WINDOW ? target_of((x - scaler->mean) / scaler_unit(kind, scaler))
                                  : scaler_scale(kind, scaler, x);
@@ -238,8 +238,8 @@ static void add_validation(const struct cut *cut) {
     add_runs(cut, &span);
 }
 
-/* The training window that ends at cursor->end; the oldest one of a stream may be shorter. Of runs between resets, those
- * that end behind the window before: it has the others. */
+/* The training window that ends at cursor->end; the oldest one of a stream may be shorter. Of runs between resets,
+ * those that end behind the window before: it has the others. */
 static void add_training(const struct cut *cut) {
     const struct config_model *model = cut->windows->model;
     const struct windows_cursor *cursor = cut->cursor;
@@ -259,17 +259,17 @@ static void add_training(const struct cut *cut) {
     add_runs(cut, &span);
 }
 
-/* The key of the window that ends at a step (0: the one for validation): -log(u) / weight with u by (seed, stream, step),
- * so that the lowest keys of all are a sample without replacement by these weights, in whatever order and in however many
- * sets they are looked at (Efraimidis and Spirakis, 2006). */
+/* The key of the window that ends at a step (0: the one for validation): -log(u) / weight with u by (seed, stream,
+ * step), so that the lowest keys of all are a sample without replacement by these weights, in whatever order and in
+ * however many sets they are looked at (Efraimidis and Spirakis, 2006). */
 static double key_of(const struct config_model *model, const struct windows_cursor *cursor, uint64_t end,
                      double weight) {
     uint64_t hash = rng_hash(model->seed ^ cursor->stream, &end, sizeof end);
     return -log(((double)(hash >> 11) + 0.5) * 0x1p-53) / weight;
 }
 
-/* Each stream has the same weight in all, so that a long one does not crowd out the short ones; within a stream it falls by
- * half with each half of what the history keeps. */
+/* Each stream has the same weight in all, so that a long one does not crowd out the short ones; within a stream it
+ * falls by half with each half of what the history keeps. */
 static double weight_of(const struct config_model *model, const struct windows_cursor *cursor,
                         const struct history *history) {
     double of_stream = (double)((cursor->known - cursor->oldest) / windows_stride(model) + 1);

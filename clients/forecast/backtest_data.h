@@ -1,5 +1,5 @@
-/* What a backtest runs over: CSV files in memory, each the ticks of one stream, or of those that a column names. One owner;
- * blocks while files do. */
+/* What a backtest runs over: CSV files in memory, each the ticks of one stream, or of those that a column names. One
+ * owner; blocks while files do. */
 #ifndef FORECAST_BACKTEST_DATA_H
 #define FORECAST_BACKTEST_DATA_H
 
@@ -30,9 +30,9 @@ struct backtest_columns {
     const char *spec;         /* as rows_choose takes it; NULL: by the features */
 };
 
-/* Reads the files. features [n_features]: what the model takes, NULL: the columns of the first file that have numbers;
- * every file has these. Columns of text that are left out are told on notices (NULL: nowhere). Returns 0, or -1 with the
- * sentence in err; backtest_data_fini either way. */
+/* Reads the files. features [n_features]: what the model takes, NULL: the columns of the first file that have
+ * numbers; every file has these. Columns of text that are left out are told on notices (NULL: nowhere). Returns 0, or
+ * -1 with the sentence in err; backtest_data_fini either way. */
 int backtest_data_load(struct backtest_data *data, char *const *paths, int n_paths,
                        const struct backtest_columns *columns, const char *const *features, int n_features,
                        FILE *notices, struct error *err);

@@ -1,5 +1,5 @@
-/* The model of a backtest that was given no configuration: one that does well on most series, chosen from the train rows
- * alone, and written as a configuration that the daemon takes as well. */
+/* The model of a backtest that was given no configuration: one that does well on most series, chosen from the train
+ * rows alone, and written as a configuration that the daemon takes as well. */
 #ifndef FORECAST_BACKTEST_DEFAULT_H
 #define FORECAST_BACKTEST_DEFAULT_H
 

@@ -1,6 +1,6 @@
 /*
- * The learning of a backtest's model: what the daemon's learning, trainer and workers do of it on their threads, here one
- * after another between two steps. The decisions are the engine's. One owner.
+ * The learning of a backtest's model: what the daemon's learning, trainer and workers do of it on their threads, here
+ * one after another between two steps. The decisions are the engine's. One owner.
  */
 #ifndef FORECAST_BACKTEST_LEARNING_H
 #define FORECAST_BACKTEST_LEARNING_H
@@ -18,8 +18,8 @@ struct backtest_learner {
     int slot;
 };
 
-/* streams [n_streams] and forecasters [n_forecasters] are the caller's and outlive it. The first version, where the model
- * has one before it is trained, serves at once. NULL with the reason in err. */
+/* streams [n_streams] and forecasters [n_forecasters] are the caller's and outlive it. The first version, where the
+ * model has one before it is trained, serves at once. NULL with the reason in err. */
 struct backtest_learning *backtest_learning_new(const struct backtest_setup *setup, const struct kernels *kernels,
                                                 const struct backtest_learner *streams,
                                                 struct forecaster *const *forecasters, int n_forecasters,

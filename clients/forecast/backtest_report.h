@@ -9,8 +9,9 @@
 /* A table of errors per horizon, and what was learnt when. */
 void backtest_report_text(const struct backtest_setup *setup, const struct backtest_result *result, FILE *out);
 
-/* One JSON object: {"horizons": [{"h", "published": {"mse", "mae", "mase", "raw_mae", "coverage": {"80": ..}, "width":
- * {"80": ..}}, "experts": {name: {..}}, "targets": {name: {..}}}]}. What is not known is null. Returns -1 without memory. */
+/* One JSON object: {"horizons": [{"h", "published": {"mse", "mae", "mase", "raw_mae", "coverage": {"80": ..},
+ * "width": {"80": ..}}, "experts": {name: {..}}, "targets": {name: {..}}}]}. What is not known is null. Returns -1
+ * without memory. */
 int backtest_report_json(const struct backtest_setup *setup, const struct backtest_result *result, FILE *out);
 
 #endif

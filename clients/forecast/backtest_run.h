@@ -1,9 +1,9 @@
 /*
- * A progressive backtest: each step is forecast from, then learnt from, by the very forecaster and trainer that the daemon
- * runs, on the clock of the data. All on the caller's thread: a training job takes none of the data's time.
+ * A progressive backtest: each step is forecast from, then learnt from, by the very forecaster and trainer that the
+ * daemon runs, on the clock of the data. All on the caller's thread: a training job takes none of the data's time.
  *
- * The ticks of several streams come in the order of their times (of the same time: in the order of the streams). What is
- * learnt from is what has been taken in: the rows behind are not touched before their turn.
+ * The ticks of several streams come in the order of their times (of the same time: in the order of the streams). What
+ * is learnt from is what has been taken in: the rows behind are not touched before their turn.
  */
 #ifndef FORECAST_BACKTEST_RUN_H
 #define FORECAST_BACKTEST_RUN_H
@@ -26,8 +26,8 @@ struct backtest_setup {
     int n_horizons;
     uint64_t train, valid, online; /* steps of each stream; online: at most */
     bool no_network;               /* the cheap experts alone */
-    struct backtest_takeovers
-        *takeovers; /* of a daemon, to be followed, with a batch_size of 1; NULL: it learns by itself */
+    /* Of a daemon, to be followed, with a batch_size of 1; NULL: it learns by itself. */
+    struct backtest_takeovers *takeovers;
 
     /* Called now and then; NULL: nobody. said: of each forecast, for those who compare; its arrays are lent. */
     void (*progress)(void *context, double share);

@@ -25,8 +25,8 @@ struct unit {
 struct stream {
     uint64_t step, end; /* the latest step; the last online one */
     struct unit *units; /* [n_targets] */
-    double
-        *kept; /* [horizon][who][horizon x n_targets], then intervals: what was said at step s is in s mod horizon */
+    /* [horizon][who][horizon x n_targets], then intervals: what was said at step s is in s mod horizon. */
+    double *kept;
 };
 
 struct backtest_scores {

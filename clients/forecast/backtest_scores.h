@@ -2,10 +2,10 @@
  * What a backtest says of forecasts: errors over whole answers, as papers have them. Fed with what each forecast says
  * and with what was observed, step by step; nothing is known here of a step that has not been.
  *
- * The steps of a stream are cut into three: `train` ones give the unit (mean and deviation of each target, and the mean
- * change from one step to the next), `valid` ones are passed over, `online` ones are scored. Of a horizon h all forecasts
- * count that were made at an online step with all of their first h answers within the online part: each of these h
- * answers, per target, where it was observed. One owner; memory is taken when a stream is added.
+ * The steps of a stream are cut into three: `train` ones give the unit (mean and deviation of each target, and the
+ * mean change from one step to the next), `valid` ones are passed over, `online` ones are scored. Of a horizon h all
+ * forecasts count that were made at an online step with all of their first h answers within the online part: each of
+ * these h answers, per target, where it was observed. One owner; memory is taken when a stream is added.
  */
 #ifndef FORECAST_BACKTEST_SCORES_H
 #define FORECAST_BACKTEST_SCORES_H
@@ -54,11 +54,12 @@ double backtest_scores_bytes(const struct backtest_plan *plan);
 struct backtest_scores *backtest_scores_new(const struct backtest_plan *plan, int n_streams);
 void backtest_scores_free(struct backtest_scores *scores);
 
-/* Begins with a stream that will have so many steps of which `online` at most are scored. Returns -1 without memory. */
+/* Begins with a stream that will have so many steps of which `online` at most are scored. Returns -1 without
+ * memory. */
 int backtest_scores_begin(struct backtest_scores *scores, int stream, uint64_t steps, uint64_t online);
 
-/* A step of a stream has closed: its observed values [n_targets] (NaN: missing) answer what was said before, and what is
- * said at it waits for its own answers. */
+/* A step of a stream has closed: its observed values [n_targets] (NaN: missing) answer what was said before, and what
+ * is said at it waits for its own answers. */
 void backtest_scores_step(struct backtest_scores *scores, int stream, const double *values,
                           const struct backtest_said *said);
 

@@ -1,7 +1,7 @@
 /*
- * A daemon's journal (daemon/journal.h) as a backtest replays it: the same versions take the same streams over at the same
- * steps, so that the same is forecast to the last bit. What else changes forecasts is not in it: resets, states and pauses
- * by command. One owner.
+ * A daemon's journal (daemon/journal.h) as a backtest replays it: the same versions take the same streams over at the
+ * same steps, so that the same is forecast to the last bit. What else changes forecasts is not in it: resets, states
+ * and pauses by command. One owner.
  */
 #ifndef FORECAST_BACKTEST_TAKEOVERS_H
 #define FORECAST_BACKTEST_TAKEOVERS_H
@@ -12,15 +12,16 @@
 struct forecaster;
 struct backtest_takeovers;
 
-/* Reads the file and the parameters beside it: what it says of the model and the streams [n_streams], by their names; of
- * several generations of a name the first. NULL with the sentence in err. */
+/* Reads the file and the parameters beside it: what it says of the model and the streams [n_streams], by their names;
+ * of several generations of a name the first. NULL with the sentence in err. */
 struct backtest_takeovers *backtest_takeovers_load(const char *path, const struct config_model *model,
                                                    const struct backtest_stream *streams, int n_streams,
                                                    struct error *err);
 void backtest_takeovers_free(struct backtest_takeovers *takeovers);
 
-/* The forecaster is that of one stream, in slot 0. Called before the slot is acquired, with step 0, and behind each step.
- * Returns -1 where what was written cannot be done again: ticks or configuration are not those of the journal. */
+/* The forecaster is that of one stream, in slot 0. Called before the slot is acquired, with step 0, and behind each
+ * step. Returns -1 where what was written cannot be done again: ticks or configuration are not those of the
+ * journal. */
 int backtest_takeovers_follow(struct backtest_takeovers *takeovers, int stream, struct forecaster *forecaster,
                               uint64_t step, struct error *err);
 

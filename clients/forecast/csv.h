@@ -40,8 +40,8 @@ void csv_fini(struct csv *csv);
 /* Reads the next row that is not blank. Returns 1, 0 at the end, or -1 with the sentence in csv->error. */
 int csv_next(struct csv *csv);
 
-/* Reads a decimal number; a missing one (empty, NA, NaN, N/A, null, none or -, in any case) is NaN. Returns false for other
- * text, infinities and hexadecimals. */
+/* Reads a decimal number; a missing one (empty, NA, NaN, N/A, null, none or -, in any case) is NaN. Returns false for
+ * other text, infinities and hexadecimals. */
 bool csv_number(const struct csv_field *field, double *ret_value);
 
 #endif

@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-/* The state in a JSON file ("-": standard input): what `ctl state --json` printed, or the map of layers alone. NULL after a
- * sentence on stderr. */
+/* The state in a JSON file ("-": standard input): what `ctl state --json` printed, or the map of layers alone. NULL
+ * after a sentence on stderr. */
 json_t *ctl_read_state(const char *path);
 
 /* A path as the daemon, which runs in another folder, needs it; to be freed. NULL after a sentence on stderr. */

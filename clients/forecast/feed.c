@@ -229,8 +229,8 @@ static int check_columns(const struct rows *rows, const struct class_answer *cla
     return 1;
 }
 
-/* Asks the daemon what it wants of the stream and chooses the columns; *ret_answered: whether it said so. Returns 0, or
- * 1 after the sentence. */
+/* Asks the daemon what it wants of the stream and chooses the columns; *ret_answered: whether it said so. Returns 0,
+ * or 1 after the sentence. */
 static int choose_columns(struct rows *rows, bool *ret_answered) {
     struct class_answer answer = {.result = CLASS_UNKNOWN};
     char first[512];

@@ -5,7 +5,8 @@
 #include "clients/libforecast/forecast.h"
 
 /* Shows what the subscription brings until q, a signal, or seconds (0: no end) have passed; asks control
- * (endpoint, or NULL for the default) for the models. target: NULL for each stream's first. Returns what to exit with. */
+ * (endpoint, or NULL for the default) for the models. target: NULL for each stream's first. Returns what to exit
+ * with. */
 int live_run(const char *command, struct forecast_subscription *subscription, const char *control, const char *target,
              double seconds);
 

@@ -16,8 +16,8 @@ int model_check(int argc, char **argv);
 /* Says "forecast model: sentence" on stderr and returns 1. */
 int model_failed(const struct error *err);
 
-/* The model's predict over x as model run and model check do it: `calls` pieces, or 0: x as it is. what: x's name, for errors.
- * prediction_fini afterwards. */
+/* The model's predict over x as model run and model check do it: `calls` pieces, or 0: x as it is. what: x's name,
+ * for errors. prediction_fini afterwards. */
 int model_predict(const struct keras_model *model, const struct npy *x, const char *what, bool stateful, long calls,
                   struct prediction *ret, struct error *err);
 

@@ -1,6 +1,6 @@
 /*
- * NumPy's arrays in files: .npy, read whole and written row-major as little-endian float32, and .npz, which is a zip of
- * them. Format: numpy.lib.format, versions 1 to 3.
+ * NumPy's arrays in files: .npy, read whole and written row-major as little-endian float32, and .npz, which is a zip
+ * of them. Format: numpy.lib.format, versions 1 to 3.
  */
 #ifndef FORECAST_NPY_H
 #define FORECAST_NPY_H

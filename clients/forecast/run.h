@@ -30,7 +30,8 @@ int run_open_feed(const char *command, const char *endpoint, double seconds, str
 int run_close_feed(const char *command, struct forecast_feed **feed);
 
 /* Sends what send(argument, timeout_ms) sends, waiting as long as the daemon pushes back, and says so on
- * stderr when that takes long. Returns 0, FORECAST_ERROR_INTERRUPTED when stopped, or the code, after the sentence. */
+ * stderr when that takes long. Returns 0, FORECAST_ERROR_INTERRUPTED when stopped, or the code, after the
+ * sentence. */
 int run_send(const char *command, int (*send)(void *argument, int timeout_ms), void *argument);
 
 /* A line on stderr that is written over, while stderr is a terminal. total 0: not known. */

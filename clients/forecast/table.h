@@ -24,7 +24,8 @@ void table_fini(struct table *table);
 /* Columns that a text takes on a terminal; bytes where it is not in the locale's encoding. */
 int text_width(const char *text);
 
-/* Replaces control characters by "?", in place: names come from whoever sends ticks, and are not to steer a terminal. */
+/* Replaces control characters by "?", in place: names come from whoever sends ticks, and are not to steer a
+ * terminal. */
 void text_tame(char *text);
 
 /* Prints at most width columns of text and pads to width; text that is cut ends in '~'. */

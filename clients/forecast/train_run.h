@@ -14,8 +14,8 @@ struct train_result {
 };
 
 /* Trains the model on all steps of the streams until run_stopped(), then with what has been reached; progress goes to
- * standard error: a line that is written over on a terminal. Returns 0, or -1 with the sentence in err; train_result_fini
- * either way. */
+ * standard error: a line that is written over on a terminal. Returns 0, or -1 with the sentence in err;
+ * train_result_fini either way. */
 int train_run(const struct config_class *class, const struct config_model *model, const struct backtest_data *data,
               struct train_result *result, struct error *err);
 void train_result_fini(struct train_result *result);

@@ -119,10 +119,11 @@ enum {
 
 enum { FORECAST_MAX_LEVELS = 8 };
 
-/* What this stream's forecasts h steps ahead were worth whose answers have arrived: means over targets, in units of each target's
- * standard deviation. Of the absolute error, of those of the last value and of the season before; of the root of the squared
- * error; of the absolute error by that of the last value one step ahead; of the quantile loss of the intervals' ends;
- * and of each level's intervals the share of the answers that they held, and the width. NaN: not known. */
+/* What this stream's forecasts h steps ahead were worth whose answers have arrived: means over targets, in units of
+ * each target's standard deviation. Of the absolute error, of those of the last value and of the season before; of
+ * the root of the squared error; of the absolute error by that of the last value one step ahead; of the quantile loss
+ * of the intervals' ends; and of each level's intervals the share of the answers that they held, and the width. NaN:
+ * not known. */
 struct forecast_measures {
     double mae, mae_last_value, mae_seasonal, rmse, mase, pinball;
     double coverage[FORECAST_MAX_LEVELS], width[FORECAST_MAX_LEVELS]; /* [n_intervals] */

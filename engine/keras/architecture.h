@@ -1,6 +1,6 @@
 /*
- * Keras' description of a model in JSON, of all its versions, becomes a network_spec, and a list of where the parameters
- * of its layers lie in a file.
+ * Keras' description of a model in JSON, of all its versions, becomes a network_spec, and a list of where the
+ * parameters of its layers lie in a file.
  */
 #ifndef ENGINE_KERAS_ARCHITECTURE_H
 #define ENGINE_KERAS_ARCHITECTURE_H

@@ -119,7 +119,8 @@ static void give(struct values *out, int layer, int port, bool sequence, bool ma
 
 /* ---- recurrent layers --------------------------------------------------------------------------- */
 
-/* specs: of the cells from the first on; one for a plain layer. The states of all cells come out, and go in, in order. */
+/* specs: of the cells from the first on; one for a plain layer. The states of all cells come out, and go in, in
+ * order. */
 static int call_recurrent(struct builder *builder, const struct description *it, const struct layer_spec *specs,
                           int n, const struct values *in, struct values *out) {
     const json_t *cells = description_cells(it);

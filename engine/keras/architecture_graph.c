@@ -158,9 +158,9 @@ static int gather(struct graph *graph, const json_t *reference, void *data) {
 }
 
 /*
- * Keras 3 writes down how masks are worked out: not_equal(ids, 0), any(not_equal(x, mask_value)), and what merging layers
- * make of those of their inputs. The network does that itself where Embedding or Masking begin them; that these do is
- * seen when all layers are there. (Its .h5 does not say that these are no layers.)
+ * Keras 3 writes down how masks are worked out: not_equal(ids, 0), any(not_equal(x, mask_value)), and what merging
+ * layers make of those of their inputs. The network does that itself where Embedding or Masking begin them; that
+ * these do is seen when all layers are there. (Its .h5 does not say that these are no layers.)
  */
 static bool is_mask_op(const struct description *it, const struct values *in) {
     static const char *const makers[] = {"NotEqual", "OnesLike", "ZerosLike"};

@@ -1,7 +1,7 @@
 /*
- * What a model file holds, as plain named arrays and texts. HDF5 and zip are parsed in a short-lived child process with
- * limits on memory, time and system calls: libhdf5 is not safe on hostile files. Any thread may call; container_read
- * blocks until the child has ended.
+ * What a model file holds, as plain named arrays and texts. HDF5 and zip are parsed in a short-lived child process
+ * with limits on memory, time and system calls: libhdf5 is not safe on hostile files. Any thread may call;
+ * container_read blocks until the child has ended.
  */
 #ifndef ENGINE_KERAS_CONTAINER_H
 #define ENGINE_KERAS_CONTAINER_H
@@ -22,8 +22,8 @@ struct container_array {
 };
 
 /*
- * A text: a member of a zip ("config.json") or a string attribute of a group ("model_weights@keras_version", "@model_config"
- * of the root). An attribute with several strings is as many texts of one name.
+ * A text: a member of a zip ("config.json") or a string attribute of a group ("model_weights@keras_version",
+ * "@model_config" of the root). An attribute with several strings is as many texts of one name.
  */
 struct container_text {
     char *name, *text;

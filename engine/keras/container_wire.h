@@ -1,4 +1,5 @@
-/* Between the child that parses a file and its parent: records on a pipe, one struct container_record and what it tells of. */
+/* Between the child that parses a file and its parent: records on a pipe, one struct container_record and what it
+ * tells of. */
 #ifndef ENGINE_KERAS_CONTAINER_WIRE_H
 #define ENGINE_KERAS_CONTAINER_WIRE_H
 
@@ -16,8 +17,8 @@ enum {
 };
 #define CONTAINER_FILE_MAX ((uint64_t)2 << 30)
 
-/* Bytes of arrays and texts, and of unpacked members, that a file of a size may hold: float16 doubles, compressed weights
- * hardly shrink; what unfolds to more is a bomb. */
+/* Bytes of arrays and texts, and of unpacked members, that a file of a size may hold: float16 doubles, compressed
+ * weights hardly shrink; what unfolds to more is a bomb. */
 static inline uint64_t container_budget(uint64_t file_size) {
     uint64_t most = 2 * CONTAINER_FILE_MAX, budget = ((uint64_t)64 << 20) + 8 * file_size;
     return budget < most ? budget : most;
@@ -48,12 +49,14 @@ void container_send_array(struct container_child *child, const char *name, int n
 _Noreturn void container_fail(struct container_child *child, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* All that the HDF5 file in memory holds of groups, datasets and the attributes that Keras writes. Takes the bytes over. */
+/* All that the HDF5 file in memory holds of groups, datasets and the attributes that Keras writes. Takes the bytes
+ * over. */
 void container_hdf5(struct container_child *child, void *bytes, size_t size);
 /* The members of a .keras that Keras and the daemon write. Takes the bytes over. */
 void container_zip(struct container_child *child, void *bytes, size_t size);
 
-/* Limits on memory (beyond what is mapped), time and system calls, for good. Returns -1 with what could not be limited. */
+/* Limits on memory (beyond what is mapped), time and system calls, for good. Returns -1 with what could not be
+ * limited. */
 int container_confine(uint64_t memory, unsigned seconds, const char **ret_what);
 
 /* Reads file descriptor `in`, of that size, and writes records to `out`. */

@@ -152,7 +152,8 @@ static int n_trainable(const struct owner *owner, int expected) {
     return owner->home->trainable ? expected - fixed : 0;
 }
 
-/* Gives a layer's arrays to its owners: of a model in a model first those of all that can be trained, then the rest. */
+/* Gives a layer's arrays to its owners: of a model in a model first those of all that can be trained, then the
+ * rest. */
 static int share_out(const struct reading *reading, const struct top *top, const struct container_array **arrays,
                      int n) {
     struct owner *owners = reading->owners + top->first;
@@ -208,7 +209,8 @@ static bool next_group(const struct reading *reading, struct names *names, const
 
 /*
  * As Keras does: the n-th layer with weights has those of the n-th group with weights; names may differ, as they are
- * numbered anew in each process. But where the model has other layers than the file, all of their names must be there.
+ * numbered anew in each process. But where the model has other layers than the file, all of their names must be
+ * there.
  */
 static int find_by_names(const struct reading *reading, const char *root) {
     struct top *tops = calloc((size_t)reading->n, sizeof *tops);

@@ -5,8 +5,8 @@
 #include "engine/keras/architecture.h"
 #include "engine/keras/container.h"
 
-/* network: of the architecture's spec. params: [network_n_params], zero. Returns -1 with a sentence that names layer and
- * weight. */
+/* network: of the architecture's spec. params: [network_n_params], zero. Returns -1 with a sentence that names layer
+ * and weight. */
 int weights_read(const struct container *container, const struct architecture *architecture,
                  const struct network *network, float *params, struct error *err);
 

@@ -89,8 +89,8 @@ static int convert_keras1(const struct conversion *conversion, enum layer_kind c
 }
 
 /*
- * cuDNN: of each gate the input kernel [n x units] is read as if it were [units x n] and transposed, the recurrent one
- * [units x units] is transposed. An LSTM's two biases add up; a GRU's stay two.
+ * cuDNN: of each gate the input kernel [n x units] is read as if it were [units x n] and transposed, the recurrent
+ * one [units x units] is transposed. An LSTM's two biases add up; a GRU's stay two.
  */
 static int convert_cudnn(const struct conversion *conversion, enum layer_kind cell,
                          const struct container_array *const *arrays, struct error *err) {

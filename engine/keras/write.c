@@ -13,8 +13,8 @@
 
 /* ---- the zip ------------------------------------------------------------------------------------ */
 
-/* Adds a member that is stored as it is, as Keras does, with the time that a zip has when it has none. The bytes, from
- * malloc, are the zip's from then on, also on failure. */
+/* Adds a member that is stored as it is, as Keras does, with the time that a zip has when it has none. The bytes,
+ * from malloc, are the zip's from then on, also on failure. */
 static int add_member(zip_t *zip, const char *name, void *bytes, size_t n) {
     enum { EARLIEST_DATE = 1 << 5 | 1 }; /* 1980-01-01: DOS counts years from there */
     zip_source_t *source = zip_source_buffer(zip, bytes, n, 1);

@@ -2,8 +2,8 @@
  * What the files that write Keras models share: a network seen as Keras will see it. For write*.c.
  *
  * A Keras layer may be applied several times; in a network each application is a layer of its own that shares the
- * parameters of the first. Keras finds weights by the order of a model's layers, and puts the layers of a functional model into
- * an order of its own when it loads one; so that order is worked out here, and written.
+ * parameters of the first. Keras finds weights by the order of a model's layers, and puts the layers of a functional
+ * model into an order of its own when it loads one; so that order is worked out here, and written.
  */
 #ifndef ENGINE_KERAS_WRITE_H
 #define ENGINE_KERAS_WRITE_H
@@ -32,7 +32,8 @@ struct written {
     int n_order;
 };
 
-/* Names, applications and order. Returns -1 with the reason for what Keras cannot hold. Keeps the network, borrowed. */
+/* Names, applications and order. Returns -1 with the reason for what Keras cannot hold. Keeps the network,
+ * borrowed. */
 int written_init(struct written *written, const struct network *network, bool keras3, struct error *err);
 void written_fini(struct written *written);
 

@@ -18,7 +18,8 @@ static json_t *history_of(const struct written *written, struct layer_input tens
     return json_pack("[s,i,i]", layer_name(written, tensor.layer), node, tensor.port);
 }
 
-/* Keras counts the batch of a stateful layer among its options: one row then, and whoever serves it by more changes it. */
+/* Keras counts the batch of a stateful layer among its options: one row then, and whoever serves it by more changes
+ * it. */
 static bool is_stateful(const struct written *written) {
     for (int i = 0; i < written->spec->n_layers; i++) {
         const struct layer_spec *spec = &written->spec->layers[i];

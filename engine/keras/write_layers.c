@@ -1,4 +1,5 @@
-/* Layers as Keras' configurations of them. What is Keras' default everywhere (initializers, regularizers) is left out. */
+/* Layers as Keras' configurations of them. What is Keras' default everywhere (initializers, regularizers) is left
+ * out. */
 #include "engine/keras/write.h"
 #include "engine/layers/layer.h"
 

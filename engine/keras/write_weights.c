@@ -1,6 +1,6 @@
 /*
- * The weights of a model as HDF5: model.weights.h5 of Keras 3, and the whole file of Keras 2. Both are made in memory (libhdf5's
- * core driver), so that nothing of them is on disk before all of it is.
+ * The weights of a model as HDF5: model.weights.h5 of Keras 3, and the whole file of Keras 2. Both are made in memory
+ * (libhdf5's core driver), so that nothing of them is on disk before all of it is.
  */
 #include "engine/keras/write.h"
 #include "engine/keras/hdf5_lock.h"

@@ -1,8 +1,8 @@
 /*
  * Bidirectional: a cell twice, over the steps as they come and from the last one back, what comes out merged.
  *
- * The second pass' outputs are turned round, so that both are of the same step. Inputs 1.., if any, are the initial states
- * of the first pass and then of the second; so are outputs 1.. with return_state.
+ * The second pass' outputs are turned round, so that both are of the same step. Inputs 1.., if any, are the initial
+ * states of the first pass and then of the second; so are outputs 1.. with return_state.
  */
 #include "engine/layers/recurrent.h"
 

@@ -4,10 +4,10 @@
  *
  *     y[s] = activation(bias + sum_i x[s strides - left + i dilation] kernel[i])
  *
- * In [steps x rows x n_in], out [out steps x rows x filters]; parameters kernel [kernel_size x n_in / groups x filters],
- * bias [filters]. As a matrix product: what the window sees of one row is laid out in one row of a matrix
- * [. x kernel_size * n_in / groups] ("im2row"). In a stream a causal convolution has as its state the inputs before
- * the call, [reach x n_in], the oldest first; zeros are Keras' padding.
+ * In [steps x rows x n_in], out [out steps x rows x filters]; parameters kernel
+ * [kernel_size x n_in / groups x filters], bias [filters]. As a matrix product: what the window sees of one row is
+ * laid out in one row of a matrix [. x kernel_size * n_in / groups] ("im2row"). In a stream a causal convolution has
+ * as its state the inputs before the call, [reach x n_in], the oldest first; zeros are Keras' padding.
  */
 #include "engine/init.h"
 #include "engine/layers/activation.h"

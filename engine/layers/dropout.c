@@ -1,12 +1,12 @@
 /*
- * Layers that disturb what goes through them, in training only, as Keras 3's: on the tape y = slope x + shift, of each
- * value or (SpatialDropout1D) of each feature of a sample, for all its steps. Masks are handed on.
+ * Layers that disturb what goes through them, in training only, as Keras 3's: on the tape y = slope x + shift, of
+ * each value or (SpatialDropout1D) of each feature of a sample, for all its steps. Masks are handed on.
  *
  *     Dropout, SpatialDropout1D   slope 0 with probability rate, else 1 / (1 - rate)   (Srivastava et al., 2014)
  *     GaussianDropout             slope normal, of mean 1 and variance rate / (1 - rate)
  *     GaussianNoise               shift normal, of mean 0 and deviation stddev
- *     AlphaDropout                SELU's lower end instead of a value with probability rate, and what of all of them leaves
- *                                 mean and variance as they were   (Klambauer et al., 2017)
+ *     AlphaDropout                SELU's lower end instead of a value with probability rate, and what of all of them
+ *                                 leaves mean and variance as they were   (Klambauer et al., 2017)
  */
 #include "engine/layers/layer.h"
 

@@ -1,7 +1,7 @@
 /*
  * GlobalMaxPooling1D and GlobalAveragePooling1D: over all steps of a sample, the greatest value or the mean, for each
- * element of the width. In [steps x rows x width], out [rows x width]. The mean passes over what is masked, and is NaN
- * where all of it is; the maximum does not look at masks. The mask ends here. (All as in Keras.)
+ * element of the width. In [steps x rows x width], out [rows x width]. The mean passes over what is masked, and is
+ * NaN where all of it is; the maximum does not look at masks. The mask ends here. (All as in Keras.)
  */
 #include "engine/layers/layer.h"
 

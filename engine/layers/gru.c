@@ -10,7 +10,8 @@
 #include "engine/layers/recurrent.h"
 #include "engine/product.h"
 
-/* gates [3 units] of a row from what goes into them, x W + b, and inner, h U + b'; pre, unless NULL, gets their sums. */
+/* gates [3 units] of a row from what goes into them, x W + b, and inner, h U + b'; pre, unless NULL, gets their
+ * sums. */
 static void make_gates(const struct pass *pass, const struct kernels *kernels, float *gates, const float *inner,
                        float *pre) {
     size_t units = (size_t)pass->units;

@@ -60,11 +60,11 @@ struct layer_build {
 struct port {
     int width, steps;
     float *data; /* [steps x rows x width]; at an input it is only read */
-    uint8_t
-        *mask; /* [steps x rows], 0 where the step is passed over; NULL: none is. At an output that has a mask of its
-                      own (not its input's) the layer writes it */
-    /* Backward only: d loss / d data. At an input it is added to, NULL where nobody asks; at an output the layer may write
-     * over it, as nobody reads it afterwards. */
+    /* [steps x rows], 0 where the step is passed over; NULL: none is. At an output that has a mask of its own (not
+     * its input's) the layer writes it. */
+    uint8_t *mask;
+    /* Backward only: d loss / d data. At an input it is added to, NULL where nobody asks; at an output the layer may
+     * write over it, as nobody reads it afterwards. */
     float *grad;
 };
 
@@ -83,8 +83,8 @@ struct layer_run {
 struct layer_ops {
     const char *name; /* Keras' class name */
 
-    /* Checks the spec and in[] (n_in and in[] are set); resolves what the spec leaves open; sets n_out, out[], the weights
-     * by layer_add_weight, and n_state. */
+    /* Checks the spec and in[] (n_in and in[] are set); resolves what the spec leaves open; sets n_out, out[], the
+     * weights by layer_add_weight, and n_state. */
     int (*build)(struct layer *layer, struct layer_build *build);
     void (*init_weights)(const struct layer *layer, struct rng *rng, float *params); /* NULL: has none */
 

@@ -1,4 +1,5 @@
-/* Masking: a step of which every value equals mask_value is passed over by the layers behind; its values become zeros. */
+/* Masking: a step of which every value equals mask_value is passed over by the layers behind; its values become
+ * zeros. */
 #include "engine/layers/layer.h"
 
 #include <string.h>

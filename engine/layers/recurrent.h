@@ -1,12 +1,12 @@
 /*
- * What the recurrent layers share: a pass is one cell going over one sequence, in one direction. LSTM, GRU and SimpleRNN are
- * one pass each, Bidirectional is two. This file and recurrent*.c know of steps, masks, states and ports; a cell (lstm.c,
- * gru.c, gru_reset_before.c, simple_rnn.c) knows the arithmetic of one step.
+ * What the recurrent layers share: a pass is one cell going over one sequence, in one direction. LSTM, GRU and
+ * SimpleRNN are one pass each, Bidirectional is two. This file and recurrent*.c know of steps, masks, states and
+ * ports; a cell (lstm.c, gru.c, gru_reset_before.c, simple_rnn.c) knows the arithmetic of one step.
  *
- * A sequence is [steps x rows x width]. A pass that goes backwards takes the last step first, and gives its outputs in the
- * order in which it makes them, as Keras does. Where the mask is 0 the state stays, and what comes out is what came out
- * before it in the same call (zeros where nothing did), or zeros if zero_output_for_mask. A call that is a piece of a
- * stream goes on where the one before it ended: there the output before the first step is the state's h.
+ * A sequence is [steps x rows x width]. A pass that goes backwards takes the last step first, and gives its outputs
+ * in the order in which it makes them, as Keras does. Where the mask is 0 the state stays, and what comes out is what
+ * came out before it in the same call (zeros where nothing did), or zeros if zero_output_for_mask. A call that is a
+ * piece of a stream goes on where the one before it ended: there the output before the first step is the state's h.
  * Keras 3 (3.15: Layer.__call__) does not give a layer the mask when it gives it an initial state.
  */
 #ifndef ENGINE_LAYERS_RECURRENT_H
@@ -21,8 +21,8 @@ struct pass {
     int n_in, units;
     enum activation activation, recurrent_activation;
     bool goes_back, return_sequences, zero_output_for_mask, ignores_mask;
-    bool
-        carries; /* its states go on from call to call, and live in the rows' state at state_at; else in the workspace */
+    /* Its states go on from call to call, and live in the rows' state at state_at; else in the workspace. */
+    bool carries;
     bool is_piece; /* of a stream */
     bool is_plain; /* tanh and sigmoid: if it has a bias too, the cell may have a kernel of its own */
     float dropout, recurrent_dropout; /* in training */
@@ -33,8 +33,8 @@ struct pass {
     float *dw, *du, *db;       /* backward only */
 };
 
-/* What training drops of matrices of so many rows: `n` masks [rows x width], each for as many gates as the others, of which an
- * element is 0 or 1 / (1 - rate). n 0: nothing is dropped. */
+/* What training drops of matrices of so many rows: `n` masks [rows x width], each for as many gates as the others, of
+ * which an element is 0 or 1 / (1 - rate). n 0: nothing is dropped. */
 struct masks {
     int n, rows, width;
     float *at;
@@ -67,8 +67,8 @@ struct cell_ops {
 
     void (*record)(const struct pass *pass, const struct tape_step *step);
     void (*backward)(const struct pass *pass, const struct tape_step *step);
-    /* Adds to du (and db, past the first row of bias) over all n steps and rows; dz: what backward left in gates. NULL:
-     * du is h_before' dz. */
+    /* Adds to du (and db, past the first row of bias) over all n steps and rows; dz: what backward left in gates.
+     * NULL: du is h_before' dz. */
     void (*recurrent_gradient)(const struct pass *pass, const struct masks *dropped, int n, const float *h_before,
                                const float *dz, const float *kept);
 };
@@ -83,8 +83,8 @@ enum { PASS_SCRATCH = 6 * KERNELS_ROWS };
 void pass_affine(const struct pass *pass, const struct kernels *kernels, int n, const float *x, float *const *state,
                  int recurrent_gates, float *z);
 
-/* Matrix products of a [m x width] in training, each gate with what the masks leave of it; m is a multiple of their rows. b and c
- * are [.. x n], parts of matrices whose rows are so many floats apart.
+/* Matrix products of a [m x width] in training, each gate with what the masks leave of it; m is a multiple of their
+ * rows. b and c are [.. x n], parts of matrices whose rows are so many floats apart.
  *     dropped_product             c += a b
  *     dropped_product_back        da += dc b'
  *     dropped_product_gradient    db += a' dc */
@@ -96,8 +96,8 @@ void dropped_product_gradient(const struct masks *masks, int m, int n, const flo
 /* Those of n gates from the first-th on. */
 struct masks masks_of_gates(const struct masks *masks, int first, int n);
 
-/* Floats that the masks of a pass need on the tape; which of them there are there; and drawing them, as a call begins. x: of
- * input 0, h: of the hidden state. */
+/* Floats that the masks of a pass need on the tape; which of them there are there; and drawing them, as a call
+ * begins. x: of input 0, h: of the hidden state. */
 size_t masks_size(const struct pass *pass, int rows, int steps);
 void masks_place(const struct pass *pass, const struct layer_run *run, float *tape, struct masks *x, struct masks *h);
 void masks_draw(const struct pass *pass, struct rng *rng, const struct masks *x, const struct masks *h);

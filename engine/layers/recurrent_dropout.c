@@ -1,7 +1,7 @@
 /*
- * Dropout of recurrent layers in training (Gal and Ghahramani, 2016): masks drawn once in a call, the same at all its steps.
- * As in Keras 3 (3.15: DropoutRNNCell, LSTMCell.call): with recurrent_dropout every gate has masks of its own, of the
- * input and of h; without it one mask of the input is for all gates.
+ * Dropout of recurrent layers in training (Gal and Ghahramani, 2016): masks drawn once in a call, the same at all its
+ * steps. As in Keras 3 (3.15: DropoutRNNCell, LSTMCell.call): with recurrent_dropout every gate has masks of its own,
+ * of the input and of h; without it one mask of the input is for all gates.
  */
 #include "engine/layers/recurrent.h"
 #include "engine/product.h"

@@ -3,8 +3,8 @@
 #include "engine/layers/recurrent.h"
 #include "engine/product.h"
 
-/* What lies on the tape. Gates, pre and kept are in the order of time; so are the states, steps + 1 of each kind, so that
- * those around step t are at t and t + 1, whichever of them is before it. */
+/* What lies on the tape. Gates, pre and kept are in the order of time; so are the states, steps + 1 of each kind, so
+ * that those around step t are at t and t + 1, whichever of them is before it. */
 struct record {
     float *gates, *pre, *kept;
     float *states[CELL_STATES];
@@ -104,7 +104,8 @@ static void last_states(const struct pass *pass, const struct layer_run *run, co
     }
 }
 
-/* What comes out of a step, y [rows x units]; before: what came out before it, or (NULL) the first states' h, first. */
+/* What comes out of a step, y [rows x units]; before: what came out before it, or (NULL) the first states' h,
+ * first. */
 static void put_output(const struct pass *pass, const struct tape_step *step, const uint8_t *mask,
                        const float *before, const float *first, float *y) {
     size_t units = (size_t)pass->units, size = units * sizeof *y;
@@ -149,8 +150,8 @@ void pass_tape_forward(const struct pass *pass, const struct layer_run *run, flo
 /* ---- back --------------------------------------------------------------------------------------- */
 
 /*
- * A masked row's states go through the step as they are: their gradients step aside, and the cell, which works on all rows,
- * sees zeros and gives zeros. What came out is what came out a step earlier; dy stays for that one.
+ * A masked row's states go through the step as they are: their gradients step aside, and the cell, which works on all
+ * rows, sees zeros and gives zeros. What came out is what came out a step earlier; dy stays for that one.
  */
 static void set_aside(const struct pass *pass, const struct record *record, const uint8_t *mask, int rows) {
     size_t size = record->row * sizeof(float);

@@ -1,9 +1,11 @@
 /*
- * How well is forecast, beside the cheap forecasts that anybody has: forecast backtest with its defaults on the real series
- * in ../shared/data, where they are, and on generated ones. Of each series and horizon: the errors, whether what is
- * published is at most 1.01 times the best of last value, seasonal and ridge, and what it loses without the network.
+ * How well is forecast, beside the cheap forecasts that anybody has: forecast backtest with its defaults on the real
+ * series in ../shared/data, where they are, and on generated ones. Of each series and horizon: the errors, whether
+ * what is published is at most 1.01 times the best of last value, seasonal and ridge, and what it loses without the
+ * network.
  *
- * Usage: accuracy [--quick] [NAME...]; names are beginnings of series' names. JSON=1 in the environment: lines of JSON.
+ * Usage: accuracy [--quick] [NAME...]; names are beginnings of series' names. JSON=1 in the environment: lines of
+ * JSON.
  */
 #include "tests/support/generated.h"
 

@@ -1,5 +1,5 @@
-/* What a stream takes of the resident memory, with all that its model keeps beside the network: by part where parts can be told
- * apart by leaving them out. STREAMS=n for another number; the histories are filled first. */
+/* What a stream takes of the resident memory, with all that its model keeps beside the network: by part where parts
+ * can be told apart by leaving them out. STREAMS=n for another number; the histories are filled first. */
 #include "engine/forecaster.h"
 #include "engine/series.h"
 #include "tests/support/bench.h"

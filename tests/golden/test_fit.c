@@ -1,6 +1,6 @@
 /*
- * A training job in stateful order on the streams that Keras had: the weights afterwards against those that Keras then had.
- * An argument is a pattern of the names to run: 'GRU*'.
+ * A training job in stateful order on the streams that Keras had: the weights afterwards against those that Keras
+ * then had. An argument is a pattern of the names to run: 'GRU*'.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -79,7 +79,8 @@ static struct windows *collect(const struct config_model *model, const struct go
     return windows;
 }
 
-/* Slots take streams in the order of their keys, which are their names': so the golden's first is given the first name. */
+/* Slots take streams in the order of their keys, which are their names': so the golden's first is given the first
+ * name. */
 static void order_of_names(const struct config_model *model, const struct golden_array *series, int *ret_order) {
     int order[MAX_STREAMS], n;
     double keys[MAX_STREAMS];

@@ -1,6 +1,7 @@
 /*
- * Models as Keras 3 and tf-keras wrote them, read and run: every layer and option alone, masks, stateful calls and whole
- * models, against what Keras gives; as streams too. An argument is a pattern of the names to run: 'masks/mask-LSTM*'.
+ * Models as Keras 3 and tf-keras wrote them, read and run: every layer and option alone, masks, stateful calls and
+ * whole models, against what Keras gives; as streams too. An argument is a pattern of the names to run:
+ * 'masks/mask-LSTM*'.
  */
 #include <stdarg.h>
 #include <stddef.h>

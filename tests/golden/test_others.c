@@ -1,5 +1,5 @@
-/* Models that others made, in JSON of their own, with the outputs that came with them: keras-js' fixtures (Keras 2) and
- * RTNeural's streams. */
+/* Models that others made, in JSON of their own, with the outputs that came with them: keras-js' fixtures (Keras 2)
+ * and RTNeural's streams. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,7 +42,8 @@ static json_t *member(const json_t *object, const char *key) {
     return value;
 }
 
-/* The numbers of an array, and of the arrays in it, in order; *at moves on. NULL only counts. Of objects, what "data" is. */
+/* The numbers of an array, and of the arrays in it, in order; *at moves on. NULL only counts. Of objects, what "data"
+ * is. */
 static void flatten(const json_t *value, float *to, size_t *at) {
     if (json_is_number(value)) {
         if (to)

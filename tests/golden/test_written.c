@@ -1,6 +1,6 @@
 /*
- * The models of the goldens written by this engine, as .keras and as .h5, and read again: bit for bit the same weights, and
- * the outputs that Keras gives for the original. An argument is a pattern of the names to run.
+ * The models of the goldens written by this engine, as .keras and as .h5, and read again: bit for bit the same
+ * weights, and the outputs that Keras gives for the original. An argument is a pattern of the names to run.
  */
 #include <stdarg.h>
 #include <stddef.h>

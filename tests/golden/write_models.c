@@ -1,6 +1,6 @@
 /*
- * Writes every model of tests/support/models.h into a folder in both formats, with a batch of samples and what this engine says of
- * them, for check_written.py to compare with what real Keras says. Usage: write_models FOLDER
+ * Writes every model of tests/support/models.h into a folder in both formats, with a batch of samples and what this
+ * engine says of them, for check_written.py to compare with what real Keras says. Usage: write_models FOLDER
  */
 #include "clients/forecast/predict.h"
 #include "engine/keras/keras.h"

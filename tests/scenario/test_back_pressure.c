@@ -55,7 +55,8 @@ static int64_t next_tick(const struct sender *sender, int i, char *name, size_t 
     return INT64_C(1000000) * (i + 1);
 }
 
-/* Singly, now and then a bundle that is far larger than a worker's ring. Asserts nothing: it is no thread of cmocka's. */
+/* Singly, now and then a bundle that is far larger than a worker's ring. Asserts nothing: it is no thread of
+ * cmocka's. */
 static void *flood(void *context) {
     struct sender *sender = context;
     struct wire_bundle bundle = {0};

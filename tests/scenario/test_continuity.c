@@ -1,6 +1,6 @@
 /*
- * A stream's forecasts are bit for bit the same alone as among 200 others: whatever worker, batch, slot and neighbours
- * it has, however its ticks come grouped, and while streams around it end and begin.
+ * A stream's forecasts are bit for bit the same alone as among 200 others: whatever worker, batch, slot and
+ * neighbours it has, however its ticks come grouped, and while streams around it end and begin.
  */
 #include <stdarg.h>
 #include <stddef.h>

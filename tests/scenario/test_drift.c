@@ -1,6 +1,6 @@
 /*
- * Streams change their law in the middle: drift is told, a challenger is trained and promoted, and the error comes back to
- * what a model reaches that has never known the old law. Decisions are told and kept on the way.
+ * Streams change their law in the middle: drift is told, a challenger is trained and promoted, and the error comes
+ * back to what a model reaches that has never known the old law. Decisions are told and kept on the way.
  */
 #include <stdarg.h>
 #include <stddef.h>

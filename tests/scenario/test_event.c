@@ -1,6 +1,6 @@
 /*
- * Events: ticks come, and later, apart from them, what they turned out to be; a model learns from that, and then says of
- * each tick how likely it is.
+ * Events: ticks come, and later, apart from them, what they turned out to be; a model learns from that, and then says
+ * of each tick how likely it is.
  */
 #include <stdarg.h>
 #include <stddef.h>

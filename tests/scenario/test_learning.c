@@ -1,7 +1,7 @@
 /*
- * Learning is real: a model without weights trains on live streams in the background, takes over when it is better than
- * the baselines on steps that it has not seen, and then is better on those that come; where there is nothing to learn
- * the baseline stays.
+ * Learning is real: a model without weights trains on live streams in the background, takes over when it is better
+ * than the baselines on steps that it has not seen, and then is better on those that come; where there is nothing to
+ * learn the baseline stays.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /*
- * Series that nobody can learn from, in the real daemon: constant, all missing, of a single tick, enormous, denormal. Each
- * is forecast all the while, what cannot be trained is told, and a stream beside them is served as if they were not there.
+ * Series that nobody can learn from, in the real daemon: constant, all missing, of a single tick, enormous, denormal.
+ * Each is forecast all the while, what cannot be trained is told, and a stream beside them is served as if they were
+ * not there.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,8 +19,8 @@
 
 enum { STEPS = 400, HORIZON = 24 };
 
-/* alone: each series is a model's only one. together: one model learns from all of them. The horizon is longer than the
- * window of training; the last model never has enough steps. */
+/* alone: each series is a model's only one. together: one model learns from all of them. The horizon is longer than
+ * the window of training; the last model never has enough steps. */
 static const char configuration[] = "streams:\n"
                                     "  - {class: constant, pattern: 'alone/constant', features: [x], history: 300}\n"
                                     "  - {class: missing, pattern: 'alone/missing', features: [x], history: 300}\n"
@@ -78,7 +79,8 @@ static void feed_all(void *socket, struct heard *heard) {
     }
 }
 
-/* Whatever came: the value that is foretold is finite where there was one to be known, and lies within its intervals. */
+/* Whatever came: the value that is foretold is finite where there was one to be known, and lies within its
+ * intervals. */
 static void check_forecasts(const struct heard_stream *stream, int kind) {
     size_t steps = kind == SINGLE ? 1 : STEPS;
     assert_int_equal(stream->n, steps);

@@ -1,6 +1,7 @@
 /*
- * Models that somebody trained in Keras, served by naming their files: what the daemon publishes for each stream is, bit
- * for bit, what `forecast model run` gives for that stream's values alone, with other streams at other ages beside it.
+ * Models that somebody trained in Keras, served by naming their files: what the daemon publishes for each stream is,
+ * bit for bit, what `forecast model run` gives for that stream's values alone, with other streams at other ages
+ * beside it.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /*
- * What a daemon has forecast, a backtest forecasts once more, to the last bit: from the rows that the daemon was sent, its
- * configuration, and its journal of which versions took which stream over at which step.
+ * What a daemon has forecast, a backtest forecasts once more, to the last bit: from the rows that the daemon was
+ * sent, its configuration, and its journal of which versions took which stream over at which step.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +25,8 @@ enum { STREAMS = 5, MOST_STEPS = 2400, FEATURES = 2, HORIZON = 6, LEVELS = 2 };
 static const int64_t second = 1000000000;
 static char folder[] = "/tmp/test_takeovers.XXXXXX";
 
-/* Jobs one after another, with little replay and much; a batch has two slots, so that takeovers wait for each other. */
+/* Jobs one after another, with little replay and much; a batch has two slots, so that takeovers wait for each
+ * other. */
 static const char configuration[] =
     "journal: %s\n"
     "streams:\n"
@@ -81,7 +82,8 @@ static void await_version(struct daemon *daemon) {
     fail_msg("no version has been promoted");
 }
 
-/* In the order of the times. Not all at once, so that jobs end and versions take over while there is something to come. */
+/* In the order of the times. Not all at once, so that jobs end and versions take over while there is something to
+ * come. */
 static size_t feed_all(struct daemon *daemon, void *socket, struct heard *heard) {
     int next[STREAMS] = {0};
     size_t fed = 0, all = 0;

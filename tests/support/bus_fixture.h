@@ -1,6 +1,7 @@
 /*
- * Parts of the bus for unit tests: configurations from text, endpoints in a temporary folder, workers without a thread
- * (the test takes what is in their rings), and a rig, the bus without its thread, whose turns a test takes by hand.
+ * Parts of the bus for unit tests: configurations from text, endpoints in a temporary folder, workers without a
+ * thread (the test takes what is in their rings), and a rig, the bus without its thread, whose turns a test takes by
+ * hand.
  */
 #ifndef TESTS_SUPPORT_BUS_RIG_H
 #define TESTS_SUPPORT_BUS_RIG_H
@@ -24,7 +25,8 @@ const char *rig_folder(void);
  * control in the folder; `rest` is the other sections. Fails the test where it is wrong. */
 struct config *rig_config(const char *bus, const char *rest);
 
-/* A class "c" (of names that begin with c/, features a and b) and a model "m" for it with a small LSTM: seeded weights that serve. */
+/* A class "c" (of names that begin with c/, features a and b) and a model "m" for it with a small LSTM: seeded
+ * weights that serve. */
 #define RIG_CLASS "streams:\n  - class: c\n    pattern: 'c/*'\n    features: [a, b]\n    history: 32\n"
 #define RIG_TRAINING \
     "    training: {window: 16, burn_in: 2, unroll: 8, first_after: 24, epochs: 2, max_windows: 16}\n"

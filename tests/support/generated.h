@@ -1,4 +1,5 @@
-/* Series that are hard to forecast each in its own way, made from a seed: what a mixture must not be thrown off by. */
+/* Series that are hard to forecast each in its own way, made from a seed: what a mixture must not be thrown off
+ * by. */
 #ifndef TESTS_SUPPORT_GENERATED_H
 #define TESTS_SUPPORT_GENERATED_H
 

@@ -1,7 +1,7 @@
 /*
  * Goldens: model files as Keras wrote them, and what Keras gives for an input. What is in them is said in
- * tests/golden/golden_box.py and, of training, in cases_training.py. Functions fail the test when a golden is not what it
- * should be.
+ * tests/golden/golden_box.py and, of training, in cases_training.py. Functions fail the test when a golden is not
+ * what it should be.
  */
 #ifndef TESTS_SUPPORT_GOLDEN_H
 #define TESTS_SUPPORT_GOLDEN_H
@@ -49,14 +49,15 @@ struct golden_array golden_output(const struct golden *golden, const char *name,
 /* A network of the model for samples of so many steps. */
 struct network *golden_network(const struct keras_model *model, enum network_mode mode, int steps);
 
-/* Keras has rows first, the engine steps: [rows x steps x width] -> [steps x rows x width], and back with rows and steps
- * exchanged. */
+/* Keras has rows first, the engine steps: [rows x steps x width] -> [steps x rows x width], and back with rows and
+ * steps exchanged. */
 void golden_swap(int rows, int steps, int width, const float *from, float *to);
 
 /* Checks a golden; the error in units of a scale. */
 typedef double golden_check_fn(const struct golden_box *box, const char *name, const struct golden *golden);
-/* A cmocka test for every golden of the boxes (or every n-th of a box, from the first on): its error is printed, and is at most 1e-5. At the end the worst of each box.
- * argv[1], where there is one, is a pattern of the names to run. Returns how many failed. */
+/* A cmocka test for every golden of the boxes (or every n-th of a box, from the first on): its error is printed, and
+ * is at most 1e-5. At the end the worst of each box. argv[1], where there is one, is a pattern of the names to run.
+ * Returns how many failed. */
 int golden_main(int argc, char **argv, const char *const *boxes, int n_boxes, int every, golden_check_fn *check);
 
 /* The largest |value|; more than zero. */

@@ -22,8 +22,9 @@ struct heard_forecast {
     int32_t source, baseline, has_times;
     int32_t horizon, n_targets, n_scores, n_intervals;
     int32_t generation; /* of the stream; compared only where a test does */
-    double numbers
-        []; /* values [n_targets], mean [horizon x n_targets], lower and upper of each level; then scores and times, see heard.c */
+    /* Values [n_targets], mean [horizon x n_targets], lower and upper of each level; then scores and times, see
+     * heard.c. */
+    double numbers[];
 };
 
 struct heard_stream {
@@ -61,7 +62,8 @@ bool heard_next(struct heard *heard, int ms);
 void heard_until(struct heard *heard, size_t forecasts);
 /* Hears what comes until it is quiet for ms. */
 void heard_rest(struct heard *heard, int ms);
-/* Hears until there is an event of the kind after the first `skip` of them; fails after seconds. Returns it, borrowed. */
+/* Hears until there is an event of the kind after the first `skip` of them; fails after seconds. Returns it,
+ * borrowed. */
 const json_t *heard_event(struct heard *heard, const char *kind, size_t skip, int seconds);
 size_t heard_count_events(const struct heard *heard, const char *kind);
 

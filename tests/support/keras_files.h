@@ -1,4 +1,5 @@
-/* Model files for tests, made by hand: HDF5 and zip, also such as Keras would never write. Any failure fails the test. */
+/* Model files for tests, made by hand: HDF5 and zip, also such as Keras would never write. Any failure fails the
+ * test. */
 #ifndef TESTS_SUPPORT_KERAS_FILES_H
 #define TESTS_SUPPORT_KERAS_FILES_H
 
@@ -11,15 +12,16 @@ hid_t h5_new(const char *path);
 /* A string attribute of a group ("" is the root), of fixed length or of a variable one. */
 void h5_text(hid_t file, const char *group, const char *name, const char *text);
 void h5_variable_text(hid_t file, const char *group, const char *name, const char *text);
-/* A string attribute with several strings, which stand one after another in texts, each with its NUL, then an empty one. */
+/* A string attribute with several strings, which stand one after another in texts, each with its NUL, then an empty
+ * one. */
 void h5_texts(hid_t file, const char *group, const char *name, const char *texts);
 /* A dataset; data NULL: 0.1, 0.2, ... */
 void h5_array(hid_t file, const char *path, int n_dims, const int *dims, const float *data);
 /* One of another type in the file (H5T_NATIVE_DOUBLE...), from floats. */
 void h5_typed_array(hid_t file, const char *path, hid_t type, int n_dims, const int *dims, const float *data);
 
-/* A zip of members, name and text after each other, NULL behind the last; weights: a file that becomes model.weights.h5, or
- * NULL. */
+/* A zip of members, name and text after each other, NULL behind the last; weights: a file that becomes
+ * model.weights.h5, or NULL. */
 void zip_new(const char *path, const char *weights, const char *const *members);
 
 /* A good model with LSTM(3) and Dense(1) on [batch, 4, 2]: in Keras 2's HDF5, and as a .keras. */

@@ -430,7 +430,8 @@ static void make_masked_sum_keras2(struct model *m) {
     m->not_keras2 = false;
 }
 
-/* Branches of the same shape in an order that is not Keras': a file that goes by this order has their weights exchanged. */
+/* Branches of the same shape in an order that is not Keras': a file that goes by this order has their weights
+ * exchanged. */
 static void make_branches(struct model *m) {
     int a = add_on(m, named(recurrent(LAYER_GRU, 4, true, false), "short"), ON(INPUT));
     int b = add_on(m, named(recurrent(LAYER_GRU, 4, true, false), "other"), ON(INPUT));

@@ -126,7 +126,8 @@ static void exact_step(const struct exact_cell *cell, const double *x, double *h
     }
 }
 
-/* One pass of one row: x [STEPS x N_IN], state [n_states x UNITS] in place, y [STEPS or 1 x UNITS]. As Keras' backend.rnn. */
+/* One pass of one row: x [STEPS x N_IN], state [n_states x UNITS] in place, y [STEPS or 1 x UNITS]. As Keras'
+ * backend.rnn. */
 static void exact_pass(const struct exact_cell *cell, bool back, bool piece, const double *x, const bool *mask,
                        double *state, double *y) {
     const struct layer_spec *spec = cell->spec;

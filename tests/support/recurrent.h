@@ -17,21 +17,22 @@ struct recurrent_case {
 };
 
 /*
- * Whether serving, tape and doubles give the same outputs and states, over two calls; back-propagation the slopes of the
- * doubles; rows alone, and (in a stream without masks) steps alone, the same bits at every level of the kernels; and
- * nothing past the workspace is touched.
+ * Whether serving, tape and doubles give the same outputs and states, over two calls; back-propagation the slopes of
+ * the doubles; rows alone, and (in a stream without masks) steps alone, the same bits at every level of the kernels;
+ * and nothing past the workspace is touched.
  */
 void recurrent_check(const struct recurrent_case *c);
 
 /* The layer with everything that Keras has by default. */
 struct layer_spec recurrent_spec(enum layer_kind kind);
-/* recurrent_check of a layer with every combination of options that the three kinds share, in every mode, with and without
- * masks and initial states. */
+/* recurrent_check of a layer with every combination of options that the three kinds share, in every mode, with and
+ * without masks and initial states. */
 void recurrent_check_options(struct layer_spec layer);
 /* With every activation in either place. */
 void recurrent_check_activations(struct layer_spec layer);
 
-/* What the checks since the last call saw: the worst distances of outputs, and of gradients relative to the largest. */
+/* What the checks since the last call saw: the worst distances of outputs, and of gradients relative to the
+ * largest. */
 void recurrent_print_worst(const char *name);
 
 /* The layer alone is refused in the given mode, in a sentence that has `text`. */

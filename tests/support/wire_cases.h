@@ -14,8 +14,8 @@ size_t bytes_of(const char *hex, void *ret_bytes, size_t size);
 /* All ticks of a message as text, into a buffer that lives until the next call:
  *     boiler-7@1000[1.5,nil]#12; !value(boiler-8); ~cpu/h1@-{user=1}
  * that is name, time ("-": none), values in order or by name, seq; of a refused tick the reason and the name; "~"
- * for lenient; "s@5=2" is a label; and "!!reason" where the message is refused. The frames are copied to memory of their
- * exact size, so that a sanitizer sees each byte read beyond. */
+ * for lenient; "s@5=2" is a label; and "!!reason" where the message is refused. The frames are copied to memory of
+ * their exact size, so that a sanitizer sees each byte read beyond. */
 const char *ticks_as_text(const struct wire_text *frames, size_t n_frames);
 
 /* Reads all ticks of a message, touches all that they point to, and aborts where they break wire.h's promises.

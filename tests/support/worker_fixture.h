@@ -1,6 +1,6 @@
 /*
- * A real worker's thread, driven through its rings by a test that is its bus: it makes streams, gives records and takes
- * what comes out.
+ * A real worker's thread, driven through its rings by a test that is its bus: it makes streams, gives records and
+ * takes what comes out.
  */
 #ifndef TESTS_SUPPORT_WORKER_FIXTURE_H
 #define TESTS_SUPPORT_WORKER_FIXTURE_H
@@ -8,9 +8,9 @@
 #include "daemon/records.h"
 #include "tests/support/bus_fixture.h"
 
-/* Class "c": two models, "m" in batches of 2, "o" in batches of 3; class "e" has steps of a microsecond, and model "x";
- * class "g" begins anew behind gaps of more than a microsecond, and has model "g";
- * class "l" has such steps too, and model "l", of an event of three classes. */
+/* Class "c": two models, "m" in batches of 2, "o" in batches of 3; class "e" has steps of a microsecond, and model
+ * "x"; class "g" begins anew behind gaps of more than a microsecond, and has model "g"; class "l" has such steps too,
+ * and model "l", of an event of three classes. */
 enum { CLASS_C, CLASS_E, CLASS_G, CLASS_L };
 enum { MODEL_M, MODEL_X, MODEL_O, MODEL_G, MODEL_L };
 

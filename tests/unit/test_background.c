@@ -549,7 +549,8 @@ static void give_version(struct bench *bench, uint64_t number) {
     background_version(bench->worker, &record);
 }
 
-/* A takeover is a bounded number of slices, the newest of all versions serves, and then there is nothing left to do. */
+/* A takeover is a bounded number of slices, the newest of all versions serves, and then there is nothing left to
+ * do. */
 static void a_takeover_ends(void **state) {
     (void)state;
     struct bench bench;

@@ -227,8 +227,8 @@ static struct version *write_version(const struct config_model *model, uint64_t 
 /* Versions take over now at once, now in slices while steps come, and at last there is none. Writes the journal. */
 static void take_over_by_hand(const struct fixture *f, const char *path, struct said *said) {
     static const struct {
-        int at,
-            every; /* row behind which it is proposed, and how many steps there are between two slices; 0: all at once */
+        /* The row behind which it is proposed, and how many steps there are between two slices; 0: all at once. */
+        int at, every;
     } plan[] = {{-1, 0}, {100, 0}, {250, 1}, {400, 2}, {560, 0}, {590, 1}};
     enum { N = sizeof plan / sizeof *plan };
     const struct config_class *class = &f->config->classes[0];

@@ -1,9 +1,10 @@
 /*
- * What a carried state is for: a series whose pattern spans 500 steps, forecast by a network that runs step by step with
- * its state carried, and by one of the same size that sees windows of 20 steps.
+ * What a carried state is for: a series whose pattern spans 500 steps, forecast by a network that runs step by step
+ * with its state carried, and by one of the same size that sees windows of 20 steps.
  *
- * Each 50 steps there is a pulse, as high as a sequence of ten says; between two there are 40 steps of nothing but noise.
- * Where a pulse stands both networks are told by a clock of 50 steps; how high it is only the one before it says.
+ * Each 50 steps there is a pulse, as high as a sequence of ten says; between two there are 40 steps of nothing but
+ * noise. Where a pulse stands both networks are told by a clock of 50 steps; how high it is only the one before it
+ * says.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -115,7 +115,8 @@ static void drift(void **state) {
     history_free(history);
 }
 
-/* What a batch of waiting steps makes the ring hold longer is not looked at, and what was missing at first is passed over. */
+/* What a batch of waiting steps makes the ring hold longer is not looked at, and what was missing at first is passed
+ * over. */
 static void drift_looks_at_what_is_kept(void **state) {
     (void)state;
     const double values[] = {NAN, NAN, 7, 1, 5, 9, 13};

@@ -1,4 +1,5 @@
-/* The bus as a whole: that it starts or says why not, and that it stops, and leaves nothing behind, in every state. */
+/* The bus as a whole: that it starts or says why not, and that it stops, and leaves nothing behind, in every
+ * state. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

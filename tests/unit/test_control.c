@@ -76,7 +76,8 @@ static void expect_error(json_t *reply, const char *code) {
     json_decref(reply);
 }
 
-/* Each key, in the order of the text, "key:type key:type ...": s text, i integer, r real, o map, a array, t true, b bool. */
+/* Each key, in the order of the text, "key:type key:type ...": s text, i integer, r real, o map, a array, t true, b
+ * bool. */
 static void expect_shape(const json_t *map, const char *shape) {
     size_t keys = 0;
     char copy[512], *rest = copy;

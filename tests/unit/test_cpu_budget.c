@@ -13,8 +13,8 @@
 enum { MS = 1000000 };
 static const int64_t minute = INT64_C(60000) * MS;
 
-/* The share of a minute that a thread takes whose pieces of work take up to so many ms, when it gets `given` of a processor while it runs,
- * and wakes up late by up to 1 ms. */
+/* The share of a minute that a thread takes whose pieces of work take up to so many ms, when it gets `given` of a
+ * processor while it runs, and wakes up late by up to 1 ms. */
 static double taken(double share, int work_ms, double given, uint64_t seed) {
     struct rng rng = {seed};
     struct cpu_budget budget;

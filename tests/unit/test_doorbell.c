@@ -55,8 +55,8 @@ static void a_wait_ends_at_its_limit(void **state) {
 }
 
 /*
- * The ringer has found the sleeper armed, and comes to write only after the sleeper has disarmed. The next wait may end
- * for that, but no later one: a bell that stayed readable would keep its sleeper from ever sleeping.
+ * The ringer has found the sleeper armed, and comes to write only after the sleeper has disarmed. The next wait may
+ * end for that, but no later one: a bell that stayed readable would keep its sleeper from ever sleeping.
  */
 static void what_was_written_late_is_taken_once(void **state) {
     (void)state;

@@ -10,7 +10,8 @@
 
 #include <math.h>
 
-/* The step at which drift is told, of `before` steps with errors of mean size 1 and then `after` with size `grown`; 0: never. */
+/* The step at which drift is told, of `before` steps with errors of mean size 1 and then `after` with size `grown`;
+ * 0: never. */
 static int told_at(uint64_t seed, int before, int after, double grown, double unit) {
     struct rng rng = {seed};
     struct drift drift = {0};

@@ -1,4 +1,5 @@
-/* What training drops. That it is what Keras drops is shown by tests/golden, with Keras' masks drawn by our numbers. */
+/* What training drops. That it is what Keras drops is shown by tests/golden, with Keras' masks drawn by our
+ * numbers. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

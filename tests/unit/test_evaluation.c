@@ -254,7 +254,8 @@ static void baselines_by_hand(void **state) {
     assert_near(losses.seasonal, (0 + 64 + 49) / 3.0, 1e-12);
 }
 
-/* Each origin's loss is told, counted back from the newest one of its window, so that windows meet at the same times. */
+/* Each origin's loss is told, counted back from the newest one of its window, so that windows meet at the same
+ * times. */
 static void losses_over_time(void **state) {
     (void)state;
     struct fixture fixture;
@@ -313,8 +314,8 @@ static void nothing_to_judge_by(void **state) {
     network_free(network);
 }
 
-/* Steps 1 2 4 7 11 16 22 29 37 46, horizon 1, all scored: nine origins, of which the older third but the last one, whose
- * answer the others begin at, chooses. The last value errs by the step's number. */
+/* Steps 1 2 4 7 11 16 22 29 37 46, horizon 1, all scored: nine origins, of which the older third but the last one,
+ * whose answer the others begin at, chooses. The last value errs by the step's number. */
 static void parts_by_hand(void **state) {
     (void)state;
     struct fixture fixture;
@@ -328,8 +329,8 @@ static void parts_by_hand(void **state) {
     assert_near(losses.last_value, (1 + 4 + 9) / 3.0, 1e-12);
     baselines(&fixture.model, EVALUATION_JUDGES, &one, 1, &losses);
     assert_near(losses.last_value, (16 + 25 + 36 + 49 + 64 + 81) / 6.0, 1e-12);
-    fixture.model.horizon =
-        2; /* eight origins, two of which could choose: but the answers of both reach into the rest */
+    /* Eight origins, two of which could choose: but the answers of both reach into the rest. */
+    fixture.model.horizon = 2;
     baselines(&fixture.model, EVALUATION_CHOOSES, &one, 1, &losses);
     assert_near(losses.last_value, (1 + 9) / 2.0, 1e-12);
     fixture.model.horizon = 3;
@@ -337,8 +338,9 @@ static void parts_by_hand(void **state) {
     assert_true(isnan(losses.last_value));
 }
 
-/* Steps 1 2 4 7 11 16 22 29 37, horizon 2, all scored, ticks missing before the fifth, nothing observed at the seventh: what
- * is behind the gap answers nothing from before it, and nothing is forecast at the seventh. The last value errs by
+/* Steps 1 2 4 7 11 16 22 29 37, horizon 2, all scored, ticks missing before the fifth, nothing observed at the
+ * seventh: what is behind the gap answers nothing from before it, and nothing is forecast at the seventh. The last
+ * value errs by
  *     1, 3 | 2, 5 | 3 | nothing | 5, 11 | 6, 13 | nothing */
 static void gaps_by_hand(void **state) {
     (void)state;
@@ -385,8 +387,8 @@ static void older_answers_weigh_less(void **state) {
     chunk_fini(&chunk);
 }
 
-/* A windowed network is judged at origins half a horizon apart, counted from the last, at which a sample ends; and so are the
- * baselines. */
+/* A windowed network is judged at origins half a horizon apart, counted from the last, at which a sample ends; and so
+ * are the baselines. */
 static void samples_are_spaced(void **state) {
     (void)state;
     struct fixture fixture;

@@ -66,8 +66,8 @@ static void test_scores_by_hand(void **state) {
 
 /* ---- learning from labels --------------------------------------------------------------------- */
 
-/* The label of a step tells how many of its and the step before's two values are above the level; in one of ten steps it is any
- * other. Some steps have none. */
+/* The label of a step tells how many of its and the step before's two values are above the level; in one of ten steps
+ * it is any other. Some steps have none. */
 static int label_of(int classes, struct rng *rng, const double *values, const double *before) {
     int n = 0;
     for (int f = 0; f < 2; f++)
@@ -130,7 +130,8 @@ static struct training_outcome train(const struct config_model *model) {
     return outcome;
 }
 
-/* A forecaster with the network sees a new stream, whose labels come 20 steps later, or (at once) before the step is seen. */
+/* A forecaster with the network sees a new stream, whose labels come 20 steps later, or (at once) before the step is
+ * seen. */
 static struct event_score serve(const struct fixture *fixture, struct network *network, bool at_once) {
     enum { STEPS = 2000, LATE = 20 };
     struct forecaster *f = forecaster_new(&fixture->class, &fixture->model, kernels_choose());

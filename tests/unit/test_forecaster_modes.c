@@ -1,5 +1,5 @@
-/* Models that come from a file: windowed, recursive, decoders, raw heads, published states. What is served is compared,
- * bit for bit, with the network run by hand on the same values. */
+/* Models that come from a file: windowed, recursive, decoders, raw heads, published states. What is served is
+ * compared, bit for bit, with the network run by hand on the same values. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -192,7 +192,8 @@ static void a_window_is_one_sample(void **state) {
     scene_fini(&scene);
 }
 
-/* By hand: each sample by its own mean and deviation, to which a hundredth of the running deviation is added, and back. */
+/* By hand: each sample by its own mean and deviation, to which a hundredth of the running deviation is added, and
+ * back. */
 static void a_sample_is_scaled_by_itself(void **state) {
     (void)state;
     struct scene scene = {.model = {.mode = MODEL_WINDOWED, .window = WINDOW, .horizon = 2}};

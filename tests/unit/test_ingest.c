@@ -355,7 +355,8 @@ static int alternating(int64_t t) {
     return (int)(t % 2);
 }
 
-/* Takes up to most records of a worker: ticks, in order of time, of the times that belong to it. Returns how many ticks. */
+/* Takes up to most records of a worker: ticks, in order of time, of the times that belong to it. Returns how many
+ * ticks. */
 static int take_ticks(struct scene *scene, int worker, int most, int64_t *next, int (*which)(int64_t t)) {
     int taken = 0;
     size_t n;
@@ -379,8 +380,8 @@ static int take_ticks(struct scene *scene, int worker, int most, int64_t *next, 
 }
 
 /*
- * The first worker stands still: the bundle is parked in its midst at that worker's tick, nothing more is read, and when it
- * goes on so does the bundle, at that very tick.
+ * The first worker stands still: the bundle is parked in its midst at that worker's tick, nothing more is read, and
+ * when it goes on so does the bundle, at that very tick.
  */
 static void a_parked_tick_is_gone_on_with_where_it_was(void **state) {
     (void)state;

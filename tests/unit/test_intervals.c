@@ -219,9 +219,10 @@ static void long_run_coverage(void **state) {
             cover(&sources[i], h, 100 * i);
 }
 
-/* A network that knows how sure it is: the errors' size changes from step to step, and its half-widths with it, but they are half
- * as wide as they should be. Coverage holds with them as without, and the intervals are much narrower; a network that is wrong
- * about it (its half-widths are of some other step) does little harm, nor does one that is silent now and then. */
+/* A network that knows how sure it is: the errors' size changes from step to step, and its half-widths with it, but
+ * they are half as wide as they should be. Coverage holds with them as without, and the intervals are much narrower;
+ * a network that is wrong about it (its half-widths are of some other step) does little harm, nor does one that is
+ * silent now and then. */
 static void what_the_network_gives_is_used(void **state) {
     (void)state;
     enum { NONE, RIGHT, WRONG, SILENT, N_CASES };
@@ -273,8 +274,8 @@ static void after_a_long_sleep(void **state) {
     intervals_free(intervals);
 }
 
-/* Where the widths differ in time, intervals that follow them are narrower than those that do not: their mean quantile loss
- * comes near that of the best constant one, or below. */
+/* Where the widths differ in time, intervals that follow them are narrower than those that do not: their mean
+ * quantile loss comes near that of the best constant one, or below. */
 static void as_narrow_as_the_best_constant(void **state) {
     (void)state;
     const int one = 1;

@@ -172,8 +172,8 @@ static void test_wrong_weights(void **state) {
     refused(path, architecture, "the model has 76 parameters, and the file only 36 numbers");
 }
 
-/* A model in a model keeps in one group first what can be trained of all its layers, then the rest; of a frozen layer all is
- * the rest. */
+/* A model in a model keeps in one group first what can be trained of all its layers, then the rest; of a frozen layer
+ * all is the rest. */
 static void test_weights_of_a_model_in_a_model(void **state) {
     (void)state;
     static const char *const orders[] = {
@@ -305,7 +305,8 @@ static void test_cudnn(void **state) {
     struct error err = {""};
     struct small small = {.n_values = 0};
     float params[64];
-    /* GRU(1) on two inputs: each gate's kernel [2 x 1] read as [1 x 2] and transposed is itself; six biases are two rows. */
+    /* GRU(1) on two inputs: each gate's kernel [2 x 1] read as [1 x 2] and transposed is itself; six biases are two
+     * rows. */
     add_small(&small, 2, 2, 3);
     add_small(&small, 2, 1, 3);
     add_small(&small, 1, 1, 6);

@@ -1,6 +1,6 @@
 /*
- * Models out and in again, in both formats: the same weights bit for bit, the same numbers bit for bit, and written once more
- * the same file.
+ * Models out and in again, in both formats: the same weights bit for bit, the same numbers bit for bit, and written
+ * once more the same file.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Models as files: what is in them, what cannot be, and that they appear whole or not at all. What Keras makes of them is
- * checked by tests/golden/check_written.py; what is read back, by test_keras_round.c. */
+/* Models as files: what is in them, what cannot be, and that they appear whole or not at all. What Keras makes of
+ * them is checked by tests/golden/check_written.py; what is read back, by test_keras_round.c. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -194,8 +194,8 @@ static void test_floats(void **state) {
     unlink(path_in("m.keras"));
 }
 
-/* The order in which Keras 3.15.1 and tf-keras 2.21 have the layers of that model, which is not the order here. Both find
- * weights by it. */
+/* The order in which Keras 3.15.1 and tf-keras 2.21 have the layers of that model, which is not the order here. Both
+ * find weights by it. */
 static void test_order(void **state) {
     (void)state;
     static const char *const order[] = {"input_layer", "other", "short", "first", "third", "second", "concatenate"};

@@ -189,7 +189,8 @@ static void what_does_not_beat_the_baseline_is_rejected(void **state) {
     rig_close(&rig);
 }
 
-/* A rate at which the loss explodes: a counted failure with its reason; who serves goes on, and the next job comes. */
+/* A rate at which the loss explodes: a counted failure with its reason; who serves goes on, and the next job
+ * comes. */
 static void a_training_that_diverges_is_a_failure(void **state) {
     (void)state;
     struct rig rig;

@@ -1,4 +1,5 @@
-/* Who serves: daemon/learning_serving.c and learning_live.c, with workers that stand still, whose part the test plays. */
+/* Who serves: daemon/learning_serving.c and learning_live.c, with workers that stand still, whose part the test
+ * plays. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -147,8 +148,8 @@ static void expect_decision(const struct scene *scene, int n, const char *kind) 
     assert_string_equal(latest, kind);
 }
 
-/* More steps come, and both workers have seen that: over `steps` steps, the mean errors of who serves and of who is in the
- * shadow, and errors of what was published. */
+/* More steps come, and both workers have seen that: over `steps` steps, the mean errors of who serves and of who is
+ * in the shadow, and errors of what was published. */
 static void live(struct scene *scene, uint64_t steps, double serving, double shadow, double published) {
     int64_t began = 0;
     say_steps(scene, scene->steps + 1);

@@ -104,8 +104,8 @@ static void test_widths_and_probabilities(void **state) {
         assert_true(fabs(loss_level(&heads[0], i) - probabilities[i]) < 1e-15);
 }
 
-/* The answer is 1. Quantiles 0, 0.5, 2, -1, 1 of probabilities .5, .25, .75, .05, .95: pinball losses .5, .125, .25, .1, 0.
- * The median alone is MAE. */
+/* The answer is 1. Quantiles 0, 0.5, 2, -1, 1 of probabilities .5, .25, .75, .05, .95: pinball losses .5, .125, .25,
+ * .1, 0. The median alone is MAE. */
 static void test_quantile_by_hand(void **state) {
     (void)state;
     const float y[] = {0, 0.5f, 2, -1, 1}, answer = 1, one = 1;

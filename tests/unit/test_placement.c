@@ -69,7 +69,8 @@ static struct stream *try_placing(const struct book *book, int class) {
     return NULL;
 }
 
-/* The same where memory is so short that no batch of model b can be made: its scalers are beyond any address space. */
+/* The same where memory is so short that no batch of model b can be made: its scalers are beyond any address
+ * space. */
 static struct stream *try_placing_without_memory(const struct book *book, int class) {
     struct stream *stream = stream_new(book->config, class, "t", 1, 1, placement_n_models(book->placement, class));
     assert_non_null(stream);

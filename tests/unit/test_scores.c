@@ -67,7 +67,8 @@ static void which_steps_ahead(void **state) {
     assert_int_equal(scores_steps(SCORED_FEW, 4096, NULL), 13);
 }
 
-/* Steps (10, 100), (12, 100), (11, 130), (9, 130); at each the forecast is the last value plus one, for 1 and 2 ahead:
+/* Steps (10, 100), (12, 100), (11, 130), (9, 130); at each the forecast is the last value plus one, for 1 and 2
+ * ahead:
  *     1 ahead: answers at 2, 3, 4; |12 - 11|, |11 - 13|, |9 - 12| and |100 - 101|, |130 - 101|, |130 - 131|
  *     2 ahead: answers at 3, 4; |11 - 11|, |9 - 13| and |130 - 101|, |130 - 101|
  * in units of 1 and 10. Last value: the same without the one. Seasonal, period 2: at 3, 4 the value two before. */
@@ -146,8 +147,8 @@ static void against_all_that_was_said(void **state) {
     history_free(history);
 }
 
-/* What the intervals of one target held, how wide they were and what that cost, by plain loops over everything that was
- * said; and how far outside of them each step was. */
+/* What the intervals of one target held, how wide they were and what that cost, by plain loops over everything that
+ * was said; and how far outside of them each step was. */
 static void levels_against_all_that_was_said(void **state) {
     (void)state;
     enum { STEPS = 400, STEP_AHEAD = 2 };
@@ -379,8 +380,8 @@ static void absurd_answers(void **state) {
     history_free(history);
 }
 
-/* The network gives half-widths that are right; then, for one level, step and target, ten times as large a one: of the published
- * ones that alone grows, with what lies around it. */
+/* The network gives half-widths that are right; then, for one level, step and target, ten times as large a one: of
+ * the published ones that alone grows, with what lies around it. */
 static void half_widths_of_the_network_are_of_their_cell(void **state) {
     (void)state;
     enum { HORIZON = 4, TARGETS = 2, LEVELS = 2, SCORED = 3, STEPS = 400, N = LEVELS * HORIZON * TARGETS };

@@ -49,7 +49,8 @@ static void prime_all(struct scene *scene) {
         ;
 }
 
-/* The same weights say the same: also when the replay began in the middle, with streams that come, end and are reset. */
+/* The same weights say the same: also when the replay began in the middle, with streams that come, end and are
+ * reset. */
 static void the_same_version_has_the_same_losses(void **state) {
     (void)state;
     enum { SLOTS = 8 };

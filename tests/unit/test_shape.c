@@ -84,7 +84,8 @@ static void test_numbers(void **state) {
     assert_true(floats_same(6, y, (float[]){0, 0, 7, 1, NAN, 7}));
 }
 
-/* What is masked is nothing to its input: weight 1, and the second of the steps 7, 3 is all that the gradient sees. */
+/* What is masked is nothing to its input: weight 1, and the second of the steps 7, 3 is all that the gradient
+ * sees. */
 static void test_masking_keeps_gradients_back(void **state) {
     (void)state;
     static const struct layer_case of = {

@@ -403,7 +403,8 @@ static void without_streams_it_is_done_at_once(void **state) {
     forecaster_free(forecaster);
 }
 
-/* One version after another, with networks of other sizes than before, as the workspace and the states must follow. */
+/* One version after another, with networks of other sizes than before, as the workspace and the states must
+ * follow. */
 static void version_after_version(void **state) {
     (void)state;
     struct fixture fixture;
@@ -496,9 +497,9 @@ static double thread_ns(void) {
     return 1e9 * (double)now.tv_sec + (double)now.tv_nsec;
 }
 
-/* While versions take over, one after the other, an advance takes no longer than twice what it usually does, and so does the
- * slice of a replay between two advances; also with a version in the shadow. Processor time of the thread, each beside an
- * advance of a twin to whom nothing happens, as the machine may have other work. */
+/* While versions take over, one after the other, an advance takes no longer than twice what it usually does, and so
+ * does the slice of a replay between two advances; also with a version in the shadow. Processor time of the thread,
+ * each beside an advance of a twin to whom nothing happens, as the machine may have other work. */
 static void neither_advance_nor_slice_is_long(void **state) {
     (void)state;
     struct fixture fixture;

@@ -315,8 +315,8 @@ static void the_choice_is_by_seed_stream_and_step(void **state) {
     }
 }
 
-/* Ten streams have thirty windows each and thirty have four: of places for a sixth, each stream has about as many; and of the
- * long ones' windows most are of the newer half. */
+/* Ten streams have thirty windows each and thirty have four: of places for a sixth, each stream has about as many;
+ * and of the long ones' windows most are of the newer half. */
 static void it_is_fair_and_forgets(void **state) {
     (void)state;
     struct fixture fixture;
@@ -616,8 +616,8 @@ static bool was_paused(int64_t step) {
     return step >= 120 && step <= 133;
 }
 
-/* Flags of gaps and of steps at which nothing was observed, or that came in a pause; windows in which nothing can be learnt
- * are not taken. */
+/* Flags of gaps and of steps at which nothing was observed, or that came in a pause; windows in which nothing can be
+ * learnt are not taken. */
 static void gaps_and_blind_steps(void **state) {
     (void)state;
     struct fixture fixture;

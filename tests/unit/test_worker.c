@@ -153,7 +153,8 @@ static void what_comes_late_is_refused(void **state) {
     worker_scene_close(&scene);
 }
 
-/* Nobody takes its forecasts: a stream's ticks pile up in the ring, and no more than FIXTURE_PENDING in its history. */
+/* Nobody takes its forecasts: a stream's ticks pile up in the ring, and no more than FIXTURE_PENDING in its
+ * history. */
 static void pending_steps_have_a_bound(void **state) {
     (void)state;
     enum { TICKS = 3000 };
