@@ -125,6 +125,7 @@ static json_t *refused_counts(const uint64_t *counts) {
 /* Sums of the workers' counters, and what the rings hold and how often they were full. */
 static void describe_workers(const struct control *control, json_t *reply, uint64_t *refused) {
     struct worker_counters sum = {0}, one;
+    struct spent_counts advances = {0}, background = {0};
     uint64_t input_used = 0, input_full = 0, output_used = 0;
     for (int w = 0; w < control->setup.config->workers; w++) {
         struct worker *worker = control->setup.workers[w];
@@ -140,6 +141,7 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
         sum.resets_asked += one.resets_asked;
         sum.resets_gap += one.resets_gap;
         sum.resets_time += one.resets_time;
+        worker_spent(worker, &advances, &background);
         for (int r = 0; r < N_REASONS; r++)
             refused[r] += one.refused[r];
         input_used += ring_used(worker_input(worker));
@@ -148,6 +150,9 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
     }
     json_object_set_new(reply, "steps", integer(sum.steps));
     json_object_set_new(reply, "advances", integer(sum.advances));
+    json_object_set_new(
+        reply, "spent",
+        json_pack("{s:o, s:o}", "advances", spent_describe(&advances), "background", spent_describe(&background)));
     json_object_set_new(reply, "pending_full", integer(sum.pending_full));
     json_object_set_new(reply, "not_finite", integer(sum.not_finite));
     json_object_set_new(reply, "resets",

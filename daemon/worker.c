@@ -1,6 +1,7 @@
 #include "daemon/worker.h"
 
 #include "daemon/background.h"
+#include "daemon/clock.h"
 #include "daemon/records.h"
 #include "daemon/scores_report.h"
 #include "daemon/worker_internal.h"
@@ -15,6 +16,9 @@
 
 /* Records that are taken before what is ready is advanced: bounds how long a command can wait. */
 enum { DRAIN_MOST = 4096 };
+
+/* Asking for a thread's processor time is a system call: turns are measured no more often. */
+static const int64_t measure_every = 1000000;
 
 static void count(atomic_uint_fast64_t *counter, uint64_t n) {
     /* The worker is the only writer: no locked instruction is needed. */
@@ -348,13 +352,40 @@ static void sleep_until_rung(struct worker *worker) {
     doorbell_disarm(&worker->bell);
 }
 
+/* Advances what is ready, and does a slice of what there is in the background. Returns false with nothing to do. */
+static bool take_turn(struct worker *worker) {
+    bool advanced = advance(worker);
+    bool more = !worker->stopping && background_slice(worker);
+    return advanced || more;
+}
+
+/* The same, with its processor time. */
+static bool take_measured_turn(struct worker *worker) {
+    int64_t began = clock_read(CLOCK_THREAD_CPUTIME_ID);
+    bool advanced = advance(worker);
+    int64_t between = clock_read(CLOCK_THREAD_CPUTIME_ID);
+    bool more = !worker->stopping && background_slice(worker);
+    if (advanced)
+        spent_add(&worker->advancing, between - began);
+    if (more)
+        spent_add(&worker->background, clock_read(CLOCK_THREAD_CPUTIME_ID) - between);
+    return advanced || more;
+}
+
+static bool is_to_be_measured(struct worker *worker) {
+    int64_t now = clock_monotonic();
+    if (now < worker->measured + measure_every)
+        return false;
+    worker->measured = now;
+    return true;
+}
+
 static void *run(void *context) {
     struct worker *worker = context;
     for (;;) {
         bool took = drain(worker);
-        bool advanced = advance(worker);
-        bool more = !worker->stopping && background_slice(worker);
-        if (took || advanced || more) {
+        bool busy = is_to_be_measured(worker) ? take_measured_turn(worker) : take_turn(worker);
+        if (took || busy) {
             doorbell_ring(worker->bus);
             continue;
         }
@@ -475,6 +506,12 @@ void worker_counters(const struct worker *worker, struct worker_counters *ret_co
     };
     for (int r = 0; r < N_REASONS; r++)
         ret_counters->refused[r] = read_counter(&worker->refused[r]);
+}
+
+void worker_spent(const struct worker *worker, struct spent_counts *sum_advances,
+                  struct spent_counts *sum_background) {
+    spent_sum(&worker->advancing, sum_advances);
+    spent_sum(&worker->background, sum_background);
 }
 
 uint64_t worker_most_steps(const struct worker *worker, int class) {

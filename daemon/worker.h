@@ -12,6 +12,7 @@
 #include "daemon/emit.h"
 #include "daemon/reasons.h"
 #include "daemon/ring.h"
+#include "daemon/spent.h"
 #include "engine/config.h"
 
 #include <stdint.h>
@@ -48,6 +49,10 @@ void worker_wake(struct worker *worker);
 
 /* Any thread. */
 void worker_counters(const struct worker *worker, struct worker_counters *ret_counters);
+/* Adds the processor time of advances, each of all slots that were ready together, and of the slices of background
+ * work between them; of at most a thousand of either in a second, as asking for it is dear. Any thread. */
+void worker_spent(const struct worker *worker, struct spent_counts *sum_advances,
+                  struct spent_counts *sum_background);
 /* The most closed steps that any stream of the class has on this worker, and the time of that stream's latest, ns.
  * Any thread. */
 uint64_t worker_most_steps(const struct worker *worker, int class);

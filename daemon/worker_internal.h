@@ -5,6 +5,7 @@
 
 #include "daemon/emit.h"
 #include "daemon/records.h"
+#include "daemon/spent.h"
 #include "daemon/worker.h"
 #include "engine/windows.h"
 
@@ -64,6 +65,8 @@ struct worker {
     atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
     atomic_uint_fast64_t resets_asked, resets_gap, resets_time;
     atomic_uint_fast64_t refused[N_REASONS];
+    struct spent advancing, background;
+    int64_t measured; /* when these were measured last, ns */
     atomic_uint_fast64_t *most_steps; /* [n_classes] of the stream that has the most */
     atomic_int_fast64_t *clocks;      /* [n_classes] the time of its latest step, ns */
 };
