@@ -58,11 +58,13 @@ GOLDEN := $(call test_programs,$(GOLDEN_SRC))
 SCENARIO := $(call test_programs,$(SCENARIO_SRC))
 BENCH  := $(call test_programs,$(BENCH_SRC))
 
+BENCHES = bench-kernels bench-bus bench-memory
+
 PROGRAMS = $(BUILD)/forecastd $(BUILD)/forecast
 LIBRARIES = $(BUILD)/libengine.a $(BUILD)/libforecast.a $(BUILD)/libforecast.so $(BUILD)/libforecast.pc
 
-.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check soak bench bench-accuracy format goldens \
-        check-written install uninstall clean
+.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check soak bench $(BENCHES) peers \
+        bench-accuracy format goldens check-written install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -159,10 +161,19 @@ soak: have-deps
 	@$(MAKE) --no-print-directory $(JOBS) BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS="-O1 -g" $(SOAK)
 	@FUZZ_RUNS=$(or $(FUZZ_RUNS),1000000) TIME_LIMIT=86400 BUILD=$(BUILD)/asan tests/run $(SOAK)
 
-# Tables; JSON lines with JSON=1. Never fails a build.
-bench: have-deps
+# Tables; JSON lines with JSON=1. Never fails a build. Beside those peers that `make peers` has put into $(BUILD)/peers.
+bench $(BENCHES): have-deps
 	@$(MAKE) --no-print-directory $(JOBS) $(PROGRAMS) $(BENCH)
-	-@BUILD=$(BUILD) JSON=$(JSON) tests/bench/run
+	-@BUILD=$(BUILD) JSON=$(JSON) tests/bench/run $(patsubst bench-%,%,$(filter-out bench,$@))
+
+# Other runtimes, and the tables beside them; the package indexes are needed.
+peers: have-deps
+	@BUILD=$(BUILD) CC="$(CC)" MAKE="$(MAKE)" tests/bench/get_peers
+	@$(MAKE) --no-print-directory bench-kernels
+
+$(BUILD)/peers/onednn: $(BUILD)/obj/tests/bench/peer_onednn.o $(BUILD)/libsupport.a
+	@mkdir -p $(@D)
+	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ -ldnnl $(shell pkg-config --libs jansson)
 
 # How well is forecast, on the series of ../shared/data and on generated ones: minutes. SERIES="ETT vix" for some of them.
 bench-accuracy: have-deps
@@ -228,7 +239,8 @@ help:
 	@echo "make test       unit, golden and scenario tests"
 	@echo "make check      the longer tests: warnings, sanitizers, the demonstration"
 	@echo "make soak       damaged model files by the million, for hours (FUZZ_RUNS=n)"
-	@echo "make bench      benchmarks (JSON=1 for JSON lines)"
+	@echo "make bench      benchmarks (JSON=1 for JSON lines); bench-kernels, bench-bus, bench-memory alone"
+	@echo "make peers      get other runtimes, and measure the kernels beside them"
 	@echo "make bench-accuracy  forecasts of real and generated series beside simple ones (SERIES=\"ETT vix\")"
 	@echo "make install    to PREFIX ($(PREFIX)) under DESTDIR; make uninstall takes it away"
 	@echo "make deps       install the Debian packages that are needed"

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { RUNS = 7 };
-static const double seconds = 0.15; /* of one run */
+enum { RUNS = 7, CALLS_MAX = 1 << 18 };
+static const double seconds_of_run = 0.15;
 
-static double now(void) {
+static double now(clockid_t clock) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
@@ -19,19 +19,43 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+double bench_median(double *values, int n) {
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    return values[n / 2];
+}
+
+double bench_run(size_t (*work)(void *context), void *context, double seconds) {
+    double began = now(CLOCK_PROCESS_CPUTIME_ID), took;
+    size_t n = 0, calls = 1; /* between two looks at the clock, which takes as long as a small call */
+    do {
+        for (size_t i = 0; i < calls; i++)
+            n += work(context);
+        took = now(CLOCK_PROCESS_CPUTIME_ID) - began;
+        if (took < seconds / 64)
+            calls *= 2;
+    } while (took < seconds);
+    return (double)n / took;
+}
+
 double bench_rate(size_t (*work)(void *context), void *context) {
     double rates[RUNS];
-    for (int run = 0; run < RUNS; run++) {
-        double began = now(), took;
-        size_t n = 0;
-        do {
-            n += work(context);
-            took = now() - began;
-        } while (took < seconds);
-        rates[run] = (double)n / took;
-    }
-    qsort(rates, RUNS, sizeof *rates, ascending);
-    return rates[RUNS / 2];
+    for (int run = 0; run < RUNS; run++)
+        rates[run] = bench_run(work, context, seconds_of_run);
+    return bench_median(rates, RUNS);
+}
+
+struct bench_latency bench_latency(size_t (*work)(void *context), void *context, double seconds) {
+    static double took[CALLS_MAX];
+    double began = now(CLOCK_MONOTONIC), before = began, after;
+    int n = 0;
+    do {
+        work(context);
+        after = now(CLOCK_MONOTONIC);
+        took[n++] = after - before;
+        before = after;
+    } while (n < CALLS_MAX && after - began < seconds);
+    qsort(took, (size_t)n, sizeof *took, ascending);
+    return (struct bench_latency){took[n / 2] * 1e6, took[n / 100 * 99 + n % 100 * 99 / 100] * 1e6};
 }
 
 void bench_row(const char *bench, const char *unit, double rate, const char *members, ...) {

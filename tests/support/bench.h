@@ -1,5 +1,5 @@
 /* Rates of things that are called again and again: medians, as a table, or JSON lines with JSON=1 in the
- * environment. */
+ * environment. peers.h has those beside other runtimes. */
 #ifndef TESTS_SUPPORT_BENCH_H
 #define TESTS_SUPPORT_BENCH_H
 
@@ -8,6 +8,19 @@
 /* Calls work, which does some things and returns how many, for about a second in several runs. Returns the median
  * rate a second. */
 double bench_rate(size_t (*work)(void *context), void *context);
+
+/* One run of that, of so many seconds of this process' time on the processor: neighbours on the machine count for
+ * little. */
+double bench_run(size_t (*work)(void *context), void *context, double seconds);
+
+/* Calls it for so long and times each call by the clock; microseconds. */
+struct bench_latency {
+    double p50, p99;
+};
+struct bench_latency bench_latency(size_t (*work)(void *context), void *context, double seconds);
+
+/* Of n values, which are sorted. */
+double bench_median(double *values, int n);
 
 /* One row: the name of the bench, what was measured (JSON members without braces, as "\"hidden\": 32"), and the
  * rate. */
