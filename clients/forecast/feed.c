@@ -11,35 +11,27 @@
 #include <string.h>
 
 static struct {
-    const char *csv, *stream, *stream_column, *time_column, *time_format, *columns, *delimiter;
-    const char *ticks, *control;
+    struct rows_options rows;
+    const char *columns, *ticks, *control;
     bool host, loop, by_name, no_check;
     long copies, offset, limit, bundle;
     double rate, speed, seconds, wait;
-} options = {.delimiter = ",", .copies = 1, .wait = 5};
+} options = {.rows = {.delimiter = ','}, .copies = 1, .wait = 5};
 
 static const struct option_row rows_of_options[] = {
     {"csv", 'c', OPTION_TEXT, "FILE", "send the rows of a CSV file with a header row; - is standard input",
-     &options.csv, 0, 0},
+     &options.rows.path, 0, 0},
     {"host", 0, OPTION_FLAG, NULL,
      "send this machine's metrics instead: streams host/NAME, cpu/N, disk/DEVICE, net/INTERFACE", &options.host, 0,
      0},
     {"stream", 's', OPTION_TEXT, "NAME", "the stream's name (default: the file's, without its ending)",
-     &options.stream, 0, 0},
-    {"stream-column", 0, OPTION_TEXT, "COL", "rows of many streams: the column with their names",
-     &options.stream_column, 0, 0},
-    {"time-column", 0, OPTION_TEXT, "COL", "the column with the time (default: the first that holds dates or epochs)",
-     &options.time_column, 0, 0},
-    {"time-format", 0, OPTION_TEXT, "FORMAT",
-     "epoch, epoch-ms, epoch-us, ns, iso, us (month/day/year), or a pattern of\nstrptime as %d.%m.%Y (default: found from the first row; UTC without a zone)",
-     &options.time_format, 0, 0},
+     &options.rows.stream, 0, 0},
+    ROWS_OPTIONS(options.rows),
     {"columns", 0, OPTION_TEXT, "LIST",
      "what to send, in order: COLUMN or FEATURE=COLUMN, divided by commas (default: the\nfeatures of the stream's class, if all are columns; else all columns with numbers)",
      &options.columns, 0, 0},
     {"by-name", 0, OPTION_FLAG, NULL,
      "send values under their features' names, not in order; also where --columns has a =", &options.by_name, 0, 0},
-    {"delimiter", 'd', OPTION_TEXT, "C", "what divides fields (default: a comma; tab is \\t)", &options.delimiter, 0,
-     0},
     {"copies", 0, OPTION_INTEGER, "N", "send each row to N streams, NAME-0, NAME-1, ...", &options.copies, 1, 1e7},
     {"offset", 0, OPTION_INTEGER, "K", "copy i has the values of the row K*i further on, around the end",
      &options.offset, 0, 1e9},
@@ -276,11 +268,9 @@ static int run_csv(void) {
     static struct csv_feed feed;
     struct refusals *refusals = NULL;
     bool answered;
-    char delimiter = strcmp(options.delimiter, "\\t") == 0 ? '\t' : options.delimiter[0];
     int code = 1;
 
-    if (rows_open(&feed.rows, &(struct rows_options){options.csv, delimiter, options.stream, options.stream_column,
-                                                     options.time_column, options.time_format})) {
+    if (rows_open(&feed.rows, &options.rows)) {
         fprintf(stderr, "%s: %s\n", feed_command.name, feed.rows.error);
         goto close_rows;
     }
@@ -331,9 +321,9 @@ int command_feed(int argc, char **argv) {
         return code;
     if (first < argc)
         return options_wrong(command, "\"%s\" is too much; a file is named with --csv", argv[first]);
-    if (!options.csv == !options.host)
+    if (!options.rows.path == !options.host)
         return options_wrong(command, "either --csv FILE or --host is needed");
-    if (options.host && (options.stream || options.stream_column || options.columns || options.speed > 0 ||
+    if (options.host && (options.rows.stream || options.rows.stream_column || options.columns || options.speed > 0 ||
                          options.loop || options.copies > 1 || options.by_name))
         return options_wrong(command, "--host goes with --rate, --for, --bundle, --ticks and --wait only");
     if (options.rate > 0 && options.speed > 0)
@@ -341,10 +331,8 @@ int command_feed(int argc, char **argv) {
     if (options.bundle && (options.by_name || (options.columns && strchr(options.columns, '='))))
         return options_wrong(command,
                              "bundles have values in order; --bundle and sending by name exclude each other");
-    if (options.stream && options.stream_column)
+    if (options.rows.stream && options.rows.stream_column)
         return options_wrong(command, "--stream and --stream-column exclude each other");
-    if (strlen(options.delimiter) != 1 && strcmp(options.delimiter, "\\t") != 0)
-        return options_wrong(command, "--delimiter takes one character, not \"%s\"", options.delimiter);
     run_catch_signals();
     return options.host ? run_host() : run_csv();
 }

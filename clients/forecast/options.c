@@ -23,6 +23,14 @@ static bool take(const struct option_row *row, const char *value, char *text, si
         *(bool *)row->into = true;
     } else if (row->kind == OPTION_TEXT) {
         *(const char **)row->into = value;
+    } else if (row->kind == OPTION_CHARACTER) {
+        bool is_tab = strcmp(value, "\\t") == 0;
+
+        if (!is_tab && strlen(value) != 1) {
+            snprintf(text, size, "--%s takes one character, not \"%s\"", row->name, value);
+            return false;
+        }
+        *(char *)row->into = is_tab ? '\t' : *value;
     } else if (row->kind == OPTION_INTEGER) {
         long number = strtol(value, &end, 10);
 

@@ -9,10 +9,11 @@
 #include <stdio.h>
 
 enum option_kind {
-    OPTION_FLAG,    /* bool *: set to true */
-    OPTION_TEXT,    /* const char **: points into argv */
-    OPTION_INTEGER, /* long * */
-    OPTION_NUMBER,  /* double * */
+    OPTION_FLAG,      /* bool *: set to true */
+    OPTION_TEXT,      /* const char **: points into argv */
+    OPTION_CHARACTER, /* char *: one byte; "\t" is a tab */
+    OPTION_INTEGER,   /* long * */
+    OPTION_NUMBER,    /* double * */
 };
 
 struct option_row {
@@ -24,6 +25,10 @@ struct option_row {
     void *into;
     double min, max; /* of numbers, inclusive */
 };
+
+/* A row, for macros that stand for several. */
+#define OPTION_ROW(...) \
+    { __VA_ARGS__ }
 
 struct option_command {
     const char *name;  /* "forecast feed" */

@@ -6,6 +6,7 @@
 #define FORECAST_ROWS_H
 
 #include "clients/forecast/csv.h"
+#include "clients/forecast/options.h"
 #include "clients/forecast/timetext.h"
 
 #include <stdbool.h>
@@ -19,6 +20,20 @@ struct rows_options {
     const char *time_column;   /* NULL: the first that holds times */
     const char *time_format;   /* NULL: found from the first row */
 };
+
+/* What commands with such files have in common, as rows of a table of options. */
+#define ROWS_OPTIONS(rows) \
+    OPTION_ROW("stream-column", 0, OPTION_TEXT, "COL", "rows of many streams: the column with their names", \
+               &(rows).stream_column, 0, 0), \
+        OPTION_ROW("time-column", 0, OPTION_TEXT, "COL", \
+                   "the column with the time (default: the first that holds dates or epochs)", &(rows).time_column, \
+                   0, 0), \
+        OPTION_ROW("time-format", 0, OPTION_TEXT, "FORMAT", \
+                   "epoch, epoch-ms, epoch-us, ns, iso, us (month/day/year), or a pattern of\nstrptime as %d.%m.%Y " \
+                   "(default: found from the first row; UTC without a zone)", \
+                   &(rows).time_format, 0, 0), \
+        OPTION_ROW("delimiter", 'd', OPTION_CHARACTER, "C", "what divides fields (default: a comma; tab is \\t)", \
+                   &(rows).delimiter, 0, 0)
 
 struct rows {
     struct csv csv;

@@ -22,6 +22,7 @@
 static struct {
     bool flag;
     const char *text;
+    char character;
     long integer;
     double number;
 } given;
@@ -29,6 +30,7 @@ static struct {
 static const struct option_row rows[] = {
     {"flag", 'f', OPTION_FLAG, NULL, "a flag", &given.flag, 0, 0},
     {"text", 't', OPTION_TEXT, "TEXT", "a text", &given.text, 0, 0},
+    {"character", 'c', OPTION_CHARACTER, "C", "a character", &given.character, 0, 0},
     {"integer", 'i', OPTION_INTEGER, "N", "a number of things that is long to explain", &given.integer, 1, 100},
     {"number", 0, OPTION_NUMBER, "X", "first line\nsecond line", &given.number, -1, 1},
     {0},
@@ -67,6 +69,10 @@ static void test_options_values(void **state) {
     assert_true(given.flag && given.integer == 7 && given.number == -0.5);
     assert_string_equal(given.text, "a b");
     assert_int_equal(operands, 0);
+    assert_int_equal(parse((const char *const[5]){"-c;"}, &operands, text), OPTIONS_OK);
+    assert_int_equal(given.character, ';');
+    assert_int_equal(parse((const char *const[5]){"--character", "\\t"}, &operands, text), OPTIONS_OK);
+    assert_int_equal(given.character, '\t');
     assert_int_equal(parse((const char *const[5]){"x", "-f", "--", "-i"}, &operands, text), OPTIONS_OK);
     assert_true(given.flag && given.integer == 0);
     assert_int_equal(operands, 2);
@@ -85,6 +91,8 @@ static void test_options_wrong(void **state) {
         {"--text", NULL, "--text needs a value"},
         {"-i", NULL, "-i needs a value"},
         {"--flag=1", NULL, "--flag takes no value"},
+        {"-c", "", "--character takes one character, not \"\""},
+        {"-c", "\\n", "--character takes one character, not \"\\n\""},
         {"-i", "0", "--integer takes a whole number from 1 to 100, not \"0\""},
         {"-i", "1.5", "--integer takes a whole number from 1 to 100, not \"1.5\""},
         {"-i", "", "--integer takes a whole number from 1 to 100, not \"\""},
@@ -113,6 +121,7 @@ static void test_options_help(void **state) {
     assert_string_equal(help, "forecast try: tries.\n\nUsage: forecast try [OPTIONS]\n\nOptions:\n"
                               "  -f, --flag                  a flag\n"
                               "  -t, --text TEXT             a text\n"
+                              "  -c, --character C           a character\n"
                               "  -i, --integer N             a number of things that is long to explain\n"
                               "  --number X                  first line\n"
                               "                              second line\n"
