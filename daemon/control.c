@@ -273,9 +273,9 @@ static const struct config_model *model_of(const struct control *control, const 
                                            json_t **ret_failure) {
     const struct config *config = control->setup.config;
     const char *name = text_of(request, "model");
-    for (int m = 0; name != NULL && m < config->n_models; m++)
-        if (strcmp(config->models[m].name, name) == 0)
-            return &config->models[m];
+    const struct config_model *model = name != NULL ? config_find_model(config, name) : NULL;
+    if (model != NULL)
+        return model;
     *ret_failure =
         name == NULL ? failure("argument", "the command needs a model") : failure("unknown_model", "no such model");
     return NULL;

@@ -81,6 +81,13 @@ int config_load(const char *path, struct config **ret_config, struct error *err)
     return failed;
 }
 
+const struct config_model *config_find_model(const struct config *config, const char *name) {
+    for (int m = 0; m < config->n_models; m++)
+        if (strcmp(config->models[m].name, name) == 0)
+            return &config->models[m];
+    return NULL;
+}
+
 void config_free(struct config *config) {
     if (!config)
         return;

@@ -186,6 +186,9 @@ int config_load(const char *path, struct config **ret_config, struct error *err)
 int config_parse(const char *name, const uint8_t *text, size_t size, struct config **ret_config, struct error *err);
 void config_free(struct config *config);
 
+/* The model of the name; NULL: there is none. Borrowed. */
+const struct config_model *config_find_model(const struct config *config, const char *name);
+
 /* How a model is served, in one line for people: "direct.keras, windowed (24 steps), 7 inputs to 24 steps of 1
  * target, scaler none, not trained". */
 void config_model_text(const struct config_model *model, char *ret_text, size_t size);
