@@ -1,4 +1,4 @@
-#include "clients/forecast/backtest_default.h"
+#include "clients/forecast/backtest_input.h"
 #include "clients/forecast/commands.h"
 #include "clients/forecast/options.h"
 #include "clients/forecast/run.h"
@@ -13,18 +13,20 @@
 #include <unistd.h>
 
 static struct {
-    const char *csv, *output, *config, *model;
+    struct backtest_source source;
+    const char *csv, *output;
     long horizon, epochs, seed, period;
-    const char *stream, *columns, *time_column, *time_format, *delimiter;
-} options = {.horizon = 24, .epochs = -1, .seed = -1, .period = -1, .delimiter = ","};
+} options = {
+    .source = {.columns = {.rows = {.delimiter = ','}}}, .horizon = 24, .epochs = -1, .seed = -1, .period = -1};
 
 static const struct option_row rows_of_options[] = {
     {"csv", 0, OPTION_TEXT, "FILE", "the ticks of one stream; further files, of further streams, follow",
      &options.csv, 0, 0},
     {"output", 'o', OPTION_TEXT, "FILE", "where the model goes: .keras, or .h5 for tf-keras", &options.output, 0, 0},
     {"config", 'c', OPTION_TEXT, "FILE",
-     "a configuration as the daemon has it (default: a model that is chosen from the files)", &options.config, 0, 0},
-    {"model", 'm', OPTION_TEXT, "NAME", "which of its models (default: the first)", &options.model, 0, 0},
+     "a configuration as the daemon has it (default: a model that is chosen from the files)", &options.source.config,
+     0, 0},
+    {"model", 'm', OPTION_TEXT, "NAME", "which of its models (default: the first)", &options.source.model, 0, 0},
     {"horizon", 0, OPTION_INTEGER, "N", "the default model's steps ahead (default: 24)", &options.horizon, 1, 4096},
     {"period", 0, OPTION_INTEGER, "N", "its season, in steps; 0: none (default: found from the files)",
      &options.period, 0, 1 << 20},
@@ -32,18 +34,7 @@ static const struct option_row rows_of_options[] = {
      &options.epochs, 1, 100000},
     {"seed", 0, OPTION_INTEGER, "N", "of weights and order (default: the configuration's)", &options.seed, 0,
      9007199254740991},
-    {"stream", 's', OPTION_TEXT, "NAME", "of one file: its stream (default: the file's name, without its ending)",
-     &options.stream, 0, 0},
-    {"columns", 0, OPTION_TEXT, "LIST",
-     "COLUMN or FEATURE=COLUMN, divided by commas (default: the features of the model's\nclass, or all columns with "
-     "numbers)",
-     &options.columns, 0, 0},
-    {"time-column", 0, OPTION_TEXT, "COL", "the column with the time (default: the first that holds dates or epochs)",
-     &options.time_column, 0, 0},
-    {"time-format", 0, OPTION_TEXT, "FORMAT", "as forecast feed has it (default: found from the first row)",
-     &options.time_format, 0, 0},
-    {"delimiter", 'd', OPTION_TEXT, "C", "what divides fields (default: a comma; tab is \\t)", &options.delimiter, 0,
-     0},
+    BACKTEST_COLUMN_OPTIONS(options.source.columns),
     {0},
 };
 
@@ -61,65 +52,32 @@ static const struct option_command command = {
 };
 
 struct train {
-    struct backtest_data data;
-    struct backtest_default choice;
-    struct config *config;
-    struct config_model model; /* a copy, with what the options say */
+    struct backtest_input input;
     struct train_result result;
 };
 
-static int choose_model(struct train *train, struct error *err) {
-    const struct config *config = train->config;
-    int m = 0;
-    while (options.model != NULL && m < config->n_models && strcmp(config->models[m].name, options.model) != 0)
-        m++;
-    if (m == config->n_models)
-        return error_set(err, "%s has no model \"%s\"", options.config, options.model);
-    train->model = config->models[m];
-    if (!train->model.train)
-        return error_set(err, "model %s says train: false", train->model.name);
-    if (train->model.head == HEAD_EVENT)
-        return error_set(err, "model %s: an event is learnt from labels, which these files do not have",
-                         train->model.name);
+/* What the options say otherwise than the configuration. */
+static int adapt_model(struct config_model *model, struct error *err) {
+    if (!model->train)
+        return error_set(err, "model %s says train: false", model->name);
+    if (model->head == HEAD_EVENT)
+        return error_set(err, "model %s: an event is learnt from labels, which these files do not have", model->name);
     if (options.epochs > 0) {
-        train->model.training.epochs = (int)options.epochs;
-        train->model.training.min_steps = 0; /* which would make more of them, where windows are few */
+        model->training.epochs = (int)options.epochs;
+        model->training.min_steps = 0; /* which would make more of them, where windows are few */
     }
     if (options.seed >= 0)
-        train->model.seed = (uint64_t)options.seed;
+        model->seed = (uint64_t)options.seed;
     return 0;
 }
 
-static int load_data(struct train *train, char *const *paths, int n_paths, struct error *err) {
-    const struct config_class *class = train->config != NULL ? &train->config->classes[train->model.class] : NULL;
-    const struct backtest_columns columns = {
-        .rows = {.delimiter = strcmp(options.delimiter, "\\t") == 0 ? '\t' : options.delimiter[0],
-                 .stream = options.stream,
-                 .time_column = options.time_column,
-                 .time_format = options.time_format},
-        .spec = options.columns};
-    return backtest_data_load(&train->data, paths, n_paths, &columns,
-                              class != NULL ? (const char *const *)class->features : NULL,
-                              class != NULL ? class->n_features : 0, stderr, err);
-}
-
-static int choose_default(struct train *train, struct error *err) {
-    static const struct time_policy_spec irregular = {0};
-    uint64_t least = UINT64_MAX;
-    for (int i = 0; i < train->data.n_streams; i++) {
-        uint64_t steps = backtest_stream_steps(&train->data.streams[i], &irregular);
-        least = steps < least ? steps : least;
-    }
-    struct backtest_default *choice = &train->choice;
-    *choice = (struct backtest_default){.train = least - least / 5,
-                                        .valid = least / 5,
-                                        .horizon = (int)options.horizon,
-                                        .period = (int)options.period};
-    if (backtest_default_choose(&train->data, choice, err) != 0 ||
-        config_parse("the default model", (const uint8_t *)choice->text, strlen(choice->text), &train->config, err) !=
-            0)
-        return -1;
-    return choose_model(train, err);
+static int choose_default(struct backtest_input *input, struct error *err) {
+    uint64_t least = backtest_input_least_steps(input);
+    const struct backtest_default choice = {.train = least - least / 5,
+                                            .valid = least / 5,
+                                            .horizon = (int)options.horizon,
+                                            .period = (int)options.period};
+    return backtest_input_choose(input, &choice, err) != 0 ? -1 : adapt_model(&input->model, err);
 }
 
 static void print_loss(const char *name, double loss) {
@@ -144,7 +102,7 @@ static void report(const struct train *train) {
 static int write_model(const struct train *train, struct error *err) {
     const char *ending = strrchr(options.output, '.');
     bool keeps_own = strcmp(ending, ".keras") == 0;
-    char *own = model_own_json(&train->model, &train->config->classes[train->model.class]);
+    char *own = model_own_json(&train->input.model, &train->input.config->classes[train->input.model.class]);
     if (own == NULL)
         return error_set(err, "out of memory");
     int failed = keras_write(options.output, train->result.outcome.challenger, keeps_own ? own : NULL, err);
@@ -165,20 +123,21 @@ static int check_folder(const char *path, struct error *err) {
 }
 
 static int train_all(struct train *train, char *const *paths, int n_paths, struct error *err) {
+    struct backtest_input *input = &train->input;
     char text[512];
     if (check_folder(options.output, err) != 0)
         return -1;
-    if (options.config != NULL &&
-        (config_load(options.config, &train->config, err) != 0 || choose_model(train, err) != 0))
+    if (options.source.config != NULL &&
+        (backtest_input_configure(input, &options.source, err) != 0 || adapt_model(&input->model, err) != 0))
         return -1;
-    if (load_data(train, paths, n_paths, err) != 0)
+    if (backtest_input_load(input, paths, n_paths, &options.source, stderr, err) != 0)
         return -1;
-    if (options.config == NULL && choose_default(train, err) != 0)
+    if (options.source.config == NULL && choose_default(input, err) != 0)
         return -1;
-    config_model_text(&train->model, text, sizeof text);
+    config_model_text(&input->model, text, sizeof text);
     printf("model: %s\n", text);
     fflush(stdout);
-    if (train_run(&train->config->classes[train->model.class], &train->model, &train->data, &train->result, err) != 0)
+    if (train_run(&input->config->classes[input->model.class], &input->model, &input->data, &train->result, err) != 0)
         return -1;
     report(train);
     if (write_model(train, err) != 0)
@@ -209,15 +168,9 @@ static int check_options(int n_paths) {
     if (ending == NULL || (strcmp(ending, ".keras") != 0 && strcmp(ending, ".h5") != 0))
         return options_wrong(&command, "--output takes a name that ends in .keras or .h5, not \"%s\"",
                              options.output);
-    if (options.model != NULL && options.config == NULL)
-        return options_wrong(&command, "--model is one of a configuration; --config names that");
-    if (options.config != NULL && options.period >= 0)
+    if (options.source.config != NULL && options.period >= 0)
         return options_wrong(&command, "--period is of the default model; --config has its own");
-    if (options.stream != NULL && n_paths > 1)
-        return options_wrong(&command, "--stream goes with one file");
-    if (strlen(options.delimiter) != 1 && strcmp(options.delimiter, "\\t") != 0)
-        return options_wrong(&command, "--delimiter takes one character, not \"%s\"", options.delimiter);
-    return -1;
+    return backtest_source_check(&command, &options.source, n_paths);
 }
 
 int command_train(int argc, char **argv) {
@@ -236,9 +189,7 @@ int command_train(int argc, char **argv) {
             fprintf(stderr, "%s: %s\n", command.name, err.text);
     }
     train_result_fini(&train.result);
-    backtest_data_fini(&train.data);
-    config_free(train.config);
-    free(train.choice.text);
+    backtest_input_fini(&train.input);
     free(paths);
     return code;
 }
