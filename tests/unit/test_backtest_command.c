@@ -6,75 +6,20 @@
 #include <cmocka.h>
 
 #include "clients/forecast/commands.h"
+#include "tests/support/command.h"
 #include "tests/support/generated.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/test_backtest_command.XXXXXX";
-static char printed[65536], complained[4096];
 
-/* ---- running it --------------------------------------------------------------------------------- */
-
-static void slurp(const char *name, char *text, size_t size) {
-    int fd = open(name, O_RDONLY);
-    ssize_t n = fd >= 0 ? read(fd, text, size - 1) : -1;
-    assert_true(n >= 0);
-    text[n] = '\0';
-    close(fd);
-}
-
-/* Runs "forecast backtest ..." in a child, within the folder; what it says is then in printed and complained. */
-static int forecast_backtest(const char *line) {
-    char words[512], *argv[24] = {(char *)"backtest"}, *rest = words;
-    int argc = 1, status;
-    snprintf(words, sizeof words, "%s", line);
-    for (char *word; argc < 23 && (word = strsep(&rest, " "));)
-        if (*word != '\0')
-            argv[argc++] = word;
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        if (!freopen("stdout.txt", "w", stdout) || !freopen("stderr.txt", "w", stderr))
-            _exit(99);
-        int code = command_backtest(argc, argv);
-        fflush(NULL);
-        _exit(code);
-    }
-    while (waitpid(child, &status, 0) < 0)
-        assert_int_equal(errno, EINTR);
-    slurp("stdout.txt", printed, sizeof printed);
-    slurp("stderr.txt", complained, sizeof complained);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
-
-static void expect_exit(int code, const char *line) {
-    int got = forecast_backtest(line);
-    if (got != code)
-        fail_msg("forecast backtest %s: exit %d: %s%s", line, got, complained, printed);
-}
-
-static void expect_printed(const char *text) {
-    if (!strstr(printed, text))
-        fail_msg("\"%s\" is not in:\n%s", text, printed);
-}
-
-/* The line fails, says the text in one line on stderr, and nothing else. */
-static void expect_failure(int code, const char *line, const char *text) {
-    expect_exit(code, line);
-    if (!strstr(complained, text) || strncmp(complained, "forecast backtest: ", 19) != 0)
-        fail_msg("forecast backtest %s: \"%s\" does not say \"%s\"", line, complained, text);
-    assert_string_equal(printed, "");
-}
+/* ---- files -------------------------------------------------------------------------------------- */
 
 static void write_text(const char *name, const char *text) {
     FILE *file = fopen(name, "w");
@@ -98,14 +43,15 @@ static void write_rows(const char *name, int n, double (*a)(int), double (*b)(in
 
 static json_t *load_printed(void) {
     json_error_t error;
-    json_t *all = json_loads(printed, JSON_REJECT_DUPLICATES, &error);
+    json_t *all = json_loads(command_printed, JSON_REJECT_DUPLICATES, &error);
     if (all == NULL)
-        fail_msg("%s in:\n%s", error.text, printed);
+        fail_msg("%s in:\n%s", error.text, command_printed);
     return all;
 }
 
 static int setup(void **state) {
     (void)state;
+    command_is("backtest", command_backtest);
     return mkdtemp(folder) == NULL || chdir(folder) != 0 ||
            generated_write(generated_of("plain"), 1, 700, "s.csv") != 0;
 }
@@ -151,7 +97,7 @@ static void the_json_is_as_it_is_said_to_be(void **state) {
     (void)state;
     static const char *const keys[] = {"h", "published", "experts", "targets"}, *const targets[] = {"a", "b"};
     static const int h[] = {1, 6, 500};
-    expect_exit(0, "s.csv --json --horizons 6,1,500 --no-network");
+    command_exits(0, "s.csv --json --horizons 6,1,500 --no-network");
     json_t *all = load_printed();
     assert_int_equal(json_object_size(all), 1);
     const json_t *horizons = json_object_get(all, "horizons");
@@ -169,48 +115,50 @@ static void the_json_is_as_it_is_said_to_be(void **state) {
         json_object_foreach((json_t *)experts, name, map) expect_errors(map, h[i] < 500, false);
     }
     json_decref(all);
-    assert_string_equal(complained, "");
+    assert_string_equal(command_complained, "");
 }
 
 static void it_says_what_it_chose(void **state) {
     (void)state;
-    expect_exit(0, "s.csv --no-network");
-    expect_printed("a season of 24 steps was found");
-    expect_printed("280 steps to train, 70 to validate");
-    expect_printed("published");
-    expect_exit(0, "s.csv --no-network --period 0");
-    assert_null(strstr(printed, "seasonal"));
+    command_exits(0, "s.csv --no-network");
+    command_has_printed("a season of 24 steps was found");
+    command_has_printed("280 steps to train, 70 to validate");
+    command_has_printed("published");
+    command_exits(0, "s.csv --no-network --period 0");
+    assert_null(strstr(command_printed, "seasonal"));
 }
 
 /* What is printed as a configuration is one, and does the same. */
 static void the_chosen_configuration_can_be_kept(void **state) {
     (void)state;
-    static char first[sizeof printed];
+    static char first[sizeof command_printed];
     assert_int_equal(generated_write(generated_of("plain"), 1, 160, "t.csv"), 0);
-    expect_exit(0, "t.csv --horizons 1,4 --print-config");
-    write_text("kept.yaml", printed);
-    expect_exit(0, "t.csv --horizons 1,4 --json");
-    memcpy(first, printed, sizeof first);
-    expect_exit(0, "t.csv --horizons 1,4 --json -c kept.yaml");
-    assert_string_equal(printed, first);
-    expect_failure(2, "t.csv -c kept.yaml --print-config", "--print-config is of the default model");
+    command_exits(0, "t.csv --horizons 1,4 --print-config");
+    write_text("kept.yaml", command_printed);
+    command_exits(0, "t.csv --horizons 1,4 --json");
+    memcpy(first, command_printed, sizeof first);
+    command_exits(0, "t.csv --horizons 1,4 --json -c kept.yaml");
+    assert_string_equal(command_printed, first);
+    command_fails(2, "t.csv -c kept.yaml --print-config", "--print-config is of the default model");
 }
 
 static void wrong_use_is_told(void **state) {
     (void)state;
     write_text("two.yaml", "streams:\n  - {class: c, pattern: '*', features: [a, b]}\n"
                            "models:\n  - {name: m, class: c, horizon: 3}\n");
-    expect_failure(2, "", "it needs a CSV file");
-    expect_failure(2, "s.csv --model m", "--config names that");
-    expect_failure(1, "s.csv -c two.yaml --model x", "two.yaml has no model \"x\"");
+    command_fails(2, "", "it needs a CSV file");
+    command_fails(2, "s.csv --model m", "--config names that");
+    command_fails(2, "s.csv t.csv --stream x", "--stream goes with one file");
+    command_fails(2, "s.csv --stream x --stream-column a", "--stream and --stream-column exclude each other");
+    command_fails(1, "s.csv -c two.yaml --model x", "two.yaml has no model \"x\"");
     write_text("event.yaml", "streams:\n  - {class: c, pattern: '*', features: [a, b]}\n"
                              "models:\n  - {name: m, class: c, head: event}\n");
-    expect_failure(1, "s.csv -c event.yaml", "model m: an event is scored by labels, which these files do not have");
-    expect_failure(1, "s.csv --horizons 0", "--horizons takes steps from 1 to 4096");
-    expect_failure(1, "s.csv --horizons 1,,2", "--horizons takes steps from 1 to 4096");
-    expect_failure(1, "s.csv -c two.yaml --horizons 1,4", "model m forecasts 3 steps; --horizons asks for 4");
-    expect_failure(1, "nowhere.csv", "nowhere.csv: No such file");
-    expect_failure(1, "s.csv ./s.csv", "both have the stream \"s\"");
+    command_fails(1, "s.csv -c event.yaml", "model m: an event is scored by labels, which these files do not have");
+    command_fails(1, "s.csv --horizons 0", "--horizons takes steps from 1 to 4096");
+    command_fails(1, "s.csv --horizons 1,,2", "--horizons takes steps from 1 to 4096");
+    command_fails(1, "s.csv -c two.yaml --horizons 1,4", "model m forecasts 3 steps; --horizons asks for 4");
+    command_fails(1, "nowhere.csv", "nowhere.csv: No such file");
+    command_fails(1, "s.csv ./s.csv", "both have the stream \"s\"");
 }
 
 static void wrong_files_are_told(void **state) {
@@ -226,27 +174,26 @@ static void wrong_files_are_told(void **state) {
                             "models:\n  - {name: m, class: c, horizon: 3, period: 98, training: {window: 50}}\n");
     write_text("far.yaml", "streams:\n  - {class: c, pattern: '*', features: [a, b], history: 40}\n"
                            "models:\n  - {name: m, class: c, horizon: 40, training: {window: 40}}\n");
-    expect_failure(1, "empty.csv", "empty.csv is empty");
-    expect_failure(1, "header.csv", "no row behind its header");
-    expect_failure(1, "text.csv", "text.csv:3:12: column \"a\": \"x\" is no number");
-    expect_failure(1, "notime.csv", "no column of this row holds a time");
-    expect_failure(1, "s.csv --period 9000", "a season of 9000 steps is never seen twice: the longest stream makes ");
-    expect_failure(1, "s.csv -c other.yaml", "s.csv: the features are a, x, and the file has a, b");
-    expect_failure(1, "s.csv -c long.yaml", "period: 98 is more than 97, the history of its class less the horizon");
-    expect_failure(1, "s.csv -c far.yaml", "horizon: 40 is not less than 40, the history of its class");
+    command_fails(1, "empty.csv", "empty.csv is empty");
+    command_fails(1, "header.csv", "no row behind its header");
+    command_fails(1, "text.csv", "text.csv:3:12: column \"a\": \"x\" is no number");
+    command_fails(1, "notime.csv", "no column of this row holds a time");
+    command_fails(1, "s.csv --period 9000", "a season of 9000 steps is never seen twice: the longest stream makes ");
+    command_fails(1, "s.csv -c other.yaml", "s.csv: the features are a, x, and the file has a, b");
+    command_fails(1, "s.csv -c long.yaml", "period: 98 is more than 97, the history of its class less the horizon");
+    command_fails(1, "s.csv -c far.yaml", "horizon: 40 is not less than 40, the history of its class");
     write_text("twice.csv", "time,a,a\n2020-01-01,1,2\n2020-01-02,2,3\n2020-01-03,2,3\n");
     write_text("back.csv", "time,a\n2020-01-03,1\n2020-01-02,2\n2020-01-01,2\n");
-    expect_failure(1, "twice.csv", "twice.csv: the default model:4: streams[0].features[1]: a second feature \"a\"");
-    expect_failure(1, "back.csv",
-                   "stream \"back\" makes 1 step (of 3 rows, as the others are not later than the one");
-    expect_exit(0, "words.csv --train 1 --valid 0 --horizons 1");
-    assert_string_equal(complained, "words.csv: left out, as it holds no numbers: what\n");
-    expect_exit(0, "s.csv -c two.yaml --no-network --columns a=b,b=a");
+    command_fails(1, "twice.csv", "twice.csv: the default model:4: streams[0].features[1]: a second feature \"a\"");
+    command_fails(1, "back.csv", "stream \"back\" makes 1 step (of 3 rows, as the others are not later than the one");
+    command_exits(0, "words.csv --train 1 --valid 0 --horizons 1");
+    assert_string_equal(command_complained, "words.csv: left out, as it holds no numbers: what\n");
+    command_exits(0, "s.csv -c two.yaml --no-network --columns a=b,b=a");
 }
 
 static void a_file_may_hold_many_streams(void **state) {
     (void)state;
-    static char together[sizeof printed];
+    static char together[sizeof command_printed];
     FILE *all = fopen("all.csv", "w"), *x = fopen("x.csv", "w"), *y = fopen("y.csv", "w");
     assert_true(all != NULL && x != NULL && y != NULL);
     fputs("time,who,v\n", all);
@@ -262,13 +209,13 @@ static void a_file_may_hold_many_streams(void **state) {
         fprintf(y, "%d,%.3f\n", 1600000000 + 60 * i, 2 * v);
     }
     assert_true(fclose(all) == 0 && fclose(x) == 0 && fclose(y) == 0);
-    expect_exit(0, "all.csv --stream-column who --no-network --horizons 2 --json");
-    memcpy(together, printed, sizeof together);
-    expect_exit(0, "x.csv y.csv --no-network --horizons 2 --json");
-    assert_string_equal(printed, together);
-    expect_failure(1, "all.csv x.csv --stream-column who", "x.csv has no column \"who\"");
-    expect_failure(1, "x.csv --horizons 1,4096 --columns a=v,b=v,c=v,d=v,e=v,f=v,g=v --train 10 --no-network",
-                   "would take");
+    command_exits(0, "all.csv --stream-column who --no-network --horizons 2 --json");
+    memcpy(together, command_printed, sizeof together);
+    command_exits(0, "x.csv y.csv --no-network --horizons 2 --json");
+    assert_string_equal(command_printed, together);
+    command_fails(1, "all.csv x.csv --stream-column who", "x.csv has no column \"who\"");
+    command_fails(1, "x.csv --horizons 1,4096 --columns a=v,b=v,c=v,d=v,e=v,f=v,g=v --train 10 --no-network",
+                  "would take");
 }
 
 /* ---- odd series ---------------------------------------------------------------------------------- */
@@ -298,13 +245,13 @@ static double counted(int i) {
 static void expect_served(const char *line) {
     char text[128];
     snprintf(text, sizeof text, "%s --json", line);
-    expect_exit(0, text);
+    command_exits(0, text);
     json_t *all = load_printed();
     const json_t *one = json_array_get(json_object_get(all, "horizons"), 0);
     const json_t *last = json_object_get(json_object_get(one, "experts"), "last_value");
     if (json_is_number(json_object_get(last, "mae")) &&
         !json_is_number(json_object_get(json_object_get(one, "published"), "mae")))
-        fail_msg("%s:\n%s", line, printed);
+        fail_msg("%s:\n%s", line, command_printed);
     json_decref(all);
 }
 
@@ -326,16 +273,16 @@ static void odd_series_are_served(void **state) {
     expect_served("utmost.csv --horizons 1,4");
     expect_served("two.csv --horizons 1");
     expect_served("few.csv --train 0 --valid 0 --horizons 1");
-    expect_printed("\"mse\": 1.0");
-    expect_exit(0, "constant.csv --horizons 1,4");
-    expect_printed("a: it never changes in the train part, its errors are in its own unit");
-    expect_exit(0, "missing.csv");
-    expect_printed("a: no forecast has an answer that was observed");
-    expect_printed("nothing could be trained: the streams have too few steps to train on and judge by");
-    expect_exit(0, "few.csv");
-    expect_printed("nothing could be trained: the streams have too few steps");
-    expect_failure(1, "one.csv",
-                   "one.csv: stream \"one\" makes 1 step: behind 0 to train and 0 to validate on none is left");
+    command_has_printed("\"mse\": 1.0");
+    command_exits(0, "constant.csv --horizons 1,4");
+    command_has_printed("a: it never changes in the train part, its errors are in its own unit");
+    command_exits(0, "missing.csv");
+    command_has_printed("a: no forecast has an answer that was observed");
+    command_has_printed("nothing could be trained: the streams have too few steps to train on and judge by");
+    command_exits(0, "few.csv");
+    command_has_printed("nothing could be trained: the streams have too few steps");
+    command_fails(1, "one.csv",
+                  "one.csv: stream \"one\" makes 1 step: behind 0 to train and 0 to validate on none is left");
 }
 
 int main(void) {

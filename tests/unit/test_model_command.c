@@ -8,75 +8,18 @@
 #include "clients/forecast/commands.h"
 #include "clients/forecast/predict.h"
 #include "engine/keras/keras.h"
+#include "tests/support/command.h"
 #include "tests/support/floats.h"
 #include "tests/support/layers.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <zip.h>
 
 enum { WIDTH = 3, STEPS = 6, BATCH = 4 };
 
 static char folder[] = "/tmp/test_model_command.XXXXXX";
-static char printed[16384], complained[4096];
-
-/* ---- running it --------------------------------------------------------------------------------- */
-
-static void slurp(const char *name, char *text, size_t size) {
-    int fd = open(name, O_RDONLY);
-    ssize_t n = fd >= 0 ? read(fd, text, size - 1) : -1;
-
-    assert_true(n >= 0);
-    text[n] = '\0';
-    close(fd);
-}
-
-/* Runs "forecast model ..." in a child, within the folder; what it says is then in printed and complained. */
-static int forecast_model(const char *line) {
-    char words[512], *argv[20] = {(char *)"model"}, *rest = words;
-    int argc = 1, status;
-
-    snprintf(words, sizeof words, "%s", line);
-    for (char *word; argc < 19 && (word = strsep(&rest, " "));)
-        argv[argc++] = word;
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        if (!freopen("stdout.txt", "w", stdout) || !freopen("stderr.txt", "w", stderr))
-            _exit(99);
-        int code = command_model(argc, argv);
-        fflush(NULL);
-        _exit(code);
-    }
-    while (waitpid(child, &status, 0) < 0)
-        assert_int_equal(errno, EINTR);
-    slurp("stdout.txt", printed, sizeof printed);
-    slurp("stderr.txt", complained, sizeof complained);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
-
-static void expect_exit(int code, const char *line) {
-    int got = forecast_model(line);
-
-    if (got != code)
-        fail_msg("forecast model %s: exit %d: %s%s", line, got, complained, printed);
-}
-
-static void expect_printed(const char *text) {
-    if (!strstr(printed, text))
-        fail_msg("\"%s\" is not in:\n%s", text, printed);
-}
-
-/* The line fails, says the text on stderr, and nothing else. */
-static void expect_failure(int code, const char *line, const char *text) {
-    expect_exit(code, line);
-    if (!strstr(complained, text) || strncmp(complained, "forecast model", 14) != 0)
-        fail_msg("forecast model %s: \"%s\" does not say \"%s\"", line, complained, text);
-}
 
 /* ---- files -------------------------------------------------------------------------------------- */
 
@@ -116,6 +59,7 @@ static int setup(void **state) {
     struct network_spec spec = {.n_inputs = WIDTH, .layers = chain, .n_layers = 2};
     const size_t dims[] = {BATCH, STEPS, WIDTH};
 
+    command_is("model", command_model);
     if (!mkdtemp(folder) || chdir(folder) != 0)
         return -1;
     write_model("chain.keras", &spec, "{\"horizon\": 1}");
@@ -130,9 +74,8 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-    static const char *const made[] = {"chain.keras", "two.h5",    "x.npy",      "flat.npy",   "y.npy",
-                                       "y-0.npy",     "y-1.npy",   "stdout.txt", "stderr.txt", "chain.h5",
-                                       "back.keras",  "check.npz", "copy.keras"};
+    static const char *const made[] = {"chain.keras", "two.h5",   "x.npy",      "flat.npy",  "y.npy",     "y-0.npy",
+                                       "y-1.npy",     "chain.h5", "back.keras", "check.npz", "copy.keras"};
 
     (void)state;
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
@@ -146,46 +89,46 @@ static void test_help(void **state) {
     (void)state;
     static const char *const subcommands[] = {"show", "convert", "run", "check"};
 
-    expect_exit(0, "--help");
+    command_exits(0, "--help");
     for (int i = 0; i < 4; i++) {
         char line[64];
 
-        expect_exit(0, "--help");
-        expect_printed(subcommands[i]);
+        command_exits(0, "--help");
+        command_has_printed(subcommands[i]);
         snprintf(line, sizeof line, "%s --help", subcommands[i]);
-        expect_exit(0, line);
-        expect_printed("--architecture");
-        expect_printed("Examples:");
+        command_exits(0, line);
+        command_has_printed("--architecture");
+        command_has_printed("Examples:");
     }
-    expect_failure(2, "fly", "there is no command \"fly\"");
-    expect_failure(2, "show", "it takes one model, not 0");
-    expect_failure(2, "convert a.h5", "it takes two files, not 1");
-    expect_failure(2, "run chain.keras --input x.npy", "it needs --output");
-    expect_failure(2, "run chain.keras --output y.npy", "it needs --input");
-    expect_failure(2, "run chain.keras --input x.npy --output y.npy --calls 0", "--calls takes a whole number");
-    expect_failure(2, "check chain.keras", "it needs --against");
+    command_fails(2, "fly", "there is no command \"fly\"");
+    command_fails(2, "show", "it takes one model, not 0");
+    command_fails(2, "convert a.h5", "it takes two files, not 1");
+    command_fails(2, "run chain.keras --input x.npy", "it needs --output");
+    command_fails(2, "run chain.keras --output y.npy", "it needs --input");
+    command_fails(2, "run chain.keras --input x.npy --output y.npy --calls 0", "--calls takes a whole number");
+    command_fails(2, "check chain.keras", "it needs --against");
 }
 
 static void test_show(void **state) {
     (void)state;
-    expect_exit(0, "show chain.keras");
-    expect_printed("of Keras 3.");
-    expect_printed("input       [batch, time, 3]\n");
-    expect_printed("dense    Dense  [batch, time, 5]          20\n");
-    expect_printed("dense_1  Dense  [batch, time, 2]          12\n");
-    expect_printed("output 0    dense_1 [batch, time, 2]\n");
-    expect_printed("parameters  32\n");
-    expect_printed("windowed    yes, samples of any length\n");
-    expect_printed("stateful    yes, 0 floats of state");
+    command_exits(0, "show chain.keras");
+    command_has_printed("of Keras 3.");
+    command_has_printed("input       [batch, time, 3]\n");
+    command_has_printed("dense    Dense  [batch, time, 5]          20\n");
+    command_has_printed("dense_1  Dense  [batch, time, 2]          12\n");
+    command_has_printed("output 0    dense_1 [batch, time, 2]\n");
+    command_has_printed("parameters  32\n");
+    command_has_printed("windowed    yes, samples of any length\n");
+    command_has_printed("stateful    yes, 0 floats of state");
     /* 15 and 10 multiplications with additions, 5 and 2 biases; 20 and 12 parameters, 3 + 5 and 5 + 2 values. */
-    expect_printed("one step    57 FLOP, 188 bytes\n");
-    expect_printed("forecastd   14 bytes of its own\n");
-    expect_exit(0, "show two.h5");
-    expect_printed("reads\n");
-    expect_printed("output 1    dense_2 [batch, time, 1]\n");
-    expect_printed("nothing of its own");
-    expect_failure(1, "show none.keras", "none.keras");
-    expect_failure(1, "show x.npy", "x.npy");
+    command_has_printed("one step    57 FLOP, 188 bytes\n");
+    command_has_printed("forecastd   14 bytes of its own\n");
+    command_exits(0, "show two.h5");
+    command_has_printed("reads\n");
+    command_has_printed("output 1    dense_2 [batch, time, 1]\n");
+    command_has_printed("nothing of its own");
+    command_fails(1, "show none.keras", "none.keras");
+    command_fails(1, "show x.npy", "x.npy");
 }
 
 static void test_run(void **state) {
@@ -193,7 +136,7 @@ static void test_run(void **state) {
     struct npy y;
     struct error err;
 
-    expect_exit(0, "run chain.keras --input x.npy --output y.npy");
+    command_exits(0, "run chain.keras --input x.npy --output y.npy");
     assert_int_equal(npy_read("y.npy", &y, &err), 0);
     assert_int_equal(y.n_dims, 3);
     assert_int_equal(y.dims[0], BATCH);
@@ -201,7 +144,7 @@ static void test_run(void **state) {
     assert_int_equal(y.dims[2], 2);
     npy_fini(&y);
 
-    expect_exit(0, "run two.h5 -i x.npy -o y.npy --stateful --calls 3");
+    command_exits(0, "run two.h5 -i x.npy -o y.npy --stateful --calls 3");
     for (int o = 0; o < 2; o++) {
         assert_int_equal(npy_read(o ? "y-1.npy" : "y-0.npy", &y, &err), 0);
         assert_int_equal(y.n_dims, 4);
@@ -211,13 +154,13 @@ static void test_run(void **state) {
         assert_int_equal(y.dims[3], o ? 1 : 2);
         npy_fini(&y);
     }
-    expect_failure(1, "run chain.keras --input flat.npy --output y.npy",
-                   "flat.npy: its shape is (4, 6), and the model takes (batch, time, features)");
-    expect_failure(1, "run chain.keras --input x.npy --output y.npy --calls 4",
-                   "x.npy: its 6 steps cannot be cut into 4 equal pieces");
-    expect_failure(1, "run chain.keras --input none.npy --output y.npy", "none.npy: No such file");
-    expect_failure(1, "run chain.keras --input chain.keras --output y.npy", "chain.keras: it is not a .npy file");
-    expect_failure(1, "run chain.keras --input x.npy --output none/y.npy", "none/y.npy: No such file");
+    command_fails(1, "run chain.keras --input flat.npy --output y.npy",
+                  "flat.npy: its shape is (4, 6), and the model takes (batch, time, features)");
+    command_fails(1, "run chain.keras --input x.npy --output y.npy --calls 4",
+                  "x.npy: its 6 steps cannot be cut into 4 equal pieces");
+    command_fails(1, "run chain.keras --input none.npy --output y.npy", "none.npy: No such file");
+    command_fails(1, "run chain.keras --input chain.keras --output y.npy", "chain.keras: it is not a .npy file");
+    command_fails(1, "run chain.keras --input x.npy --output none/y.npy", "none/y.npy: No such file");
 }
 
 static void expect_same_file(const char *a, const char *b) {
@@ -237,20 +180,20 @@ static void test_convert(void **state) {
     (void)state;
     struct error err;
 
-    expect_exit(0, "convert chain.keras copy.keras");
-    assert_string_equal(complained, "");
+    command_exits(0, "convert chain.keras copy.keras");
+    assert_string_equal(command_complained, "");
     struct keras_model *copy = keras_read("copy.keras", NULL, &err);
     assert_non_null(copy);
     assert_string_equal(copy->own, "{\"horizon\": 1}");
     keras_model_free(copy);
 
-    expect_exit(0, "convert chain.keras chain.h5");
-    assert_non_null(strstr(complained, "chain.h5: its forecastd.json is left out"));
-    expect_exit(0, "convert chain.h5 back.keras");
-    expect_exit(0, "run chain.keras --input x.npy --output y-0.npy");
-    expect_exit(0, "run back.keras --input x.npy --output y-1.npy");
+    command_exits(0, "convert chain.keras chain.h5");
+    assert_non_null(strstr(command_complained, "chain.h5: its forecastd.json is left out"));
+    command_exits(0, "convert chain.h5 back.keras");
+    command_exits(0, "run chain.keras --input x.npy --output y-0.npy");
+    command_exits(0, "run back.keras --input x.npy --output y-1.npy");
     expect_same_file("y-0.npy", "y-1.npy");
-    expect_failure(1, "convert chain.keras chain.json", "chain.json: models are written to files that end in");
+    command_fails(1, "convert chain.keras chain.json", "chain.json: models are written to files that end in");
     assert_int_equal(access("chain.json", F_OK), -1);
 }
 
@@ -271,11 +214,11 @@ static void test_check(void **state) {
     struct error err;
     struct npy y;
 
-    expect_exit(0, "run two.h5 --input x.npy --output y.npy");
+    command_exits(0, "run two.h5 --input x.npy --output y.npy");
     write_npz(3, members);
-    expect_exit(0, "check two.h5 --against check.npz");
-    expect_printed("y0 (4, 6, 2): worst 0 of its scale");
-    expect_printed("y1 (4, 6, 1): worst 0 of its scale");
+    command_exits(0, "check two.h5 --against check.npz");
+    command_has_printed("y0 (4, 6, 2): worst 0 of its scale");
+    command_has_printed("y1 (4, 6, 1): worst 0 of its scale");
 
     assert_int_equal(npy_read("y-1.npy", &y, &err), 0); /* one value is off by a thousandth */
     float *values = floats_copy(y.n, (const float *)(const void *)y.data);
@@ -287,12 +230,12 @@ static void test_check(void **state) {
     free(values);
     npy_fini(&y);
     write_npz(3, members);
-    expect_exit(1, "check two.h5 --against check.npz");
-    expect_printed(", at (0, 5, 0)\n");
-    expect_printed("above the tolerance of 1e-05\n");
-    double told = strtod(strstr(printed, "y1 (4, 6, 1): worst ") + 20, NULL);
+    command_exits(1, "check two.h5 --against check.npz");
+    command_has_printed(", at (0, 5, 0)\n");
+    command_has_printed("above the tolerance of 1e-05\n");
+    double told = strtod(strstr(command_printed, "y1 (4, 6, 1): worst ") + 20, NULL);
     assert_true(fabs(told - 1e-3 / scale) < 1e-5);
-    expect_exit(0, "check two.h5 --against check.npz --tolerance 0.1");
+    command_exits(0, "check two.h5 --against check.npz --tolerance 0.1");
 }
 
 static void test_check_refused(void **state) {
@@ -303,15 +246,15 @@ static void test_check_refused(void **state) {
     static const char *const calls[][2] = {{"x.npy", "x.npy"}, {"y.npy", "x.npy"}, {"calls.npy", "x.npy"}};
 
     write_npz(1, only_x);
-    expect_failure(1, "check chain.keras --against check.npz", "it has no array \"y0\"");
+    command_fails(1, "check chain.keras --against check.npz", "it has no array \"y0\"");
     write_npz(1, only_y);
-    expect_failure(1, "check chain.keras --against check.npz", "it has no array \"x\"");
+    command_fails(1, "check chain.keras --against check.npz", "it has no array \"x\"");
     write_npz(2, wrong);
-    expect_failure(1, "check chain.keras --against check.npz",
-                   "\"y\" has the shape (4, 6, 3), and the model's output (4, 6, 2)");
+    command_fails(1, "check chain.keras --against check.npz",
+                  "\"y\" has the shape (4, 6, 3), and the model's output (4, 6, 2)");
     write_npz(3, calls);
-    expect_failure(1, "check chain.keras --against check.npz", "\"calls\" is not one whole number");
-    expect_failure(1, "check chain.keras --against x.npy", "x.npy: it is not an .npz file");
+    command_fails(1, "check chain.keras --against check.npz", "\"calls\" is not one whole number");
+    command_fails(1, "check chain.keras --against x.npy", "x.npy: it is not an .npz file");
 }
 
 int main(void) {

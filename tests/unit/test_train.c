@@ -9,12 +9,11 @@
 #include "clients/forecast/train_run.h"
 #include "engine/keras/keras.h"
 #include "engine/random.h"
+#include "tests/support/command.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- the curve ------------------------------------------------------------------------------ */
@@ -157,47 +156,15 @@ static void too_little_to_train_on(void **state) {
 
 static char folder[] = "/tmp/test_train.XXXXXX";
 
-static const char *path_of(const char *name) {
-    static char paths[16][64];
-    static int n;
-    n = (n + 1) % 16;
-    snprintf(paths[n], sizeof paths[n], "%s/%s", folder, name);
-    return paths[n];
-}
-
 static void write_files(void) {
     struct rng rng = {5};
-    FILE *csv = fopen(path_of("a.csv"), "w"), *conf = fopen(path_of("a.yaml"), "w");
+    FILE *csv = fopen("a.csv", "w"), *conf = fopen("a.yaml", "w");
     fputs("time,a,b\n", csv);
     for (int i = 0; i < ROWS; i++)
         fprintf(csv, "%d,%.3f,%.3f\n", 1700000000 + 60 * i, sine(i, &rng), sine(i + 3, &rng));
     fputs(yaml, conf);
     fclose(csv);
     fclose(conf);
-}
-
-/* Runs the command in a process of its own, as it keeps options and signals. Returns what it exits with. */
-static int run_command(const char *const *argv, bool interrupted) {
-    int argc = 0, status;
-    while (argv[argc] != NULL)
-        argc++;
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        if (freopen("/dev/null", "w", stdout) == NULL || freopen(path_of("err"), "w", stderr) == NULL)
-            _exit(99);
-        int code = command_train(argc, (char **)argv);
-        fflush(NULL);
-        _exit(code);
-    }
-    if (interrupted) {
-        usleep(300000);
-        kill(child, SIGINT);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
 }
 
 static void check_written(const char *path) {
@@ -216,18 +183,16 @@ static void check_written(const char *path) {
 /* What it writes is a model that a configuration takes by its file alone. */
 static void the_command_writes_a_model(void **state) {
     (void)state;
-    const char *const argv[] = {"train",           "--csv", path_of("a.csv"),   "-c",
-                                path_of("a.yaml"), "-o",    path_of("m.keras"), NULL};
     static const char serving[] = "streams:\n  - {class: c, pattern: '*', features: [a, b]}\n"
                                   "models:\n  - {name: m, class: c, file: m.keras}\n";
     struct config *config;
     struct error err;
-    assert_int_equal(run_command(argv, false), 0);
-    check_written(path_of("m.keras"));
-    FILE *conf = fopen(path_of("serving.yaml"), "w");
+    command_exits(0, "--csv a.csv -c a.yaml -o m.keras");
+    check_written("m.keras");
+    FILE *conf = fopen("serving.yaml", "w");
     fputs(serving, conf);
     fclose(conf);
-    if (config_load(path_of("serving.yaml"), &config, &err) != 0)
+    if (config_load("serving.yaml", &config, &err) != 0)
         fail_msg("%s", err.text);
     assert_int_equal(config->models[0].horizon, 4);
     assert_int_equal(config->models[0].mode, MODEL_STATEFUL);
@@ -235,45 +200,55 @@ static void the_command_writes_a_model(void **state) {
     config_free(config);
 }
 
+/* The same of streams in files of their own as of streams that a column names. */
+static void a_file_may_hold_many_streams(void **state) {
+    (void)state;
+    struct rng rng = {7};
+    struct error err;
+    FILE *all = fopen("all.csv", "w"), *one[] = {fopen("x.csv", "w"), fopen("y.csv", "w")};
+    fputs("time,who,a,b\n", all);
+    for (int s = 0; s < 2; s++)
+        fputs("time,a,b\n", one[s]);
+    for (int i = 0; i < 2 * ROWS; i++) {
+        double a = sine(i, &rng), b = sine(i + 3, &rng);
+        fprintf(all, "%d,%c,%.3f,%.3f\n", 1700000000 + 60 * i, "xy"[i % 2], a, b);
+        fprintf(one[i % 2], "%d,%.3f,%.3f\n", 1700000000 + 60 * i, a, b);
+    }
+    assert_true(fclose(all) == 0 && fclose(one[0]) == 0 && fclose(one[1]) == 0);
+    command_exits(0, "--csv all.csv --stream-column who -c a.yaml --epochs 2 -o m.keras");
+    command_exits(0, "--csv x.csv y.csv -c a.yaml --epochs 2 -o i.keras");
+    struct keras_model *model = keras_read("m.keras", NULL, &err), *other = keras_read("i.keras", NULL, &err);
+    assert_true(model != NULL && other != NULL);
+    assert_int_equal(model->n_params, other->n_params);
+    assert_memory_equal(model->params, other->params, model->n_params * sizeof *model->params);
+    keras_model_free(model);
+    keras_model_free(other);
+}
+
 /* Long before a hundred thousand epochs are done. */
 static void an_interrupted_command_writes_what_it_has(void **state) {
     (void)state;
-    const char *const argv[] = {"train",           "--csv", path_of("a.csv"),   "-c",
-                                path_of("a.yaml"), "-o",    path_of("i.keras"), "--epochs",
-                                "100000",          NULL};
-    unlink(path_of("i.keras"));
-    assert_int_equal(run_command(argv, true), 0);
-    check_written(path_of("i.keras"));
+    unlink("i.keras");
+    assert_int_equal(command_run("--csv a.csv -c a.yaml -o i.keras --epochs 100000", 300), 0);
+    check_written("i.keras");
 }
 
 static void wrong_use(void **state) {
     (void)state;
-    const struct {
-        const char *argv[8];
-        const char *sentence;
-        int code;
-    } examples[] = {
-        {{"train", "-o", "m.keras", NULL}, "it needs a CSV file", 2},
-        {{"train", "--csv", "a.csv", NULL}, "it needs a file for the model", 2},
-        {{"train", "--csv", "a.csv", "-o", "m.txt", NULL}, "ends in .keras or .h5, not \"m.txt\"", 2},
-        {{"train", "--csv", "a.csv", "-o", "m.keras", "-m", "x", NULL}, "--config names that", 2},
-        {{"train", "--csv", "/nowhere/a.csv", "-o", "/nowhere/m.keras", NULL}, "/nowhere/m.keras: No such", 1},
-        {{"train", "--csv", "/nowhere/a.csv", "-o", "m.keras", NULL}, "/nowhere/a.csv", 1},
-    };
-    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
-        char said[512] = "";
-        assert_int_equal(run_command(examples[i].argv, false), examples[i].code);
-        FILE *err = fopen(path_of("err"), "r");
-        said[fread(said, 1, sizeof said - 1, err)] = '\0';
-        fclose(err);
-        if (strstr(said, examples[i].sentence) == NULL)
-            fail_msg("%s", said);
-    }
+    command_fails(2, "-o m.keras", "it needs a CSV file");
+    command_fails(2, "--csv a.csv", "it needs a file for the model");
+    command_fails(2, "--csv a.csv -o m.txt", "ends in .keras or .h5, not \"m.txt\"");
+    command_fails(2, "--csv a.csv -o m.keras -m x", "--config names that");
+    command_fails(2, "--csv a.csv b.csv -o m.keras --stream x", "--stream goes with one file");
+    command_fails(1, "--csv /nowhere/a.csv -o /nowhere/m.keras", "/nowhere/m.keras: No such");
+    command_fails(1, "--csv /nowhere/a.csv -o m.keras", "/nowhere/a.csv");
+    command_fails(1, "--csv a.csv -o m.keras -c a.yaml -m x", "a.yaml has no model \"x\"");
 }
 
 static int set_up(void **state) {
     (void)state;
-    if (mkdtemp(folder) == NULL)
+    command_is("train", command_train);
+    if (mkdtemp(folder) == NULL || chdir(folder) != 0)
         return -1;
     write_files();
     return 0;
@@ -281,10 +256,11 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     (void)state;
-    static const char *const names[] = {"a.csv", "a.yaml", "m.keras", "i.keras", "serving.yaml", "err"};
+    static const char *const names[] = {"a.csv",        "a.yaml",  "m.keras", "i.keras",
+                                        "serving.yaml", "all.csv", "x.csv",   "y.csv"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unlink(path_of(names[i]));
-    return rmdir(folder);
+        unlink(names[i]);
+    return chdir("/") != 0 || rmdir(folder) != 0;
 }
 
 int main(void) {
@@ -294,6 +270,7 @@ int main(void) {
         cmocka_unit_test(it_trains_on_files),
         cmocka_unit_test(too_little_to_train_on),
         cmocka_unit_test(the_command_writes_a_model),
+        cmocka_unit_test(a_file_may_hold_many_streams),
         cmocka_unit_test(an_interrupted_command_writes_what_it_has),
         cmocka_unit_test(wrong_use),
     };
