@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PEERS = 8, ROUNDS_MAX = 200, LINE = 1024 };
+enum { PEERS = 8, ROUNDS_MAX = 200, LINE = 4096 };
 
 static struct peer {
     char name[32];
@@ -47,8 +48,11 @@ static void bind_to_core(void) {
         setenv(threads[i], "1", 1);
 }
 
-static void start(struct peer *peer, const char *program) {
+static void start(struct peer *peer, const char *build) {
     int to[2], from[2];
+    char program[PATH_MAX], log[PATH_MAX]; /* log: what it says besides its answers */
+    snprintf(program, sizeof program, "%s/peers/%s", build, peer->name);
+    snprintf(log, sizeof log, "%s/peers/%s.log", build, peer->name);
     if (access(program, X_OK) != 0)
         return;
     if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0)
@@ -58,6 +62,7 @@ static void start(struct peer *peer, const char *program) {
     if (peer->pid == 0) {
         dup2(to[0], STDIN_FILENO);
         dup2(from[1], STDOUT_FILENO);
+        dup2(open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), STDERR_FILENO);
         execl(program, program, (char *)NULL);
         _exit(127);
     }
@@ -84,15 +89,13 @@ void peers_start(const char *names) {
     signal(SIGPIPE, SIG_IGN);
     char *list = strdup(names), *rest = NULL;
     for (char *name = strtok_r(list, " ", &rest); name != NULL; name = strtok_r(NULL, " ", &rest)) {
-        char program[LINE];
         struct peer *peer = &peers[n_peers];
         if (asked != NULL && strstr(asked, name) == NULL)
             continue;
         assert(n_peers < PEERS);
         n_peers++;
         snprintf(peer->name, sizeof peer->name, "%s", name);
-        snprintf(program, sizeof program, "%s/peers/%s", build, name);
-        start(peer, program);
+        start(peer, build);
     }
     free(list);
 }
@@ -112,7 +115,7 @@ static bool ask(struct peer *peer, const char *line, char answer[LINE]) {
     fflush(peer->to);
     if (fgets(answer, LINE, peer->from) != NULL)
         return true;
-    fprintf(stderr, "peer %s: ended\n", peer->name);
+    fprintf(stderr, "peer %s ended: its .log says why\n", peer->name);
     stop(peer);
     return false;
 }
@@ -122,9 +125,16 @@ static bool has_case(struct peer *peer, const char *bench, const char *members) 
     snprintf(line, sizeof line, "{\"bench\": \"%s\", %s}", bench, members);
     if (!ask(peer, line, answer) || strncmp(answer, "ok", 2) == 0)
         return peer->pid != 0;
-    if (getenv("VERBOSE") != NULL)
-        fprintf(stderr, "peer %s: %s", peer->name, answer);
+    fprintf(stderr, "peer %s has not: %s", peer->name, answer + (strncmp(answer, "no ", 3) == 0 ? 3 : 0));
     return false;
+}
+
+const char *peers_ask(const char *name, const char *line) {
+    static char answer[LINE];
+    for (int p = 0; p < n_peers; p++)
+        if (strcmp(peers[p].name, name) == 0 && ask(&peers[p], line, answer))
+            return answer;
+    return NULL;
 }
 
 /* ---- rounds ------------------------------------------------------------------------------------- */

@@ -23,6 +23,9 @@
 void peers_start(const char *names);
 void peers_stop(void);
 
+/* The answer of one of them to a line that is its own, until the next is asked; NULL: it is not there. */
+const char *peers_ask(const char *name, const char *line);
+
 struct peers_bench {
     const char *bench;
     size_t (*work)(void *context); /* one call; returns how many things it did */
