@@ -59,26 +59,8 @@ struct scene {
     int step;
 };
 
-static json_t *describe(struct scene *scene, const char *model) {
-    json_t *reply = daemon_ask(scene->daemon, "{\"cmd\":\"models\"}"), *each, *found = NULL;
-    size_t i;
-    json_array_foreach(json_object_get(reply, "models"), i,
-                       each) if (strcmp(json_string_value(json_object_get(each, "model")), model) == 0) found =
-        json_incref(each);
-    json_decref(reply);
-    assert_non_null(found);
-    return found;
-}
-
-static int64_t number_of(struct scene *scene, const char *model, const char *key) {
-    json_t *map = describe(scene, model);
-    int64_t value = json_integer_value(json_object_get(map, key));
-    json_decref(map);
-    return value;
-}
-
 static bool is_training(struct scene *scene, const char *model) {
-    json_t *map = describe(scene, model);
+    json_t *map = daemon_model(scene->daemon, model);
     bool training = strcmp(json_string_value(json_object_get(map, "training")), "idle") != 0;
     json_decref(map);
     return training;
@@ -139,24 +121,23 @@ static void the_law_changes(void **state) {
     struct scene scene = {.step = 0};
     scene.daemon =
         daemon_run(&(struct daemon_setup){.workers = 2, .bus = "  send_hwm: 1000000\n", .rest = configuration});
-    scene.heard = heard_new(scene.daemon, "forecast/", 9, 1);
-    heard_subscribe(scene.heard, scene.daemon, "event/", 6, 2);
+    scene.heard = heard_all(scene.daemon);
     scene.socket = daemon_connect(scene.daemon, ZMQ_PUSH, scene.daemon->ticks);
 
     feed(&scene, CHANGE);
-    assert_true(number_of(&scene, "live", "promoted") >= 1);
-    assert_int_equal(number_of(&scene, "live", "drifts"), 0);
-    int64_t promoted = number_of(&scene, "live", "promoted");
+    assert_true(daemon_model_count(scene.daemon, "live", "promoted") >= 1);
+    assert_int_equal(daemon_model_count(scene.daemon, "live", "drifts"), 0);
+    int64_t promoted = daemon_model_count(scene.daemon, "live", "promoted");
     double before = error_of(&scene, "live", CHANGE - 200, CHANGE);
 
     /* Drift is seen, a challenger comes and serves. */
-    while (number_of(&scene, "live", "drifts") == 0) {
+    while (daemon_model_count(scene.daemon, "live", "drifts") == 0) {
         assert_true(scene.step < CHANGE + 600); /* the daemon asks its workers five times a second */
         feed(&scene, AT_ONCE);
     }
     int seen = scene.step;
     double worst = error_of(&scene, "live", CHANGE, seen);
-    while (number_of(&scene, "live", "promoted") == promoted) {
+    while (daemon_model_count(scene.daemon, "live", "promoted") == promoted) {
         assert_true(scene.step < CHANGE + 1000);
         feed(&scene, AT_ONCE);
     }
@@ -167,7 +148,7 @@ static void the_law_changes(void **state) {
     /* A model that has known nothing else, when the history knows nothing else. */
     feed(&scene, CHANGE + 1500 - scene.step);
     daemon_command(scene.daemon, "{\"cmd\":\"retrain\",\"model\":\"fresh\"}");
-    while (number_of(&scene, "fresh", "promoted") == 0)
+    while (daemon_model_count(scene.daemon, "fresh", "promoted") == 0)
         feed(&scene, AT_ONCE);
     feed(&scene, 2 * AT_ONCE); /* every slot has been replayed */
     int from = scene.step;
@@ -176,8 +157,8 @@ static void the_law_changes(void **state) {
     double fresh = error_of(&scene, "fresh", from, scene.step - HORIZON);
     print_message("error %.3f; %.3f after the change; drift told after %d steps, a new version after %d, %d in all; "
                   "then %.3f, of a fresh model %.3f: %.2f times\n",
-                  before, worst, seen - CHANGE, took - CHANGE, (int)number_of(&scene, "live", "promoted"), live,
-                  fresh, live / fresh);
+                  before, worst, seen - CHANGE, took - CHANGE,
+                  (int)daemon_model_count(scene.daemon, "live", "promoted"), live, fresh, live / fresh);
     assert_true(worst > 1.5 * before && live <= 1.1 * fresh);
 
     json_t *reply = daemon_ask(scene.daemon, "{\"cmd\":\"decisions\",\"model\":\"live\"}");

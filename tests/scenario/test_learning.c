@@ -88,25 +88,6 @@ static void feed(void *socket, struct heard *heard, int from, int to) {
 
 /* ---- what is to be seen --------------------------------------------------------------------- */
 
-static json_t *describe(struct daemon *daemon, const char *model) {
-    json_t *reply = daemon_ask(daemon, "{\"cmd\":\"models\"}"), *each, *found = NULL;
-    size_t i;
-    json_array_foreach(json_object_get(reply, "models"), i,
-                       each) if (strcmp(json_string_value(json_object_get(each, "model")), model) == 0) found =
-        json_incref(each);
-    json_decref(reply);
-    assert_non_null(found);
-    return found;
-}
-
-static int64_t number_of(struct daemon *daemon, const char *model, const char *key) {
-    json_t *map = describe(daemon, model);
-    assert_true(json_is_integer(json_object_get(map, key)));
-    int64_t value = json_integer_value(json_object_get(map, key));
-    json_decref(map);
-    return value;
-}
-
 static double real_of(const json_t *map, const char *key) {
     assert_true(json_is_real(json_object_get(map, key)));
     return json_real_value(json_object_get(map, key));
@@ -233,17 +214,16 @@ static void test_learning(void **state) {
     (void)state;
     struct daemon *daemon =
         daemon_run(&(struct daemon_setup){.workers = 2, .bus = "  send_hwm: 1000000\n", .rest = configuration});
-    struct heard *heard = heard_new(daemon, "forecast/", 9, 1);
-    heard_subscribe(heard, daemon, "event/", 6, 2);
+    struct heard *heard = heard_all(daemon);
     void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
 
     /* Not trained yet: the baseline, and it says so. */
-    json_t *model = describe(daemon, "season");
+    json_t *model = daemon_model(daemon, "season");
     assert_string_equal(json_string_value(json_object_get(model, "source")), "baseline");
     assert_non_null(strstr(json_string_value(json_object_get(model, "reason")), "700"));
     json_decref(model);
     feed(socket, heard, 0, FIRST - 1);
-    assert_int_equal(number_of(daemon, "season", "jobs"), 0);
+    assert_int_equal(daemon_model_count(daemon, "season", "jobs"), 0);
     feed(socket, heard, FIRST - 1, FIRST);
     check_sources(heard, "season", 0, FIRST, WIRE_SOURCE_BASELINE);
     assert_int_equal(heard_at(heard_find(heard, "season", "season/0"), FIRST - 1)->baseline, WIRE_BASELINE_SEASONAL);
@@ -266,7 +246,7 @@ static void test_learning(void **state) {
     print_message("a random walk: loss %.4f, last value %.4f\n", real_of(rejected, "loss"),
                   real_of(rejected, "last_value_loss"));
     assert_true(real_of(rejected, "loss") > 0.95 * real_of(rejected, "last_value_loss"));
-    model = describe(daemon, "walk");
+    model = daemon_model(daemon, "walk");
     assert_string_equal(json_string_value(json_object_get(model, "source")), "baseline");
     assert_non_null(strstr(json_string_value(json_object_get(model, "reason")), "baseline"));
     assert_int_equal(json_integer_value(json_object_get(model, "version")), 0);
@@ -289,7 +269,7 @@ static void test_learning(void **state) {
     check_scores(heard);
 
     /* Once more on command; by itself it would not. */
-    assert_int_equal(number_of(daemon, "season", "jobs"), 1);
+    assert_int_equal(daemon_model_count(daemon, "season", "jobs"), 1);
     assert_int_equal(count_outcomes(heard, "season"), 1);
     daemon_command(daemon, "{\"cmd\":\"retrain\",\"model\":\"season\"}");
     int step = FIRST + LIVE;
@@ -304,8 +284,8 @@ static void test_learning(void **state) {
         heard_next(heard, 2);
     }
     assert_true(step > FIRST + LIVE + 20);
-    assert_int_equal(number_of(daemon, "season", "jobs"), 2);
-    model = describe(daemon, "season");
+    assert_int_equal(daemon_model_count(daemon, "season", "jobs"), 2);
+    model = daemon_model(daemon, "season");
     assert_true(json_is_real(json_object_get(json_object_get(model, "latest"), "champion_loss")));
     json_decref(model);
     feed(socket, heard, step, step + 50);

@@ -108,23 +108,16 @@ static double error_of(const struct heard_stream *stream) {
     return sum / (STEPS / 2 - 1);
 }
 
-static bool says(struct daemon *daemon, const char *name, const char *text, char *ret_said, size_t size) {
-    json_t *reply = daemon_ask(daemon, "{\"cmd\":\"models\"}"), *each;
-    size_t i;
-    json_array_foreach(json_object_get(reply, "models"), i, each) {
-        if (strcmp(json_string_value(json_object_get(each, "model")), name) == 0)
-            snprintf(ret_said, size, "%s", json_string_value(json_object_get(each, "reason")));
-    }
-    json_decref(reply);
-    return strstr(ret_said, text) != NULL;
-}
-
 /* Waits until the model says why who serves serves. */
 static void expect_reason(struct daemon *daemon, const char *name, const char *text) {
     char said[512] = "";
-    for (int64_t end = scenario_now() + 60000; scenario_now() < end; scenario_sleep(50))
-        if (says(daemon, name, text, said, sizeof said))
+    for (int64_t end = scenario_now() + 60000; scenario_now() < end; scenario_sleep(50)) {
+        json_t *model = daemon_model(daemon, name);
+        snprintf(said, sizeof said, "%s", json_string_value(json_object_get(model, "reason")));
+        json_decref(model);
+        if (strstr(said, text) != NULL)
             return;
+    }
     fail_msg("model %s: \"%s\" does not say \"%s\"", name, said, text);
 }
 

@@ -48,8 +48,7 @@ struct scene {
 static void open_scene(struct scene *scene) {
     const struct daemon_setup setup = {.bus = "  events_per_second: 1000\n", .rest = configuration};
     scene->daemon = daemon_run(&setup);
-    scene->heard = heard_new(scene->daemon, "forecast/", 9, 1);
-    heard_subscribe(scene->heard, scene->daemon, "event/", 6, 2);
+    scene->heard = heard_all(scene->daemon);
     scene->ticks = daemon_connect(scene->daemon, ZMQ_PUSH, scene->daemon->ticks);
 }
 

@@ -109,11 +109,10 @@ static void pump_until_served(struct scene *scene, uint64_t version) {
 /* ---- versions ----------------------------------------------------------------------------------- */
 
 static void model_numbers(struct scene *scene, uint64_t *ret_version, int64_t *ret_jobs) {
-    json_t *reply = daemon_ask(scene->daemon, "{\"cmd\":\"models\"}");
-    json_t *model = json_array_get(json_object_get(reply, "models"), 0);
+    json_t *model = daemon_model(scene->daemon, "m");
     *ret_version = (uint64_t)json_integer_value(json_object_get(model, "version"));
     *ret_jobs = json_integer_value(json_object_get(model, "jobs"));
-    json_decref(reply);
+    json_decref(model);
 }
 
 /* Until a training has given a version that is better than the one that serves. */

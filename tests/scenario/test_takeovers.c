@@ -71,11 +71,7 @@ static const char *name_of(int stream, char name[16]) {
 /* Until a version has been promoted, however long its job takes on a busy machine. */
 static void await_version(struct daemon *daemon) {
     for (int tries = 0; tries < 600; tries++) {
-        json_t *reply = daemon_ask(daemon, "{\"cmd\":\"models\"}");
-        json_t *model = json_array_get(json_object_get(reply, "models"), 0);
-        bool there = json_integer_value(json_object_get(model, "version")) > 0;
-        json_decref(reply);
-        if (there)
+        if (daemon_model_count(daemon, "m", "version") > 0)
             return;
         scenario_sleep(100);
     }

@@ -413,6 +413,30 @@ void daemon_command(struct daemon *daemon, const char *format, ...) {
     json_decref(reply);
 }
 
+json_t *daemon_model(struct daemon *daemon, const char *model) {
+    json_t *reply = daemon_ask(daemon, "{\"cmd\":\"models\"}"), *models = json_object_get(reply, "models"),
+           *found = NULL;
+    for (size_t i = 0; found == NULL && i < json_array_size(models); i++) {
+        json_t *each = json_array_get(models, i);
+        if (strcmp(json_string_value(json_object_get(each, "model")), model) == 0)
+            found = json_incref(each);
+    }
+    json_decref(reply);
+    if (found == NULL)
+        fail_msg("the daemon has no model %s", model);
+    return found;
+}
+
+int64_t daemon_model_count(struct daemon *daemon, const char *model, const char *key) {
+    json_t *map = daemon_model(daemon, model);
+    const json_t *value = json_object_get(map, key);
+    if (!json_is_integer(value))
+        fail_msg("model %s has no number %s", model, key);
+    int64_t count = json_integer_value(value);
+    json_decref(map);
+    return count;
+}
+
 int64_t daemon_count(struct daemon *daemon, const char *path) {
     json_t *reply = daemon_ask(daemon, "{\"cmd\":\"status\"}");
     const json_t *at = reply;

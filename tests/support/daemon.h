@@ -99,6 +99,9 @@ void feed_tick(void *socket, const char *stream, int64_t t, const double *values
 json_t *daemon_ask(struct daemon *daemon, const char *request);
 /* The same; the answer must be ok. request is a format. */
 void daemon_command(struct daemon *daemon, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What `models` says of a model, a new reference; a whole number of it. */
+json_t *daemon_model(struct daemon *daemon, const char *model);
+int64_t daemon_model_count(struct daemon *daemon, const char *model, const char *key);
 /* A number of `status` by its path ("ticks.refused.late"). A reason that has not occurred is 0. */
 int64_t daemon_count(struct daemon *daemon, const char *path);
 /* Waits until the number is at least n; it must then be n. */

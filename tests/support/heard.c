@@ -118,6 +118,12 @@ void heard_subscribe(struct heard *heard, struct daemon *daemon, const char *pre
     daemon_await_count(daemon, "forecasts.subscriptions", subscriptions);
 }
 
+struct heard *heard_all(struct daemon *daemon) {
+    struct heard *heard = heard_new(daemon, "forecast/", 9, 1);
+    heard_subscribe(heard, daemon, "event/", 6, 2);
+    return heard;
+}
+
 void heard_free(struct heard *heard) {
     struct heard_stream *stream, *next;
     HASH_ITER (hh, heard->streams, stream, next) {

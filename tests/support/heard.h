@@ -51,6 +51,8 @@ struct heard {
 
 /* Subscribes and waits until the daemon knows of it: `subscriptions` in all with this one. prefix may hold NULs. */
 struct heard *heard_new(struct daemon *daemon, const char *prefix, size_t n, int subscriptions);
+/* A first subscriber, to all forecasts and events. */
+struct heard *heard_all(struct daemon *daemon);
 /* Further prefixes for the same subscriber. */
 void heard_subscribe(struct heard *heard, struct daemon *daemon, const char *prefix, size_t n, int subscriptions);
 /* Before the daemon's, and when a test failed not at all. */
