@@ -132,8 +132,13 @@ const char keras_file_config3[] =
     "\"keras_history\": [\"memory\", 0, 0]}}], \"kwargs\": {}}]}],"
     "\"input_layers\": [\"x\", 0, 0], \"output_layers\": [[\"head\", 0, 0]]}}";
 
-static const int kernel_dims[] = {2, 12}, recurrent_dims[] = {3, 12}, bias_dims[] = {12}, head_dims[] = {3, 1},
-                 one_dims[] = {1};
+void keras_file_weights(hid_t file, const char *const paths[5]) {
+    static const struct {
+        int n, dims[2];
+    } shapes[5] = {{2, {2, 12}}, {2, {3, 12}}, {1, {12}}, {2, {3, 1}}, {1, {1}}};
+    for (int i = 0; i < 5; i++)
+        h5_array(file, paths[i], shapes[i].n, shapes[i].dims, NULL);
+}
 
 void keras_file_h5(const char *path) {
     hid_t file = h5_new(path);
@@ -142,22 +147,19 @@ void keras_file_h5(const char *path) {
     h5_texts(file, "model_weights", "layer_names", "memory\0head\0");
     h5_texts(file, "model_weights/memory", "weight_names", "cell/kernel:0\0cell/recurrent_kernel:0\0cell/bias:0\0");
     h5_texts(file, "model_weights/head", "weight_names", "kernel:0\0bias:0\0");
-    h5_array(file, "model_weights/memory/cell/kernel:0", 2, kernel_dims, NULL);
-    h5_array(file, "model_weights/memory/cell/recurrent_kernel:0", 2, recurrent_dims, NULL);
-    h5_array(file, "model_weights/memory/cell/bias:0", 1, bias_dims, NULL);
-    h5_array(file, "model_weights/head/kernel:0", 2, head_dims, NULL);
-    h5_array(file, "model_weights/head/bias:0", 1, one_dims, NULL);
+    keras_file_weights(file, (const char *const[]){"model_weights/memory/cell/kernel:0",
+                                                   "model_weights/memory/cell/recurrent_kernel:0",
+                                                   "model_weights/memory/cell/bias:0", "model_weights/head/kernel:0",
+                                                   "model_weights/head/bias:0"});
     H5Fclose(file);
 }
 
 void keras_file_zip(const char *path) {
     const char *weights = temporary_path(3, "weights-of-a-zip.h5");
     hid_t file = h5_new(weights);
-    h5_array(file, "layers/lstm/cell/vars/0", 2, kernel_dims, NULL);
-    h5_array(file, "layers/lstm/cell/vars/1", 2, recurrent_dims, NULL);
-    h5_array(file, "layers/lstm/cell/vars/2", 1, bias_dims, NULL);
-    h5_array(file, "layers/dense/vars/0", 2, head_dims, NULL);
-    h5_array(file, "layers/dense/vars/1", 1, one_dims, NULL);
+    keras_file_weights(file, (const char *const[]){"layers/lstm/cell/vars/0", "layers/lstm/cell/vars/1",
+                                                   "layers/lstm/cell/vars/2", "layers/dense/vars/0",
+                                                   "layers/dense/vars/1"});
     H5Fclose(file);
     zip_new(path, weights,
             (const char *[]){"config.json", keras_file_config3, "metadata.json", "{\"keras_version\": \"3.15.1\"}",

@@ -28,6 +28,8 @@ void zip_new(const char *path, const char *weights, const char *const *members);
 void keras_file_h5(const char *path);
 void keras_file_zip(const char *path);
 extern const char keras_file_config2[], keras_file_config3[];
+/* Its weights: kernel, recurrent kernel and bias of the LSTM, kernel and bias of the head. */
+void keras_file_weights(hid_t file, const char *const paths[5]);
 
 /* A file name in a folder of this process' own; the same buffer for the same `slot` (0 to 3). */
 const char *temporary_path(int slot, const char *name);

@@ -125,11 +125,10 @@ static void test_weights_by_names(void **state) {
     (void)state;
     const char *path = temporary_path(0, "a.weights.h5"), *architecture = temporary_path(1, "model.json");
     hid_t file = h5_new(path);
-    h5_array(file, "layers/memory/cell/vars/0", 2, kernel_dims, NULL);
-    h5_array(file, "layers/memory/cell/vars/1", 2, recurrent_dims, NULL);
-    h5_array(file, "layers/memory/cell/vars/2", 1, bias_dims, NULL);
-    h5_array(file, "_layer_checkpoint_dependencies/dense/vars/0", 2, head_dims, NULL);
-    h5_array(file, "_layer_checkpoint_dependencies/dense/vars/1", 1, one_dims, NULL);
+    keras_file_weights(file, (const char *const[]){"layers/memory/cell/vars/0", "layers/memory/cell/vars/1",
+                                                   "layers/memory/cell/vars/2",
+                                                   "_layer_checkpoint_dependencies/dense/vars/0",
+                                                   "_layer_checkpoint_dependencies/dense/vars/1"});
     H5Fclose(file);
     file_write(architecture, keras_file_config3, strlen(keras_file_config3));
     struct keras_model *model = read_good(path, architecture);
