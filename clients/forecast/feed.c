@@ -2,6 +2,7 @@
 
 #include "clients/forecast/classes.h"
 #include "clients/forecast/commands.h"
+#include "clients/forecast/feed_labels.h"
 #include "clients/forecast/options.h"
 #include "clients/forecast/refusals.h"
 #include "clients/forecast/rows.h"
@@ -13,10 +14,10 @@
 static struct {
     struct rows_options rows;
     const char *columns, *ticks, *control;
-    bool host, loop, by_name, no_check;
-    long copies, offset, limit, bundle;
+    bool host, loop, by_name, no_check, labels_only;
+    long copies, offset, limit, bundle, label_after;
     double rate, speed, seconds, wait;
-} options = {.rows = {.delimiter = ','}, .copies = 1, .wait = 5};
+} options = {.rows = {.delimiter = ','}, .copies = 1, .label_after = 1, .wait = 5};
 
 static const struct option_row rows_of_options[] = {
     {"csv", 'c', OPTION_TEXT, "FILE", "send the rows of a CSV file with a header row; - is standard input",
@@ -32,6 +33,14 @@ static const struct option_row rows_of_options[] = {
      &options.columns, 0, 0},
     {"by-name", 0, OPTION_FLAG, NULL,
      "send values under their features' names, not in order; also where --columns has a =", &options.by_name, 0, 0},
+    {"label", 0, OPTION_TEXT, "COL",
+     "tell labels too, for a model with head: event: the column with the number of each\nrow's class, empty where it is not known",
+     &options.rows.label_column, 0, 0},
+    {"label-after", 0, OPTION_INTEGER, "N",
+     "a label goes out behind the N-th row of its stream after its own (default 1, as\nan interval of a class with `every` has closed then)",
+     &options.label_after, 0, 1e6},
+    {"labels-only", 0, OPTION_FLAG, NULL, "send the labels of ticks that were sent before, and no ticks",
+     &options.labels_only, 0, 0},
     {"copies", 0, OPTION_INTEGER, "N", "send each row to N streams, NAME-0, NAME-1, ...", &options.copies, 1, 1e7},
     {"offset", 0, OPTION_INTEGER, "K", "copy i has the values of the row K*i further on, around the end",
      &options.offset, 0, 1e9},
@@ -63,6 +72,8 @@ const struct option_command feed_command = {
                 "  forecast feed --csv prices.csv --stream-column symbol --columns close,volume --speed 60\n"
                 "  forecast feed --csv log.csv --time-format '%d.%m.%Y %H:%M' --delimiter ';' --rate 10 --loop\n"
                 "  sensors-to-csv | forecast feed --csv - --stream plant/boiler-7\n"
+                "  forecast feed --csv cards.csv --stream-column card --columns amount,distance --label fraud\n"
+                "  forecast feed --csv found.csv --stream plant/boiler-7 --label fault --labels-only\n"
                 "  forecast feed --host --rate 5\n",
 };
 
@@ -77,6 +88,7 @@ struct csv_feed {
     uint64_t n, late; /* rows sent; of them not later than the one before */
     char *name;       /* of a copy */
     struct feed_sender sender;
+    struct feed_labels labels;
     struct progress progress;
 };
 
@@ -125,6 +137,13 @@ static const double *values_of(const struct csv_feed *feed, long copy) {
 }
 
 static int send_row(struct csv_feed *feed, const char *stream, int64_t t) {
+    if (options.rows.label_column) {
+        int code = options.labels_only
+                       ? 0
+                       : feed_sender_tick(&feed->sender, stream, t, values_of(feed, 0), feed->rows.n_values);
+
+        return code ? code : feed_labels_row(&feed->labels, stream, t, feed->rows.label);
+    }
     if (options.copies == 1)
         return feed_sender_tick(&feed->sender, stream, t, values_of(feed, 0), feed->rows.n_values);
     for (long copy = 0; copy < options.copies; copy++) {
@@ -183,7 +202,7 @@ static int send_rows(struct csv_feed *feed) {
         if (code)
             break;
         feed->n++;
-        progress_show(&feed->progress, share_done(feed), feed->sender.sent);
+        progress_show(&feed->progress, share_done(feed), options.labels_only ? feed->labels.sent : feed->sender.sent);
     }
     progress_end(&feed->progress);
     if (got < 0) {
@@ -191,6 +210,7 @@ static int send_rows(struct csv_feed *feed) {
         feed_sender_flush(&feed->sender);
         return 1;
     }
+    code = code ? code : feed_labels_flush(&feed->labels);
     return code ? code : feed_sender_flush(&feed->sender);
 }
 
@@ -248,9 +268,11 @@ static int choose_columns(struct rows *rows, bool *ret_answered) {
 static void tell(const struct csv_feed *feed) {
     double seconds = (double)(run_monotonic() - feed->start) / (double)RUN_NS;
 
-    fprintf(stderr, "%s: sent %llu ticks in %.1f s\n", feed_command.name, (unsigned long long)feed->sender.sent,
-            seconds);
-    if (feed->late && feed->rows.stream_column < 0)
+    fprintf(stderr, "%s: sent %llu ticks", feed_command.name, (unsigned long long)feed->sender.sent);
+    if (options.rows.label_column)
+        fprintf(stderr, " and %llu labels", (unsigned long long)feed->labels.sent);
+    fprintf(stderr, " in %.1f s\n", seconds);
+    if (feed->late && feed->rows.stream_column < 0 && !options.labels_only)
         fprintf(stderr, "%s: %llu rows were not later than the one before; the daemon does not take such\n",
                 feed_command.name, (unsigned long long)feed->late);
 }
@@ -260,14 +282,14 @@ static void tell_refusals(struct refusals *refusals) {
     long long n = refusals_end(refusals, text, sizeof text);
 
     if (n > 0)
-        fprintf(stderr, "%s: the daemon refused %lld tick%s meanwhile: %s; forecast watch --events tells of each\n",
-                feed_command.name, n, n == 1 ? "" : "s", text);
+        fprintf(stderr, "%s: the daemon refused %lld tick%s%s meanwhile: %s; forecast watch --events tells of each\n",
+                feed_command.name, n, n == 1 ? "" : "s", options.rows.label_column ? " or labels" : "", text);
 }
 
 static int run_csv(void) {
     static struct csv_feed feed;
     struct refusals *refusals = NULL;
-    bool answered;
+    bool answered = true;
     int code = 1;
 
     if (rows_open(&feed.rows, &options.rows)) {
@@ -276,18 +298,20 @@ static int run_csv(void) {
     }
     if (run_open_feed(feed_command.name, options.ticks, options.wait, &feed.sender.feed))
         goto close_rows;
-    if (choose_columns(&feed.rows, &answered))
+    if (!options.labels_only && choose_columns(&feed.rows, &answered))
         goto close_feed;
     feed.stored = options.loop || (options.copies > 1 && options.offset > 0);
     if (feed.stored && row_store_load(&feed.store, &feed.rows)) {
         fprintf(stderr, "%s: %s\n", feed_command.name, feed.rows.error);
         goto close_feed;
     }
+    feed.labels =
+        (struct feed_labels){.sender = &feed.sender, .after = options.labels_only ? 0 : options.label_after};
     feed.sender.bundle = options.bundle;
     feed.sender.names = options.by_name ? (const char *const *)feed.rows.names : NULL;
     if (answered)
         refusals = refusals_begin(options.control, 1000);
-    progress_start(&feed.progress, "ticks");
+    progress_start(&feed.progress, options.labels_only ? "labels" : "ticks");
     code = send_rows(&feed);
     tell(&feed);
     code = code == 0 || code == FORECAST_ERROR_INTERRUPTED ? 0 : 1;
@@ -296,6 +320,7 @@ close_feed:
         code = 1;
     tell_refusals(refusals);
 close_rows:
+    feed_labels_fini(&feed.labels);
     row_store_fini(&feed.store);
     rows_close(&feed.rows);
     return code;
@@ -326,6 +351,10 @@ int command_feed(int argc, char **argv) {
     if (options.host && (options.rows.stream || options.rows.stream_column || options.columns || options.speed > 0 ||
                          options.loop || options.copies > 1 || options.by_name))
         return options_wrong(command, "--host goes with --rate, --for, --bundle, --ticks and --wait only");
+    if (options.rows.label_column && (options.host || options.loop || options.copies > 1))
+        return options_wrong(command, "--label goes with neither --host, --loop nor --copies");
+    if (options.labels_only && !options.rows.label_column)
+        return options_wrong(command, "--labels-only needs the column with them: --label COL");
     if (options.rate > 0 && options.speed > 0)
         return options_wrong(command, "--rate and --speed exclude each other");
     if (options.bundle && (options.by_name || (options.columns && strchr(options.columns, '='))))

@@ -19,6 +19,8 @@ struct feed_sender {
 /* Return 0, or a code after the sentence on stderr; FORECAST_ERROR_INTERRUPTED without one, when stopped. */
 int feed_sender_tick(struct feed_sender *sender, const char *stream, int64_t t, const double *values, int n_values);
 int feed_sender_flush(struct feed_sender *sender);
+/* Behind the ticks before it. */
+int feed_sender_label(struct feed_sender *sender, const char *stream, int64_t t, int64_t label);
 
 /* Samples this machine hertz times a second, for so many seconds (0: until stopped). */
 int feed_host_run(struct feed_sender *sender, double hertz, double seconds);

@@ -62,3 +62,22 @@ int feed_sender_tick(struct feed_sender *sender, const char *stream, int64_t t, 
     sender->waiting = code;
     return sender->waiting >= sender->bundle ? feed_sender_flush(sender) : 0;
 }
+
+struct label {
+    struct forecast_feed *feed;
+    const char *stream;
+    int64_t t, label;
+};
+
+static int send_label(void *argument, int timeout_ms) {
+    const struct label *label = argument;
+
+    return forecast_feed_label(label->feed, label->stream, label->t, label->label, timeout_ms);
+}
+
+int feed_sender_label(struct feed_sender *sender, const char *stream, int64_t t, int64_t label) {
+    struct label of = {sender->feed, stream, t, label};
+    int code = feed_sender_flush(sender);
+
+    return code ? code : run_send(feed_command.name, send_label, &of);
+}

@@ -1,6 +1,7 @@
 #include "clients/forecast/rows.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,7 +111,7 @@ static int find_time(struct rows *rows, const struct rows_options *options) {
     }
     for (int numbers = 0; numbers < 2 && rows->time_column < 0; numbers++)
         for (int i = 0; i < rows->n_header && rows->time_column < 0; i++)
-            if (i != rows->stream_column && holds_time(rows, i, numbers, &format))
+            if (i != rows->stream_column && i != rows->label_column && holds_time(rows, i, numbers, &format))
                 rows->time_column = i;
     if (rows->time_column < 0)
         return fail(rows, "%s:%d: no column of this row holds a time; --time-column and --time-format say which does",
@@ -123,7 +124,7 @@ int rows_open(struct rows *rows, const struct rows_options *options) {
     bool standard = strcmp(options->path, "-") == 0;
     struct stat status;
 
-    *rows = (struct rows){.time_column = -1, .stream_column = -1};
+    *rows = (struct rows){.time_column = -1, .stream_column = -1, .label_column = -1};
     rows->file = standard ? stdin : fopen(options->path, "r");
     if (!rows->file)
         return fail(rows, "%s: %s", options->path, strerror(errno));
@@ -147,6 +148,11 @@ int rows_open(struct rows *rows, const struct rows_options *options) {
         rows->stream = options->stream ? strdup(options->stream) : name_of_file(options->path);
         if (!rows->stream)
             return fail_memory(rows);
+    }
+    if (options->label_column) {
+        rows->label_column = find_column(rows, options->label_column, strlen(options->label_column));
+        if (rows->label_column < 0)
+            return no_column(rows, options->label_column, strlen(options->label_column));
     }
     return find_time(rows, options);
 }
@@ -234,7 +240,8 @@ int rows_choose(struct rows *rows, const char *spec, const char *const *features
         return 0;
     }
     for (int i = 0; i < rows->n_header; i++) {
-        if (i == rows->time_column || i == rows->stream_column || rows->header[i][0] == '\0')
+        if (i == rows->time_column || i == rows->stream_column || i == rows->label_column ||
+            rows->header[i][0] == '\0')
             continue;
         if (i < rows->csv.n_fields && !csv_number(&rows->csv.fields[i], &number))
             continue;
@@ -254,6 +261,24 @@ static int wrong_cell(struct rows *rows, int column, const char *what) {
 
     return fail(rows, "%s:%d:%d: column \"%s\": \"%.60s\" is no %s", rows->csv.name, field->line, field->column,
                 rows->header[column], field->text, what);
+}
+
+/* A cell of the current row as a number; what a short row does not have at its end is missing. */
+static bool number_of(const struct rows *rows, int column, double *ret_number) {
+    static const struct csv_field nothing = {.text = ""};
+
+    return csv_number(column < rows->csv.n_fields ? &rows->csv.fields[column] : &nothing, ret_number);
+}
+
+/* Returns 0, or -1 where the cell holds no label. */
+static int read_label(struct rows *rows) {
+    double number = NAN;
+
+    if (rows->label_column >= 0 && (!number_of(rows, rows->label_column, &number) || number < 0 ||
+                                    number > INT32_MAX || (!isnan(number) && number != floor(number))))
+        return wrong_cell(rows, rows->label_column, "label: the number of a class, from 0");
+    rows->label = isnan(number) ? ROWS_NO_LABEL : (int64_t)number;
+    return 0;
 }
 
 int rows_next(struct rows *rows) {
@@ -280,14 +305,10 @@ int rows_next(struct rows *rows) {
     }
     if (rows->stream_column >= 0)
         rows->stream = (char *)csv->fields[rows->stream_column].text;
-    for (int i = 0; i < rows->n_values; i++) {
-        static const struct csv_field nothing = {.text = ""};
-        bool there = rows->columns[i] < csv->n_fields; /* a short row has no values at its end */
-
-        if (!csv_number(there ? &csv->fields[rows->columns[i]] : &nothing, &rows->values[i]))
+    for (int i = 0; i < rows->n_values; i++)
+        if (!number_of(rows, rows->columns[i], &rows->values[i]))
             return wrong_cell(rows, rows->columns[i], "number");
-    }
-    return 1;
+    return read_label(rows) == 0 ? 1 : -1;
 }
 
 /* Makes room for one more row. */

@@ -19,7 +19,10 @@ struct rows_options {
     const char *stream_column; /* NULL: one stream */
     const char *time_column;   /* NULL: the first that holds times */
     const char *time_format;   /* NULL: found from the first row */
+    const char *label_column;  /* NULL: none */
 };
+
+enum { ROWS_NO_LABEL = -1 };
 
 /* What commands with such files have in common, as rows of a table of options. */
 #define ROWS_OPTIONS(rows) \
@@ -41,7 +44,7 @@ struct rows {
     int64_t size;  /* bytes of the file, 0 where that is not known */
     char **header; /* [n_header] */
     int n_header;
-    int time_column, stream_column; /* indices into header; -1: none */
+    int time_column, stream_column, label_column; /* indices into header; -1: none */
     struct time_format time_format;
     int *columns; /* [n_values] indices into header */
     char **names; /* [n_values] of the features */
@@ -51,6 +54,7 @@ struct rows {
     /* The current row, valid until the next. */
     char *stream; /* the one stream's name, or the cell */
     int64_t t;
+    int64_t label;  /* ROWS_NO_LABEL where there is none */
     double *values; /* [n_values] */
     char error[1024];
 };
@@ -64,11 +68,11 @@ void rows_close(struct rows *rows);
 const char *rows_first_stream(const struct rows *rows);
 
 /* Chooses the columns that are sent: spec is COLUMN or FEATURE=COLUMN, divided by commas. NULL: the columns
- * with the names of the n features, if all are there, else every column but time and stream that has a
- * number (or nothing) in the first row. Returns 0 or -1. */
+ * with the names of the n features, if all are there, else every column but time, stream and label that has
+ * a number (or nothing) in the first row. Returns 0 or -1. */
 int rows_choose(struct rows *rows, const char *spec, const char *const *features, int n_features);
 
-/* Reads the next row into stream, t and values. Returns 1, 0 at the end, or -1. */
+/* Reads the next row into stream, t, label and values. Returns 1, 0 at the end, or -1. */
 int rows_next(struct rows *rows);
 
 /* Rows kept in memory, for those who read them more than once. */

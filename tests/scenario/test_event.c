@@ -14,7 +14,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { N_STREAMS = 4, FIRST = 600, LIVE = 400, LATE = 30, WAIT = 20000 };
 
@@ -154,10 +156,55 @@ static void it_learns_from_labels_that_come_later(void **state) {
     daemon_free(&daemon);
 }
 
+/* ---- the command -------------------------------------------------------------------------------- */
+
+/* What `forecast feed` says of the file holds the text. */
+static void run_feed(const struct daemon *daemon, const char *csv, const char *options, const char *wanted) {
+    char command[1024], text[1024] = "";
+    const char *build = getenv("BUILD");
+    snprintf(command, sizeof command, "%s/forecast feed --ticks %s --control %s --csv %s --stream card/7 %s 2>&1",
+             build != NULL && *build != '\0' ? build : "build", daemon->ticks, daemon->control, csv, options);
+    FILE *out = popen(command, "r");
+    assert_non_null(out);
+    size_t n = fread(text, 1, sizeof text - 1, out);
+    assert_int_equal(pclose(out), 0);
+    text[n] = '\0';
+    if (strstr(text, wanted) == NULL)
+        fail_msg("not \"%s\": %s", wanted, text);
+}
+
+/* Ticks with the labels of two of three, which come four rows later; and those that become known afterwards. */
+static void the_command_tells_labels(void **state) {
+    (void)state;
+    struct daemon *daemon = daemon_run(&(struct daemon_setup){.rest = configuration});
+    char csv[160];
+    snprintf(csv, sizeof csv, "%s/x.csv", daemon->directory);
+    FILE *file = fopen(csv, "w");
+    fputs("time,amount,distance,fraud,found\n", file);
+    for (int i = 0; i < 30; i++)
+        fprintf(file, "%d,%d,%d,%s,%s\n", 1700000000 + i, i, 2 * i,
+                i % 3 == 0 ? ""
+                : i % 2    ? "1"
+                           : "0",
+                i % 3 == 0 ? "1" : "");
+    assert_int_equal(fclose(file), 0);
+    run_feed(daemon, csv, "--label fraud --label-after 4", "sent 30 ticks and 20 labels");
+    daemon_expect_count(daemon, "steps", 30);
+    daemon_expect_count(daemon, "ticks.labels", 20);
+    run_feed(daemon, csv, "--label found --labels-only", "sent 0 ticks and 10 labels");
+    daemon_expect_count(daemon, "ticks.labels", 30);
+    daemon_expect_count(daemon, "ticks.refused.label", 0);
+    run_feed(daemon, csv, "--label distance --labels-only",
+             "the daemon refused 29 ticks or labels meanwhile: label 29");
+    unlink(csv);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(it_learns_from_labels_that_come_later, scenario_teardown),
+        cmocka_unit_test_teardown(the_command_tells_labels, scenario_teardown),
     };
     return cmocka_run_group_tests_name("event", tests, NULL, NULL);
 }

@@ -336,6 +336,25 @@ static void test_rows_columns(void **state) {
     rows_close(&rows);
 }
 
+static void test_rows_labels(void **state) {
+    (void)state;
+    const struct rows_options options = {.path = path, .delimiter = ',', .label_column = "fault"};
+    static const int64_t wanted[] = {1, ROWS_NO_LABEL, 0, ROWS_NO_LABEL, 12};
+    struct rows rows;
+
+    /* The column is neither the time nor one of the values. */
+    write_file("fault,t,a\n1,1467331200,5\n,1467331201,6\n0.0,1467331202,7\nNA,1467331203,8\n12,1467331204\n");
+    assert_int_equal(rows_open(&rows, &options), 0);
+    assert_int_equal(rows_choose(&rows, NULL, NULL, 0), 0);
+    assert_int_equal(rows.n_values, 1);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(rows_next(&rows), 1);
+        assert_int_equal(rows.label, wanted[i]);
+    }
+    assert_int_equal(rows_next(&rows), 0);
+    rows_close(&rows);
+}
+
 /* Opens text and reads all; the sentence that it ends with. */
 static const char *error_of(const char *text, const struct rows_options *options) {
     static char error[1024];
@@ -379,6 +398,17 @@ static void test_rows_errors(void **state) {
     assert_non_null(strstr(error_of("a,t\n1,2016-07-01\n", &format), "\"days\" is no time format"));
     assert_string_equal(error_of("t,a\n2016-07-01,1\n2016-07-02,,\n", &plain), ""); /* a delimiter too many */
     assert_non_null(strstr(error_of("", &(struct rows_options){.path = "/nowhere/x.csv"}), "No such file"));
+    static const char *const wrong[] = {"-1", "0.5", "yes", "1e10"};
+    const struct rows_options labels = {.path = path, .delimiter = ',', .label_column = "f"};
+    for (int i = 0; i < 4; i++) {
+        char text[64], wanted[128];
+
+        snprintf(text, sizeof text, "t,a,f\n2016-07-01,1,%s\n", wrong[i]);
+        snprintf(wanted, sizeof wanted, ":2:14: column \"f\": \"%s\" is no label: the number of a class, from 0",
+                 wrong[i]);
+        assert_string_equal(error_of(text, &labels), wanted);
+    }
+    assert_non_null(strstr(error_of("t,a\n2016-07-01,1\n", &labels), "no column \"f\"; it has: t, a"));
 }
 
 static void test_rows_store(void **state) {
@@ -415,7 +445,7 @@ int main(void) {
         cmocka_unit_test(test_times),          cmocka_unit_test(test_times_wrong),
         cmocka_unit_test(test_times_detected), cmocka_unit_test(test_rows_defaults),
         cmocka_unit_test(test_rows_columns),   cmocka_unit_test(test_rows_errors),
-        cmocka_unit_test(test_rows_store),
+        cmocka_unit_test(test_rows_labels),    cmocka_unit_test(test_rows_store),
     };
 
     return cmocka_run_group_tests(tests, make_path, remove_path);
