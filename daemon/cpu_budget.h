@@ -16,6 +16,9 @@ struct cpu_budget {
 /* Work begins now; nothing that was not used before counts. */
 void cpu_budget_begin(struct cpu_budget *budget, double share, int64_t wall, int64_t cpu);
 
+/* Work begins again: what is still owed is paid first, and the time without any work gives no right to more. */
+void cpu_budget_resume(struct cpu_budget *budget, int64_t wall, int64_t cpu);
+
 /* How long to sleep now, ns: 0 where the debt is less than a few ms of sleep, as many short naps would be dear. The
  * thread may be woken earlier, and asks again. */
 int64_t cpu_budget_pause(struct cpu_budget *budget, int64_t wall, int64_t cpu);

@@ -27,6 +27,7 @@ struct trainer {
     struct ring *jobs, *done; /* of pointers; both have room for a job of every model */
     struct doorbell bell, *bus;
     atomic_bool stopping;
+    struct cpu_budget budget; /* over all jobs: what one owes when it ends, the next one pays */
     pthread_t thread;
 };
 
@@ -80,7 +81,6 @@ static struct training_job *take(struct ring *ring) {
 struct watched {
     struct trainer *trainer;
     struct training_job *job;
-    struct cpu_budget budget;
 };
 
 static bool is_stopped(const struct watched *watched) {
@@ -88,15 +88,15 @@ static bool is_stopped(const struct watched *watched) {
            atomic_load_explicit(&watched->job->stop, memory_order_relaxed);
 }
 
-static int64_t pause_now(struct watched *watched) {
-    return cpu_budget_pause(&watched->budget, clock_monotonic(), clock_read(CLOCK_THREAD_CPUTIME_ID));
+static int64_t pause_now(struct trainer *trainer) {
+    return cpu_budget_pause(&trainer->budget, clock_monotonic(), clock_read(CLOCK_THREAD_CPUTIME_ID));
 }
 
 /* Asked between two pieces of work, which is where the budget is kept. */
 static bool told_to_stop(void *context) {
     struct watched *watched = context;
     int64_t pause;
-    while (!is_stopped(watched) && (pause = pause_now(watched)) > 0)
+    while (!is_stopped(watched) && (pause = pause_now(watched->trainer)) > 0)
         nanosleep(&(struct timespec){.tv_nsec = pause < nap_most ? pause : nap_most}, NULL);
     return is_stopped(watched);
 }
@@ -115,7 +115,7 @@ static void run_job(struct trainer *trainer, struct training_job *job) {
     const struct network *champion = job->champion != NULL ? version_network(job->champion) : NULL;
     int64_t began = clock_monotonic();
     atomic_store_explicit(&job->began, began, memory_order_relaxed);
-    cpu_budget_begin(&watched.budget, trainer->config->training_cpu, began, clock_read(CLOCK_THREAD_CPUTIME_ID));
+    cpu_budget_resume(&trainer->budget, began, clock_read(CLOCK_THREAD_CPUTIME_ID));
     job->failed = training_run(&trainer->config->models[job->model], trainer->kernels, job->sets, job->n_sets,
                                champion, &watch, &job->outcome, &job->err) != 0;
     job->seconds = 1e-9 * (double)(clock_monotonic() - began);
@@ -128,6 +128,8 @@ static void *run(void *context) {
     if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), TRAINER_NICE) != 0)
         log_warning("trainer: nice level %d: %s", TRAINER_NICE, strerror(errno));
     openblas_set_num_threads(1);
+    cpu_budget_begin(&trainer->budget, trainer->config->training_cpu, clock_monotonic(),
+                     clock_read(CLOCK_THREAD_CPUTIME_ID));
     while (!atomic_load_explicit(&trainer->stopping, memory_order_acquire)) {
         struct training_job *job = take(trainer->jobs);
         if (job != NULL) {

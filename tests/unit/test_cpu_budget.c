@@ -75,12 +75,38 @@ static void small_debts_wait(void **state) {
     assert_in_range(cpu_budget_pause(&budget, 6 * MS, 4 * MS), 2 * MS - 1, 2 * MS + 1); /* woken in the middle */
 }
 
+/* Jobs of 10 ms that ask for a pause in their middle only: what they owe at their end is kept for the next. */
+static void a_debt_outlives_a_job(void **state) {
+    (void)state;
+    struct cpu_budget budget;
+    int64_t wall = 0, cpu = 0;
+    cpu_budget_begin(&budget, 0.25, 0, 0);
+    while (wall < minute) {
+        cpu_budget_resume(&budget, wall, cpu);
+        wall += 5 * MS;
+        cpu += 5 * MS;
+        wall += cpu_budget_pause(&budget, wall, cpu) + 5 * MS;
+        cpu += 5 * MS;
+    }
+    assert_in_range(cpu, minute / 4 - 10 * MS, minute / 4 + 10 * MS);
+}
+
+static void idle_time_is_no_credit(void **state) {
+    (void)state;
+    struct cpu_budget budget;
+    cpu_budget_begin(&budget, 0.25, 0, 0);
+    cpu_budget_resume(&budget, minute, 0);
+    assert_in_range(cpu_budget_pause(&budget, minute + 8 * MS, 8 * MS), 24 * MS - 1, 24 * MS + 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_share_is_kept),
         cmocka_unit_test(all_of_it_is_no_pause),
         cmocka_unit_test(who_is_starved_does_not_catch_up),
         cmocka_unit_test(small_debts_wait),
+        cmocka_unit_test(a_debt_outlives_a_job),
+        cmocka_unit_test(idle_time_is_no_credit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
