@@ -1,6 +1,6 @@
 /*
- * Labels of rows that come later than their ticks, as in life: each goes out a number of rows of its stream behind its
- * own.
+ * Labels of rows, which come later than their ticks, as in life: each goes out a number of rows of its stream behind
+ * its own.
  */
 #ifndef FORECAST_FEED_LABELS_H
 #define FORECAST_FEED_LABELS_H
