@@ -82,6 +82,15 @@ static void stop(struct peer *peer) {
     peer->pid = 0;
 }
 
+/* Whether a name is among those in a list with spaces between. */
+static bool is_in(const char *list, const char *name) {
+    size_t n = strlen(name);
+    for (const char *at = strstr(list, name); at != NULL; at = strstr(at + n, name))
+        if ((at == list || at[-1] == ' ') && (at[n] == '\0' || at[n] == ' '))
+            return true;
+    return false;
+}
+
 void peers_start(const char *names) {
     const char *build = getenv("BUILD") != NULL ? getenv("BUILD") : "build";
     const char *asked = getenv("PEERS");
@@ -90,7 +99,7 @@ void peers_start(const char *names) {
     char *list = strdup(names), *rest = NULL;
     for (char *name = strtok_r(list, " ", &rest); name != NULL; name = strtok_r(NULL, " ", &rest)) {
         struct peer *peer = &peers[n_peers];
-        if (asked != NULL && strstr(asked, name) == NULL)
+        if (asked != NULL && !is_in(asked, name))
             continue;
         assert(n_peers < PEERS);
         n_peers++;
