@@ -12,9 +12,10 @@ enum { TRACKERS = 4, ON_FAST = 2 }; /* the trackers from ON_FAST on are on the f
 enum { OWN_TRACKERS = 2 };          /* further ones, on what the network gives */
 
 /* Of the errors, and what a single one may add to them, so that bursts do not blow them up. Where nothing goes wrong
- * for long they do not vanish, so that the stream may wake up: slow_least is of the largest error. */
+ * for long they do not vanish, so that the stream may wake up: the slow mean does not sink below slow_least of any
+ * error, but an enormous one counts in that for a share of the mean itself, and all are forgotten where errors go on. */
 static const double slow_share = 0.002, fast_share = 0.1, slow_most = 8, fast_most = 10, fast_least = 0.25;
-static const double slow_least = 1e-3;
+static const double slow_least = 1e-3, slow_least_most = 0.25, slow_least_share = 1e-4;
 /* Of the weights. */
 static const float learning_rate = 0.1F, fixed_share = 0.01F, loss_most = 0.5F;
 /* Steps in units of how much the share of misses changes with the logarithm of the width, under a normal
@@ -26,12 +27,14 @@ static const float widening_least = 0.5F, widening_most = 20;
 static const float tracker_decay = 0.5F, q_least = 0.01F;
 /* An interval is at most so many times the largest error. */
 static const double errors_most = 2;
-/* Answers before single errors are bounded. */
-enum { SETTLED = 5 };
+/* Answers before single errors are bounded, and enormous ones in a row behind which they are not. */
+enum { SETTLED = 5, ANSWERS_MOST = (1 << 28) - 1 };
 
 struct cell {
     double slow, fast, largest; /* means and maximum of |error| */
-    uint32_t n;                 /* answers; stays at its maximum */
+    float least;                /* of slow */
+    uint32_t n : 28;            /* answers; stays at its maximum */
+    uint32_t in_a_row : 4;      /* the latest ones that were enormous */
 };
 
 struct tracker {
@@ -224,20 +227,34 @@ static void widen(struct tracker *tracker, const struct level *level, float n, b
 }
 
 static double bounded(double error, double most, const struct cell *cell) {
-    return cell->n > SETTLED && cell->slow > 0 && error > most * cell->slow ? most * cell->slow : error;
+    bool alone = cell->n > SETTLED && cell->in_a_row <= SETTLED && cell->slow > 0;
+    return alone && error > most * cell->slow ? most * cell->slow : error;
+}
+
+/* The first errors may be anything. */
+static void raise_least(struct cell *cell, double error) {
+    double raised = fmin(slow_least * error, fmin(slow_least_most * cell->slow, (double)FLT_MAX));
+    double least = (1 - slow_least_share) * (double)cell->least;
+    cell->least = (float)fmax(least, cell->n > SETTLED ? raised : 0);
 }
 
 static void see_error(struct cell *cell, double error) {
     double share = 1 / ((double)cell->n + 1);
+    if (!(slow_least * error > cell->slow))
+        cell->in_a_row = 0;
+    else if (cell->in_a_row <= SETTLED)
+        cell->in_a_row++;
     double slow = bounded(error, slow_most, cell), fast = bounded(error, fast_most, cell);
     cell->slow += (share > slow_share ? share : slow_share) * (slow - cell->slow);
     cell->fast += (share > fast_share ? share : fast_share) * (fast - cell->fast);
     cell->largest = error > cell->largest ? error : cell->largest;
-    if (cell->slow < slow_least * cell->largest)
-        cell->slow = slow_least * cell->largest;
+    if (error > 0)
+        raise_least(cell, error);
+    cell->slow = fmax(cell->slow, (double)cell->least);
     if (cell->fast < fast_least * cell->slow)
         cell->fast = fast_least * cell->slow;
-    cell->n += cell->n < UINT32_MAX;
+    if (cell->n < ANSWERS_MOST)
+        cell->n++;
 }
 
 static struct seen seen_of(const struct cell *cell, double error) {

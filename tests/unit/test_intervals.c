@@ -274,6 +274,75 @@ static void after_a_long_sleep(void **state) {
     intervals_free(intervals);
 }
 
+/* A single error, however large, and wherever it comes, does not make all intervals behind it too wide. */
+static void behind_an_enormous_error(void **state) {
+    (void)state;
+    static const struct {
+        double error;
+        int at, recovers; /* answers */
+    } cases[] = {{1e4, 2000, 0}, {1e6, 2000, 0}, {1e9, 2000, 0}, {1e30, 2000, 0}, {1e6, 0, 4000}, {1e9, 3, 8000}};
+    const int one = 1;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct intervals *intervals = intervals_new(1, &one, 1, 1, levels, 2, false);
+        struct rng rng = {11};
+        int held[2] = {0}, n = 0;
+        for (int step = 0; n < 10000; step++) {
+            float radii[2];
+            double error = step == cases[i].at ? cases[i].error : rng_normal(&rng);
+            bool counts = step > cases[i].at + cases[i].recovers;
+            intervals_radii(intervals, 0, 0, NULL, radii);
+            for (int l = 0; l < 2 && counts; l++)
+                held[l] += fabs(error) <= (double)radii[l];
+            n += counts;
+            intervals_answer(intervals, 0, 0, error, radii, NULL);
+        }
+        for (int l = 0; l < 2; l++)
+            if (fabs(held[l] / 10000.0 - levels[l] / 100) > 0.01)
+                fail_msg("%g at %d: %.4f held at %g %%", cases[i].error, cases[i].at, held[l] / 10000.0, levels[l]);
+        intervals_free(intervals);
+    }
+}
+
+/* Where all errors become enormous the intervals follow. */
+static void when_all_become_enormous(void **state) {
+    (void)state;
+    const int one = 1;
+    struct intervals *intervals = intervals_new(1, &one, 1, 1, levels, 2, false);
+    struct rng rng = {13};
+    int held[2] = {0};
+    for (int step = 0; step < 3000; step++) {
+        float radii[2];
+        double error = rng_normal(&rng) * (step < 2000 ? 1 : 1e12);
+        intervals_radii(intervals, 0, 0, NULL, radii);
+        for (int l = 0; l < 2 && step >= 2000; l++)
+            held[l] += fabs(error) <= (double)radii[l];
+        intervals_answer(intervals, 0, 0, error, radii, NULL);
+    }
+    assert_in_range(held[0], 770, 830);
+    assert_in_range(held[1], 930, 970);
+    intervals_free(intervals);
+}
+
+/* What was once large is forgotten where errors have been small for very long. */
+static void when_all_has_become_calm(void **state) {
+    (void)state;
+    const int one = 1;
+    struct intervals *intervals = intervals_new(1, &one, 1, 1, levels, 2, false);
+    struct rng rng = {12};
+    int held[2] = {0};
+    for (int step = 0; step < 112000; step++) {
+        float radii[2];
+        double error = rng_normal(&rng) * (step < 2000 ? 1 : 1e-6);
+        intervals_radii(intervals, 0, 0, NULL, radii);
+        for (int l = 0; l < 2 && step >= 102000; l++)
+            held[l] += fabs(error) <= (double)radii[l];
+        intervals_answer(intervals, 0, 0, error, radii, NULL);
+    }
+    assert_in_range(held[0], 7900, 8100);
+    assert_in_range(held[1], 9400, 9600);
+    intervals_free(intervals);
+}
+
 /* Where the widths differ in time, intervals that follow them are narrower than those that do not: their mean
  * quantile loss comes near that of the best constant one, or below. */
 static void as_narrow_as_the_best_constant(void **state) {
@@ -313,6 +382,9 @@ int main(void) {
         cmocka_unit_test(cells_are_their_own),
         cmocka_unit_test(long_run_coverage),
         cmocka_unit_test(after_a_long_sleep),
+        cmocka_unit_test(behind_an_enormous_error),
+        cmocka_unit_test(when_all_become_enormous),
+        cmocka_unit_test(when_all_has_become_calm),
         cmocka_unit_test(as_narrow_as_the_best_constant),
         cmocka_unit_test(what_the_network_gives_is_used),
     };
