@@ -190,9 +190,10 @@ struct shares {
     float recent, all;
 };
 
-static struct shares shares_of(uint32_t n) {
-    float all = 1.0F / (float)n;
-    return (struct shares){n < SCORES_MEMORY ? all : 1.0F / SCORES_MEMORY, all};
+/* Of the latest of n, or of `some` that have come together. */
+static struct shares shares_of(int some, uint32_t n) {
+    float all = (float)some / (float)n, least = 1.0F / SCORES_MEMORY;
+    return (struct shares){all > least ? all : least, all};
 }
 
 static void see(float *mean, float share, float x) {
@@ -201,20 +202,19 @@ static void see(float *mean, float share, float x) {
 }
 
 /* each: one by how many targets the outcome is summed over. */
-static void see_means(struct score_means *means, float share, const struct outcome *outcome, float each) {
+static void see_errors(struct score_means *means, float share, const struct outcome *outcome, float each) {
     see(&means->mae, share, outcome->error * each);
     see(&means->mse, share, outcome->squared * each);
     see(&means->mae_last_value, share, outcome->last_value * each);
     see(&means->mae_seasonal, share, outcome->seasonal * each);
-    see(&means->pinball, share, outcome->pinball * each);
 }
 
 static void see_outcome(struct score *score, struct score_level *levels, int n_levels, const struct outcome *outcome,
                         int targets) {
     score->n += score->n < UINT32_MAX;
-    struct shares shares = shares_of(score->n);
-    see_means(&score->recent, shares.recent, outcome, 1 / (float)targets);
-    see_means(&score->all, shares.all, outcome, 1 / (float)targets);
+    struct shares shares = shares_of(1, score->n);
+    see_errors(&score->recent, shares.recent, outcome, 1 / (float)targets);
+    see_errors(&score->all, shares.all, outcome, 1 / (float)targets);
     for (int l = 0; l < n_levels; l++) {
         struct score_level *level = &levels[l];
         if (outcome->n[l] == 0 || level->n > UINT32_MAX - (uint32_t)outcome->n[l])
@@ -222,9 +222,14 @@ static void see_outcome(struct score *score, struct score_level *levels, int n_l
         float n = (float)outcome->n[l];
         level->n += (uint32_t)outcome->n[l];
         level->held += (uint32_t)outcome->n_held[l];
+        shares = shares_of(outcome->n[l], level->n);
         see(&level->coverage, shares.recent, (float)outcome->n_held[l] / n);
         see(&level->width, shares.recent, outcome->width[l] / n);
         see(&level->width_all, shares.all, outcome->width[l] / n);
+        if (l > 0)
+            continue; /* an answer has the interval of the lowest level, or none */
+        see(&score->recent.pinball, shares.recent, outcome->pinball / n);
+        see(&score->all.pinball, shares.all, outcome->pinball / n);
     }
 }
 
@@ -244,7 +249,7 @@ static void see_intervals(const struct scores *scores, double error, double unit
         sum += (alpha * radius + (error > radius ? error - radius : 0)) / 2;
         n++;
     }
-    outcome->pinball = n > 0 ? (float)(sum / n / unit) : NAN;
+    outcome->pinball = n > 0 ? (float)(sum / n / unit) : 0;
 }
 
 /* Of a target, by its interval one step ahead; not known while the level has had too few answers for one that is not

@@ -6,6 +6,7 @@
  * are not scored, nor is anything in a pause. Errors are in the unit of the target's scaler when the answer comes.
  * Each quantity is kept as two means over the answers: `recent`, alike over the first SCORES_MEMORY, then
  * exponentially with that memory; and `all`. Those over all targets are means over the targets of each answer first.
+ * What is said of intervals counts the answers that had one.
  * Scores belong to the stream and the model, whatever version has served: they go on when another takes over. One
  * owner; all memory is taken when the table for a batch is made.
  */

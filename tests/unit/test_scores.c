@@ -151,13 +151,13 @@ static void against_all_that_was_said(void **state) {
  * was said; and how far outside of them each step was. */
 static void levels_against_all_that_was_said(void **state) {
     (void)state;
-    enum { STEPS = 400, STEP_AHEAD = 2 };
-    static float radii[STEPS + 1][2][2]; /* [level][scored step] */
+    enum { STEPS = 400, HORIZON = 8, SCORED = 4 }; /* 1, 2, 4 and 8 ahead */
+    static float radii[STEPS + 1][2][SCORED];      /* [level][scored step] */
     static double said[STEPS + 1], values[STEPS + 1];
     struct rng rng = {12};
     const double unit = 2, alphas[] = {0.2, 0.05};
     struct history *history = history_new(2, STEPS, FIXTURE_PENDING);
-    struct scores *scores = scores_new(1, model_of(STEP_AHEAD, 1, 0));
+    struct scores *scores = scores_new(1, model_of(HORIZON, 1, 0));
     for (uint64_t step = 1; step <= STEPS; step++) {
         values[step] = rng_normal(&rng) * (rng_below(&rng, 20) ? 1 : 8);
         append(history, values[step], 0);
@@ -168,18 +168,21 @@ static void levels_against_all_that_was_said(void **state) {
         double outside = step <= 20 ? NAN : fmax(0, error - radius) / radius;
         assert_near(scores_anomaly(scores, 0), outside);
         said[step] = 0.1 * rng_normal(&rng);
-        const double mean[] = {said[step], said[step]};
+        double mean[HORIZON];
+        for (int h = 0; h < HORIZON; h++)
+            mean[h] = said[step];
         scores_publish(scores, 0, step, mean, NULL, true);
         bool capped;
         memcpy(radii[step], scores_radii(scores, 0, &capped), sizeof radii[step]);
-        assert_int_equal(capped, step > 1 && step <= 20); /* of two ahead there are 19 answers at step 21 */
+        assert_int_equal(capped, step > 1 && step <= 26); /* of eight ahead there are 19 answers at step 27 */
     }
-    for (int i = 0; i < STEP_AHEAD; i++) {
+    for (int i = 0; i < SCORED; i++) {
+        int h = 1 << i;
         uint32_t held[2] = {0}, n = 0;
         double width[2] = {0}, pinball = 0, squares = 0, errors = 0;
         int answers = 0;
-        for (int step = 1; step + i + 1 <= STEPS; step++) {
-            double error = fabs(values[step + i + 1] - said[step]);
+        for (int step = 1; step + h <= STEPS; step++) {
+            double error = fabs(values[step + h] - said[step]);
             squares += error * error / (unit * unit);
             errors += error / unit;
             answers++;
@@ -188,7 +191,7 @@ static void levels_against_all_that_was_said(void **state) {
             n++;
             for (int l = 0; l < 2; l++) {
                 double lower = said[step] - (double)radii[step][l][i], upper = said[step] + (double)radii[step][l][i];
-                double answer = values[step + i + 1], low = alphas[l] / 2, high = 1 - alphas[l] / 2;
+                double answer = values[step + h], low = alphas[l] / 2, high = 1 - alphas[l] / 2;
                 held[l] += answer >= lower && answer <= upper;
                 width[l] += (upper - lower) / unit;
                 pinball += (answer < lower ? (1 - low) * (lower - answer) : low * (answer - lower)) / unit;
@@ -198,8 +201,7 @@ static void levels_against_all_that_was_said(void **state) {
         const struct score *pooled = &scores_of(scores, 0)[i], *of_target = scores_of_target(scores, 0, i, 0);
         const struct score_level *levels = scores_levels(scores, 0) + 2 * i;
         assert_near(score_rmse(&pooled->recent), sqrt(squares / answers));
-        /* The first answer had no interval: the second counts for both. */
-        assert_true(fabs((double)pooled->recent.pinball / (pinball / (4 * n)) - 1) < 0.01);
+        assert_near((double)pooled->recent.pinball, pinball / (4 * n));
         assert_near((double)pooled->all.mae, errors / answers);
         assert_memory_equal(pooled, of_target, sizeof *pooled); /* of one target, all targets are the same */
         assert_memory_equal(levels, scores_levels_of_target(scores, 0, i, 0), 2 * sizeof *levels);
@@ -207,10 +209,43 @@ static void levels_against_all_that_was_said(void **state) {
             assert_int_equal(levels[l].n, n);
             assert_int_equal(levels[l].held, held[l]);
             assert_near(score_coverage(&levels[l]), (double)held[l] / n);
-            assert_true(fabs((double)levels[l].coverage / ((double)held[l] / n) - 1) < 0.01);
-            assert_true(fabs((double)levels[l].width_all / (width[l] / n) - 1) < 0.01);
-            assert_true(fabs((double)levels[l].width / (width[l] / n) - 1) < 0.01);
+            assert_near((double)levels[l].coverage, (double)held[l] / n);
+            assert_near((double)levels[l].width_all, width[l] / n);
+            assert_near((double)levels[l].width, width[l] / n);
         }
+    }
+    scores_free(scores);
+    history_free(history);
+}
+
+/* Targets that come later than others: over all of them, each answer that had an interval counts alike. */
+static void intervals_of_targets_that_come_late(void **state) {
+    (void)state;
+    enum { STEPS = 200 };
+    struct rng rng = {14};
+    struct history *history = history_new(2, STEPS, FIXTURE_PENDING);
+    struct scores *scores = scores_new(1, model_of(1, 2, 0));
+    for (uint64_t step = 1; step <= STEPS; step++) {
+        const double mean[] = {0, 0};
+        append(history, rng_normal(&rng), step > 120 ? 10 * rng_normal(&rng) : NAN);
+        scores_answer(scores, 0, history, step, ones);
+        scores_publish(scores, 0, step, mean, NULL, true);
+    }
+    for (int l = 0; l < 2; l++) {
+        const struct score_level *pooled = &scores_levels(scores, 0)[l];
+        double held = 0, width = 0, pinball = 0, n = 0;
+        for (int j = 0; j < 2; j++) {
+            const struct score_level *level = &scores_levels_of_target(scores, 0, 0, j)[l];
+            n += level->n;
+            held += level->held;
+            width += (double)level->width_all * level->n;
+            pinball += (double)scores_of_target(scores, 0, 0, j)->all.pinball * level->n;
+        }
+        assert_true(n == STEPS - 2 + STEPS - 122);
+        assert_near((double)pooled->coverage, held / n);
+        assert_near((double)pooled->width_all, width / n);
+        assert_near((double)pooled->width, width / n);
+        assert_near((double)scores_of(scores, 0)->all.pinball, pinball / n);
     }
     scores_free(scores);
     history_free(history);
@@ -432,6 +467,7 @@ int main(void) {
         cmocka_unit_test(errors_by_hand),
         cmocka_unit_test(against_all_that_was_said),
         cmocka_unit_test(levels_against_all_that_was_said),
+        cmocka_unit_test(intervals_of_targets_that_come_late),
         cmocka_unit_test(ratios),
         cmocka_unit_test(what_does_not_wait_is_not_scored),
         cmocka_unit_test(last_forecasts_are_kept),
