@@ -309,7 +309,7 @@ static void see_error(struct forecaster *f, int slot, const double *values) {
     for (int j = 0; j < f->model->n_targets; j++) {
         if (isnan(values[j]) || isnan(said[j]))
             continue;
-        error += fabs(values[j] - said[j]) / f->units[j];
+        error += fmin(fabs(values[j] - said[j]) / f->units[j], SCALER_CLIP);
         answers++;
     }
     if (answers == 0)

@@ -188,8 +188,8 @@ bool forecaster_has_shadow(const struct forecaster *forecaster);
 /* One slice of its replay, at most one full advance's work. Returns true where there was nothing to be replayed. */
 bool forecaster_prime_shadow(struct forecaster *forecaster);
 
-/* Errors of what was published one step ahead, in the scalers' unit, mean over targets: their sum and number over all
- * slots since this was asked for. */
+/* Errors of what was published one step ahead, in the scalers' unit and SCALER_CLIP of it at most, mean over targets:
+ * their sum and number over all slots since this was asked for. */
 struct forecast_errors {
     double sum;
     uint64_t n;

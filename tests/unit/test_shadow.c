@@ -251,6 +251,31 @@ static void errors_one_step_ahead(void **state) {
     history_free(history);
 }
 
+/* Of many steps told at once a single enormous value is no drift. */
+static void an_error_counts_so_much_at_most(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene, 5);
+    struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+    forecaster_acquire(scene.forecaster, 0, history);
+    struct rng rng = {6};
+    struct saved now;
+    for (int step = 1; step <= 2001; step++) {
+        double values[FEATURES];
+        for (int i = 0; i < FEATURES; i++)
+            values[i] = step == 2001 ? 1e12 : rng_normal(&rng);
+        if (step == 2001)
+            forecaster_take_errors(scene.forecaster);
+        history_append(history, step, values, 0);
+        advance_one(scene.forecaster, 0, &scene.fixture.model, &now);
+    }
+    struct forecast_errors errors = forecaster_take_errors(scene.forecaster);
+    assert_int_equal(errors.n, 1);
+    assert_true(errors.sum == SCALER_CLIP);
+    forecaster_free(scene.forecaster);
+    history_free(history);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_version_has_the_same_losses),
@@ -258,6 +283,7 @@ int main(void) {
         cmocka_unit_test(what_is_served_does_not_change),
         cmocka_unit_test(it_begins_and_ends),
         cmocka_unit_test(errors_one_step_ahead),
+        cmocka_unit_test(an_error_counts_so_much_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
