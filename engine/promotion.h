@@ -52,8 +52,8 @@ struct promotion_verdict {
 double promotion_baseline(const struct promotion_losses *losses);
 
 /* After a training. Promotes a challenger whose loss is below (1 - margin) times that of the champion and, where the
- * rules say so, of each baseline, if neither is likely to be chance. Without champion and without having to beat a
- * baseline a finite loss is enough. */
+ * rules say so, of each baseline, if the gain on the champion (without one, on the baseline) is not likely to be
+ * chance. Without champion and without having to beat a baseline a finite loss is enough. */
 struct promotion_verdict promotion_decide(const struct promotion_losses *losses, const struct promotion_rules *rules);
 
 /*
