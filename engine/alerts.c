@@ -2,11 +2,11 @@
 
 #include <math.h>
 
-/* How many deviations of the normal distribution a distance from the mean is; z and radii as alerts_exceedance has
- * them. */
+/* How many deviations of the normal distribution a distance from the mean is, at least; z and radii as
+ * alerts_exceedance has them. What lies within an interval without a width is the mean itself. */
 static double deviations_of(double distance, const double *radii, const double *z, int n) {
     double at = 0, at_z = 0, slope = INFINITY;
-    for (int l = 0; l < n && distance > at; l++) {
+    for (int l = 0; l < n; l++) {
         if (radii[l] > at) {
             slope = (z[l] - at_z) / (radii[l] - at);
             if (distance <= radii[l])
@@ -25,7 +25,7 @@ double alerts_exceedance(double beyond, const double *radii, const double *z, in
     if (n == 0 || isnan(beyond))
         return NAN;
     double deviations = deviations_of(fabs(beyond), radii, z, n);
-    return 0.5 * erfc((beyond > 0 ? deviations : -deviations) * M_SQRT1_2);
+    return 0.5 * erfc((beyond >= 0 ? deviations : -deviations) * M_SQRT1_2);
 }
 
 static int steps_of(const struct config_model *model, const struct config_alert *alert,

@@ -15,7 +15,8 @@
 
 /* The probability that a value lies above mean + beyond, where intervals of half-widths radii [n] around the mean
  * hold what a normal distribution holds within z [n] deviations (ascending): between their ends, and behind the last,
- * the value is linear in the deviation. NaN where a half-width is not known, or there is none. */
+ * the value is linear in the deviation; what an interval without a width holds is at the mean. NaN where a half-width
+ * is not known, or there is none. */
 double alerts_exceedance(double beyond, const double *radii, const double *z, int n);
 
 /* The largest probability within the steps of an alert that its target lies beyond its bound, and (ret_h) how many

@@ -13,7 +13,8 @@ enum { OWN_TRACKERS = 2 };          /* further ones, on what the network gives *
 
 /* Of the errors, and what a single one may add to them, so that bursts do not blow them up. Where nothing goes wrong
  * for long they do not vanish, so that the stream may wake up: the slow mean does not sink below slow_least of any
- * error, but an enormous one counts in that for a share of the mean itself, and all are forgotten where errors go on. */
+ * error, but an enormous one counts in that for a share of the mean itself, and all are forgotten where errors go
+ * on. */
 static const double slow_share = 0.002, fast_share = 0.1, slow_most = 8, fast_most = 10, fast_least = 0.25;
 static const double slow_least = 1e-3, slow_least_most = 0.25, slow_least_share = 1e-4;
 /* Of the weights. */

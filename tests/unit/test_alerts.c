@@ -40,7 +40,8 @@ static void exceedance(void **state) {
         {4, {3, 3, 5}, {1, 2, 3}, 3, above(2.5)},
         {6, {3, 3}, {1, 2}, 2, above(3)},
         /* No width at all: what is certain. */
-        {0, {0, 0}, {1, 2}, 2, 0.5},
+        {0, {0, 0}, {1, 2}, 2, above(2)}, /* at the bound is not beyond it */
+        {0, {0, 2}, {1, 2}, 2, above(1)},
         {1e-9, {0, 0}, {1, 2}, 2, 0},
         {-1e-9, {0, 0}, {1, 2}, 2, 1},
         {1, {0, 2}, {1, 2}, 2, above(1.5)},
