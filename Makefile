@@ -171,9 +171,12 @@ peers: have-deps
 	@BUILD=$(BUILD) CC="$(CC)" MAKE="$(MAKE)" tests/bench/get_peers
 	@$(MAKE) --no-print-directory bench-kernels
 
-$(BUILD)/peers/onednn: $(BUILD)/obj/tests/bench/peer_onednn.o $(BUILD)/libsupport.a
+$(BUILD)/peers/onednn: PEER_LIBS = -ldnnl
+$(BUILD)/peers/openblas: PEER_LIBS = $(shell pkg-config --libs openblas) -lm
+$(BUILD)/obj/tests/bench/peer_openblas.o: CFLAGS += -O3 -march=native -ffast-math -ffp-contract=fast
+$(BUILD)/peers/%: $(BUILD)/obj/tests/bench/peer_%.o $(BUILD)/libsupport.a
 	@mkdir -p $(@D)
-	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ -ldnnl $(shell pkg-config --libs jansson)
+	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(PEER_LIBS) $(shell pkg-config --libs jansson)
 
 # How well is forecast, on the series of ../shared/data and on generated ones: minutes. SERIES="ETT vix" for some of them.
 bench-accuracy: have-deps

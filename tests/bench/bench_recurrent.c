@@ -112,7 +112,7 @@ static void measure_model(const struct kernels *kernels, int steps) {
 
 int main(void) {
     const struct kernels *best = kernels_choose();
-    peers_start("onednn onnxruntime openvino pytorch tensorflow");
+    peers_start("onednn openblas onnxruntime openvino pytorch tensorflow");
     for (int gru = 0; gru < 2; gru++)
         for (int rows = BATCH; rows >= 1; rows /= BATCH)
             for (int hidden = 32; hidden <= 256; hidden *= 2)

@@ -20,6 +20,7 @@ static struct peer {
     char name[32];
     pid_t pid; /* 0: is not there */
     FILE *to, *from;
+    char lacks[LINE]; /* why it has not the case of the row at hand */
 } peers[PEERS];
 static int n_peers;
 static bool any;
@@ -132,10 +133,12 @@ static bool ask(struct peer *peer, const char *line, char answer[LINE]) {
 static bool has_case(struct peer *peer, const char *bench, const char *members) {
     char line[LINE], answer[LINE];
     snprintf(line, sizeof line, "{\"bench\": \"%s\", %s}", bench, members);
-    if (!ask(peer, line, answer) || strncmp(answer, "ok", 2) == 0)
-        return peer->pid != 0;
-    fprintf(stderr, "peer %s has not: %s", peer->name, answer + (strncmp(answer, "no ", 3) == 0 ? 3 : 0));
-    return false;
+    snprintf(peer->lacks, sizeof peer->lacks, "is not here");
+    if (!ask(peer, line, answer))
+        return false;
+    answer[strcspn(answer, "\n")] = '\0';
+    snprintf(peer->lacks, sizeof peer->lacks, "%s", answer + (strncmp(answer, "no ", 3) == 0 ? 3 : 0));
+    return strcmp(answer, "ok") == 0;
 }
 
 const char *peers_ask(const char *name, const char *line) {
@@ -255,6 +258,10 @@ static void print_json(const struct row *row) {
             else
                 printf("null");
         }
+        printf("}, \"ratios\": {");
+        for (int p = 0, n = 0; p < n_peers; p++)
+            if (row->answers[p])
+                printf("%s\"%s\": %.2f", n++ > 0 ? ", " : "", peers[p].name, ratio_to(row, &row->of_peers[p]));
         printf("}");
         if (best >= 0)
             printf(", \"best_peer\": \"%s\", \"ratio\": %.2f", peers[best].name, ratio_to(row, &row->of_peers[best]));
@@ -290,7 +297,7 @@ static void print_table(const struct row *row) {
         if (row->answers[p])
             print_figures(row, peers[p].name, &row->of_peers[p]);
         else
-            printf("%27s %12s\n", peers[p].name, "not had");
+            printf("%27s %s\n", peers[p].name, peers[p].lacks);
     }
 }
 

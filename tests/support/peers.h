@@ -37,8 +37,8 @@ struct peers_bench {
     bool alone;       /* no peer is asked */
 };
 
-/* A row as bench_row's, with the medians of the rounds. "ratio", to the best of the peers: the median of the rounds'
- * ratios, of rates, or of p50's (how many times as fast). */
+/* A row as bench_row's, with the medians of the rounds. A ratio (how many times as fast as a peer; "ratio": as the best
+ * of them) is the median of the rounds' ratios, of rates or of p50's. */
 void peers_row(const struct peers_bench *bench, const char *members, ...) __attribute__((format(printf, 2, 3)));
 
 /* A peer in C: reads and answers until its input ends. make_case gives what a case's line asks for, to be kept until

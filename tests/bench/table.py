@@ -1,0 +1,60 @@
+"""The README's tables of speed: JSON lines of the benches on standard input become Markdown.
+
+    make bench-kernels JSON=1 | python3 tests/bench/table.py
+
+In parentheses: how many times as fast forecastd is.
+"""
+
+import json
+import sys
+
+
+def digits(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def short(value):
+    """Rates to three digits: 2.31M, 850k; latencies: p50 / p99."""
+    if isinstance(value, dict):
+        return f"{digits(value['p50_us'])} / {digits(value['p99_us'])}"
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{digits(value / size)}{unit}"
+    return digits(value)
+
+
+# What tells the rows of a table apart; what a title says, or a cell.
+KEYS = ("hidden", "layers", "ready", "steps", "precision", "horizon")
+TOLD = ("bench", "inputs", "outputs", "model", "carried", "level", "batch", "peers", "ratios", "ratio", "best_peer",
+        "peak_share")
+
+
+def table(title, rows):
+    names = list(rows[0].get("peers", {}))
+    keys = [key for key in KEYS if key in rows[0] and (len({row[key] for row in rows}) > 1 or key == "hidden")]
+    shown = [key for key in rows[0] if key not in KEYS + TOLD]
+    heads = keys + ["forecastd" if key == shown[0] else key for key in shown]
+    heads += ["of the peak"] * ("peak_share" in rows[0]) + names
+    print(f"\n{title}\n\n| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
+    for row in rows:
+        cells = [str(row[key]) for key in keys] + [short(row[key]) for key in shown]
+        if "peak_share" in row:
+            cells.append(f"{100 * row['peak_share']:.0f} %")
+        cells += [f"{short(row['peers'][name])} ({row['ratios'][name]:.2f})" if row["peers"][name] else "-"
+                  for name in names]
+        print("| " + " | ".join(cells) + " |")
+
+
+def main():
+    tables = {}
+    for line in sys.stdin:
+        if line.startswith("{"):
+            row = json.loads(line)
+            unit = next((key for key in row if key.endswith("per_s") or key == "latency"), "")
+            title = ", ".join([row.get("model", row["bench"])] + [f"batch {row['batch']}"] * ("batch" in row) + [unit])
+            tables.setdefault(title, []).append(row)
+    for title, rows in tables.items():
+        table(title, rows)
+
+
+main()
