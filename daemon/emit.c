@@ -235,6 +235,10 @@ static void add_labels(const struct event_score *event, struct wire_forecast *wi
                                         .brier_all = event->n > 0 ? event->all.brier : NAN};
 }
 
+static const enum wire_baseline baselines[] = {[BASELINE_LAST_VALUE] = WIRE_BASELINE_LAST_VALUE,
+                                               [BASELINE_SEASONAL] = WIRE_BASELINE_SEASONAL,
+                                               [BASELINE_LABELS] = WIRE_BASELINE_LABELS};
+
 static struct wire_forecast wire_of(struct emitter *emitter, const struct batch *batch, int slot, int64_t now) {
     const struct forecast *forecast = forecaster_latest(batch->forecaster, slot);
     const struct config_model *model = &emitter->config->models[batch->model];
@@ -261,7 +265,7 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
         .anomaly = forecast->anomaly,
         .flags = flags_of(forecast),
         .source = forecast->from_network ? WIRE_SOURCE_NETWORK : WIRE_SOURCE_BASELINE,
-        .baseline = forecast->baseline == BASELINE_SEASONAL ? WIRE_BASELINE_SEASONAL : WIRE_BASELINE_LAST_VALUE,
+        .baseline = baselines[forecast->baseline],
         .received = arrival->received,
         .sent = now,
     };

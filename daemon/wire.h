@@ -120,8 +120,9 @@ enum wire_source { WIRE_SOURCE_NETWORK, WIRE_SOURCE_BASELINE, WIRE_SOURCE_OTHER 
 enum wire_baseline {
     WIRE_BASELINE_LAST_VALUE,
     WIRE_BASELINE_SEASONAL,
+    WIRE_BASELINE_LABELS,
     WIRE_BASELINE_OTHER
-}; /* "last_value", "seasonal" */
+}; /* "last_value", "seasonal", "labels" */
 
 /* What forecasts h steps ahead were worth whose answers have arrived, over targets, in units of each one's standard
  * deviation; levels as those of the intervals. NaN (nil): not known. */

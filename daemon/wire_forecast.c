@@ -178,7 +178,11 @@ static char *pack_origin(char *p, const struct wire_forecast *forecast) {
     p = PACK_LITERAL(p, "source");
     p = forecast->source == WIRE_SOURCE_NETWORK ? PACK_LITERAL(p, "network") : PACK_LITERAL(p, "baseline");
     p = PACK_LITERAL(p, "baseline");
-    return forecast->baseline == WIRE_BASELINE_SEASONAL ? PACK_LITERAL(p, "seasonal") : PACK_LITERAL(p, "last_value");
+    switch (forecast->baseline) {
+    case WIRE_BASELINE_SEASONAL: return PACK_LITERAL(p, "seasonal");
+    case WIRE_BASELINE_LABELS: return PACK_LITERAL(p, "labels");
+    default: return PACK_LITERAL(p, "last_value");
+    }
 }
 
 static char *pack_flags(char *p, uint32_t flags) {

@@ -323,6 +323,7 @@ static bool read_baseline(struct decoding *d) {
         return false;
     d->forecast->baseline = WIRE_TEXT_IS(name, "last_value") ? WIRE_BASELINE_LAST_VALUE
                             : WIRE_TEXT_IS(name, "seasonal") ? WIRE_BASELINE_SEASONAL
+                            : WIRE_TEXT_IS(name, "labels")   ? WIRE_BASELINE_LABELS
                                                              : WIRE_BASELINE_OTHER;
     return true;
 }

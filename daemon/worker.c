@@ -132,9 +132,11 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     return true;
 }
 
-/* In a stream with fixed intervals the label of any tick is that of its interval's step. */
-static void take_label(struct worker *worker, const struct record_label *label) {
+/* Steps before it do not know it, whenever they are seen. In a stream with fixed intervals the label of any tick is that of its interval's step. */
+static bool take_label(struct worker *worker, const struct record_label *label) {
     struct stream *stream = label->stream;
+    if (stream_pending(stream) > 0)
+        return false;
     int64_t every = worker->config->classes[stream->class].time.every;
     int64_t t = every > 0 ? time_interval_start(label->t, every) : label->t;
     uint64_t step = history_label(stream->series->history, t, label->label);
@@ -142,6 +144,7 @@ static void take_label(struct worker *worker, const struct record_label *label) 
         tell_refused(worker, stream, REASON_LABEL, label->t);
     for (int i = 0; step > 0 && i < stream->n_places; i++)
         forecaster_label(stream->places[i].batch->forecaster, stream->places[i].slot, step);
+    return true;
 }
 
 static bool list_batch(struct worker *worker, struct batch *batch) {
@@ -280,7 +283,7 @@ static bool take_record(struct worker *worker, const void *at) {
     const struct record *record = at;
     switch (record->kind) {
     case RECORD_TICK: return take_tick(worker, at);
-    case RECORD_LABEL: take_label(worker, at); return true;
+    case RECORD_LABEL: return take_label(worker, at);
     case RECORD_OPEN: return take_open(worker, ((const struct record_stream *)at)->stream);
     case RECORD_RESET: return take_reset(worker, at);
     case RECORD_PAUSE: take_pause(worker, at); return true;

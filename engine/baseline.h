@@ -9,6 +9,7 @@
 enum baseline {
     BASELINE_LAST_VALUE,
     BASELINE_SEASONAL, /* last value until a whole season is known */
+    BASELINE_LABELS,   /* of an event: the shares of its labels so far (event.h) */
 };
 
 /* What was known at `step` as the value of a feature h steps later (h >= 1): its last value; NaN while there was

@@ -26,6 +26,20 @@ bool event_is_label(int n_classes, double label) {
     return label >= 0 && label < n_classes && label == floor(label);
 }
 
+void event_count(double *counts, int n_classes, int label) {
+    for (int i = 0; i < n_classes; i++)
+        counts[i] *= 1 - 1.0 / EVENT_MEMORY;
+    counts[label] += 1;
+}
+
+void event_baseline(const double *counts, int n_classes, float *ret_probabilities) {
+    double sum = n_classes;
+    for (int i = 0; i < n_classes; i++)
+        sum += counts[i];
+    for (int i = 0, first = n_classes == 2; i + first < n_classes; i++)
+        ret_probabilities[i] = (float)((counts[i + first] + 1) / sum);
+}
+
 static void move(struct event_means *means, double brier, double accuracy, double share) {
     means->brier += (brier - means->brier) * share;
     means->accuracy += (accuracy - means->accuracy) * share;

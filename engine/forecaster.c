@@ -134,6 +134,7 @@ void forecaster_free(struct forecaster *f) {
     free(f->from);
     free(f->event);
     free(f->said);
+    free(f->label_counts);
     free(f->raw);
     free(f->outputs);
     free(f->states);
@@ -318,6 +319,12 @@ static void see_error(struct forecaster *f, int slot, const double *values) {
     f->errors.n++;
 }
 
+static enum baseline baseline_of(const struct config_model *model) {
+    if (model->head == HEAD_EVENT)
+        return BASELINE_LABELS;
+    return model->period > 0 ? BASELINE_SEASONAL : BASELINE_LAST_VALUE;
+}
+
 /* Before the network: the step enters scalers and scores. */
 static void take_step(struct forecaster *f, struct lane *lane, int slot) {
     const struct config_model *model = f->model;
@@ -350,7 +357,7 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         .step = step,
         .t = t,
         .version = lane->version != NULL ? version_number(lane->version) : 0,
-        .baseline = model->period > 0 ? BASELINE_SEASONAL : BASELINE_LAST_VALUE,
+        .baseline = baseline_of(model),
         .step_flags = history_flags(history, step),
         .times = target_times(f, slot, t),
         .values = values,
@@ -415,10 +422,6 @@ static bool keep_event(struct forecaster *f, int row) {
     for (int i = 0; i < width; i++)
         if (!isfinite(at[i]))
             return false;
-    f->outputs[(size_t)slot * LAYER_PORTS] =
-        (struct forecast_output){.shape = {.width = width, .steps = 1}, .at = at};
-    f->forecasts[slot].outputs = f->outputs + (size_t)slot * LAYER_PORTS;
-    f->forecasts[slot].n_outputs = 1;
     return true;
 }
 
@@ -475,7 +478,7 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     else
         forecast->warming = forecast->from_network && forecast->primed < (uint64_t)model->training.burn_in;
     if (f->event != NULL)
-        forecaster_event_keep(f, slot);
+        forecaster_event_finish(f, slot);
     if (f->experts == NULL)
         return;
     if (f->shadow != NULL)

@@ -85,8 +85,8 @@ struct forecast {
     enum verdict verdict;
     bool verdict_changed;            /* at this very step */
     const struct event_score *event; /* what the forecasts of an event were worth; NULL: the head is of none */
-    /* [n_outputs] of a raw head, or one with the probabilities of an event (event.h); none where the network did not
-     * run. */
+    /* [n_outputs] of a raw head, none where the network did not run; or one with the probabilities of an event
+     * (event.h), of the baseline where the network did not run. */
     const struct forecast_output *outputs;
     int n_outputs;
     const float *state; /* [network_state_size] behind it, where the model publishes it; NULL: no network ran */

@@ -1,4 +1,5 @@
-/* A head of an event: its probabilities wait for the label of their step, and are scored by it. */
+/* A head of an event: its probabilities, or where there are none those of the labels so far, wait for the label of their
+ * step, and are scored by it. */
 #include "engine/forecaster_internal.h"
 
 #include <math.h>
@@ -15,38 +16,60 @@ static float *said_of(const struct forecaster *f, int slot, uint64_t step) {
 }
 
 bool forecaster_event_new(struct forecaster *f) {
-    size_t slots = (size_t)f->n_slots;
+    size_t slots = (size_t)f->n_slots, width = (size_t)event_width(f->model->classes);
+    f->raw_size = width;
+    f->raw = calloc(slots * width, sizeof *f->raw);
     f->event = calloc(slots, sizeof *f->event);
-    f->said = calloc(slots * (size_t)kept_steps(f) * (size_t)event_width(f->model->classes), sizeof *f->said);
-    return f->event != NULL && f->said != NULL;
+    f->label_counts = calloc(slots * (size_t)f->model->classes, sizeof *f->label_counts);
+    f->said = calloc(slots * (size_t)kept_steps(f) * width, sizeof *f->said);
+    return f->raw != NULL && f->event != NULL && f->label_counts != NULL && f->said != NULL;
+}
+
+static double *counts_of(const struct forecaster *f, int slot) {
+    return f->label_counts + (size_t)slot * (size_t)f->model->classes;
 }
 
 void forecaster_event_acquire(struct forecaster *f, int slot) {
     f->event[slot] = (struct event_score){0};
+    memset(counts_of(f, slot), 0, (size_t)f->model->classes * sizeof(double));
     for (int i = 0; i < kept_steps(f); i++)
         *said_of(f, slot, (uint64_t)i) = NAN;
 }
 
-/* Each forecast is scored once, by the first label. */
-static void score(struct forecaster *f, int slot, uint64_t step) {
+/* Instead of said probabilities: the step's label is not to score any. */
+static const float unscored = -1;
+
+/* The first label of a step counts. */
+static void take(struct forecaster *f, int slot, uint64_t step) {
     float *said = said_of(f, slot, step), label = history_label_of(f->history[slot], step);
     if (isnan(*said) || !event_is_label(f->model->classes, (double)label))
         return;
-    event_score_add(&f->event[slot], f->model->classes, said, (int)label);
+    if (*said != unscored)
+        event_score_add(&f->event[slot], f->model->classes, said, (int)label);
+    event_count(counts_of(f, slot), f->model->classes, (int)label);
     *said = NAN;
 }
 
-void forecaster_event_keep(struct forecaster *f, int slot) {
-    const struct forecast *forecast = &f->forecasts[slot];
-    float *said = said_of(f, slot, forecast->step);
+void forecaster_event_finish(struct forecaster *f, int slot) {
+    struct forecast *forecast = &f->forecasts[slot];
+    struct forecast_output *output = f->outputs + (size_t)slot * LAYER_PORTS;
+    float *said = said_of(f, slot, forecast->step), *at = f->raw + (size_t)slot * f->raw_size;
+    int width = event_width(f->model->classes);
+    if (!forecast->from_network)
+        event_baseline(counts_of(f, slot), f->model->classes, at);
+    *output = (struct forecast_output){.shape = {.width = width, .steps = 1}, .at = at};
+    forecast->outputs = output;
+    forecast->n_outputs = 1;
     *said = NAN;
-    if (!forecast->from_network || forecast->warming || (forecast->step_flags & STEP_PAUSED) != 0)
+    if ((forecast->step_flags & STEP_PAUSED) != 0)
         return;
-    memcpy(said, forecast->outputs[0].at, (size_t)event_width(f->model->classes) * sizeof *said);
-    score(f, slot, forecast->step); /* where the label was quicker than the model */
+    memcpy(said, at, (size_t)width * sizeof *said);
+    if (forecast->from_network && forecast->warming)
+        *said = unscored;
+    take(f, slot, forecast->step); /* where the label was quicker than the model */
 }
 
 void forecaster_label(struct forecaster *f, int slot, uint64_t step) {
     if (f->event != NULL && step <= forecaster_seen(f, slot))
-        score(f, slot, step);
+        take(f, slot, step);
 }

@@ -43,6 +43,7 @@ struct forecaster {
     double *mean;               /* [slots x n_outputs] */
     float *own;                 /* [slots x n_levels x n_outputs] of a head that has intervals; else NULL */
     struct event_score *event;  /* [slots] of a head of an event; else NULL */
+    double *label_counts;       /* [slots x classes] of it: event_count */
     float *said;                /* [slots x steps of a history x event_width] its probabilities by step, NaN: none */
     float *raw;                 /* [slots x floats of all outputs] of a raw head; NULL before a version comes in */
     size_t raw_size;
@@ -104,10 +105,10 @@ void shadow_note_serving(struct forecaster *f, int slot, const double *mean);
 void shadow_advance(struct forecaster *f, const int *slots, int n);
 
 /* Of a head of an event (forecaster_event.c): memory, false where it is short; a slot begins; the probabilities of
- * the slot's latest step are kept until its label comes. */
+ * the slot's latest step, the baseline's where the network gave none, are published, and kept until its label comes. */
 bool forecaster_event_new(struct forecaster *f);
 void forecaster_event_acquire(struct forecaster *f, int slot);
-void forecaster_event_keep(struct forecaster *f, int slot);
+void forecaster_event_finish(struct forecaster *f, int slot);
 
 /* Before the slot's next step: its state becomes zero where the step lies behind a gap or in another interval of
  * reset_every. */

@@ -14,9 +14,8 @@ enum { PRIME_STEPS = FORECASTER_PRIME_STEPS };
 /* Room for what goes out beside the forecasts. All versions of a model have the same shapes. */
 static bool allocate_published(struct forecaster *f, const struct network *network) {
     size_t slots = (size_t)f->n_slots;
-    if (f->model->head != HEAD_FORECAST && f->raw == NULL) {
-        f->raw_size = f->model->head == HEAD_EVENT ? (size_t)event_width(f->model->classes) : 0;
-        for (int o = 0; f->model->head == HEAD_RAW && o < network_n_outputs(network); o++) {
+    if (f->model->head == HEAD_RAW && f->raw == NULL) {
+        for (int o = 0; o < network_n_outputs(network); o++) {
             struct network_shape shape = network_output(network, o, f->model->window);
             f->raw_size += (size_t)shape.steps * (size_t)shape.width;
         }
@@ -25,7 +24,7 @@ static bool allocate_published(struct forecaster *f, const struct network *netwo
     f->state_size = network_state_size(network);
     if (f->model->publish_state && f->states == NULL)
         f->states = calloc(slots * f->state_size + 1, sizeof *f->states);
-    return (f->raw != NULL || f->model->head == HEAD_FORECAST) && (f->states != NULL || !f->model->publish_state);
+    return (f->raw != NULL || f->model->head != HEAD_RAW) && (f->states != NULL || !f->model->publish_state);
 }
 
 int forecaster_propose(struct forecaster *f, struct version *version) {

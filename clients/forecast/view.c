@@ -121,7 +121,9 @@ static void append_source(const struct forecast *forecast, int most, char *buffe
         append(buffer, size, used, "network v%llu", (unsigned long long)forecast->version);
     else if (from < 0)
         append(buffer, size, used, "baseline (%s)",
-               forecast->baseline == FORECAST_BASELINE_SEASONAL ? "seasonal" : "last value");
+               forecast->baseline == FORECAST_BASELINE_LABELS     ? "shares of the labels"
+               : forecast->baseline == FORECAST_BASELINE_SEASONAL ? "seasonal"
+                                                                  : "last value");
     for (int n = 0; n < most && from >= 0; n++, from = next_share(forecast, from)) {
         const struct forecast_share *share = &forecast->shares[from];
         if (n > 0 && share->share < 0.05)

@@ -106,7 +106,12 @@ FORECAST_API int forecast_feed_close(struct forecast_feed **feed, int linger_ms)
 /* ---- receiving forecasts and events ------------------------------------------------------- */
 
 enum forecast_source { FORECAST_SOURCE_NETWORK = 0, FORECAST_SOURCE_BASELINE = 1 };
-enum forecast_baseline { FORECAST_BASELINE_LAST_VALUE = 0, FORECAST_BASELINE_SEASONAL = 1 };
+/* LABELS: of an event, how often each label has come. */
+enum forecast_baseline {
+    FORECAST_BASELINE_LAST_VALUE = 0,
+    FORECAST_BASELINE_SEASONAL = 1,
+    FORECAST_BASELINE_LABELS = 2
+};
 
 enum {
     FORECAST_FLAG_GAP = 1,     /* ticks are missing before this step */

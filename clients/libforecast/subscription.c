@@ -18,7 +18,8 @@ _Static_assert((int)FORECAST_FLAG_GAP == (int)WIRE_FLAG(GAP) &&
 _Static_assert((int)FORECAST_SOURCE_NETWORK == (int)WIRE_SOURCE_NETWORK &&
                    (int)FORECAST_SOURCE_BASELINE == (int)WIRE_SOURCE_BASELINE &&
                    (int)FORECAST_BASELINE_LAST_VALUE == (int)WIRE_BASELINE_LAST_VALUE &&
-                   (int)FORECAST_BASELINE_SEASONAL == (int)WIRE_BASELINE_SEASONAL,
+                   (int)FORECAST_BASELINE_SEASONAL == (int)WIRE_BASELINE_SEASONAL &&
+                   (int)FORECAST_BASELINE_LABELS == (int)WIRE_BASELINE_LABELS,
                "the sources of the library are those of the wire");
 
 _Static_assert((int)FORECAST_MAX_LEVELS == (int)WIRE_MAX_LEVELS, "the levels of the library are those of the wire");

@@ -140,7 +140,7 @@ int main(void) {
         const char *what;
         double bytes;
     } parts[] = {
-        {"372 of 384 steps of history", all - measure(", history: 13", "", 32, SOME)},
+        {"256 of 384 steps of history", all - measure(", history: 128", "", 32, SOME)},
         {"two levels of intervals", all - measure("", ", levels: []", 32, SOME)},
         {"31 of 32 units of the network", all - measure("", "", 1, SOME)},
     };

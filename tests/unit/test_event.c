@@ -64,6 +64,29 @@ static void test_scores_by_hand(void **state) {
     assert_near(three.all.accuracy, 20000.0 / 20001, 1e-9);
 }
 
+static void test_baseline(void **state) {
+    (void)state;
+    double two[2] = {0}, three[3] = {0};
+    float p[3];
+    event_baseline(two, 2, p);
+    assert_near((double)p[0], 0.5, 1e-7); /* nothing is known */
+    event_baseline(three, 3, p);
+    assert_near((double)p[2], 1.0 / 3, 1e-7);
+    event_count(two, 2, 0);
+    event_baseline(two, 2, p);
+    assert_near((double)p[0], 1.0 / 3, 1e-7);
+    for (int i = 0; i < 20000; i++)
+        event_count(three, 3, i % 4 == 0 ? 2 : 0);
+    event_baseline(three, 3, p);
+    assert_near((double)p[0], 751.0 / 1003, 2e-3);
+    assert_near((double)p[1], 1.0 / 1003, 1e-4); /* rare is not never */
+    assert_near((double)p[0] + (double)p[1] + (double)p[2], 1, 1e-6);
+    for (int i = 0; i < 5000; i++) /* what was long ago is forgotten */
+        event_count(three, 3, 1);
+    event_baseline(three, 3, p);
+    assert_true(p[1] > 0.98f);
+}
+
 /* ---- learning from labels --------------------------------------------------------------------- */
 
 /* The label of a step tells how many of its and the step before's two values are above the level; in one of ten steps
@@ -189,6 +212,46 @@ static void it_learns_from_labels(void **state) {
     }
 }
 
+/* Without a version the labels' shares are published, as they were known at each step, and scored; nothing in a pause
+ * counts. */
+static void before_a_version_the_labels_speak(void **state) {
+    (void)state;
+    struct fixture fixture;
+    event_fixture(&fixture, 2);
+    struct forecaster *f = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+    struct history *history = history_new(2, fixture.class.history, fixture.class.pending);
+    const double values[2] = {1, 2};
+    double counts[2] = {0};
+    float wanted;
+    assert_int_equal(history_keep_labels(history), 0);
+    forecaster_acquire(f, 0, history);
+    for (int step = 1; step <= 300; step++) {
+        bool paused = step > 100 && step <= 150;
+        history_pause(history, paused);
+        history_append(history, step, values, 0);
+        forecaster_advance(f, (const int[]){0}, 1);
+        const struct forecast *forecast = forecaster_latest(f, 0);
+        assert_false(forecast->from_network);
+        assert_int_equal(forecast->baseline, BASELINE_LABELS);
+        assert_int_equal(forecast->n_outputs, 1);
+        event_baseline(counts, 2, &wanted);
+        assert_true(forecast->outputs[0].at[0] == wanted);
+        forecaster_label(f, 0, history_label(history, step, step % 3 == 0));
+        if (!paused)
+            event_count(counts, 2, step % 3 == 0);
+        assert_int_equal(forecaster_event_score(f, 0)->n, paused ? 100 : step < 101 ? step : step - 50);
+    }
+    assert_true(wanted > 0.3f && wanted < 0.36f);
+    assert_near(forecaster_event_score(f, 0)->all.brier, 2.0 / 9, 0.02);
+    forecaster_release(f, 0); /* another stream begins without them */
+    forecaster_acquire(f, 0, history);
+    history_append(history, 301, values, 0);
+    forecaster_advance(f, (const int[]){0}, 1);
+    assert_true(forecaster_latest(f, 0)->outputs[0].at[0] == 0.5f);
+    history_free(history);
+    forecaster_free(f);
+}
+
 /* ---- labels of steps -------------------------------------------------------------------------- */
 
 static void test_labels_of_steps(void **state) {
@@ -218,9 +281,13 @@ static void test_labels_of_steps(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_probabilities),    cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_scores_by_hand),   cmocka_unit_test(test_labels_of_steps),
+        cmocka_unit_test(test_probabilities),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_scores_by_hand),
+        cmocka_unit_test(test_labels_of_steps),
         cmocka_unit_test(it_learns_from_labels),
+        cmocka_unit_test(test_baseline),
+        cmocka_unit_test(before_a_version_the_labels_speak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,32 @@ static void a_label_scores_what_was_forecast(void **state) {
     worker_scene_close(&scene);
 }
 
+/* What a label says is known to the steps behind it, not to those before it that wait with it in the ring. */
+static void a_label_is_behind_the_ticks_before_it(void **state) {
+    (void)state;
+    struct worker_scene scene;
+    worker_scene_open(&scene, "");
+    struct stream *stream = worker_begin(&scene, CLASS_L, "l/1");
+    enum { STEPS = 200 };
+    for (int64_t step = 0; step <= STEPS; step++) {
+        worker_tick(&scene, stream, step * 1000 + 100);
+        if (step > 1)
+            give_label(&scene, stream, step * 1000 - 1500, (float)(step % 3));
+    }
+    double counts[3] = {0};
+    for (int64_t step = 1; step <= STEPS; step++) {
+        struct wire_forecast forecast = worker_next_forecast(&scene);
+        float p[3];
+        event_baseline(counts, 3, p);
+        assert_true(forecast.source == WIRE_SOURCE_BASELINE && forecast.baseline == WIRE_BASELINE_LABELS);
+        assert_memory_equal(forecast.outputs[0].at, p, sizeof p);
+        assert_int_equal(forecast.labels.n, step < 2 ? 0 : step - 2);
+        if (step >= 2)
+            event_count(counts, 3, (int)(step % 3));
+    }
+    worker_scene_close(&scene);
+}
+
 /* All are counted; some are told, one by one, each second. */
 static void what_comes_late_is_refused(void **state) {
     (void)state;
@@ -545,6 +571,7 @@ int main(void) {
         cmocka_unit_test(steps_come_in_order),
         cmocka_unit_test(a_step_closes_with_its_interval),
         cmocka_unit_test(a_label_scores_what_was_forecast),
+        cmocka_unit_test(a_label_is_behind_the_ticks_before_it),
         cmocka_unit_test(what_comes_late_is_refused),
         cmocka_unit_test(pending_steps_have_a_bound),
         cmocka_unit_test(an_end_waits_for_the_ticks_before_it),
