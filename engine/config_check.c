@@ -2,7 +2,9 @@
 
 #include "engine/config_entry.h"
 #include "engine/config_file.h"
+#include "engine/forecaster.h"
 #include "engine/head.h"
+#include "engine/pooled.h"
 #include "engine/units.h"
 
 #include <inttypes.h>
@@ -446,18 +448,40 @@ static int check_alerts(const struct entry *entry, const struct config_model *mo
     return 0;
 }
 
-static void choose_experts(const struct entry *entry, struct config_model *model, const struct config_class *class) {
+static bool has_recurrent_state(const struct network *network) {
+    const struct network_spec *spec = network_spec(network);
+    bool recurrent = false;
+    for (int i = 0; i < spec->n_layers; i++)
+        recurrent |= layer_is_recurrent(spec->layers[i].kind);
+    return recurrent && network_state_size(network) > 0;
+}
+
+static int check_readout(const struct entry *entry, const struct config_model *model) {
+    struct error err;
+    if (model->experts != EXPERTS_FULL)
+        return fail(entry, "combine", "readout needs experts: full (light is the default of a class of more than %d)",
+                    FEW_STREAMS);
+    struct network *network = model->mode == MODEL_STATEFUL ? forecaster_network(model, &err) : NULL;
+    bool has = network != NULL && has_recurrent_state(network);
+    network_free(network);
+    return has ? 0 : fail(entry, "combine", "readout needs a recurrent network that carries its state");
+}
+
+/* An expert that would never say anything is not asked for alone. */
+static int check_experts(const struct entry *entry, struct config_model *model, const struct config_class *class) {
     model->experts_said = says(entry, "experts");
     if (!model->experts_said)
         model->experts = class->max_streams <= FEW_STREAMS ? EXPERTS_FULL : EXPERTS_LIGHT;
     if (!says(entry, "combine") && model->file != NULL && !model->train)
         model->combine = COMBINE_ONLY + EXPERT_NETWORK;
-}
-
-static int check_combine(const struct entry *entry, const struct config_model *model) {
-    if (model->head == HEAD_FORECAST && model->combine == COMBINE_ONLY + EXPERT_SEASONAL && model->period == 0)
+    if (model->head != HEAD_FORECAST)
+        return 0;
+    if (model->combine == COMBINE_ONLY + EXPERT_SEASONAL && model->period == 0)
         return fail(entry, "combine", "seasonal needs a period");
-    return 0;
+    if (model->combine == COMBINE_ONLY + EXPERT_RIDGE && model->experts == EXPERTS_LIGHT && !pooled_is_kept(model))
+        return fail(entry, "combine", "ridge of light experts is solved in trainings, on scaled values; %s",
+                    model->train ? "give experts: full" : "give train: true, or experts: full");
+    return model->combine == COMBINE_ONLY + EXPERT_READOUT ? check_readout(entry, model) : 0;
 }
 
 static int check_model(const struct entry *entry, struct config *config, int index) {
@@ -477,11 +501,10 @@ static int check_model(const struct entry *entry, struct config *config, int ind
     int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
                  check_event(entry, model, &config->classes[model->class]) ||
                  config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
-                 check_order(entry, model) || check_combine(entry, model) || check_levels(entry, model) ||
+                 check_order(entry, model) || check_experts(entry, model, class) || check_levels(entry, model) ||
                  check_alerts(entry, model, class) || check_optimizer(entry, &model->training) ||
                  check_loss(entry, model) || check_fits(entry, model, config->bus.forecast_ring);
     own_fini(&own);
-    choose_experts(entry, model, class);
     return failed ? -1 : note_vocabulary(entry, model, &config->classes[model->class]);
 }
 

@@ -152,7 +152,7 @@ static const struct config_key table[] = {
      .help = "Of an event: labels are 0 .. classes - 1"},
     {CONFIG_MODEL, "combine", CONFIG_CHOICE, "online", .choices = combines, AT(config_model, combine),
      .help = "What is published: a mixture of the network and the experts beside it, by their errors so far, or what "
-             "one of them says; for a file that is not trained: network"},
+             "one of them says, or the baseline where that says nothing; for a file that is not trained: network"},
     {CONFIG_MODEL, "experts", CONFIG_CHOICE, NULL, .choices = expert_sizes, AT(config_model, experts),
      .example = "#full",
      .help = "full: ridge regressions per stream and target among them, and a readout of the network's state; light: "

@@ -269,6 +269,15 @@ static const struct bad bad_together[] = {
     {LEAST "    horizon: 384\n", ":8: models[0].horizon: 384 is not less than 384, the history of its class"},
     {LEAST "    levels:\n      - 80\n      - 80\n", ":10: models[0].levels[1]: 80 is not above the 80 before it"},
     {LEAST "    combine: seasonal\n", ":8: models[0].combine: seasonal needs a period"},
+    {LEAST "    combine: readout\n",
+     ":8: models[0].combine: readout needs experts: full (light is the default of a class of more than 1000)"},
+    {LEAST "    combine: readout\n    experts: full\n    layers: [{dense: 4}]\n",
+     ":8: models[0].combine: readout needs a recurrent network that carries its state"},
+    {LEAST "    combine: ridge\n    train: false\n",
+     ":8: models[0].combine: ridge of light experts is solved in trainings, on scaled values; give train: true, or "
+     "experts: full"},
+    {LEAST "    combine: ridge\n    scaler: none\n",
+     ":8: models[0].combine: ridge of light experts is solved in trainings, on scaled values; give experts: full"},
     {LEAST "    alerts:\n      - target: a\n", ":9: models[0].alerts[0]: neither above nor below"},
     {LEAST "    alerts:\n      - {target: a, above: 1, below: 0}\n",
      ":9: models[0].alerts[0]: above and below in one alert; give each its own"},
@@ -639,6 +648,21 @@ static void takes_every_key(void **state) {
     config_free(config);
 }
 
+static void takes_one_expert_alone(void **state) {
+    (void)state;
+    static const char *const good[] = {"    combine: ridge\n",
+                                       "    combine: ridge\n    experts: full\n    train: false\n",
+                                       "    combine: readout\n    experts: full\n",
+                                       "    combine: readout\n    experts: full\n    train: false\n",
+                                       "    combine: seasonal\n    period: 24\n",
+                                       "    combine: readout\n    head: event\n"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "%s%s", LEAST, good[i]);
+        config_free(load(text));
+    }
+}
+
 static void takes_an_event(void **state) {
     (void)state;
     struct config *config = load(LEAST "    head: event\n");
@@ -739,6 +763,7 @@ int main(void) {
         cmocka_unit_test(has_defaults),
         cmocka_unit_test(few_streams_have_more),
         cmocka_unit_test(takes_every_key),
+        cmocka_unit_test(takes_one_expert_alone),
         cmocka_unit_test(takes_an_event),
         cmocka_unit_test(takes_what_just_fits),
         cmocka_unit_test(example_is_the_committed_file),
