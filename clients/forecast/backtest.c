@@ -17,7 +17,7 @@ static struct {
 
 static const struct option_row rows_of_options[] = {
     {"config", 'c', OPTION_TEXT, "FILE",
-     "a configuration as the daemon has it (default: a model that is chosen from the train rows)",
+     "a configuration as the daemon has it (default: a model that is chosen from the train\nrows)",
      &options.source.config, 0, 0},
     {"model", 'm', OPTION_TEXT, "NAME", "which of its models (default: the first)", &options.source.model, 0, 0},
     {"train", 0, OPTION_INTEGER, "N",
@@ -32,7 +32,7 @@ static const struct option_row rows_of_options[] = {
      "the default model's season, in steps; 0: none (default: found from the train rows)", &options.period, 0,
      1 << 20},
     {"takeovers", 0, OPTION_TEXT, "FILE",
-     "a daemon's journal, DIR/EPOCH/takeovers.jsonl: its versions serve from the steps on at which they did,\nunder its configuration (--config), and nothing is trained",
+     "a daemon's journal, DIR/EPOCH/takeovers.jsonl: its versions serve from the steps on\nat which they did, under its configuration (--config), and nothing is trained",
      &options.takeovers, 0, 0},
     {"forecasts", 0, OPTION_TEXT, "FILE", "write each forecast to a CSV file, to the last bit", &options.forecasts, 0,
      0},
@@ -48,12 +48,13 @@ static const struct option_row rows_of_options[] = {
 static const struct option_command command = {
     .name = "forecast backtest",
     .usage = "FILE.csv... [OPTIONS]",
-    .summary =
-        "says how well a model would have forecast: each row is forecast from, then learnt from, by the daemon's own code.",
+    .summary = "says how well a model would have forecast:\n"
+               "each row is forecast from, then learnt from, by the daemon's own code.",
     .rows = rows_of_options,
     .notes =
-        "Each file is one stream of the model (or those that --stream-column names). Errors are means over the steps 1 to h, targets and forecasts:\n"
-        "mse and mae in deviations of the train part, mase over its mean change, raw mae in the targets' own unit.\n",
+        "Each file is one stream of the model (or those that --stream-column names). Errors are means over the steps\n"
+        "1 to h, targets and forecasts: mse and mae in deviations of the train part, mase over its mean change, raw\n"
+        "mae in the targets' own unit.\n",
     .examples = "  forecast backtest ETTh1.csv --train 2880 --valid 720 --horizons 1,24,48 --online 10800\n"
                 "  forecast backtest plant-1.csv plant-2.csv -c forecastd.yaml --model boilers\n"
                 "  forecast backtest plant.csv --print-config > forecastd.yaml\n",

@@ -303,7 +303,8 @@ static void print_reply(const char *cmd, const json_t *reply) {
 
     if (strcmp(cmd, "streams") == 0) {
         print_objects(json_object_get(reply, "streams"), stream_keys);
-        printf("%zu streams\n", json_array_size(json_object_get(reply, "streams")));
+        size_t n = json_array_size(json_object_get(reply, "streams"));
+        printf("%zu stream%s\n", n, n == 1 ? "" : "s");
     } else if (strcmp(cmd, "state") == 0) {
         ctl_print_state(reply);
     } else if (strcmp(cmd, "scores") == 0) {

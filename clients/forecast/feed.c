@@ -23,7 +23,7 @@ static const struct option_row rows_of_options[] = {
     {"csv", 'c', OPTION_TEXT, "FILE", "send the rows of a CSV file with a header row; - is standard input",
      &options.rows.path, 0, 0},
     {"host", 0, OPTION_FLAG, NULL,
-     "send this machine's metrics instead: streams host/NAME, cpu/N, disk/DEVICE, net/INTERFACE", &options.host, 0,
+     "send this machine's metrics instead: streams host/NAME, cpu/N, disk/DEVICE,\nnet/INTERFACE", &options.host, 0,
      0},
     {"stream", 's', OPTION_TEXT, "NAME", "the stream's name (default: the file's, without its ending)",
      &options.rows.stream, 0, 0},

@@ -47,8 +47,8 @@ static const struct option_command watch = {
         "A line has the time of the tick in UTC, stream, model, what made the forecast (those with the largest\n"
         "shares), the step, the target's value, the forecast one step ahead and at the horizon, each with its interval\n"
         "of the highest level, and the running mean absolute errors, of what was served and of the last value, in\n"
-        "standard deviations. --live shows the recent values and the forecast as\n"
-        "sparklines on one scale, and as the error that of what is served by that of the last value.\n",
+        "standard deviations. --live shows the recent values and the forecast as sparklines on one scale, and as the\n"
+        "error that of what is served, divided by that of the last value.\n",
     .examples = "  forecast watch --live\n"
                 "  forecast watch --stream 'host/*' --target cpu_user\n"
                 "  forecast watch --model boilers --json --count 100 > forecasts.jsonl\n",
