@@ -25,7 +25,8 @@ static const double tracker_steps[TRACKERS] = {0.009, 0.045, 0.009, 0.045};
 static const double own_steps[OWN_TRACKERS] = {0.009, 0.045};
 static const double widening_step = 0.0045, widening_first = 0.025, widening_decay = 9;
 static const float widening_least = 0.5F, widening_most = 20;
-static const float tracker_decay = 0.5F, q_least = 0.01F;
+static const float tracker_decay = 0.5F, q_least = 0.01F, q_most = 1e4F;
+static const float own_most = 20; /* of q: a network that is farther off tells nothing */
 /* An interval is at most so many times the largest error. */
 static const double errors_most = 2;
 /* Answers before single errors are bounded, and enormous ones in a row behind which they are not. */
@@ -174,10 +175,11 @@ static float larger(float a, float b) {
 
 /* What one tracker's half-width, q x base, cost changes its weight, which is returned; then it follows the
  * quantile. */
-static float track_one(float *q, float weight, float base, float step, float alpha, float error) {
+static float track_one(float *q, float most, float weight, float base, float step, float alpha, float error) {
     float over = error - *q * base, miss = over > 0 ? 1 : 0;
     float cost = learning_rate * (over > 0 ? (1 - alpha) * over : -alpha * over);
-    *q = larger(q_least, *q * (1 + step * (miss - alpha)));
+    float next = larger(q_least, *q * (1 + step * (miss - alpha)));
+    *q = next < most ? next : most;
     return weight * (1 - (cost < loss_most ? cost : loss_most));
 }
 
@@ -186,8 +188,8 @@ static float track_fast_and_slow(struct tracker *tracker, const struct level *le
     const float bases[TRACKERS] = {1, 1, seen->fast, seen->fast}, alpha = (float)level->alpha;
     float sum = 0;
     for (int k = 0; k < TRACKERS; k++)
-        weights[k] = track_one(&tracker->q[k], tracker->weight[k], bases[k], larger(level->steps[k], seen->least),
-                               alpha, seen->error);
+        weights[k] = track_one(&tracker->q[k], q_most, tracker->weight[k], bases[k],
+                               larger(level->steps[k], seen->least), alpha, seen->error);
     for (int k = 0; k < TRACKERS; k++)
         sum += weights[k];
     return sum;
@@ -212,8 +214,8 @@ static void track(struct tracker *tracker, struct own_tracker *own, const struct
         return;
     }
     for (int k = 0; k < OWN_TRACKERS; k++) {
-        own_weights[k] = track_one(&own->q[k], own->weight[k], seen->own, larger(level->own_steps[k], seen->least),
-                                   (float)level->alpha, seen->error);
+        own_weights[k] = track_one(&own->q[k], own_most, own->weight[k], seen->own,
+                                   larger(level->own_steps[k], seen->least), (float)level->alpha, seen->error);
         sum += own_weights[k];
     }
     share_out(tracker->weight, weights, TRACKERS, whole, sum, TRACKERS + OWN_TRACKERS);
