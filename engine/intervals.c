@@ -26,7 +26,9 @@ static const double own_steps[OWN_TRACKERS] = {0.009, 0.045};
 static const double widening_step = 0.0045, widening_first = 0.025, widening_decay = 9;
 static const float widening_least = 0.5F, widening_most = 20;
 static const float tracker_decay = 0.5F, q_least = 0.01F, q_most = 1e4F;
-static const float own_most = 20; /* of q: a network that is farther off tells nothing */
+/* A network that is farther off tells nothing: q at most, and its half-widths in slow means. */
+static const float own_most = 20;
+static const double own_base_most = 100;
 /* An interval is at most so many times the largest error. */
 static const double errors_most = 2;
 /* Answers before single errors are bounded, and enormous ones in a row behind which they are not. */
@@ -138,8 +140,12 @@ static struct own_tracker *own_of(const struct intervals *intervals, const struc
     return intervals->own + (size_t)(cell - intervals->cells) * (size_t)intervals->n_levels;
 }
 
-static bool is_given(const float *own, int level) {
-    return own != NULL && own[level] > 0 && isfinite(own[level]);
+/* The network's half-width as a base; 0: it gives none. */
+static double own_base_of(const float *own, int level, const struct cell *cell) {
+    if (own == NULL || !(own[level] > 0) || !isfinite(own[level]))
+        return 0;
+    double base = (double)own[level], most = own_base_most * cell->slow;
+    return most > 0 && base > most ? most : base;
 }
 
 void intervals_restart(struct intervals *intervals, int slot) {
@@ -173,8 +179,8 @@ static float larger(float a, float b) {
     return a > b ? a : b;
 }
 
-/* What one tracker's half-width, q x base, cost changes its weight, which is returned; then it follows the
- * quantile. */
+/* What one tracker's half-width, q x base, cost changes its weight, which is returned; then it follows the quantile,
+ * to `most`. */
 static float track_one(float *q, float most, float weight, float base, float step, float alpha, float error) {
     float over = error - *q * base, miss = over > 0 ? 1 : 0;
     float cost = learning_rate * (over > 0 ? (1 - alpha) * over : -alpha * over);
@@ -284,7 +290,7 @@ void intervals_answer(struct intervals *intervals, int slot, int cell_index, dou
             widen(&trackers[l], &intervals->levels[l], (float)cell->n, error > (double)published[l]);
         if (!known)
             continue;
-        seen.own = is_given(own, l) ? (float)((double)own[l] / cell->slow) : 0;
+        seen.own = (float)(own_base_of(own, l, cell) / cell->slow);
         track(&trackers[l], intervals->own != NULL ? &own_of(intervals, cell)[l] : NULL, &intervals->levels[l],
               &seen);
     }
@@ -320,7 +326,7 @@ bool intervals_radii(const struct intervals *intervals, int slot, int cell_index
         }
         const struct level *level = &intervals->levels[l];
         double radius = radius_of(&trackers[l], intervals->own != NULL ? &own_of(intervals, cell)[l] : NULL,
-                                  is_given(own, l) ? (double)own[l] : 0, cell) *
+                                  own_base_of(own, l, cell), cell) *
                         (1 + level->student * few_answers);
         bool few = cell->n < level->least, capped = few || radius > errors_most * cell->largest;
         if (capped)

@@ -252,6 +252,29 @@ static void what_the_network_gives_is_used(void **state) {
     assert_true(width[WRONG] < 1.05 * width[NONE]);
 }
 
+/* Half-widths of the network's that are far too large do no harm, however large. */
+static void beside_a_network_that_is_never_sure(void **state) {
+    (void)state;
+    const int one = 1;
+    for (float unsure = 10; unsure < 1e31F; unsure *= 1e10F) {
+        struct intervals *intervals = intervals_new(1, &one, 1, 1, levels, 2, true);
+        struct rng rng = {16};
+        int held[2] = {0};
+        for (int step = 0; step < 2000; step++) {
+            float radii[2], own[2] = {1.2816F * unsure, 1.96F * unsure};
+            double error = rng_normal(&rng);
+            intervals_radii(intervals, 0, 0, own, radii);
+            for (int l = 0; l < 2 && step >= 1000; l++)
+                held[l] += fabs(error) <= (double)radii[l];
+            intervals_answer(intervals, 0, 0, error, radii, own);
+        }
+        for (int l = 0; l < 2; l++)
+            if (fabs(held[l] / 1000.0 - levels[l] / 100) > 0.02)
+                fail_msg("%g: %.4f held at %g %%", (double)unsure, held[l] / 1000.0, levels[l]);
+        intervals_free(intervals);
+    }
+}
+
 /* Half-widths of the network's that have been far too small for long do not make intervals too wide when another
  * version gives better ones. */
 static void behind_a_network_that_was_too_sure(void **state) {
@@ -414,6 +437,7 @@ int main(void) {
         cmocka_unit_test(as_narrow_as_the_best_constant),
         cmocka_unit_test(what_the_network_gives_is_used),
         cmocka_unit_test(behind_a_network_that_was_too_sure),
+        cmocka_unit_test(beside_a_network_that_is_never_sure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
