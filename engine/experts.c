@@ -13,12 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Voices are the experts and, behind them, the regressions that the ridge expert mixes. */
-enum { VOICES = EXPERT_COUNT + REGRESSORS_MOST };
+/* Voices are the experts and, behind them, the regressions beside the ridge expert. */
+enum { VOICES = EXPERT_COUNT + REGRESSORS_MOST - 1 };
 
 /* Mixtures learn apart where a target has just stood still, and behind changes of WILD typical ones: what is right there
- * is right nowhere else. */
-enum { CONTEXTS = 3, STILL_STEPS = 6, WILD = 10 };
+ * is right nowhere else. It is forgotten in a few steps. */
+enum { CONTEXTS = 3, CONTEXT_STEPS = 4, STILL_STEPS = 6, WILD = 10 };
 
 /* How much a target changes from one step to the next. */
 struct activity {
@@ -31,31 +31,42 @@ struct activity {
 struct experts {
     const struct config_model *model;
     int n_targets, horizon, n_scored, n_voices;
-    struct regressors *regressors;  /* NULL: light */
-    struct residuals *residuals;    /* NULL: nobody learns from them */
-    int *scored;                    /* [n_scored] steps ahead */
-    size_t *first;                  /* [n_scored] where the forecasts of a scored step begin within a slot's */
-    size_t waiting;                 /* forecasts that a slot keeps: the sum of scored */
-    uint64_t *since;                /* [slots] forecasts of steps from here on are kept */
-    uint64_t *network_since;        /* [slots] the same of networks */
-    float *said;                    /* [slots x waiting x n_targets x (n_voices + 2)] of the voices, what was
-                                     * published: beyond the last value, in its unit then; the context */
-    float *unit;                    /* [slots x (horizon + 1) x n_targets] by step, within 1e-30 and 1e30 */
-    struct mixture_record *records; /* [slots x n_scored x n_targets x CONTEXTS x n_voices] */
-    struct mixture_errors *errors;  /* [slots x n_scored x n_targets x (n_voices + 2)]: the experts, what is
-                                     * published, the regressions, the ridge */
-    struct activity *activity;      /* [slots x n_targets] */
-    struct smoothing *smoothing;    /* [slots x n_targets] */
-    float *shares;                  /* [slots x EXPERT_COUNT] */
-    double *mean;                   /* [n_voices x horizon x n_targets] of the latest slot */
-    float *weights;                 /* [n_scored x VOICES] workspace */
+    struct regressors *regressors; /* NULL: light */
+    struct residuals *residuals;   /* NULL: nobody learns from them */
+    int *scored;                   /* [n_scored] steps ahead */
+    size_t *first;                 /* [n_scored] where the forecasts of a scored step begin within a slot's */
+    size_t waiting;                /* forecasts that a slot keeps: the sum of scored */
+    uint64_t *since;               /* [slots] forecasts of steps from here on are kept */
+    uint64_t *network_since;       /* [slots] the same of networks */
+    float *said;                   /* [slots x waiting x n_targets x (n_voices + SAID_MORE)] of the voices and
+                                     * enum said: beyond the last value, in its unit then */
+    float *unit;                   /* [slots x (horizon + 1) x n_targets] by step, within 1e-30 and 1e30 */
+    size_t *mixture;               /* [n_scored + 1] where the records of a scored step begin within a slot's */
+    struct mixture_record
+        *records; /* [slots x mixture[n_scored]], of a scored step [n_targets x contexts x n_voices] */
+    struct mixture_errors *errors; /* [slots x n_scored x n_targets x (n_voices + 1)]: the last of the mixture */
+    struct activity *activity;     /* [slots x n_targets] */
+    struct smoothing *smoothing;   /* [slots x n_targets] */
+    float *shares;                 /* [slots x EXPERT_COUNT] */
+    double *mean;                  /* [(n_voices + 1) x horizon x n_targets] of the latest slot; the last: the
+                                     * regressions mixed, which a readout adds to */
+    float *weights;                /* [n_scored x VOICES] workspace */
 };
+
+/* What is kept of a forecast beside what the voices said. */
+enum said { SAID_PUBLISHED, SAID_REGRESSIONS, SAID_CONTEXT, SAID_MORE };
+
+static int contexts_at(int h) {
+    return h <= CONTEXT_STEPS ? CONTEXTS : 1;
+}
 
 static void place_steps(struct experts *e) {
     scores_steps(e->model->scored, e->horizon, e->scored);
     for (int i = 0; i < e->n_scored; i++) {
         e->first[i] = e->waiting;
         e->waiting += (size_t)e->scored[i];
+        size_t records = (size_t)(e->n_targets * contexts_at(e->scored[i]) * e->n_voices);
+        e->mixture[i + 1] = e->mixture[i] + records;
     }
 }
 
@@ -75,22 +86,23 @@ struct experts *experts_new(const struct config_class *class, const struct confi
         e->regressors = regressors_new(class, model, kernels);
     if (reads)
         e->residuals = residuals_new(class, model);
-    e->n_voices = EXPERT_COUNT + (e->regressors != NULL ? regressors_count(e->regressors) : 0);
+    e->n_voices = EXPERT_COUNT + (e->regressors != NULL ? regressors_count(e->regressors) - 1 : 0);
     size_t voices = (size_t)e->n_voices;
     e->scored = calloc(steps, sizeof *e->scored);
     e->first = calloc(steps, sizeof *e->first);
-    if (e->scored != NULL && e->first != NULL)
+    e->mixture = calloc(steps + 1, sizeof *e->mixture);
+    if (e->scored != NULL && e->first != NULL && e->mixture != NULL)
         place_steps(e);
     e->since = calloc(slots, sizeof *e->since);
     e->network_since = calloc(slots, sizeof *e->network_since);
-    e->said = calloc(slots * e->waiting * targets * (voices + 2), sizeof *e->said);
+    e->said = calloc(slots * e->waiting * targets * (voices + SAID_MORE), sizeof *e->said);
     e->unit = calloc(slots * ((size_t)model->horizon + 1) * targets, sizeof *e->unit);
-    e->records = calloc(slots * steps * targets * CONTEXTS * voices, sizeof *e->records);
-    e->errors = calloc(slots * steps * targets * (voices + 2), sizeof *e->errors);
+    e->records = e->mixture != NULL ? calloc(slots * e->mixture[steps], sizeof *e->records) : NULL;
+    e->errors = calloc(slots * steps * targets * (voices + 1), sizeof *e->errors);
     e->activity = calloc(slots * targets, sizeof *e->activity);
     e->smoothing = calloc(slots * targets, sizeof *e->smoothing);
     e->shares = calloc(slots * EXPERT_COUNT, sizeof *e->shares);
-    e->mean = calloc(voices * (size_t)model->horizon * targets, sizeof *e->mean);
+    e->mean = calloc((voices + 1) * (size_t)model->horizon * targets, sizeof *e->mean);
     e->weights = calloc(steps * VOICES, sizeof *e->weights);
     if (e->scored == NULL || e->first == NULL || e->since == NULL || e->network_since == NULL || e->said == NULL ||
         e->unit == NULL || e->records == NULL || e->smoothing == NULL || e->shares == NULL || e->mean == NULL ||
@@ -109,6 +121,7 @@ void experts_free(struct experts *e) {
     residuals_free(e->residuals);
     free(e->scored);
     free(e->first);
+    free(e->mixture);
     free(e->since);
     free(e->network_since);
     free(e->said);
@@ -125,16 +138,20 @@ void experts_free(struct experts *e) {
 
 /* ---- where things stand ----------------------------------------------------------------------- */
 
-static size_t mixture_at(const struct experts *e, int slot, int i, int j) {
-    return ((size_t)slot * (size_t)e->n_scored + (size_t)i) * (size_t)e->n_targets + (size_t)j;
+static struct mixture_record *slot_records(const struct experts *e, int slot) {
+    return e->records + (size_t)slot * e->mixture[e->n_scored];
 }
 
+/* [n_voices] of scored step i and target j. */
 static struct mixture_record *records_of(const struct experts *e, int slot, int i, int j, int context) {
-    return e->records + (mixture_at(e, slot, i, j) * CONTEXTS + (size_t)context) * (size_t)e->n_voices;
+    int contexts = contexts_at(e->scored[i]);
+    size_t at = (size_t)j * (size_t)contexts + (size_t)(context < contexts ? context : 0);
+    return slot_records(e, slot) + e->mixture[i] + at * (size_t)e->n_voices;
 }
 
 static struct mixture_errors *errors_of(const struct experts *e, int slot, int i, int j) {
-    return e->errors + mixture_at(e, slot, i, j) * ((size_t)e->n_voices + 2);
+    size_t at = ((size_t)slot * (size_t)e->n_scored + (size_t)i) * (size_t)e->n_targets + (size_t)j;
+    return e->errors + at * ((size_t)e->n_voices + 1);
 }
 
 static struct activity *activity_of(const struct experts *e, int slot, int j) {
@@ -145,10 +162,10 @@ static int context_of(const struct experts *e, int slot, int j) {
     return activity_of(e, slot, j)->still >= STILL_STEPS ? 1 : activity_of(e, slot, j)->wild > 0 ? 2 : 0;
 }
 
-/* What was said at `step` of scored step i and target j, [n_voices + 2]: a ring of scored[i] steps. */
+/* What was said at `step` of scored step i and target j, [n_voices + SAID_MORE]: a ring of scored[i] steps. */
 static float *said_of(const struct experts *e, int slot, int i, uint64_t step, int j) {
     size_t at = (size_t)slot * e->waiting + e->first[i] + (size_t)(step % (uint64_t)e->scored[i]);
-    return e->said + (at * (size_t)e->n_targets + (size_t)j) * ((size_t)e->n_voices + 2);
+    return e->said + (at * (size_t)e->n_targets + (size_t)j) * ((size_t)e->n_voices + SAID_MORE);
 }
 
 /* The units [n_targets] as they stood at a step. */
@@ -161,6 +178,7 @@ static struct smoothing *smoothing_of(const struct experts *e, int slot, int j) 
     return &e->smoothing[slot * e->n_targets + j];
 }
 
+/* Of a voice; n_voices: of the regressions mixed. */
 static double *row_of(const struct experts *e, int voice) {
     return e->mean + (size_t)voice * (size_t)e->horizon * (size_t)e->n_targets;
 }
@@ -183,8 +201,8 @@ void experts_acquire(struct experts *e, int slot, uint64_t step) {
     e->since[slot] = step + 1;
     e->network_since[slot] = step + 1;
     size_t mixtures = (size_t)e->n_scored * (size_t)e->n_targets;
-    memset(records_of(e, slot, 0, 0, 0), 0, mixtures * CONTEXTS * (size_t)e->n_voices * sizeof *e->records);
-    memset(errors_of(e, slot, 0, 0), 0, mixtures * ((size_t)e->n_voices + 2) * sizeof *e->errors);
+    memset(slot_records(e, slot), 0, e->mixture[e->n_scored] * sizeof *e->records);
+    memset(errors_of(e, slot, 0, 0), 0, mixtures * ((size_t)e->n_voices + 1) * sizeof *e->errors);
     memset(activity_of(e, slot, 0), 0, (size_t)e->n_targets * sizeof *e->activity);
     if (e->regressors != NULL)
         regressors_clear(e->regressors, slot);
@@ -204,8 +222,8 @@ void experts_change_network(struct experts *e, int slot, uint64_t step) {
         for (int j = 0; j < e->n_targets; j++) {
             struct mixture_errors *errors = errors_of(e, slot, i, j);
             errors[EXPERT_NETWORK] = (struct mixture_errors){0};
-            for (int c = 0; c < CONTEXTS; c++)
-                mixture_renew(records_of(e, slot, i, j, c), EXPERT_COUNT, EXPERT_NETWORK);
+            for (int c = 0; c < contexts_at(e->scored[i]); c++)
+                mixture_renew(records_of(e, slot, i, j, c), e->n_voices, EXPERT_NETWORK);
         }
 }
 
@@ -225,19 +243,14 @@ static void answer(struct experts *e, int slot, const struct history *history, u
         double value = history_observed(history, step, feature);
         double last = baseline_last_value(history, step - h, feature);
         double beyond = (value - last) / (double)units[j];
-        float *said = said_of(e, slot, i, step - h, j);
+        float *said = said_of(e, slot, i, step - h, j), *more = said + e->n_voices;
         if (step - h < e->network_since[slot])
             said[EXPERT_NETWORK] = NAN;
-        struct mixture_record *records = records_of(e, slot, i, j, (int)said[e->n_voices + 1]);
-        struct mixture_errors *errors = errors_of(e, slot, i, j);
         if (e->residuals != NULL)
-            residuals_put(e->residuals, slot, step - h, (int)h, j, beyond - (double)said[EXPERT_RIDGE]);
-        if (!isfinite(beyond) || !isfinite(said[e->n_voices]))
-            continue;
-        mixture_learn(errors, records, EXPERT_COUNT, rivals, said, said[e->n_voices], (float)beyond);
-        if (e->n_voices > EXPERT_COUNT && isfinite(said[EXPERT_RIDGE]))
-            mixture_learn(errors + EXPERT_COUNT + 1, records + EXPERT_COUNT, e->n_voices - EXPERT_COUNT, ~0u,
-                          said + EXPERT_COUNT, said[EXPERT_RIDGE], (float)beyond);
+            residuals_put(e->residuals, slot, step - h, (int)h, j, beyond - (double)more[SAID_REGRESSIONS]);
+        if (isfinite(beyond) && isfinite(more[SAID_PUBLISHED]))
+            mixture_learn(errors_of(e, slot, i, j), records_of(e, slot, i, j, (int)more[SAID_CONTEXT]), e->n_voices,
+                          (int)h, rivals, said, more[SAID_PUBLISHED], (float)beyond);
     }
 }
 
@@ -277,13 +290,21 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
 
 /* ---- a forecast --------------------------------------------------------------------------------- */
 
+/* Where the regressions' forecasts go: the ridge expert is one of them. */
+static void place_rows(const struct experts *e, double **rows) {
+    int plain = e->regressors != NULL ? regressors_plain(e->regressors) : 0, next = EXPERT_COUNT;
+    for (int i = 0; i <= e->n_voices - EXPERT_COUNT; i++)
+        rows[i] = row_of(e, i == plain ? EXPERT_RIDGE : next++);
+}
+
 /* All experts' forecasts to their rows. What is not finite becomes NaN. */
 static void ask(struct experts *e, int slot, const struct history *history, uint64_t step,
                 const struct scaler *scalers, const float *pooled) {
     const struct config_model *model = e->model;
     double *last = row_of(e, EXPERT_LAST_VALUE), *seasonal = row_of(e, EXPERT_SEASONAL);
     double *drift = row_of(e, EXPERT_DRIFT), *smoothing = row_of(e, EXPERT_SMOOTHING);
-    double *ridge = row_of(e, EXPERT_RIDGE), *readout = row_of(e, EXPERT_READOUT);
+    double *ridge = row_of(e, EXPERT_RIDGE), *readout = row_of(e, EXPERT_READOUT), *rows[REGRESSORS_MOST];
+    place_rows(e, rows);
     int n = e->n_voices * e->horizon * e->n_targets;
     for (int j = 0; j < e->n_targets; j++) {
         int feature = model->targets[j];
@@ -296,125 +317,129 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
         }
         smoothing_forecast(smoothing_of(e, slot, j), e->horizon, e->n_targets, smoothing + j);
     }
-    if (e->regressors == NULL && pooled != NULL)
+    if (e->regressors != NULL)
+        regressors_step(e->regressors, slot, history, step, e->since[slot], scalers, rows);
+    else if (pooled != NULL)
         pooled_forecast(model, pooled, history, step, scalers, ridge);
     for (int i = 0; i < n; i++)
         if (!isfinite(e->mean[i]))
             e->mean[i] = NAN;
 }
 
-/* Some of the voices, mixed by their records to one forecast. */
-struct group {
-    const float *prior; /* [n] what the shares are without losses, but for a factor */
-    int first, n;       /* voices */
-    const int
-        *instead; /* who speaks before the first answer, and where nobody else does: the first that can of these */
-    int n_instead;
-};
-
-/* Who is rarely the best alone is trusted less at first. */
-static const struct group experts = {(const float[]){1, 1, .2f, .2f, 1.7f, .5f, .2f}, 0, EXPERT_COUNT,
-                                     (const int[]){EXPERT_SEASONAL, EXPERT_LAST_VALUE}, 2};
-
-static struct group regressors_group(const struct experts *e) {
-    static const int instead[] = {EXPERT_COUNT + 1, EXPERT_COUNT};
-    int n = e->n_voices - EXPERT_COUNT;
-    static const float alike[REGRESSORS_MOST] = {1, 1, 1, 1, 1};
-    return (struct group){alike, EXPERT_COUNT, n, n > 1 ? instead : instead + 1, n > 1 ? 2 : 1};
-}
+/* What the shares are without losses, but for a factor: who is rarely the best alone is trusted less at first, and the
+ * last value, which nothing that is learnt beats on a random walk, more. */
+static const float prior[VOICES] = {2, 1, .2f, .2f, 1, .5f, .2f, .5f, .5f, .5f, .5f};
 
 static bool speaks(const struct experts *e, int voice, int at) {
     return !isnan(row_of(e, voice)[at]);
 }
 
-static int instead_of(const struct experts *e, const struct group *group, int at) {
-    for (int i = 0; i < group->n_instead - 1; i++)
-        if (speaks(e, group->instead[i], at))
-            return group->instead[i];
-    return group->instead[group->n_instead - 1];
+/* Those that are mixed, a bit each; and who speaks before the first answer, and where nobody else does: the first of
+ * these that can. */
+struct among {
+    unsigned voices;
+    int instead, otherwise;
+};
+
+static const struct among all = {~0u, EXPERT_SEASONAL, EXPERT_LAST_VALUE};
+static const struct among regressions = {1u << EXPERT_RIDGE | ~0u << EXPERT_COUNT, EXPERT_RIDGE, EXPERT_RIDGE};
+
+static int instead_of(const struct experts *e, const struct among *among, int at) {
+    return speaks(e, among->instead, at) ? among->instead : among->otherwise;
 }
 
-/* A network is mixed when so many of its forecasts have been answered: a new version has to earn its weight. So is the first
- * readout. */
+/* A network is mixed when so many of its forecasts have been answered: a new version has to earn its weight. So is the
+ * first readout. */
 enum { PROVEN = 40 };
 
 static bool has_proven_itself(int voice, const struct mixture_errors *errors, int h) {
     return (voice != EXPERT_NETWORK && voice != EXPERT_READOUT) || errors[voice].n >= (float)(PROVEN + 2 * h);
 }
 
-/* The weights of a group at the scored steps of target j, [n_scored x group->n]; chosen: the one voice, or -1. */
-static void weigh(struct experts *e, const struct group *group, int slot, int j, int chosen) {
+/* The weights at the scored steps of target j, [n_scored x n_voices]. */
+static void weigh(struct experts *e, const struct among *among, int slot, int j) {
+    int context = context_of(e, slot, j), n = e->n_voices;
     for (int i = 0; i < e->n_scored; i++) {
-        float *weights = e->weights + i * group->n;
+        float *weights = e->weights + i * n;
         int at = (e->scored[i] - 1) * e->n_targets + j;
+        const struct mixture_errors *errors = errors_of(e, slot, i, j);
         bool heard[VOICES] = {false};
-        int context = context_of(e, slot, j);
-        const struct mixture_record *records = records_of(e, slot, i, j, context) + group->first;
-        for (int k = 0; k < group->n; k++)
-            heard[k] = speaks(e, group->first + k, at) &&
-                       (chosen >= 0 || has_proven_itself(group->first + k, errors_of(e, slot, i, j), e->scored[i]));
-        if (chosen < 0 && mixture_shares(records, group->n, heard, group->prior, weights))
-            continue;
-        int only = chosen >= 0 && heard[chosen] ? chosen : instead_of(e, group, at) - group->first;
-        for (int k = 0; k < group->n; k++)
-            weights[k] = k == only && heard[k];
+        for (int k = 0; k < n; k++)
+            heard[k] =
+                (among->voices >> k & 1) != 0 && speaks(e, k, at) && has_proven_itself(k, errors, e->scored[i]);
+        if (!mixture_shares(records_of(e, slot, i, j, context), n, heard, prior, weights))
+            weights[instead_of(e, among, at)] = 1;
+    }
+}
+
+/* The same of one voice alone. */
+static void choose(struct experts *e, int voice, int j) {
+    memset(e->weights, 0, (size_t)(e->n_scored * e->n_voices) * sizeof *e->weights);
+    for (int i = 0; i < e->n_scored; i++) {
+        int at = (e->scored[i] - 1) * e->n_targets + j;
+        e->weights[i * e->n_voices + (speaks(e, voice, at) ? voice : instead_of(e, &all, at))] = 1;
     }
 }
 
 /* The mixture h = scored[i] - before steps ahead, of the weights at scored step i and at the one before it. */
-static double mixed(const struct experts *e, const struct group *group, int i, int before, int at) {
-    const float *weights = e->weights + i * group->n;
+static double mixed(const struct experts *e, const struct among *among, int i, int before, int at) {
+    const float *weights = e->weights + i * e->n_voices;
     int gap = i > 0 ? e->scored[i] - e->scored[i - 1] : 1;
     double share = (double)before / gap, sum = 0, mean = 0;
-    double w[VOICES];
-    for (int k = 0; k < group->n; k++) {
-        w[k] = before == 0 ? (double)weights[k]
-                           : (1 - share) * (double)weights[k] + share * (double)weights[k - group->n];
-        if (!speaks(e, group->first + k, at))
-            w[k] = 0;
-        sum += w[k];
+    for (int k = 0; k < e->n_voices; k++) {
+        double w = (double)weights[k];
+        if (before > 0)
+            w = (1 - share) * w + share * (double)weights[k - e->n_voices];
+        if (w == 0 || !speaks(e, k, at))
+            continue;
+        sum += w;
+        mean += w * row_of(e, k)[at];
     }
-    for (int k = 0; k < group->n; k++)
-        if (w[k] > 0)
-            mean += w[k] / sum * row_of(e, group->first + k)[at];
-    return sum > 0 && isfinite(mean) ? mean : row_of(e, instead_of(e, group, at))[at];
+    mean /= sum;
+    return isfinite(mean) ? mean : row_of(e, instead_of(e, among, at))[at];
 }
 
-static void blend(struct experts *e, const struct group *group, int j, double *mean) {
+static void blend(struct experts *e, const struct among *among, int j, double *mean) {
     for (int h = 1, i = 0; h <= e->horizon; h++) {
         i += h > e->scored[i];
         int at = (h - 1) * e->n_targets + j;
-        mean[at] = mixed(e, group, i, e->scored[i] - h, at);
+        mean[at] = mixed(e, among, i, e->scored[i] - h, at);
     }
 }
 
-/* The readout of target j: the ridge expert's forecast, and what the network's state adds to it. */
+/* The regressions of target j mixed as they are among themselves in the mixture of all, and the readout: what the
+ * network's state adds to that. */
 static void add_readout(struct experts *e, int slot, uint64_t step, int j, const double *readout) {
-    double unit = units_of(e, slot, step)[j];
-    for (int h = 0; h < e->horizon && readout != NULL; h++) {
+    double unit = units_of(e, slot, step)[j], *base = row_of(e, e->n_voices);
+    weigh(e, &regressions, slot, j);
+    blend(e, &regressions, j, base);
+    for (int h = 0; h < e->horizon; h++) {
         int at = h * e->n_targets + j;
-        double sum = row_of(e, EXPERT_RIDGE)[at] + unit * readout[at];
+        double sum = readout != NULL ? base[at] + unit * readout[at] : NAN;
         row_of(e, EXPERT_READOUT)[at] = isfinite(sum) ? sum : NAN;
     }
 }
 
+/* Who the voices' weights are of: regressions count as the ridge expert. */
+static void add_shares(const struct experts *e, float *shares) {
+    for (int i = 0; i < e->n_scored; i++)
+        for (int k = 0; k < e->n_voices; k++)
+            shares[k < EXPERT_COUNT ? k : EXPERT_RIDGE] += e->weights[i * e->n_voices + k];
+}
+
 static void publish(struct experts *e, int slot, uint64_t step, const double *readout, double *mean) {
-    float *shares = e->shares + (size_t)slot * EXPERT_COUNT;
+    float *shares = e->shares + (size_t)slot * EXPERT_COUNT, sum = 0;
     memset(shares, 0, EXPERT_COUNT * sizeof *shares);
     for (int j = 0; j < e->n_targets; j++) {
-        struct group group = regressors_group(e);
-        if (group.n > 0) {
-            weigh(e, &group, slot, j, -1);
-            blend(e, &group, j, row_of(e, EXPERT_RIDGE));
-        }
-        add_readout(e, slot, step, j, readout);
-        weigh(e, &experts, slot, j, e->model->combine - COMBINE_ONLY);
-        blend(e, &experts, j, mean);
-        for (int i = 0; i < e->n_scored; i++)
-            for (int k = 0; k < EXPERT_COUNT; k++)
-                shares[k] += e->weights[i * EXPERT_COUNT + k];
+        if (e->residuals != NULL)
+            add_readout(e, slot, step, j, readout);
+        if (e->model->combine == COMBINE_ONLINE)
+            weigh(e, &all, slot, j);
+        else
+            choose(e, e->model->combine - COMBINE_ONLY, j);
+        blend(e, &all, j, mean);
+        add_shares(e, shares);
     }
-    float sum = 0;
     for (int k = 0; k < EXPERT_COUNT; k++)
         sum += shares[k];
     for (int k = 0; k < EXPERT_COUNT && sum > 0; k++)
@@ -431,8 +456,10 @@ static void keep(struct experts *e, int slot, uint64_t step, const double *mean)
             double last = row_of(e, EXPERT_LAST_VALUE)[at];
             for (int k = 0; k < e->n_voices; k++)
                 said[k] = (float)((row_of(e, k)[at] - last) / (double)units[j]);
-            said[e->n_voices + 1] = (float)context_of(e, slot, j);
-            said[e->n_voices] = (float)((mean[at] - last) / (double)units[j]);
+            said += e->n_voices;
+            said[SAID_PUBLISHED] = (float)((mean[at] - last) / (double)units[j]);
+            said[SAID_REGRESSIONS] = (float)((row_of(e, e->n_voices)[at] - last) / (double)units[j]);
+            said[SAID_CONTEXT] = (float)context_of(e, slot, j);
         }
 }
 
@@ -440,13 +467,9 @@ void experts_forecast(struct experts *e, int slot, const struct history *history
                       const struct scaler *scalers, bool network, const float *pooled, const double *readout,
                       double *mean) {
     int n = e->horizon * e->n_targets;
-    double *row = row_of(e, EXPERT_NETWORK), *rows[REGRESSORS_MOST];
+    double *row = row_of(e, EXPERT_NETWORK);
     for (int i = 0; i < n; i++)
         row[i] = network ? mean[i] : NAN;
-    for (int i = 0; i < e->n_voices - EXPERT_COUNT; i++)
-        rows[i] = row_of(e, EXPERT_COUNT + i);
-    if (e->regressors != NULL)
-        regressors_step(e->regressors, slot, history, step, e->since[slot], scalers, rows);
     ask(e, slot, history, step, scalers, pooled);
     publish(e, slot, step, readout, mean);
     keep(e, slot, step, mean);

@@ -31,7 +31,7 @@ void experts_acquire(struct experts *experts, int slot, uint64_t step);
 /* The slot's state begins anew (forecaster_reset): a level begins with the next value; what has been learnt stays. */
 void experts_begin_anew(struct experts *experts, int slot);
 /* Another version's network serves the slot after `step`: the record of the one before is not its own.
- * The readout's goes on: it is the ridge expert's forecast and what the replay has taught it. */
+ * The readout's goes on: it is the regressions' forecast and what the replay has taught it. */
 void experts_change_network(struct experts *experts, int slot, uint64_t step);
 
 /* A step has closed: it answers the forecasts made before, and the experts learn from it. scalers [n_features] have
@@ -42,12 +42,12 @@ void experts_see(struct experts *experts, int slot, const struct history *histor
 /* The forecast of the slot at the step just seen. mean [horizon x n_targets] comes with the network's where there is
  * one (network) and leaves with what is published: never infinite; NaN where nothing is known. pooled: the coefficients of
  * the pooled ridge (pooled.h), which light experts have in the place of their own; NULL: none.
- * readout [horizon x n_targets]: what the network's state adds to the ridge expert's forecast (readout_forecast); NULL: nothing. */
+ * readout [horizon x n_targets]: what the network's state adds to the regressions' forecast (readout_forecast); NULL: nothing. */
 void experts_forecast(struct experts *experts, int slot, const struct history *history, uint64_t step,
                       const struct scaler *scalers, bool network, const float *pooled, const double *readout,
                       double *mean);
 
-/* What the ridge expert has left unexplained; a readout learns from it. NULL: none is wanted. */
+/* What the regressions, mixed, have left unexplained; a readout learns from it. NULL: none is wanted. */
 struct residuals *experts_residuals(const struct experts *experts);
 
 /* Who contributed to the slot's latest forecast: [EXPERT_COUNT], mean over targets and scored steps, sum 1 (or zeros). */

@@ -458,7 +458,7 @@ static void look_out(struct forecaster *f, struct forecast *forecast) {
     forecast->verdict_changed = forecast->verdict != before;
 }
 
-/* What the lane's readout adds to the ridge expert's forecast; NULL: nothing. */
+/* What the lane's readout adds to the regressions' forecast; NULL: nothing. */
 static const double *ask_readout(const struct forecaster *f, const struct lane *lane, int slot) {
     if (lane->readout == NULL)
         return NULL;

@@ -45,17 +45,17 @@ static void set_rate(struct mixture_record *record, float most) {
     record->rate = fminf(.5f / record->range, sqrtf(most / record->squares));
 }
 
-static void learn(struct mixture_record *record, float most, float regret) {
+static void learn(struct mixture_record *record, float most, int h, float regret) {
     const float kept = 1.0f - 1.0f / MIXTURE_MEMORY;
     record->range = fmaxf(record->range, fabsf(regret));
-    record->squares = kept * record->squares + regret * regret;
+    record->squares = kept * record->squares + (float)h * regret * regret;
     if (!(record->squares > 0))
         return;
     set_rate(record, most);
     record->regret = kept * record->regret + regret - record->rate * regret * regret;
 }
 
-void mixture_learn(struct mixture_errors *errors, struct mixture_record *records, int n, unsigned rivals,
+void mixture_learn(struct mixture_errors *errors, struct mixture_record *records, int n, int h, unsigned rivals,
                    const float *forecasts, float mixed, float answer) {
     float error = bounded(mixed - answer, 1e15f); /* whose square is still a float */
     see_error(&errors[n], error);
@@ -66,7 +66,7 @@ void mixture_learn(struct mixture_errors *errors, struct mixture_record *records
     float most = logf((float)n + 1);
     for (int k = 0; k < n; k++)
         if (!isnan(forecasts[k]))
-            learn(&records[k], most, slope * bounded(mixed - forecasts[k], bound));
+            learn(&records[k], most, h, slope * bounded(mixed - forecasts[k], bound));
 }
 
 bool mixture_shares(const struct mixture_record *records, int n, const bool *speaks, const float *prior,

@@ -1,9 +1,9 @@
 /*
- * The online readout: what the hidden state of a version's network says beyond the ridge expert (expert.h). A ridge
- * regression on x = [1, hidden state], one for all targets and scored steps of a slot, learns the ridge expert's residuals
+ * The online readout: what the hidden state of a version's network says beyond the regressions (regressors.h), mixed.
+ * A ridge regression on x = [1, hidden state], one for all targets and scored steps of a slot, learns their residuals
  * (residuals.h):
  *
- *     readout(h) = ridge(h) + unit x W_h' x,    linear in h between the scored steps.
+ *     readout(h) = regressions(h) + unit x W_h' x,    linear in h between the scored steps.
  *
  * The hidden state is that of the last recurrent layer that carries one from step to step, its first READOUT_UNITS
  * units. It means something else under another version: so this is part of a lane, and is learnt anew in the replay of a takeover,
@@ -48,7 +48,7 @@ int readout_last(const struct readout *readout);
  * finite; residuals: of the origin readout_last before (residuals_of), NULL where that is not to be learnt. */
 void readout_see(struct readout *readout, int slot, uint64_t step, const float *state, const float *residuals);
 
-/* What is to be added to the ridge expert's forecast at the step just seen, in the scaler's unit: [horizon x n_targets],
+/* What is to be added to the regressions' forecast at the step just seen, in the scaler's unit: [horizon x n_targets],
  * within what residuals have been (deviations, of residuals_deviations); NULL: nothing is known. Until the next call. */
 const double *readout_forecast(struct readout *readout, int slot, uint64_t step, const float *deviations);
 

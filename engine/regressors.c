@@ -195,6 +195,10 @@ int regressors_count(const struct regressors *r) {
     return r->plan.lagged.n_sizes + (r->plan.period > 0);
 }
 
+int regressors_plain(const struct regressors *r) {
+    return r->plan.lags > FEW_LAGS ? 1 : 0;
+}
+
 void regressors_clear(struct regressors *r, int slot) {
     for (int j = 0; j < r->n_targets; j++) {
         ridge_clear(lagged_of(r, slot, j));

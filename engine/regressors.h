@@ -37,6 +37,9 @@ void regressors_free(struct regressors *regressors);
 /* How many there are, at most REGRESSORS_MOST. */
 int regressors_count(const struct regressors *regressors);
 
+/* Which of them is the plain one: on the recent lags of its target and nothing else. */
+int regressors_plain(const struct regressors *regressors);
+
 /* The slot forgets everything. */
 void regressors_clear(struct regressors *regressors, int slot);
 

@@ -1,6 +1,6 @@
 /*
- * What the ridge expert (expert.h) has left unexplained of a stream: for each origin that a replay may go back to, the answer
- * less its forecast, per scored step and target, in the unit of the stream's scaler at the origin; known once the answer has
+ * What the regressions (regressors.h), mixed, have left unexplained of a stream: for each origin that a replay may go
+ * back to, the answer less their forecast, per scored step and target, in the unit of the stream's scaler at the origin; known once the answer has
  * come. It is what a readout (readout.h) learns from. Residuals beyond RESIDUALS_WIDTH of their own mean absolute value
  * count as that, so that bursts say little.
  *

@@ -48,7 +48,7 @@ static struct losses play(uint64_t seed, int delay, float (*speak)(struct rng *r
         for (int k = 0; k < K; k++)
             losses.of[k] += (said[t][k] - answers[t]) * (said[t][k] - answers[t]);
         if (t >= delay)
-            mixture_learn(errors, records, K, ~0u, said[t - delay], mixed[t - delay], answers[t - delay]);
+            mixture_learn(errors, records, K, delay, ~0u, said[t - delay], mixed[t - delay], answers[t - delay]);
     }
     return losses;
 }
@@ -97,10 +97,9 @@ static void who_knows_is_found(void **state) {
     for (uint64_t seed = 1; seed <= 10; seed++) {
         struct losses losses = play(seed, 1, one_knows);
         assert_true(losses.mixed <= losses.of[2]); /* together the others know more */
-        /* Late answers let it go too far, from one that is wrong to another, before it settles; then they do less harm than
-         * the second best would. */
+        /* Late answers would let it go too far, from one that is wrong to another: at the rates of prompt ones 14 times. */
         losses = play(seed, 48, one_knows);
-        assert_true(losses.mixed <= 2 * losses.of[0]);
+        assert_true(losses.mixed <= 1.1 * losses.of[2]);
     }
 }
 
@@ -119,7 +118,7 @@ static void the_silent_have_no_share(void **state) {
     assert_false(mixture_shares(records, K, all, alike, shares));
     for (int t = 0; t < 100; t++) {
         const float said[K] = {1, NAN, 0, 3, NAN};
-        mixture_learn(errors, records, K, ~0u, said, 1.5f, 0);
+        mixture_learn(errors, records, K, 1, ~0u, said, 1.5f, 0);
     }
     const bool some[K] = {true, false, true, true, true}, none[K] = {false};
     assert_true(mixture_shares(records, K, some, alike, shares));
@@ -138,11 +137,11 @@ static void who_is_new_begins_anew(void **state) {
     mixture_renew(records, K, 3);
     assert_true(records[3].squares == 0);
     for (int t = 0; t < 100; t++)
-        mixture_learn(errors, records, K, ~0u, said, 1, 0);
+        mixture_learn(errors, records, K, 1, ~0u, said, 1, 0);
     assert_true(mixture_shares(records, K, all, alike, shares) && shares[3] > .9f);
     mixture_renew(records, K, 3);
     assert_true(records[3].regret == 0 && records[3].rate > 0 && records[3].range > 0);
-    mixture_learn(errors, records, K, ~0u, (const float[K]){1, 2, 3, 1 - 1e-6f, 2}, 1, 0);
+    mixture_learn(errors, records, K, 1, ~0u, (const float[K]){1, 2, 3, 1 - 1e-6f, 2}, 1, 0);
     assert_true(mixture_shares(records, K, all, alike, shares) && shares[3] < .9f);
 }
 
@@ -153,7 +152,7 @@ static void wild_errors_stay_finite(void **state) {
     float shares[K], sum = 0;
     for (int t = 0; t < 10000; t++) {
         const float said[K] = {1e30f, -1e30f, 0, 1e-30f, t % 100 == 0 ? 50 : 0};
-        mixture_learn(errors, records, K, ~0u, said, t % 7 == 0 ? 1e30f : .1f, t % 3 == 0 ? 1e30f : 0);
+        mixture_learn(errors, records, K, 1, ~0u, said, t % 7 == 0 ? 1e30f : .1f, t % 3 == 0 ? 1e30f : 0);
     }
     assert_true(mixture_shares(records, K, all, alike, shares));
     for (int k = 0; k < K; k++) {
