@@ -43,8 +43,9 @@ BENCH_SRC  := $(wildcard tests/bench/bench_*.c)
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+TAPE_LEVELS = $(addprefix $(BUILD)/obj/engine/kernels/,tape_kernels_avx2.o tape_kernels_avx512.o)
 # The reference kernels once more for CPUs with fused multiply-add: software fmaf is sixty times slower.
-LEVELS = $(if $(filter x86_64,$(ARCH)),$(BUILD)/obj/engine/kernels/reference_fma.o)
+LEVELS = $(if $(filter x86_64,$(ARCH)),$(BUILD)/obj/engine/kernels/reference_fma.o $(TAPE_LEVELS))
 
 ENGINE_OBJ := $(call objects,$(ENGINE_SRC)) $(LEVELS)
 WIRE_OBJ   := $(call objects,$(WIRE_SRC))
@@ -79,6 +80,14 @@ $(BUILD)/obj/engine/kernels/%.o: CFLAGS += -O3
 $(BUILD)/obj/engine/kernels/reference_fma.o: engine/kernels/reference.c
 	@mkdir -p $(@D)
 	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -mavx2 -mfma -DKERNELS_FMA -MMD -MP -c -o $@ $<
+
+# Those of training, for each level; there products are fused with additions, or not, as the level can.
+$(BUILD)/obj/engine/kernels/tape_kernels%.o: CFLAGS += -O3 -ffp-contract=fast -fno-math-errno
+$(BUILD)/obj/engine/kernels/tape_kernels_avx2.o: CFLAGS += -mavx2 -mfma -DLANES=8 -DWIDE=2
+$(BUILD)/obj/engine/kernels/tape_kernels_avx512.o: CFLAGS += -mavx512f -mfma -mprefer-vector-width=512 -DLANES=16 -DWIDE=4
+$(TAPE_LEVELS): $(BUILD)/obj/engine/kernels/tape_kernels_%.o: engine/kernels/tape_kernels.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -DLEVEL=$* -MMD -MP -c -o $@ $<
 
 $(BUILD)/libengine.a: $(ENGINE_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^

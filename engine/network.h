@@ -232,12 +232,11 @@ void network_forward(const struct network *network, const struct kernels *kernel
                      const float *x, float *const *state, float *const *y, float *work);
 
 /*
- * Training: the same network by matrix products (OpenBLAS), keeping on a tape what
+ * Training: the same network by matrix products (engine/kernels/tape_kernels.h), keeping on a tape what
  * back-propagation needs. Results agree with network_forward up to rounding. Truncated
  * back-propagation through time is a run of chunks: forward and backward over `steps` steps, the
  * state carried into the next chunk, no gradient across the border.
- * A tape belongs to one thread at a time, and runs on it alone: OpenBLAS is set to one thread, for the
- * whole process, when a tape is made.
+ * A tape belongs to one thread at a time, and runs on it alone.
  */
 struct tape;
 

@@ -1,11 +1,14 @@
 #include "engine/optimizer.h"
 
+#include "engine/kernels/tape_kernels.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct optimizer {
     struct optimizer_spec spec;
+    const struct tape_kernels *kernels;
     size_t n;
     double power_1, power_2; /* Adam: beta_1 and beta_2 to the number of steps made */
     float *moment, *square;  /* [n]: Adam's first and second moment; the momentum, RMSprop's mean of squares */
@@ -28,6 +31,7 @@ struct optimizer *optimizer_new(const struct optimizer_spec *spec, size_t n) {
     if (!optimizer)
         return NULL;
     optimizer->spec = *spec;
+    optimizer->kernels = tape_kernels_choose();
     optimizer->n = n;
     optimizer->power_1 = optimizer->power_2 = 1;
     optimizer->moment = calloc(n + 1, sizeof *optimizer->moment); /* + 1: never of size zero */
@@ -58,10 +62,13 @@ void optimizer_spare(struct optimizer *optimizer, size_t at, size_t n) {
         memset(optimizer->spared + at, 1, n);
 }
 
+/* In eight sums, as one would have to wait for each addition. */
 static double norm_of(size_t n, const float *grads) {
-    double sum = 0;
+    double sums[8] = {0}, sum = 0;
     for (size_t i = 0; i < n; i++)
-        sum += (double)grads[i] * (double)grads[i];
+        sums[i % 8] += (double)grads[i] * (double)grads[i];
+    for (int i = 0; i < 8; i++)
+        sum += sums[i];
     return sqrt(sum);
 }
 
@@ -96,13 +103,8 @@ static void step_adam(struct optimizer *optimizer, float *params, const float *g
     optimizer->power_2 *= spec->beta_2;
     float alpha = (float)(spec->learning_rate * sqrt(1 - optimizer->power_2) / (1 - optimizer->power_1));
     float blend_1 = (float)(1 - spec->beta_1), blend_2 = (float)(1 - spec->beta_2), epsilon = (float)spec->epsilon;
-    float *mean = optimizer->moment, *square = optimizer->square;
-
-    for (size_t i = 0; i < optimizer->n; i++) {
-        mean[i] += (grads[i] - mean[i]) * blend_1;
-        square[i] += (grads[i] * grads[i] - square[i]) * blend_2;
-        params[i] -= alpha * mean[i] / (sqrtf(square[i]) + epsilon);
-    }
+    optimizer->kernels->adam(optimizer->n, alpha, blend_1, blend_2, epsilon, grads, optimizer->moment,
+                             optimizer->square, params);
 }
 
 /*     m = momentum m - rate g        w = w + m, or with Nesterov w + momentum m - rate g */

@@ -1,7 +1,6 @@
 #include "engine/layers/layer.h"
 
 #include <assert.h>
-#include <cblas.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,20 +11,27 @@ struct tape {
     bool fresh;                    /* tape_backward has not used that one up yet */
     bool training;                 /* of that one */
     const struct kernels *kernels; /* of that one */
-    float **data, **grad;          /* of each tensor; an input has no grad */
-    float **kept;                  /* of each layer: what it keeps from forward to backward */
-    float **state;                 /* [max_rows], into the caller's, during tape_forward */
-    uint8_t **mask;                /* of each mask */
-    uint8_t *bytes;                /* where all of them lie */
-    float *floats;                 /* where all of them lie */
+    const struct tape_kernels *products;
+    float **data, **grad; /* of each tensor; an input has no grad */
+    float **kept;         /* of each layer: what it keeps from forward to backward */
+    float **state;        /* [max_rows], into the caller's, during tape_forward */
+    uint8_t **mask;       /* of each mask */
+    uint8_t *bytes;       /* where all of them lie */
+    float *floats;        /* where all of them lie */
 };
+
+enum { LINE = 16 }; /* floats of a cache line: with one each of these begins */
+
+static size_t whole_lines(size_t n) {
+    return (n + LINE - 1) / LINE * LINE;
+}
 
 static size_t floats_needed(const struct network *network, int rows, int steps) {
     size_t n = 0;
     for (int i = 0; i < network->n_tensors; i++)
-        n += tensor_size(&network->tensors[i], rows, steps) * (i == 0 ? 1 : 2);
+        n += whole_lines(tensor_size(&network->tensors[i], rows, steps)) * (i == 0 ? 1 : 2);
     for (int i = 0; i < network->n_layers; i++)
-        n += layer_tape_size(network, &network->layers[i], rows, steps);
+        n += whole_lines(layer_tape_size(network, &network->layers[i], rows, steps));
     return n;
 }
 
@@ -45,15 +51,15 @@ static void place(struct tape *tape, const struct network *network, int rows, in
     for (int i = 0; i < network->n_tensors; i++) {
         const struct tensor *tensor = &network->tensors[i];
         tape->data[i] = at;
-        at += tensor_size(tensor, rows, steps);
+        at += whole_lines(tensor_size(tensor, rows, steps));
         if (i == 0)
             continue;
         tape->grad[i] = at;
-        at += tensor_size(tensor, rows, steps);
+        at += whole_lines(tensor_size(tensor, rows, steps));
     }
     for (int i = 0; i < network->n_layers; i++) {
         tape->kept[i] = at;
-        at += layer_tape_size(network, &network->layers[i], rows, steps);
+        at += whole_lines(layer_tape_size(network, &network->layers[i], rows, steps));
     }
     uint8_t *bytes = tape->bytes;
     for (int m = 0; m < network->n_masks; m++) {
@@ -68,9 +74,7 @@ struct tape *tape_new(const struct network *network, int max_rows, int max_steps
     struct tape *tape = calloc(1, sizeof *tape);
     if (!tape)
         return NULL;
-    /* Products of this size gain nothing from more threads, which spin while they wait; and how a sum is
-	 * divided among threads shows in its last bits. */
-    openblas_set_num_threads(1);
+    tape->products = tape_kernels_choose();
     tape->max_rows = max_rows;
     tape->max_steps = max_steps;
     tape->data = calloc((size_t)network->n_tensors, sizeof *tape->data);
@@ -79,11 +83,13 @@ struct tape *tape_new(const struct network *network, int max_rows, int max_steps
     tape->state = calloc((size_t)max_rows, sizeof *tape->state);
     tape->mask = calloc((size_t)network->n_masks + 1, sizeof *tape->mask);
     tape->bytes = calloc(bytes_needed(network, max_rows, max_steps) + 1, 1);
-    tape->floats = calloc(floats_needed(network, max_rows, max_steps), sizeof *tape->floats);
+    size_t size = floats_needed(network, max_rows, max_steps) * sizeof *tape->floats;
+    tape->floats = aligned_alloc(LINE * sizeof *tape->floats, size);
     if (!tape->data || !tape->grad || !tape->kept || !tape->state || !tape->mask || !tape->bytes || !tape->floats) {
         tape_free(tape);
         return NULL;
     }
+    memset(tape->floats, 0, size);
     place(tape, network, max_rows, max_steps);
     return tape;
 }
@@ -115,6 +121,7 @@ static struct port port_of(const struct tape *tape, const struct network *networ
 static struct layer_run run_of(const struct tape *tape, const struct network *network, int index) {
     const struct layer *layer = &network->layers[index];
     struct layer_run run = {.kernels = tape->kernels,
+                            .products = tape->products,
                             .rows = tape->rows,
                             .training = tape->training,
                             .state = tape->state,

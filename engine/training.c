@@ -4,6 +4,7 @@
 #include "engine/pooled.h"
 #include "engine/training_internal.h"
 
+#include <cblas.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -146,6 +147,8 @@ int training_run(const struct config_model *model, const struct kernels *kernels
                       .first_loss = NAN,
                       .err = err};
     struct training_outcome outcome = {.losses = no_losses, .training_loss = NAN};
+    /* More would spin while they wait; and how a sum is divided among threads shows in its last bits. */
+    openblas_set_num_threads(1);
     error_set(err, "model %s: out of memory for training", model->name);
     if (windows_choose(sets, n_sets, false, &job.training, &job.n_training) != 0 ||
         windows_choose(sets, n_sets, true, &job.validation, &job.n_validation) != 0 ||

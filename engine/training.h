@@ -5,7 +5,8 @@
  * validation part chooses the epoch whose weights are kept, and the rest judges them. Seeded: the same windows and seed
  * give the same bits.
  *
- * No threads here: the caller's thread runs the whole job; OpenBLAS is to have one thread.
+ * No threads here: the caller's thread runs the whole job; OpenBLAS, which solves the pooled regression, is set to one
+ * thread, for the whole process.
  */
 #ifndef ENGINE_TRAINING_H
 #define ENGINE_TRAINING_H

@@ -12,7 +12,8 @@
 #include "engine/init.h"
 #include "engine/layers/activation.h"
 #include "engine/layers/window.h"
-#include "engine/product.h"
+
+#include <string.h>
 
 enum {
     BLOCK = 64, /* output vectors in hand at once when serving; bounds the workspace */
@@ -242,7 +243,9 @@ static void conv_tape_forward(const struct layer *layer, const struct layer_run 
         const float *kernel = columns_of(&conv, group, conv.n_seen, run->params, record.kernel);
         float *seen = record.seen + group * n_all * conv.n_seen;
         look(&conv, group, 0, n_all, seen);
-        product((int)n_all, (int)conv.group_out, (int)conv.n_seen, seen, kernel, 0, record.part);
+        int n_seen = (int)conv.n_seen, group_out = (int)conv.group_out;
+        run->products->product((int)n_all, group_out, n_seen, matrix_of(seen, n_seen), matrix_of(kernel, group_out),
+                               false, record.part, group_out);
         put_columns(&conv, group, n_all, record.part, y);
     }
     for (size_t i = 0; bias && i < n_all; i++)
@@ -283,17 +286,22 @@ static void conv_backward(const struct layer *layer, const struct layer_run *run
 
     activation_backward(conv.spec->activation, n_all, conv.filters, record.z, run->out[0].data, run->out[0].grad,
                         record.dz);
+    const struct product_gradient of_bias = {1, matrix_of_ones(),
+                                             run->grads + layer->weights[layer->spec.use_bias].at, layer->spec.units};
     if (layer->spec.use_bias)
-        rows_add(m, layer->spec.units, record.dz, run->grads + layer->weights[1].at);
+        run->products->gradients(layer->spec.units, m, matrix_of(record.dz, layer->spec.units), 1, &of_bias);
     for (size_t group = 0; group < (size_t)conv.spec->groups; group++) {
         const float *kernel = columns_of(&conv, group, conv.n_seen, run->params, record.kernel);
         const float *dz = columns_of(&conv, group, n_all, record.dz, record.part);
         memset(record.dkernel, 0, conv.n_seen * conv.group_out * sizeof *record.dkernel);
-        product_of_transposed(n_seen, group_out, m, record.seen + group * n_all * conv.n_seen, dz, record.dkernel);
+        const struct product_gradient of_kernel = {
+            n_seen, matrix_of(record.seen + group * n_all * conv.n_seen, n_seen), record.dkernel, group_out};
+        run->products->gradients(group_out, m, matrix_of(dz, group_out), 1, &of_kernel);
         add_columns(&conv, group, conv.n_seen, record.dkernel, run->grads);
         if (!run->in[0].grad)
             continue;
-        product_with_transposed(m, n_seen, group_out, dz, kernel, 0, record.dseen);
+        run->products->product(m, n_seen, group_out, matrix_of(dz, group_out), matrix_transposed(kernel, group_out),
+                               false, record.dseen, n_seen);
         look_back(&conv, group, record.dseen, run->in[0].grad);
     }
 }

@@ -5,7 +5,8 @@
 #include "engine/init.h"
 #include "engine/layers/activation.h"
 #include "engine/layers/layer.h"
-#include "engine/product.h"
+
+#include <string.h>
 
 static int dense_build(struct layer *layer, struct layer_build *build) {
     int n_in = build->in[0].width, units = layer->spec.units;
@@ -52,9 +53,10 @@ static void dense_tape_forward(const struct layer *layer, const struct layer_run
     int n = x->steps * run->rows, units = layer->spec.units;
     const float *bias = bias_of(layer, run->params);
 
-    if (bias)
-        rows_fill(n, units, bias, y->data);
-    product(n, units, x->width, x->data, run->params, bias ? 1 : 0, y->data);
+    for (size_t i = 0; bias && i < (size_t)n; i++)
+        memcpy(y->data + i * (size_t)units, bias, (size_t)units * sizeof *bias);
+    run->products->product(n, units, x->width, matrix_of(x->data, x->width), matrix_of(run->params, units),
+                           bias != NULL, y->data, units);
     memcpy(run->work, y->data, dense_tape_size(layer, run->rows, x->steps) * sizeof *y->data);
     run->kernels->activate(layer->spec.activation, (size_t)n, (size_t)units, y->data);
 }
@@ -65,11 +67,14 @@ static void dense_backward(const struct layer *layer, const struct layer_run *ru
     float *dz = y->grad;
 
     activation_backward(layer->spec.activation, (size_t)n, (size_t)units, run->work, y->data, y->grad, dz);
-    product_of_transposed(x->width, units, n, x->data, dz, run->grads);
-    if (layer->spec.use_bias)
-        rows_add(n, units, dz, run->grads + layer->weights[1].at);
+    const struct product_gradient of[] = {
+        {x->width, matrix_of(x->data, x->width), run->grads, units},
+        {1, matrix_of_ones(), run->grads + layer->weights[layer->spec.use_bias].at, units},
+    };
+    run->products->gradients(units, n, matrix_of(dz, units), layer->spec.use_bias ? 2 : 1, of);
     if (x->grad)
-        product_with_transposed(n, x->width, units, dz, run->params, 1, x->grad);
+        run->products->product(n, x->width, units, matrix_of(dz, units), matrix_transposed(run->params, units), true,
+                               x->grad, x->width);
 }
 
 const struct layer_ops layer_dense = {

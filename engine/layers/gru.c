@@ -8,7 +8,8 @@
  */
 #include "engine/layers/activation.h"
 #include "engine/layers/recurrent.h"
-#include "engine/product.h"
+
+#include <string.h>
 
 /* gates [3 units] of a row from what goes into them, x W + b, and inner, h U + b'; pre, unless NULL, gets their
  * sums. */
@@ -70,8 +71,8 @@ static void gru_step(const struct pass *pass, const struct kernels *kernels, int
 static void gru_record(const struct pass *pass, const struct tape_step *step) {
     size_t units = (size_t)pass->units, n_z = 3 * units;
 
-    rows_begin(step->rows, (int)n_z, pass->bias ? pass->bias + n_z : NULL, step->kept);
-    dropped_product(&step->dropped, step->rows, (int)n_z, step->before[0], pass->u, step->kept, (int)n_z);
+    step_sums(pass, step, true, false, pass->bias, step->gates);
+    step_sums(pass, step, false, true, pass->bias ? pass->bias + n_z : NULL, step->kept);
     for (size_t r = 0; r < (size_t)step->rows; r++) {
         float *z = step->gates + r * n_z, *after = step->after[0] + r * units;
         const float *h = step->before[0] + r * units, *g = z + 2 * units;
@@ -85,7 +86,7 @@ static void row_backward(const struct pass *pass, const struct tape_step *step, 
     size_t units = (size_t)pass->units, at = 3 * row * units;
     float *z = step->gates + at, *r = z + units, *g = r + units, *inner = step->kept + at,
           *dh = step->d[0] + row * units;
-    float *dz = step->spare + at, *dr = dz + units, *dg = dr + units;
+    float *dz = step->dz + at, *dr = dz + units, *dg = dr + units;
     const float *h = step->before[0] + row * units, *pre = step->pre ? step->pre + at : z;
 
     for (size_t j = 0; j < units; j++) {
@@ -93,28 +94,29 @@ static void row_backward(const struct pass *pass, const struct tape_step *step, 
         dg[j] = dh[j] * (1 - z[j]);
         dh[j] *= z[j];
     }
-    activation_backward(pass->activation, 1, units, pre + 2 * units, g, dg, g);
+    activation_backward(pass->activation, 1, units, pre + 2 * units, g, dg, dg);
     for (size_t j = 0; j < units; j++) {
-        dr[j] = g[j] * inner[2 * units + j];
-        inner[2 * units + j] = g[j] * r[j];
+        dr[j] = dg[j] * inner[2 * units + j];
+        inner[2 * units + j] = dg[j] * r[j];
     }
-    activation_backward(pass->recurrent_activation, 2, units, pre, z, dz, z);
-    memcpy(inner, z, 2 * units * sizeof *inner);
+    activation_backward(pass->recurrent_activation, 2, units, pre, z, dz, dz);
+    memcpy(inner, dz, 2 * units * sizeof *inner);
 }
 
 static void gru_backward(const struct pass *pass, const struct tape_step *step) {
     for (size_t r = 0; r < (size_t)step->rows; r++)
         row_backward(pass, step, r);
-    dropped_product_back(&step->dropped, step->rows, 3 * pass->units, step->kept, pass->u, step->d[0],
-                         3 * pass->units);
+    step_back(pass, step, step->kept, true);
 }
 
 static void gru_recurrent_gradient(const struct pass *pass, const struct masks *dropped, int n, const float *h_before,
                                    const float *dz, const float *kept) {
     (void)dz;
-    dropped_product_gradient(dropped, n, 3 * pass->units, h_before, kept, pass->du, 3 * pass->units);
+    int n_z = 3 * pass->units;
+    dropped_product_gradient(dropped, n, n_z, h_before, kept, pass->du, n_z);
+    const struct product_gradient of_bias = {1, matrix_of_ones(), pass->db + n_z, n_z};
     if (pass->db)
-        rows_add(n, 3 * pass->units, kept, pass->db + 3 * pass->units);
+        dropped->products->gradients(n_z, n, matrix_of(kept, n_z), 1, &of_bias);
 }
 
 const struct cell_ops cell_gru = {

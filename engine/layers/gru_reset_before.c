@@ -8,7 +8,8 @@
  */
 #include "engine/layers/activation.h"
 #include "engine/layers/recurrent.h"
-#include "engine/product.h"
+
+#include <string.h>
 
 static void gru_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x,
                      float *const *state, float *y, float *work) {
@@ -51,6 +52,7 @@ static void gru_record(const struct pass *pass, const struct tape_step *step) {
     const float *h = step->before[0];
 
     struct masks dropped = masks_of_gates(&step->dropped, 0, 2);
+    step_sums(pass, step, true, false, pass->bias, step->gates);
     dropped_product(&dropped, step->rows, 2 * units, h, pass->u, step->gates, n_z);
     for (size_t r = 0; r < rows; r++) {
         float *z = step->gates + r * 3 * n;
@@ -60,7 +62,8 @@ static void gru_record(const struct pass *pass, const struct tape_step *step) {
         for (size_t j = 0; j < n; j++)
             step->kept[r * n + j] = z[n + j] * h[r * n + j] * left_of(step, r * n + j);
     }
-    product_of_parts(step->rows, units, units, step->kept, units, pass->u + 2 * n, n_z, step->gates + 2 * n, n_z);
+    step->products->product(step->rows, units, units, matrix_of(step->kept, units), matrix_of(pass->u + 2 * n, n_z),
+                            true, step->gates + 2 * n, n_z);
     for (size_t r = 0; r < rows; r++) {
         float *z = step->gates + r * 3 * n, *g = z + 2 * n;
         if (step->pre)
@@ -71,12 +74,12 @@ static void gru_record(const struct pass *pass, const struct tape_step *step) {
     }
 }
 
-/* g of all rows becomes its gradient before activation, dh what goes past the gates; the gradient of z into spare. */
+/* dh becomes what goes past the gates; dz: of g before its activation, of z behind it. */
 static void candidate_backward(const struct pass *pass, const struct tape_step *step) {
     size_t units = (size_t)pass->units;
     for (size_t row = 0; row < (size_t)step->rows; row++) {
         size_t at = 3 * row * units;
-        float *z = step->gates + at, *g = z + 2 * units, *dz = step->spare + at, *dg = dz + 2 * units;
+        float *z = step->gates + at, *g = z + 2 * units, *dz = step->dz + at, *dg = dz + 2 * units;
         float *dh = step->d[0] + row * units;
         const float *h = step->before[0] + row * units;
         for (size_t j = 0; j < units; j++) {
@@ -84,7 +87,7 @@ static void candidate_backward(const struct pass *pass, const struct tape_step *
             dg[j] = dh[j] * (1 - z[j]);
             dh[j] *= z[j];
         }
-        activation_backward(pass->activation, 1, units, step->pre ? step->pre + at + 2 * units : NULL, g, dg, g);
+        activation_backward(pass->activation, 1, units, step->pre ? step->pre + at + 2 * units : NULL, g, dg, dg);
     }
 }
 
@@ -93,23 +96,21 @@ static void gru_backward(const struct pass *pass, const struct tape_step *step) 
     size_t n = (size_t)units;
 
     candidate_backward(pass, step);
-    for (size_t row = 0; row < (size_t)step->rows; row++)
-        memset(step->spare + (3 * row + 1) * n, 0, n * sizeof *step->spare);
-    /* d loss / d (r h), into spare's middle */
-    product_with_transposed_parts(step->rows, units, units, step->gates + 2 * n, n_z, pass->u + 2 * n, n_z,
-                                  step->spare + n, n_z);
+    /* d loss / d (r h), into the middle of dz */
+    step->products->product(step->rows, units, units, matrix_of(step->dz + 2 * n, n_z),
+                            matrix_transposed(pass->u + 2 * n, n_z), false, step->dz + n, n_z);
     for (size_t row = 0; row < (size_t)step->rows; row++) {
         size_t at = 3 * row * n;
-        float *z = step->gates + at, *r = z + n, *d_gates = step->spare + at, *dr = d_gates + n;
+        float *z = step->gates + at, *r = z + n, *d_gates = step->dz + at, *dr = d_gates + n;
         for (size_t j = 0; j < n; j++) {
             float left = left_of(step, row * n + j);
             step->d[0][row * n + j] += dr[j] * r[j] * left;
             dr[j] *= step->before[0][row * n + j] * left;
         }
-        activation_backward(pass->recurrent_activation, 2, n, step->pre ? step->pre + at : NULL, z, d_gates, z);
+        activation_backward(pass->recurrent_activation, 2, n, step->pre ? step->pre + at : NULL, z, d_gates, d_gates);
     }
     struct masks dropped = masks_of_gates(&step->dropped, 0, 2);
-    dropped_product_back(&dropped, step->rows, 2 * units, step->gates, pass->u, step->d[0], n_z);
+    dropped_product_back(&dropped, step->rows, 2 * units, step->dz, pass->u, step->d[0], n_z);
 }
 
 static void gru_recurrent_gradient(const struct pass *pass, const struct masks *dropped, int n, const float *h_before,
@@ -117,7 +118,8 @@ static void gru_recurrent_gradient(const struct pass *pass, const struct masks *
     int units = pass->units, n_z = 3 * units;
     struct masks of_z_and_r = masks_of_gates(dropped, 0, 2);
     dropped_product_gradient(&of_z_and_r, n, 2 * units, h_before, dz, pass->du, n_z);
-    product_of_transposed_parts(units, units, n, kept, units, dz + 2 * units, n_z, pass->du + 2 * units, n_z);
+    const struct product_gradient of_candidate = {units, matrix_of(kept, units), pass->du + 2 * units, n_z};
+    dropped->products->gradients(units, n, matrix_of(dz + 2 * units, n_z), 1, &of_candidate);
 }
 
 const struct cell_ops cell_gru_reset_before = {

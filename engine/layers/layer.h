@@ -9,6 +9,7 @@
 #ifndef ENGINE_LAYERS_LAYER_H
 #define ENGINE_LAYERS_LAYER_H
 
+#include "engine/kernels/tape_kernels.h"
 #include "engine/network.h"
 #include "engine/random.h"
 
@@ -70,6 +71,7 @@ struct port {
 
 struct layer_run {
     const struct kernels *kernels;
+    const struct tape_kernels *products; /* tape only */
     int rows;
     bool training;   /* tape only */
     struct rng *rng; /* tape_forward in training only: what is random comes from it */

@@ -8,7 +8,8 @@
  */
 #include "engine/layers/activation.h"
 #include "engine/layers/recurrent.h"
-#include "engine/product.h"
+
+#include <string.h>
 
 /* The gates of a row in place, from what goes into their activations. */
 static void activate_gates(const struct pass *pass, const struct kernels *kernels, float *z) {
@@ -49,11 +50,20 @@ static void lstm_step(const struct pass *pass, const struct kernels *kernels, in
 
 /* ---- training: kept is activation(c') ----------------------------------------------------------- */
 
+static struct lstm_gates gates_of(const struct pass *pass, const struct tape_step *step) {
+    return (struct lstm_gates){step->rows, pass->units, step->gates, step->before[1], step->kept};
+}
+
 static void lstm_record(const struct pass *pass, const struct tape_step *step) {
     size_t units = (size_t)pass->units, rows = (size_t)step->rows;
     float *z = step->gates;
 
-    dropped_product(&step->dropped, step->rows, 4 * pass->units, step->before[0], pass->u, z, 4 * pass->units);
+    step_sums(pass, step, true, true, pass->bias, z);
+    if (pass->is_plain) {
+        const struct lstm_gates gates = gates_of(pass, step);
+        step->products->lstm_forward(&gates, step->after[1], step->after[0]);
+        return;
+    }
     if (step->pre)
         memcpy(step->pre, z, rows * 4 * units * sizeof *z);
     for (size_t r = 0; r < rows; r++) {
@@ -84,26 +94,9 @@ static void gates_backward(size_t units, const float *gates, const float *c_befo
     }
 }
 
-/* A row whose activations are tanh and sigmoid: all of it in one loop. */
-static void row_backward_plain(size_t units, float *gates, const float *c_before, const float *tanh_c,
-                               const float *dh, float *dc) {
-    float *at_i = gates, *at_f = at_i + units, *at_g = at_f + units, *at_o = at_g + units;
-
-    for (size_t j = 0; j < units; j++) {
-        float i = at_i[j], f = at_f[j], g = at_g[j], o = at_o[j];
-        float d = dc[j] + dh[j] * o * (1 - tanh_c[j] * tanh_c[j]);
-        at_i[j] = d * g * i * (1 - i);
-        at_f[j] = d * c_before[j] * f * (1 - f);
-        at_g[j] = d * i * (1 - g * g);
-        at_o[j] = dh[j] * tanh_c[j] * o * (1 - o);
-        dc[j] = d * f;
-    }
-}
-
 static void row_backward(const struct pass *pass, const struct tape_step *step, size_t r) {
     size_t units = (size_t)pass->units, at = r * units;
-    float *gates = step->gates + 4 * at, *d_gates = step->spare + 4 * at, *dh = step->d[0] + at,
-          *dc = step->d[1] + at;
+    float *gates = step->gates + 4 * at, *d_gates = step->dz + 4 * at, *dh = step->d[0] + at, *dc = step->d[1] + at;
     const float *pre = step->pre ? step->pre + 4 * at : gates, *o = gates + 3 * units;
 
     for (size_t j = 0; j < units; j++)
@@ -112,25 +105,21 @@ static void row_backward(const struct pass *pass, const struct tape_step *step, 
     for (size_t j = 0; j < units; j++)
         dc[j] += d_gates[j];
     gates_backward(units, gates, step->before[1] + at, step->kept + at, dh, dc, d_gates);
-    activation_backward(pass->recurrent_activation, 2, units, pre, gates, d_gates, gates);
+    activation_backward(pass->recurrent_activation, 2, units, pre, gates, d_gates, d_gates);
     activation_backward(pass->activation, 1, units, pre + 2 * units, gates + 2 * units, d_gates + 2 * units,
-                        gates + 2 * units);
+                        d_gates + 2 * units);
     activation_backward(pass->recurrent_activation, 1, units, pre + 3 * units, gates + 3 * units, d_gates + 3 * units,
-                        gates + 3 * units);
+                        d_gates + 3 * units);
 }
 
 static void lstm_backward(const struct pass *pass, const struct tape_step *step) {
-    for (size_t r = 0; r < (size_t)step->rows; r++) {
-        size_t at = r * (size_t)pass->units;
-        if (pass->is_plain)
-            row_backward_plain((size_t)pass->units, step->gates + 4 * at, step->before[1] + at, step->kept + at,
-                               step->d[0] + at, step->d[1] + at);
-        else
-            row_backward(pass, step, r);
+    if (pass->is_plain) {
+        const struct lstm_gates gates = gates_of(pass, step);
+        step->products->lstm_backward(&gates, step->d[0], step->d[1], step->dz);
     }
-    memset(step->d[0], 0, (size_t)step->rows * (size_t)pass->units * sizeof *step->d[0]);
-    dropped_product_back(&step->dropped, step->rows, 4 * pass->units, step->gates, pass->u, step->d[0],
-                         4 * pass->units);
+    for (size_t r = 0; !pass->is_plain && r < (size_t)step->rows; r++)
+        row_backward(pass, step, r);
+    step_back(pass, step, step->dz, false);
 }
 
 const struct cell_ops cell_lstm = {

@@ -36,6 +36,7 @@ struct pass {
 /* What training drops of matrices of so many rows: `n` masks [rows x width], each for as many gates as the others, of
  * which an element is 0 or 1 / (1 - rate). n 0: nothing is dropped. */
 struct masks {
+    const struct tape_kernels *products;
     int n, rows, width;
     float *at;
     float *work; /* of the size of what is dropped */
@@ -44,16 +45,19 @@ struct masks {
 /* One step on the tape. Matrices are [rows x n units]; gates of a row stand side by side. */
 struct tape_step {
     const struct kernels *kernels;
+    const struct tape_kernels *products;
     int rows;
-    /* [n_gates]: x W + b at first; record makes it the gates, and backward d loss / d (x W + b). */
-    float *gates;
+    const float *x;                   /* [rows x n_in] */
+    const float *packed;              /* W and U, forward; U' and W', backward */
+    float *gates;                     /* [n_gates], which record makes */
+    float *dz;                        /* [n_gates], which backward makes: d loss / d (x W + b) */
     float *pre;                       /* [n_gates], for what went into the activations; NULL: no slope needs it */
     float *kept;                      /* [n_kept] */
     const float *before[CELL_STATES]; /* [1]: the states before the step */
     float *after[CELL_STATES];
     float *d[CELL_STATES]; /* [1], backward: d loss / d after; to become d loss / d before */
-    float *spare;          /* [n_gates], backward */
-    struct masks dropped;  /* of h before the step */
+    struct masks x_dropped;
+    struct masks dropped; /* of h before the step */
 };
 
 struct cell_ops {
@@ -67,8 +71,7 @@ struct cell_ops {
 
     void (*record)(const struct pass *pass, const struct tape_step *step);
     void (*backward)(const struct pass *pass, const struct tape_step *step);
-    /* Adds to du (and db, past the first row of bias) over all n steps and rows; dz: what backward left in gates.
-     * NULL: du is h_before' dz. */
+    /* Adds to du (and db, past the first row of bias) over n rows of some steps; NULL: du is h_before' dz. */
     void (*recurrent_gradient)(const struct pass *pass, const struct masks *dropped, int n, const float *h_before,
                                const float *dz, const float *kept);
 };
@@ -82,6 +85,11 @@ enum { PASS_SCRATCH = 6 * KERNELS_ROWS };
 /* z [n x n_gates units] = bias + x W, + h U in the first recurrent_gates of them; n <= KERNELS_ROWS. Serving. */
 void pass_affine(const struct pass *pass, const struct kernels *kernels, int n, const float *x, float *const *state,
                  int recurrent_gates, float *z);
+
+/* z [rows x n_gates units] = bias (NULL: zero) + x W, if x, + h U of h before the step, if h. On the tape, forward. */
+void step_sums(const struct pass *pass, const struct tape_step *step, bool x, bool h, const float *bias, float *z);
+/* d[0] = dz U', or (keep) d[0] + dz U'; dz [rows x n_gates units]. Backward. */
+void step_back(const struct pass *pass, const struct tape_step *step, const float *dz, bool keep);
 
 /* Matrix products of a [m x width] in training, each gate with what the masks leave of it; m is a multiple of their
  * rows. b and c are [.. x n], parts of matrices whose rows are so many floats apart.

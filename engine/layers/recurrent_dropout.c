@@ -4,7 +4,8 @@
  * of the input and of h; without it one mask of the input is for all gates.
  */
 #include "engine/layers/recurrent.h"
-#include "engine/product.h"
+
+#include <string.h>
 
 static int n_x_masks(const struct pass *pass) {
     return pass->dropout == 0 ? 0 : pass->recurrent_dropout > 0 ? pass->ops->n_gates : 1;
@@ -28,9 +29,9 @@ size_t masks_size(const struct pass *pass, int rows, int steps) {
 void masks_place(const struct pass *pass, const struct layer_run *run, float *tape, struct masks *x,
                  struct masks *h) {
     int rows = run->rows;
-    *x = (struct masks){run->training ? n_x_masks(pass) : 0, rows, pass->n_in, tape, NULL};
+    *x = (struct masks){run->products, run->training ? n_x_masks(pass) : 0, rows, pass->n_in, tape, NULL};
     tape += (size_t)rows * (size_t)n_x_masks(pass) * (size_t)pass->n_in;
-    *h = (struct masks){run->training ? n_h_masks(pass) : 0, rows, pass->units, tape, NULL};
+    *h = (struct masks){run->products, run->training ? n_h_masks(pass) : 0, rows, pass->units, tape, NULL};
     tape += (size_t)rows * (size_t)n_h_masks(pass) * (size_t)pass->units;
     x->work = h->work = tape;
 }
@@ -66,34 +67,38 @@ static void drop(const struct masks *masks, int i, int m, const float *from, boo
 }
 
 void dropped_product(const struct masks *masks, int m, int n, const float *a, const float *b, float *c, int stride) {
+    const struct tape_kernels *products = masks->products;
     if (masks->n == 0)
-        product_of_parts(m, n, masks->width, a, masks->width, b, stride, c, stride);
+        products->product(m, n, masks->width, matrix_of(a, masks->width), matrix_of(b, stride), true, c, stride);
     for (int i = 0, each = masks->n > 0 ? n / masks->n : 0; i < masks->n; i++) {
         drop(masks, i, m, a, false, masks->work);
-        product_of_parts(m, each, masks->width, masks->work, masks->width, b + i * each, stride, c + i * each,
-                         stride);
+        products->product(m, each, masks->width, matrix_of(masks->work, masks->width),
+                          matrix_of(b + i * each, stride), true, c + i * each, stride);
     }
 }
 
 void dropped_product_back(const struct masks *masks, int m, int n, const float *dc, const float *b, float *da,
                           int stride) {
+    const struct tape_kernels *products = masks->products;
     if (masks->n == 0)
-        product_with_transposed_parts(m, masks->width, n, dc, stride, b, stride, da, masks->width);
+        products->product(m, masks->width, n, matrix_of(dc, stride), matrix_transposed(b, stride), true, da,
+                          masks->width);
     for (int i = 0, each = masks->n > 0 ? n / masks->n : 0; i < masks->n; i++) {
-        memset(masks->work, 0, (size_t)m * (size_t)masks->width * sizeof *masks->work);
-        product_with_transposed_parts(m, masks->width, each, dc + i * each, stride, b + i * each, stride, masks->work,
-                                      masks->width);
+        products->product(m, masks->width, each, matrix_of(dc + i * each, stride),
+                          matrix_transposed(b + i * each, stride), false, masks->work, masks->width);
         drop(masks, i, m, masks->work, true, da);
     }
 }
 
 void dropped_product_gradient(const struct masks *masks, int m, int n, const float *a, const float *dc, float *db,
                               int stride) {
-    if (masks->n == 0)
-        product_of_transposed_parts(masks->width, n, m, a, masks->width, dc, stride, db, stride);
-    for (int i = 0, each = masks->n > 0 ? n / masks->n : 0; i < masks->n; i++) {
-        drop(masks, i, m, a, false, masks->work);
-        product_of_transposed_parts(masks->width, each, m, masks->work, masks->width, dc + i * each, stride,
-                                    db + i * each, stride);
+    for (int i = 0, each = n / (masks->n > 0 ? masks->n : 1); i < (masks->n > 0 ? masks->n : 1); i++) {
+        if (masks->n > 0)
+            drop(masks, i, m, a, false, masks->work);
+        const struct product_gradient of = {.m = masks->width,
+                                            .a = matrix_of(masks->n > 0 ? masks->work : a, masks->width),
+                                            .c = db + i * each,
+                                            .c_stride = stride};
+        masks->products->gradients(each, m, matrix_of(dc + i * each, stride), 1, &of);
     }
 }

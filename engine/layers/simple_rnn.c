@@ -5,7 +5,8 @@
  */
 #include "engine/layers/activation.h"
 #include "engine/layers/recurrent.h"
-#include "engine/product.h"
+
+#include <string.h>
 
 static void simple_rnn_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x,
                             float *const *state, float *y, float *work) {
@@ -24,7 +25,7 @@ static void simple_rnn_step(const struct pass *pass, const struct kernels *kerne
 static void simple_rnn_record(const struct pass *pass, const struct tape_step *step) {
     size_t units = (size_t)pass->units, rows = (size_t)step->rows, size = rows * units * sizeof(float);
 
-    dropped_product(&step->dropped, step->rows, pass->units, step->before[0], pass->u, step->gates, pass->units);
+    step_sums(pass, step, true, true, pass->bias, step->gates);
     if (step->pre)
         memcpy(step->pre, step->gates, size);
     step->kernels->activate(pass->activation, rows, units, step->gates);
@@ -33,9 +34,8 @@ static void simple_rnn_record(const struct pass *pass, const struct tape_step *s
 
 static void simple_rnn_backward(const struct pass *pass, const struct tape_step *step) {
     activation_backward(pass->activation, (size_t)step->rows, (size_t)pass->units, step->pre, step->gates, step->d[0],
-                        step->gates);
-    memset(step->d[0], 0, (size_t)step->rows * (size_t)pass->units * sizeof *step->d[0]);
-    dropped_product_back(&step->dropped, step->rows, pass->units, step->gates, pass->u, step->d[0], pass->units);
+                        step->dz);
+    step_back(pass, step, step->dz, false);
 }
 
 const struct cell_ops cell_simple_rnn = {
