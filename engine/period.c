@@ -7,6 +7,12 @@
 /* Less support than this is none; nor is less than so much over the root of the number of steps, or of that of
  * seasons, as noise gives that much, and noise that lasts. */
 static const double least_support = 0.15, noise_of_steps = 4, noise_of_seasons = 1.2;
+/* Nor is there any where a series without its trend moves by no more than so many ranks: that is how ties fall and
+ * how sums are rounded, which has periods of its own. */
+static const double least_ranks = 2;
+/* Somewhere between half a season and a whole one the autocorrelation falls to less than this share of that at the
+ * whole; that of a bend falls slowly all the way. */
+static const double dip_share = 0.5;
 /* A hint needs this share of the greatest support, and this one of the greatest in its neighbourhood. */
 static const double hint_share = 0.5, hint_neighbours = 0.9;
 /* The shortest period with this share of the greatest support is the season: the others are its multiples. */
@@ -64,17 +70,26 @@ static double autocorrelation(const double *x, int n, int lag, double squares) {
     return sum / squares * (double)n / (double)(n - lag);
 }
 
+static bool dips(const double *x, int n, int p, double squares, double whole) {
+    for (int eighths = 4; eighths < 8; eighths++)
+        if (autocorrelation(x, n, eighths * p / 8, squares) < dip_share * whole)
+            return true;
+    return false;
+}
+
 static double support_of(const double *x, const double *sums, int n, int p, double *rest) {
     int m;
     double squares = 0;
     take_trend_away(x, sums, n, p, rest, &m);
     for (int i = 0; i < m; i++)
         squares += rest[i] * rest[i];
-    if (m <= 2 * p || !(squares > 0))
+    double least = least_ranks * 2 / (n - 1); /* ranks are spread from -1 to 1 */
+    if (m <= 2 * p || squares <= m * least * least)
         return 0;
     /* Both: what comes again once but not twice is no season. */
     double once = autocorrelation(rest, m, p, squares), twice = autocorrelation(rest, m, 2 * p, squares);
-    return fmin(once, 0.5 * (once + twice));
+    double support = fmin(once, 0.5 * (once + twice));
+    return support < least_support || dips(rest, m, p, squares, once) ? support : 0;
 }
 
 static void add_series(const double *ranks, int n, int longest, double *sums, double *rest, double *support) {

@@ -113,6 +113,48 @@ static void degenerate_series_have_none(void **state) {
         assert_int_equal(find(n, NULL, 0).period, 0);
 }
 
+/* What goes up, or down and up again, comes back to no place by the clock: what is left of it without its trend is how
+ * ranks and sums are rounded, and that has periods. */
+static void ramps_have_none(void **state) {
+    (void)state;
+    static const int steps[] = {60, 144, 200, 500, 1000, 2000, 2880, 4000};
+    static const char *const kinds[] = {"a line",
+                                        "a line down",
+                                        "a root",
+                                        "a square",
+                                        "two slopes",
+                                        "up and down",
+                                        "down and up again",
+                                        "a decay to a line",
+                                        "a counter",
+                                        "a noisy line",
+                                        "a line with gaps"};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+            int n = steps[s];
+            struct rng rng = {100 * k + s};
+            double sum = 0;
+            for (int i = 0; i < n; i++) {
+                double u = (double)i / n;
+                const double forms[] = {i,
+                                        -0.1 * i,
+                                        sqrt(u),
+                                        u * u,
+                                        u < 0.3 ? u : 3 * u - 0.6,
+                                        u < 0.5 ? u : 1 - u,
+                                        fabs(u - 0.6),
+                                        u + exp(-20 * u),
+                                        sum += rng_uniform(&rng),
+                                        u + 0.001 * rng_normal(&rng),
+                                        rng_below(&rng, 10) == 0 ? (double)NAN : i};
+                x[i] = forms[k];
+            }
+            struct period found = find(n, NULL, 0);
+            if (found.period > 0)
+                fail_msg("%s of %d steps: %d is found, support %g", kinds[k], n, found.period, found.support);
+        }
+}
+
 /* The real series, by their first two fifths, as a backtest has them. */
 static void real_series(void **state) {
     (void)state;
@@ -158,6 +200,7 @@ int main(void) {
         cmocka_unit_test(bursts_and_missing_values_do_not_hide_it),
         cmocka_unit_test(a_hint_is_taken_where_it_is_supported),
         cmocka_unit_test(degenerate_series_have_none),
+        cmocka_unit_test(ramps_have_none),
         cmocka_unit_test(real_series),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
