@@ -58,7 +58,7 @@ struct promotion_verdict promotion_decide(const struct promotion_losses *losses,
 
 /*
  * Live, on the answers of streams as they come. Looked at again and again, so a gain has to be less likely to be
- * chance than after a training (p < 0.01), and is not looked for before LEAST steps; after MOST steps the matter is
+ * chance than after a training (p < 0.002), and is not looked for before LEAST steps; after MOST steps the matter is
  * closed.
  */
 enum { PROMOTION_LIVE_LEAST = 100, PROMOTION_LIVE_MOST = 1000 };

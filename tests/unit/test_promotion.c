@@ -143,6 +143,37 @@ static void in_the_shadow(void **state) {
     }
 }
 
+/* Of two that are alike, looked at again and again, one is seldom taken to be better; also where answers overlap. */
+static void alike_and_looked_at_often(void **state) {
+    (void)state;
+    enum { TRIALS = 300 };
+    struct rng rng = {3};
+    for (int horizon = 1; horizon <= 24; horizon += 23) {
+        const struct promotion_rules rules = {.horizon = horizon, .margin = 0.01};
+        int promoted = 0;
+        for (int trial = 0; trial < TRIALS; trial++) {
+            struct loss_series one = {0}, other = {0};
+            double errors[2][24] = {{0}};
+            enum promotion decision = PROMOTION_WAIT;
+            for (uint64_t step = 0; decision == PROMOTION_WAIT; step++) {
+                double losses[2] = {0};
+                for (int who = 0; who < 2; who++) {
+                    errors[who][step % (uint64_t)horizon] = fabs(rng_normal(&rng));
+                    for (int k = 0; k < horizon; k++)
+                        losses[who] += errors[who][k] / horizon;
+                }
+                loss_series_add(&one, step, losses[0], 1);
+                loss_series_add(&other, step, losses[1], 1);
+                if (step % 5 == 4)
+                    decision = promotion_decide_shadow(&one, &other, &rules).decision;
+            }
+            promoted += decision == PROMOTION_PROMOTE;
+        }
+        if (promoted > TRIALS * (horizon == 1 ? 0.05 : 0.12))
+            fail_msg("horizon %d: %d of %d", horizon, promoted, TRIALS);
+    }
+}
+
 static void the_best_baseline(void **state) {
     (void)state;
     assert_true(promotion_baseline(&(struct promotion_losses){.last_value = 2, .seasonal = 1}) == 1);
@@ -163,7 +194,8 @@ static void each_has_words(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_decision),      cmocka_unit_test(numbers_go_with_it), cmocka_unit_test(in_the_shadow),
+        cmocka_unit_test(the_decision),      cmocka_unit_test(numbers_go_with_it),
+        cmocka_unit_test(in_the_shadow),     cmocka_unit_test(alike_and_looked_at_often),
         cmocka_unit_test(the_best_baseline), cmocka_unit_test(each_has_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
