@@ -59,7 +59,7 @@ GOLDEN := $(call test_programs,$(GOLDEN_SRC))
 SCENARIO := $(call test_programs,$(SCENARIO_SRC))
 BENCH  := $(call test_programs,$(BENCH_SRC))
 
-BENCHES = bench-kernels bench-bus bench-memory bench-cpu
+BENCHES = bench-kernels bench-train bench-bus bench-memory bench-cpu
 
 PROGRAMS = $(BUILD)/forecastd $(BUILD)/forecast
 LIBRARIES = $(BUILD)/libengine.a $(BUILD)/libforecast.a $(BUILD)/libforecast.so $(BUILD)/libforecast.pc
@@ -251,7 +251,7 @@ help:
 	@echo "make test       unit, golden and scenario tests"
 	@echo "make check      the longer tests: warnings, sanitizers, the demonstration"
 	@echo "make soak       damaged model files by the million, for hours (FUZZ_RUNS=n)"
-	@echo "make bench      benchmarks (JSON=1 for JSON lines); bench-kernels, bench-bus, bench-memory alone"
+	@echo "make bench      benchmarks (JSON=1 for JSON lines); bench-kernels, -train, -bus, -memory alone"
 	@echo "make bench-cpu  what share of a processor training takes, over a minute (SECONDS=n, SHARES=\"10 25\")"
 	@echo "make peers      get other runtimes, and measure the kernels beside them"
 	@echo "make bench-accuracy  forecasts of real and generated series beside simple ones (SERIES=\"ETT vix\")"
