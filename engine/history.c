@@ -9,56 +9,46 @@
 
 enum { BYTE_BITS = 8 };
 
-static size_t mask_bytes(int n_features) {
-    return ((size_t)n_features + BYTE_BITS - 1) / BYTE_BITS;
+/* All of one: the struct, then what it points to, in the order of their alignments. */
+static size_t block_size(size_t capacity, size_t n_features) {
+    size_t mask = (n_features + BYTE_BITS - 1) / BYTE_BITS;
+    return sizeof(struct history) + capacity * (sizeof(int64_t) + n_features * sizeof(double) + mask + 1);
 }
 
 struct history *history_new(int n_features, int kept, int pending) {
     assert(n_features > 0 && kept > 0 && pending > 0);
-    struct history *history = calloc(1, sizeof *history);
+    size_t capacity = (size_t)kept + (size_t)pending, width = (size_t)n_features;
+    struct history *history = calloc(1, block_size(capacity, width));
     if (history == NULL)
         return NULL;
-    size_t capacity = (size_t)kept + (size_t)pending;
     history->n_features = n_features;
+    history->mask_bytes = (n_features + BYTE_BITS - 1) / BYTE_BITS;
     history->kept = kept;
     history->pending = pending;
     history->capacity = (int)capacity;
-    history->t = calloc(capacity, sizeof *history->t);
-    history->values = calloc(capacity * (size_t)n_features, sizeof *history->values);
-    history->missing = calloc(capacity * mask_bytes(n_features), sizeof *history->missing);
-    history->flags = calloc(capacity, sizeof *history->flags);
-    if (history->t == NULL || history->values == NULL || history->missing == NULL || history->flags == NULL) {
-        history_free(history);
-        return NULL;
-    }
+    history->at = capacity - 1;
+    history->t = (int64_t *)(void *)(history + 1);
+    history->values = (double *)(void *)(history->t + capacity);
+    history->flags = (uint8_t *)(history->values + capacity * width);
+    history->missing = history->flags + capacity;
     return history;
 }
 
 void history_free(struct history *history) {
     if (history == NULL)
         return;
-    free(history->t);
-    free(history->values);
-    free(history->missing);
-    free(history->flags);
     free(history->labels);
     free(history);
-}
-
-static size_t place(const struct history *history, uint64_t step) {
-    assert(step >= history_oldest(history) && step <= history->n);
-    return (size_t)(step % (uint64_t)history->capacity);
 }
 
 void history_append(struct history *history, int64_t t, const double *values, uint8_t flags) {
     const double *before = history->n > 0 ? history_values(history, history->n) : NULL;
     history->n++;
-    size_t at = (size_t)(history->n % (uint64_t)history->capacity);
-    size_t bytes = mask_bytes(history->n_features);
+    size_t at = history->at = history->at + 1 == (size_t)history->capacity ? 0 : history->at + 1;
     double *row = history->values + at * (size_t)history->n_features;
-    uint8_t *mask = history->missing + at * bytes;
+    uint8_t *mask = history->missing + at * (size_t)history->mask_bytes;
     assert((flags & ~(STEP_GAP | STEP_RESET)) == 0);
-    memset(mask, 0, bytes);
+    memset(mask, 0, (size_t)history->mask_bytes);
     for (int f = 0; f < history->n_features; f++) {
         row[f] = values[f];
         if (!isnan(values[f]))
@@ -85,44 +75,8 @@ bool history_begins_anew(const struct history *history, uint64_t step, int64_t r
                time_interval_start(history_time(history, step - 1), reset_every);
 }
 
-uint64_t history_oldest(const struct history *history) {
-    uint64_t capacity = (uint64_t)history->capacity;
-    return history->n > capacity ? history->n - capacity + 1 : 1;
-}
-
-int64_t history_time(const struct history *history, uint64_t step) {
-    return history->t[place(history, step)];
-}
-
-const double *history_values(const struct history *history, uint64_t step) {
-    return history->values + place(history, step) * (size_t)history->n_features;
-}
-
-uint8_t history_flags(const struct history *history, uint64_t step) {
-    return history->flags[place(history, step)];
-}
-
 void history_pause(struct history *history, bool paused) {
     history->paused = paused;
-}
-
-static bool was_sent(const struct history *history, uint64_t step, int feature) {
-    const uint8_t *mask = history->missing + place(history, step) * mask_bytes(history->n_features);
-    return (mask[feature / BYTE_BITS] >> (feature % BYTE_BITS) & 1) == 0;
-}
-
-bool history_missing(const struct history *history, uint64_t step, int feature) {
-    return (history_flags(history, step) & STEP_PAUSED) != 0 || !was_sent(history, step, feature);
-}
-
-double history_sent(const struct history *history, uint64_t step, int feature) {
-    return was_sent(history, step, feature) ? history_values(history, step)[feature] : NAN;
-}
-
-double history_observed(const struct history *history, uint64_t step, int feature) {
-    if (step < history_oldest(history) || step > history->n || history_missing(history, step, feature))
-        return NAN;
-    return history_values(history, step)[feature];
 }
 
 /* ---- labels ----------------------------------------------------------------------------------- */
@@ -149,12 +103,12 @@ uint64_t history_label(struct history *history, int64_t t, float label) {
     }
     if (first > history->n || history_time(history, first) != t)
         return 0;
-    history->labels[place(history, first)] = label;
+    history->labels[history_place(history, first)] = label;
     return first;
 }
 
 float history_label_of(const struct history *history, uint64_t step) {
     if (history->labels == NULL || step < history_oldest(history) || step > history->n)
         return NAN;
-    return history->labels[place(history, step)];
+    return history->labels[history_place(history, step)];
 }

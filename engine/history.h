@@ -9,7 +9,10 @@
 #ifndef ENGINE_HISTORY_H
 #define ENGINE_HISTORY_H
 
+#include <assert.h>
+#include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Flags of a step. */
@@ -21,11 +24,12 @@ enum {
 };
 
 struct history {
-    int n_features;
+    int n_features, mask_bytes;
     int kept;         /* steps that are kept once seen */
     int pending;      /* steps that may wait to be seen: the owner appends no more */
     int capacity;     /* kept + pending */
     uint64_t n;       /* the newest step's number; 0: none yet */
+    size_t at;        /* its place in the ring */
     uint64_t reset;   /* the latest step before the last reset by command; 0: never reset */
     bool paused;      /* what is appended comes in a pause */
     int64_t *t;       /* [capacity] ns */
@@ -63,19 +67,54 @@ void history_pause(struct history *history, bool paused);
 bool history_begins_anew(const struct history *history, uint64_t step, int64_t reset_every);
 
 /* The oldest step that is still held, 1 at least; above n when there is none. */
-uint64_t history_oldest(const struct history *history);
+static inline uint64_t history_oldest(const struct history *history) {
+    uint64_t capacity = (uint64_t)history->capacity;
+    return history->n > capacity ? history->n - capacity + 1 : 1;
+}
 
-/* What the ring holds of a step between oldest and n. */
-int64_t history_time(const struct history *history, uint64_t step);
-const double *history_values(const struct history *history, uint64_t step);
-uint8_t history_flags(const struct history *history, uint64_t step);
-/* Whether there is nothing to be learnt from a feature of a step: it was missing, or the step came in a pause. */
-bool history_missing(const struct history *history, uint64_t step, int feature);
+/* Where the ring holds a step between oldest and n. */
+static inline size_t history_place(const struct history *history, uint64_t step) {
+    uint64_t back = history->n - step;
+    assert(step > 0 && step <= history->n && back < (uint64_t)history->capacity);
+    return history->at >= back ? history->at - back : history->at + (size_t)history->capacity - back;
+}
+
+/* What it holds of it. */
+static inline int64_t history_time(const struct history *history, uint64_t step) {
+    return history->t[history_place(history, step)];
+}
+
+static inline const double *history_values(const struct history *history, uint64_t step) {
+    return history->values + history_place(history, step) * (size_t)history->n_features;
+}
+
+static inline uint8_t history_flags(const struct history *history, uint64_t step) {
+    return history->flags[history_place(history, step)];
+}
 
 /* The value as it was sent, of a step that is held: NaN where there was none. */
-double history_sent(const struct history *history, uint64_t step, int feature);
+static inline double history_sent(const struct history *history, uint64_t step, int feature) {
+    size_t place = history_place(history, step);
+    const uint8_t *mask = history->missing + place * (size_t)history->mask_bytes;
+    bool sent = (mask[feature / 8] >> (feature % 8) & 1) == 0;
+    return sent ? history->values[place * (size_t)history->n_features + (size_t)feature] : (double)NAN;
+}
+
+/* Whether there is nothing to be learnt from a feature of a step: it was missing, or the step came in a pause. */
+static inline bool history_missing(const struct history *history, uint64_t step, int feature) {
+    size_t place = history_place(history, step);
+    uint8_t flags = history->flags[place];
+    if ((flags & (STEP_PAUSED | STEP_IMPUTED)) == 0)
+        return false;
+    const uint8_t *mask = history->missing + place * (size_t)history->mask_bytes;
+    return (flags & STEP_PAUSED) != 0 || (mask[feature / 8] >> (feature % 8) & 1) != 0;
+}
 
 /* The value as it was observed: NaN where it is missing (history_missing), or where the step is not held. */
-double history_observed(const struct history *history, uint64_t step, int feature);
+static inline double history_observed(const struct history *history, uint64_t step, int feature) {
+    if (step < history_oldest(history) || step > history->n || history_missing(history, step, feature))
+        return (double)NAN;
+    return history_values(history, step)[feature];
+}
 
 #endif
