@@ -87,7 +87,7 @@ enum reason wire_ticks_begin(struct wire_ticks *ticks, const struct wire_text *f
             return REASON_NAME;
         ticks->stream = frames[0];
     }
-    /* libmpack counts bytes in 32 bits; ZMQ_MAXMSGSIZE is far below */
+    /* counts are of 32 bits; ZMQ_MAXMSGSIZE is far below */
     if (payload.n == 0 || payload.n > UINT32_MAX)
         return REASON_MALFORMED;
     ticks->at = payload.at;
@@ -186,9 +186,9 @@ void wire_array_head(char *buffer, uint32_t n) {
 
 size_t wire_array_open(const void *data, size_t n, uint32_t *ret_n) {
     struct wire_reader reader;
-    mpack_token_t token;
+    struct wire_token token;
     wire_reader_init(&reader, data, n);
-    if (!wire_read(&reader, &token) || token.type != MPACK_TOKEN_ARRAY)
+    if (!wire_read(&reader, &token) || token.type != WIRE_ARRAY)
         return 0;
     *ret_n = token.length;
     return n - reader.left;

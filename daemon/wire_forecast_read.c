@@ -49,8 +49,8 @@ static bool arena_take(struct wire_arena *arena, size_t n, size_t size, size_t *
 /* ---- values ------------------------------------------------------------------------------- */
 
 /* A count that claims more elements than there are bytes left is refused before room is taken for it. */
-static bool read_count(struct decoding *d, mpack_token_type_t type, uint32_t *ret_n) {
-    mpack_token_t token;
+static bool read_count(struct decoding *d, enum wire_token_type type, uint32_t *ret_n) {
+    struct wire_token token;
     if (!wire_read(&d->reader, &token) || token.type != type || token.length > d->reader.left ||
         token.length > INT32_MAX)
         return false;
@@ -59,13 +59,13 @@ static bool read_count(struct decoding *d, mpack_token_type_t type, uint32_t *re
 }
 
 static bool read_text(struct decoding *d, struct wire_text *ret_text) {
-    mpack_token_t token;
-    return wire_read(&d->reader, &token) && token.type == MPACK_TOKEN_STR &&
+    struct wire_token token;
+    return wire_read(&d->reader, &token) && token.type == WIRE_STR &&
            wire_read_bytes(&d->reader, token.length, ret_text);
 }
 
 static bool read_u64(struct decoding *d, uint64_t *ret_value) {
-    mpack_token_t token;
+    struct wire_token token;
     return wire_read(&d->reader, &token) && wire_token_uint64(&token, ret_value);
 }
 
@@ -78,24 +78,19 @@ static bool read_u32(struct decoding *d, uint32_t *ret_value) {
 }
 
 static bool read_i64(struct decoding *d, int64_t *ret_value) {
-    mpack_token_t token;
+    struct wire_token token;
     return wire_read(&d->reader, &token) && wire_token_int64(&token, ret_value);
 }
 
 static bool read_double(struct decoding *d, double *ret_value) {
-    mpack_token_t token;
-    if (wire_read_float64(&d->reader, ret_value))
+    struct wire_token token;
+    if (wire_read_float64(&d->reader, ret_value) || wire_read_float32(&d->reader, ret_value))
         return true;
     if (!wire_read(&d->reader, &token))
         return false;
-    if (token.type == MPACK_TOKEN_FLOAT)
-        *ret_value = mpack_unpack_float_fast(token);
-    else if (token.type == MPACK_TOKEN_UINT || token.type == MPACK_TOKEN_SINT)
-        *ret_value = mpack_unpack_number(token);
-    else if (token.type == MPACK_TOKEN_NIL)
-        *ret_value = NAN;
-    else
+    if (token.type != WIRE_UINT && token.type != WIRE_SINT)
         return false;
+    *ret_value = wire_token_double(&token);
     return true;
 }
 
@@ -134,7 +129,7 @@ static bool read_sent(struct decoding *d) {
 
 static bool read_position(struct decoding *d) {
     uint32_t n;
-    return read_count(d, MPACK_TOKEN_ARRAY, &n) && n == 2 && read_u32(d, &d->forecast->source_id) &&
+    return read_count(d, WIRE_ARRAY, &n) && n == 2 && read_u32(d, &d->forecast->source_id) &&
            read_u64(d, &d->forecast->number);
 }
 
@@ -143,7 +138,7 @@ static bool read_times(struct decoding *d) {
     d->has_times = d->reader.left == 0 || (unsigned char)*d->reader.at != 0xc0;
     if (!d->has_times)
         return wire_read_skip(&d->reader);
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || !arena_take(d->arena, n, sizeof(int64_t), &d->times))
+    if (!read_count(d, WIRE_ARRAY, &n) || !arena_take(d->arena, n, sizeof(int64_t), &d->times))
         return false;
     int64_t *times = (int64_t *)(void *)(d->arena->buffer + d->times);
     d->n_times = (int)n;
@@ -155,7 +150,7 @@ static bool read_times(struct decoding *d) {
 
 static bool read_targets(struct decoding *d) {
     uint32_t n;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || !arena_take(d->arena, n, sizeof(struct wire_text), &d->targets))
+    if (!read_count(d, WIRE_ARRAY, &n) || !arena_take(d->arena, n, sizeof(struct wire_text), &d->targets))
         return false;
     struct wire_text *targets = (struct wire_text *)(void *)(d->arena->buffer + d->targets);
     d->forecast->n_targets = (int)n;
@@ -167,7 +162,7 @@ static bool read_targets(struct decoding *d) {
 
 static bool read_values(struct decoding *d) {
     uint32_t n;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || !arena_take(d->arena, n, sizeof(double), &d->values))
+    if (!read_count(d, WIRE_ARRAY, &n) || !arena_take(d->arena, n, sizeof(double), &d->values))
         return false;
     double *values = (double *)(void *)(d->arena->buffer + d->values);
     d->has_values = true;
@@ -181,7 +176,7 @@ static bool read_values(struct decoding *d) {
 /* Rows of equal length; the first one's head says how much room all of them take. ret_columns: -1 without rows. */
 static bool read_rows(struct decoding *d, int *ret_rows, int *ret_columns, size_t *ret_at) {
     uint32_t n_rows, n_columns = 0;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n_rows))
+    if (!read_count(d, WIRE_ARRAY, &n_rows))
         return false;
     *ret_rows = (int)n_rows;
     *ret_columns = -1;
@@ -189,7 +184,7 @@ static bool read_rows(struct decoding *d, int *ret_rows, int *ret_columns, size_
         return arena_take(d->arena, 0, sizeof(double), ret_at);
     for (uint32_t row = 0; row < n_rows; row++) {
         uint32_t n;
-        if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || (row > 0 && n != n_columns))
+        if (!read_count(d, WIRE_ARRAY, &n) || (row > 0 && n != n_columns))
             return false;
         n_columns = n;
         if (row == 0 && ((uint64_t)n_rows * n > d->reader.left ||
@@ -211,13 +206,13 @@ static bool read_mean(struct decoding *d) {
 /* Later versions may lengthen an interval. */
 static bool read_intervals(struct decoding *d) {
     uint32_t n, elements;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n > WIRE_MAX_LEVELS ||
+    if (!read_count(d, WIRE_ARRAY, &n) || n > WIRE_MAX_LEVELS ||
         !arena_take(d->arena, n, sizeof(struct wire_interval), &d->intervals))
         return false;
     d->forecast->n_intervals = (int)n;
     for (uint32_t l = 0; l < n; l++) {
         double level;
-        if (!read_count(d, MPACK_TOKEN_ARRAY, &elements) || elements < 3 || !read_double(d, &level) ||
+        if (!read_count(d, WIRE_ARRAY, &elements) || elements < 3 || !read_double(d, &level) ||
             !read_rows(d, &d->n_bounds[2 * l][0], &d->n_bounds[2 * l][1], &d->lower_at[l]) ||
             !read_rows(d, &d->n_bounds[2 * l + 1][0], &d->n_bounds[2 * l + 1][1], &d->upper_at[l]))
             return false;
@@ -231,7 +226,7 @@ static bool read_intervals(struct decoding *d) {
 
 static bool read_shares(struct decoding *d) {
     uint32_t n;
-    if (!read_count(d, MPACK_TOKEN_MAP, &n) || !arena_take(d->arena, n, sizeof(struct wire_share), &d->shares))
+    if (!read_count(d, WIRE_MAP, &n) || !arena_take(d->arena, n, sizeof(struct wire_share), &d->shares))
         return false;
     d->forecast->n_shares = (int)n;
     struct wire_share *shares = (struct wire_share *)(void *)(d->arena->buffer + d->shares);
@@ -269,7 +264,7 @@ static bool at_array(const struct decoding *d) {
 static bool read_output(struct decoding *d, struct wire_output *output, size_t *ret_at) {
     uint32_t n, width = 0;
     *output = (struct wire_output){0};
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n))
+    if (!read_count(d, WIRE_ARRAY, &n))
         return false;
     if (n == 0 || !at_array(d)) {
         output->width = (int)n;
@@ -279,7 +274,7 @@ static bool read_output(struct decoding *d, struct wire_output *output, size_t *
     output->steps = (int)n;
     for (uint32_t t = 0; t < n; t++) {
         uint32_t here;
-        if (!read_count(d, MPACK_TOKEN_ARRAY, &here) || (t > 0 && here != width))
+        if (!read_count(d, WIRE_ARRAY, &here) || (t > 0 && here != width))
             return false;
         width = here;
         if (t == 0 &&
@@ -294,7 +289,7 @@ static bool read_output(struct decoding *d, struct wire_output *output, size_t *
 
 static bool read_outputs(struct decoding *d) {
     uint32_t n;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n > WIRE_MAX_OUTPUTS ||
+    if (!read_count(d, WIRE_ARRAY, &n) || n > WIRE_MAX_OUTPUTS ||
         !arena_take(d->arena, n, sizeof(struct wire_output), &d->outputs))
         return false;
     d->forecast->n_outputs = (int)n;
@@ -331,7 +326,7 @@ static bool read_baseline(struct decoding *d) {
 static bool read_flags(struct decoding *d) {
     uint32_t n;
     struct wire_text name;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n))
+    if (!read_count(d, WIRE_ARRAY, &n))
         return false;
     d->forecast->flags = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -360,7 +355,7 @@ static bool read_by_level(struct decoding *d, uint32_t *left, float *values) {
     if (*left == 0)
         return true;
     *left -= 1;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n > WIRE_MAX_LEVELS)
+    if (!read_count(d, WIRE_ARRAY, &n) || n > WIRE_MAX_LEVELS)
         return false;
     return read_floats(d, n, values);
 }
@@ -375,12 +370,10 @@ static bool read_means(struct decoding *d, uint32_t *left, struct wire_means *me
     return read_by_level(d, left, means->coverage) && read_by_level(d, left, means->width);
 }
 
-static struct wire_means unknown_means(void) {
-    struct wire_means means = {NAN, NAN, NAN, NAN, NAN, NAN, {0}, {0}};
-    for (int l = 0; l < WIRE_MAX_LEVELS; l++)
-        means.coverage[l] = means.width[l] = NAN;
-    return means;
-}
+#define UNKNOWN_LEVELS \
+    { NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN }
+static const struct wire_means unknown_means = {NAN, NAN, NAN, NAN, NAN, NAN, UNKNOWN_LEVELS, UNKNOWN_LEVELS};
+_Static_assert(WIRE_MAX_LEVELS == 8, "as many as are unknown");
 
 static bool skip_values(struct decoding *d, uint32_t n) {
     for (; n > 0; n--)
@@ -393,31 +386,31 @@ static bool read_labels(struct decoding *d) {
     struct wire_labels *labels = &d->forecast->labels;
     uint32_t n;
     d->forecast->has_labels = true;
-    return read_count(d, MPACK_TOKEN_ARRAY, &n) && n >= 5 && read_u64(d, &labels->n) &&
-           read_double(d, &labels->accuracy) && read_double(d, &labels->brier) &&
-           read_double(d, &labels->accuracy_all) && read_double(d, &labels->brier_all) && skip_values(d, n - 5);
+    return read_count(d, WIRE_ARRAY, &n) && n >= 5 && read_u64(d, &labels->n) && read_double(d, &labels->accuracy) &&
+           read_double(d, &labels->brier) && read_double(d, &labels->accuracy_all) &&
+           read_double(d, &labels->brier_all) && skip_values(d, n - 5);
 }
 
 /* Earlier versions have shorter scores, later ones may have longer ones. */
 static bool read_score(struct decoding *d, struct wire_score *score) {
     uint32_t n, n_all;
     int64_t h;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n < 5 || !read_i64(d, &h) || h < INT32_MIN || h > INT32_MAX)
+    if (!read_count(d, WIRE_ARRAY, &n) || n < 5 || !read_i64(d, &h) || h < INT32_MIN || h > INT32_MAX)
         return false;
-    *score = (struct wire_score){.h = (int32_t)h, .recent = unknown_means(), .all = unknown_means()};
+    *score = (struct wire_score){.h = (int32_t)h, .recent = unknown_means, .all = unknown_means};
     n -= 2;
     if (!read_u64(d, &score->n) || !read_means(d, &n, &score->recent))
         return false;
     if (n == 0)
         return true;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n_all) || !read_means(d, &n_all, &score->all) || !skip_values(d, n_all))
+    if (!read_count(d, WIRE_ARRAY, &n_all) || !read_means(d, &n_all, &score->all) || !skip_values(d, n_all))
         return false;
     return skip_values(d, n - 1);
 }
 
 static bool read_scores(struct decoding *d) {
     uint32_t n;
-    if (!read_count(d, MPACK_TOKEN_ARRAY, &n) || n > d->reader.left / 6 ||
+    if (!read_count(d, WIRE_ARRAY, &n) || n > d->reader.left / 6 ||
         !arena_take(d->arena, n, sizeof(struct wire_score), &d->scores))
         return false;
     struct wire_score *scores = (struct wire_score *)(void *)(d->arena->buffer + d->scores);
@@ -431,40 +424,54 @@ static bool read_scores(struct decoding *d) {
 /* In the order in which the daemon writes them, so that looking one up begins where the last one was. */
 static const struct {
     const char *name;
+    size_t n;
     bool (*read)(struct decoding *);
     bool required;
 } keys[] = {
-    {"stream", read_stream, true},
-    {"model", read_model, true},
-    {"version", read_version, false},
-    {"epoch", read_epoch, false},
-    {"generation", read_generation, false},
-    {"position", read_position, false},
-    {"step", read_step, true},
-    {"primed", read_primed, false},
-    {"t", read_t, true},
-    {"times", read_times, false},
-    {"targets", read_targets, true},
-    {"values", read_values, false},
-    {"mean", read_mean, true},
-    {"intervals", read_intervals, false},
-    {"outputs", read_outputs, false},
-    {"source", read_source, false},
-    {"baseline", read_baseline, false},
-    {"shares", read_shares, false},
-    {"flags", read_flags, false},
-    {"anomaly", read_anomaly, false},
-    {"scores", read_scores, false},
-    {"labels", read_labels, false},
-    {"received", read_received, false},
-    {"sent", read_sent, false},
+#define KEY(name, read, required) \
+    { name, sizeof(name) - 1, read, required }
+    KEY("stream", read_stream, true),
+    KEY("model", read_model, true),
+    KEY("version", read_version, false),
+    KEY("epoch", read_epoch, false),
+    KEY("generation", read_generation, false),
+    KEY("position", read_position, false),
+    KEY("step", read_step, true),
+    KEY("primed", read_primed, false),
+    KEY("t", read_t, true),
+    KEY("times", read_times, false),
+    KEY("targets", read_targets, true),
+    KEY("values", read_values, false),
+    KEY("mean", read_mean, true),
+    KEY("intervals", read_intervals, false),
+    KEY("outputs", read_outputs, false),
+    KEY("source", read_source, false),
+    KEY("baseline", read_baseline, false),
+    KEY("shares", read_shares, false),
+    KEY("flags", read_flags, false),
+    KEY("anomaly", read_anomaly, false),
+    KEY("scores", read_scores, false),
+    KEY("labels", read_labels, false),
+    KEY("received", read_received, false),
+    KEY("sent", read_sent, false),
+#undef KEY
 };
 enum { N_KEYS = sizeof(keys) / sizeof(keys[0]) };
 
+/* Names are short: a call costs more than their bytes. */
+static bool is_key(struct wire_text name, unsigned key) {
+    size_t i = 0;
+    if (name.n != keys[key].n)
+        return false;
+    while (i < name.n && name.at[i] == keys[key].name[i])
+        i++;
+    return i == name.n;
+}
+
 static unsigned find_key(struct wire_text name, unsigned from) {
     for (unsigned i = 0; i < N_KEYS; i++) {
-        unsigned key = (from + i) % N_KEYS;
-        if (wire_text_is(name, keys[key].name, strlen(keys[key].name)))
+        unsigned key = from + i < N_KEYS ? from + i : from + i - N_KEYS;
+        if (is_key(name, key))
             return key;
     }
     return N_KEYS;
@@ -474,7 +481,7 @@ static bool read_keys(struct decoding *d) {
     uint32_t n;
     unsigned next = 0;
     struct wire_text name;
-    if (!read_count(d, MPACK_TOKEN_MAP, &n))
+    if (!read_count(d, WIRE_MAP, &n))
         return false;
     for (uint32_t i = 0; i < n; i++) {
         if (!read_text(d, &name))

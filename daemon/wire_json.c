@@ -146,11 +146,11 @@ int wire_json_next(struct wire_ticks *ticks, struct wire_tick *ret_tick, enum re
 
 static json_t *value_decode(struct wire_reader *reader, int depth);
 
-static json_t *integer_of(const mpack_token_t *token) {
+static json_t *integer_of(const struct wire_token *token) {
     int64_t value;
     if (wire_token_int64(token, &value))
         return json_integer(value);
-    return json_real((double)mpack_unpack_uint(*token)); /* jansson's integers end at 2^63 */
+    return json_real((double)token->bits); /* jansson's integers end at 2^63 */
 }
 
 static json_t *real_of(double value) {
@@ -171,9 +171,8 @@ static json_t *array_decode(struct wire_reader *reader, size_t n, int depth) {
 }
 
 static bool key_decode(struct wire_reader *reader, struct wire_text *ret_key) {
-    mpack_token_t token;
-    return wire_read(reader, &token) && token.type == MPACK_TOKEN_STR &&
-           wire_read_bytes(reader, token.length, ret_key);
+    struct wire_token token;
+    return wire_read(reader, &token) && token.type == WIRE_STR && wire_read_bytes(reader, token.length, ret_key);
 }
 
 static json_t *map_decode(struct wire_reader *reader, size_t n, int depth) {
@@ -196,19 +195,19 @@ static json_t *string_decode(struct wire_reader *reader, size_t n) {
 }
 
 static json_t *value_decode(struct wire_reader *reader, int depth) {
-    mpack_token_t token;
+    struct wire_token token;
     if (depth == MAX_DEPTH || !wire_read(reader, &token))
         return NULL;
     switch (token.type) {
-    case MPACK_TOKEN_NIL: return json_null();
-    case MPACK_TOKEN_BOOLEAN: return json_boolean(token.data.value.lo);
-    case MPACK_TOKEN_UINT:
-    case MPACK_TOKEN_SINT: return integer_of(&token);
-    case MPACK_TOKEN_FLOAT: return real_of(mpack_unpack_float_fast(token));
-    case MPACK_TOKEN_STR:
-    case MPACK_TOKEN_BIN: return string_decode(reader, token.length);
-    case MPACK_TOKEN_ARRAY: return array_decode(reader, token.length, depth + 1);
-    case MPACK_TOKEN_MAP: return map_decode(reader, token.length, depth + 1);
+    case WIRE_NIL: return json_null();
+    case WIRE_BOOLEAN: return json_boolean(token.bits != 0);
+    case WIRE_UINT:
+    case WIRE_SINT: return integer_of(&token);
+    case WIRE_FLOAT: return real_of(wire_token_double(&token));
+    case WIRE_STR:
+    case WIRE_BIN: return string_decode(reader, token.length);
+    case WIRE_ARRAY: return array_decode(reader, token.length, depth + 1);
+    case WIRE_MAP: return map_decode(reader, token.length, depth + 1);
     default: return NULL;
     }
 }

@@ -1,10 +1,8 @@
 /*
- * MessagePack by the token, for the wire's own files: a reader over libmpack's, and a writer.
+ * MessagePack by the token, for the wire's own files: a reader and a writer. Both are what the daemon and its clients do most.
  *
- * The writer is ours. The library's (1.0.5) cuts a negative int64 to 32 bits or fewer when the top bit of its
- * low word is set (-5000000000 becomes -705032704), writes a double as float32 where that holds it, and is
- * more than ten times slower. Each pack_ function writes at p, needs the room that PACK_MAX or its comment names,
- * and returns where the next one goes on.
+ * Each pack_ function writes at p, needs the room that PACK_MAX or its comment names, and returns where the next one
+ * goes on.
  */
 #ifndef DAEMON_WIRE_PACK_H
 #define DAEMON_WIRE_PACK_H
@@ -12,26 +10,60 @@
 #include "daemon/wire.h"
 
 #include <endian.h>
-#include <mpack.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
 struct wire_reader {
-    mpack_tokbuf_t tokens;
     const char *at;
     size_t left;
 };
 
+enum wire_token_type {
+    WIRE_NIL,
+    WIRE_BOOLEAN, /* bits */
+    WIRE_UINT,    /* bits; a signed form that holds no negative number too */
+    WIRE_SINT,    /* bits: of an int64 below 0 */
+    WIRE_FLOAT,   /* bits: of a double, also of a float32 */
+    WIRE_STR,     /* these three: length, whose bytes come next */
+    WIRE_BIN,
+    WIRE_EXT,   /* its type has been passed over */
+    WIRE_ARRAY, /* these two: length, of whose elements (pairs) none has been read */
+    WIRE_MAP,
+};
+
+struct wire_token {
+    enum wire_token_type type;
+    uint32_t length;
+    uint64_t bits;
+};
+
 static inline void wire_reader_init(struct wire_reader *reader, const char *at, size_t n) {
-    mpack_tokbuf_init(&reader->tokens);
-    reader->at = at;
-    reader->left = n;
+    *reader = (struct wire_reader){at, n};
 }
 
+/* wire_read of what is not so short, and not so frequent. */
+bool wire_read_long(struct wire_reader *reader, struct wire_token *ret_token);
+
 /* The next token. False at the end, on a truncated token, and on the one byte that MessagePack does not use. */
-static inline bool wire_read(struct wire_reader *reader, mpack_token_t *ret_token) {
-    return reader->left > 0 && mpack_read(&reader->tokens, &reader->at, &reader->left, ret_token) == MPACK_OK;
+static inline bool wire_read(struct wire_reader *reader, struct wire_token *ret_token) {
+    if (reader->left == 0)
+        return false;
+    unsigned head = (unsigned char)*reader->at;
+    if (head >= 0xc0 && head < 0xe0)
+        return wire_read_long(reader, ret_token);
+    reader->at++;
+    reader->left--;
+    if (head < 0x80)
+        *ret_token = (struct wire_token){.type = WIRE_UINT, .bits = head};
+    else if (head >= 0xe0)
+        *ret_token = (struct wire_token){.type = WIRE_SINT, .bits = (uint64_t)(int64_t)(int8_t)head};
+    else if (head >= 0xa0)
+        *ret_token = (struct wire_token){.type = WIRE_STR, .length = head & 0x1f};
+    else
+        *ret_token = (struct wire_token){.type = head >= 0x90 ? WIRE_ARRAY : WIRE_MAP, .length = head & 0x0f};
+    return true;
 }
 
 /* The n bytes behind the token of a str, bin or ext. False when they are not all there. */
@@ -41,12 +73,10 @@ static inline bool wire_read_bytes(struct wire_reader *reader, size_t n, struct 
     *ret_text = (struct wire_text){reader->at, n};
     reader->at += n;
     reader->left -= n;
-    reader->tokens.passthrough = 0; /* taken, so the library need not hand them out as a chunk */
     return true;
 }
 
-/* Takes a float64 when it is what comes next. The library puts numbers together byte by byte; float64s are
- * most of what is read, and going round it for them alone triples the rate of ticks. */
+/* Takes a float64 when it is what comes next: most of what is read. */
 static inline bool wire_read_float64(struct wire_reader *reader, double *ret_value) {
     uint64_t bits;
     if (reader->left < 9 || (unsigned char)*reader->at != 0xcb)
@@ -59,12 +89,55 @@ static inline bool wire_read_float64(struct wire_reader *reader, double *ret_val
     return true;
 }
 
+/* Takes a float32, or nil as NaN, when it is what comes next. */
+static inline bool wire_read_float32(struct wire_reader *reader, double *ret_value) {
+    uint32_t bits;
+    float value;
+    if (reader->left > 0 && (unsigned char)*reader->at == 0xc0) {
+        *ret_value = (double)NAN;
+        reader->at++;
+        reader->left--;
+        return true;
+    }
+    if (reader->left < 5 || (unsigned char)*reader->at != 0xca)
+        return false;
+    memcpy(&bits, reader->at + 1, sizeof(bits));
+    bits = be32toh(bits);
+    memcpy(&value, &bits, sizeof(bits));
+    *ret_value = (double)value;
+    reader->at += 5;
+    reader->left -= 5;
+    return true;
+}
+
 /* Passes over one value, whatever it holds. False when it is truncated or not MessagePack. */
 bool wire_read_skip(struct wire_reader *reader);
 
 /* The value of an integer token. False when it is no integer, or out of range. */
-bool wire_token_int64(const mpack_token_t *token, int64_t *ret_value);
-bool wire_token_uint64(const mpack_token_t *token, uint64_t *ret_value);
+static inline bool wire_token_int64(const struct wire_token *token, int64_t *ret_value) {
+    if (token->type != WIRE_SINT && (token->type != WIRE_UINT || token->bits > INT64_MAX))
+        return false;
+    *ret_value = (int64_t)token->bits;
+    return true;
+}
+
+static inline bool wire_token_uint64(const struct wire_token *token, uint64_t *ret_value) {
+    if (token->type != WIRE_UINT)
+        return false;
+    *ret_value = token->bits;
+    return true;
+}
+
+/* The value of a token of a number. */
+static inline double wire_token_double(const struct wire_token *token) {
+    double value;
+    if (token->type == WIRE_UINT)
+        return (double)token->bits;
+    if (token->type == WIRE_SINT)
+        return (double)(int64_t)token->bits;
+    memcpy(&value, &token->bits, sizeof value);
+    return value;
+}
 
 static inline bool wire_text_is(struct wire_text text, const char *literal, size_t n) {
     return text.n == n && memcmp(text.at, literal, n) == 0;

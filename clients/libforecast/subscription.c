@@ -431,7 +431,6 @@ static int open_message(struct forecast_subscription *sub, struct forecast_messa
 int forecast_subscription_next(struct forecast_subscription *subscription, int timeout_ms,
                                struct forecast_message *ret_message) {
     struct forecast_subscription *sub = subscription;
-    int64_t start = timeout_ms > 0 ? forecast_client_now() : 0;
     int code, left = timeout_ms;
 
     free(sub->json);
@@ -439,6 +438,7 @@ int forecast_subscription_next(struct forecast_subscription *subscription, int t
     sub->last = (struct wire_text){0};
     if (sub->left)
         return next_forecast(sub, ret_message);
+    int64_t start = timeout_ms > 0 ? forecast_client_now() : 0;
     do {
         code = receive(sub, left);
         if (code)

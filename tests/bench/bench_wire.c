@@ -58,7 +58,7 @@ static size_t write_ticks(void *context) {
 }
 
 static const struct wire_text target = {"temperature", 11};
-static const struct wire_score score = {1, 12345, 0.123, 0.2, 0.3};
+static const struct wire_score score = {.h = 1, .n = 12345, .recent = {.mae = 0.123F, .mae_last_value = 0.2F}};
 static double value = 71.25, mean = 71.5;
 static int64_t target_time = 1700000001000000000;
 static struct wire_forecast forecast = {
