@@ -223,7 +223,8 @@ static enum routed open_stream(struct ingest *ingest, int class, struct wire_tex
     uint32_t generation = streams_generation(ingest->setup.streams, name.at, name.n);
     int leaving = streams_leaving(ingest->setup.streams, name.at, name.n);
     struct stream *stream = stream_new(config, class, name.at, name.n, generation, ingest->n_models[class]);
-    if (stream == NULL || placement_acquire(ingest->setup.placement, stream, leaving) != 0) {
+    if (stream == NULL || streams_reserve(ingest->setup.streams) != 0 ||
+        placement_acquire(ingest->setup.placement, stream, leaving) != 0) {
         stream_free(stream);
         *ret_reason = REASON_NO_MEMORY;
         return REFUSED;

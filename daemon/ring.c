@@ -120,6 +120,17 @@ void ring_consume(struct ring *ring) {
     atomic_store_explicit(&ring->read, read + padded(n), memory_order_release);
 }
 
+const void *ring_look(const struct ring *ring, size_t *at) {
+    size_t read = atomic_load_explicit(&ring->read, memory_order_relaxed);
+    size_t from = *at > read ? *at : read;
+    if (from == ring->written_seen)
+        return NULL;
+    if (read_head(ring, from) == skip_mark)
+        from += ring->size - (from & (ring->size - 1));
+    *at = from + padded((size_t)read_head(ring, from));
+    return ring->buffer + ((from + HEAD) & (ring->size - 1));
+}
+
 size_t ring_used(const struct ring *ring) {
     size_t read = atomic_load_explicit(&ring->read, memory_order_acquire);
     return atomic_load_explicit(&ring->written, memory_order_acquire) - read;

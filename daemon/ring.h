@@ -34,6 +34,10 @@ void ring_commit(struct ring *ring, size_t n);
 void *ring_peek(struct ring *ring, size_t *ret_n);
 void ring_consume(struct ring *ring);
 
+/* Consumer: looks ahead. *at is 0 at first, for the oldest record, and is moved behind the one that is returned; NULL: no
+ * further one is known of yet. */
+const void *ring_look(const struct ring *ring, size_t *at);
+
 /* Any thread, as a snapshot. */
 size_t ring_used(const struct ring *ring);
 uint64_t ring_times_full(const struct ring *ring); /* reserve calls that found no room */

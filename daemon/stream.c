@@ -45,28 +45,33 @@ void batch_free(struct batch *batch) {
     free(batch);
 }
 
+/* A stream seldom has more steps that wait. */
+enum { FIRST_ARRIVALS = 4 };
+
 struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
                           uint32_t generation, int n_places) {
     const struct config_class *of = &config->classes[class];
-    struct stream *stream = calloc(1, sizeof *stream);
+    size_t size = (sizeof(struct stream) + name_length + STREAM_LINE) / STREAM_LINE * STREAM_LINE;
+    struct stream *stream = aligned_alloc(STREAM_LINE, size);
     if (stream == NULL)
         return NULL;
+    memset(stream, 0, size); /* which ends the name */
     atomic_init(&stream->steps, 0);
     stream->class = class;
     stream->generation = generation;
     stream->n_places = n_places;
-    stream->name = malloc(name_length + 1);
+    stream->name = stream->text;
+    stream->name_length = name_length;
+    memcpy(stream->text, name, name_length);
     stream->places = calloc((size_t)n_places, sizeof *stream->places);
     stream->series = series_new(&of->time, of->n_features, of->history, of->pending);
-    stream->arrivals = calloc((size_t)of->pending + 1, sizeof *stream->arrivals);
-    if (stream->name == NULL || stream->places == NULL || stream->series == NULL || stream->arrivals == NULL ||
+    stream->arrivals_mask = FIRST_ARRIVALS - 1;
+    stream->arrivals = calloc(FIRST_ARRIVALS, sizeof *stream->arrivals);
+    if (stream->places == NULL || stream->series == NULL || stream->arrivals == NULL ||
         (of->labels > 0 && history_keep_labels(stream->series->history) != 0)) {
         stream_free(stream);
         return NULL;
     }
-    memcpy(stream->name, name, name_length);
-    stream->name[name_length] = '\0';
-    stream->name_length = name_length;
     return stream;
 }
 
@@ -76,8 +81,22 @@ void stream_free(struct stream *stream) {
     series_free(stream->series);
     free(stream->arrivals);
     free(stream->places);
-    free(stream->name);
     free(stream);
+}
+
+bool stream_keep_arrivals(struct stream *stream, uint64_t waiting) {
+    if (waiting < stream->arrivals_mask + 1)
+        return true;
+    uint64_t mask = 2 * stream->arrivals_mask + 1, n = stream->series->history->n;
+    struct arrival *arrivals = calloc(mask + 1, sizeof *arrivals);
+    if (arrivals == NULL)
+        return false;
+    for (uint64_t step = n > stream->arrivals_mask ? n - stream->arrivals_mask : 0; step <= n; step++)
+        arrivals[step & mask] = *stream_arrival(stream, step);
+    free(stream->arrivals);
+    stream->arrivals = arrivals;
+    stream->arrivals_mask = mask;
+    return true;
 }
 
 struct state_order *state_order_new(struct stream *stream, int place, bool set, struct version *layout) {
@@ -98,10 +117,6 @@ void state_order_free(struct state_order *order) {
         return;
     version_release(order->layout);
     free(order);
-}
-
-struct arrival *stream_arrival(const struct stream *stream, uint64_t step) {
-    return &stream->arrivals[step % ((uint64_t)stream->series->history->pending + 1)];
 }
 
 uint64_t stream_pending(const struct stream *stream) {

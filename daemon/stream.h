@@ -13,7 +13,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 
 /* A fixed number of slots of one model, on one worker. */
 struct batch {
@@ -40,6 +39,8 @@ struct place {
     int slot;
 };
 
+enum { STREAM_LINE = 64 }; /* bytes of a cache line */
+
 /* When and from where the tick came that closed a step. */
 struct arrival {
     uint32_t source;
@@ -47,6 +48,7 @@ struct arrival {
     int64_t received; /* ns since 1970 UTC */
 };
 
+/* What the bus reads for each tick stands on lines that no worker writes. */
 struct stream {
     /* Constant. */
     char *name; /* NUL-terminated */
@@ -58,15 +60,18 @@ struct stream {
     struct place *places; /* [n_places] one for each model of the class, in their order */
 
     /* Bus. */
-    UT_hash_handle hh;
-    bool paused; /* by command */
+    struct stream *previous, *next; /* in order of starting */
+    bool paused;                    /* by command */
 
     /* Worker. */
-    struct series *series;
-    struct arrival *arrivals; /* [pending + 1] by step, from the latest one that all models have seen on */
+    _Alignas(STREAM_LINE) struct series *series;
+    struct arrival *arrivals; /* [arrivals_mask + 1] by step, from the latest one that all models have seen on */
+    uint64_t arrivals_mask;   /* a power of two less 1; grows with the steps that wait */
     struct stream *worker_previous, *worker_next;
 
     atomic_uint_fast64_t steps; /* closed; written by the worker, read by anyone */
+
+    _Alignas(STREAM_LINE) char text[]; /* constant: what name points to */
 };
 
 /* Reading or setting the state of a slot: the bus makes it, the worker carries it out, the bus answers with it. */
@@ -103,8 +108,13 @@ struct stream *stream_new(const struct config *config, int class, const char *na
                           uint32_t generation, int n_places);
 void stream_free(struct stream *stream);
 
+/* Has arrivals kept of so many steps that wait, and one more: returns false when memory is short. Worker only. */
+bool stream_keep_arrivals(struct stream *stream, uint64_t waiting);
+
 /* Where the arrival of a step is kept. Worker only. */
-struct arrival *stream_arrival(const struct stream *stream, uint64_t step);
+static inline struct arrival *stream_arrival(const struct stream *stream, uint64_t step) {
+    return &stream->arrivals[step & stream->arrivals_mask];
+}
 
 /* Steps that the stream has and the slowest of its models has not seen. Worker only. */
 uint64_t stream_pending(const struct stream *stream);

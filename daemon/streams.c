@@ -1,8 +1,11 @@
 #include "daemon/streams.h"
 
+#include <assert.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <uthash.h>
 #include <utlist.h>
 
 /* An ended stream's name and generation. */
@@ -14,14 +17,25 @@ struct ended {
     char name[];
 };
 
+/* A place of the index: names are compared only where their hashes are the same. */
+struct indexed {
+    uint64_t hash;
+    struct stream *stream; /* NULL: free */
+};
+
 struct streams {
     const struct config *config;
-    struct stream *by_name; /* uthash, also in order of starting */
-    struct ended *ended;    /* uthash, the oldest first */
+    struct stream *first;  /* utlist, in order of starting */
+    struct indexed *index; /* [places] a stream lies behind the place of its hash, with no free one between */
+    size_t places, n;      /* a power of two, at least twice as many as streams */
+    uint64_t seed;         /* of hashes, so that no sender can know them */
+    struct ended *ended;   /* uthash, the oldest first */
     int64_t most_ended;
     uint32_t forgotten; /* the highest generation of a forgotten name */
     int64_t *count;     /* [n_classes] */
 };
+
+enum { PLACES_FIRST = 64 };
 
 struct streams *streams_new(const struct config *config) {
     struct streams *streams = calloc(1, sizeof *streams);
@@ -29,10 +43,16 @@ struct streams *streams_new(const struct config *config) {
         return NULL;
     streams->config = config;
     streams->count = calloc((size_t)config->n_classes, sizeof *streams->count);
-    if (streams->count == NULL) {
+    streams->places = PLACES_FIRST;
+    streams->index = calloc(streams->places, sizeof *streams->index);
+    if (streams->count == NULL || streams->index == NULL) {
+        free(streams->count);
+        free(streams->index);
         free(streams);
         return NULL;
     }
+    if (getrandom(&streams->seed, sizeof streams->seed, GRND_NONBLOCK) != (ssize_t)sizeof streams->seed)
+        streams->seed = (uint64_t)(uintptr_t)streams; /* early at boot: then by where it lies */
     for (int c = 0; c < config->n_classes; c++)
         streams->most_ended += config->classes[c].max_streams;
     return streams;
@@ -42,24 +62,82 @@ void streams_free(struct streams *streams) {
     if (streams == NULL)
         return;
     struct stream *stream, *next;
-    HASH_ITER (hh, streams->by_name, stream, next) {
-        HASH_DEL(streams->by_name, stream);
-        stream_free(stream);
-    }
+    DL_FOREACH_SAFE(streams->first, stream, next)
+    stream_free(stream);
     struct ended *ended, *next_ended;
     HASH_ITER (hh, streams->ended, ended, next_ended) {
         HASH_DEL(streams->ended, ended);
         free(ended);
     }
     free(streams->count);
+    free(streams->index);
     free(streams);
 }
 
-struct stream *streams_find(const struct streams *streams, const char *name, size_t n) {
-    struct stream *stream;
-    HASH_FIND(hh, streams->by_name, name, n, stream);
-    return stream;
+/* ---- the index ------------------------------------------------------------------------------ */
+
+/* Eight bytes at a time: each is multiplied in, and its high bits folded down. */
+static uint64_t hash_of(const struct streams *streams, const char *name, size_t n) {
+    const uint64_t odd = UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t hash = (streams->seed ^ n) * odd, word;
+    for (; n >= sizeof word; name += sizeof word, n -= sizeof word) {
+        memcpy(&word, name, sizeof word);
+        hash = (hash ^ word) * odd;
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, name, n);
+    hash = (hash ^ word) * odd;
+    hash ^= hash >> 32;
+    hash *= odd;
+    return hash ^ hash >> 29;
 }
+
+/* The place of the stream with that name, or the free one where it would be. */
+static size_t find_place(const struct streams *streams, uint64_t hash, const char *name, size_t n) {
+    size_t place = hash & (streams->places - 1);
+    for (;; place = (place + 1) & (streams->places - 1)) {
+        const struct indexed *at = &streams->index[place];
+        if (at->stream == NULL ||
+            (at->hash == hash && at->stream->name_length == n && memcmp(at->stream->text, name, n) == 0))
+            return place;
+    }
+}
+
+struct stream *streams_find(const struct streams *streams, const char *name, size_t n) {
+    return streams->index[find_place(streams, hash_of(streams, name, n), name, n)].stream;
+}
+
+int streams_reserve(struct streams *streams) {
+    if (2 * (streams->n + 1) <= streams->places)
+        return 0;
+    struct streams grown = *streams;
+    grown.places *= 2;
+    grown.index = calloc(grown.places, sizeof *grown.index);
+    if (grown.index == NULL)
+        return -1;
+    for (size_t place = 0; place < streams->places; place++) {
+        const struct indexed *at = &streams->index[place];
+        if (at->stream != NULL)
+            grown.index[find_place(&grown, at->hash, at->stream->text, at->stream->name_length)] = *at;
+    }
+    free(streams->index);
+    *streams = grown;
+    return 0;
+}
+
+/* Those behind the freed place move up, as far as their hashes allow. */
+static void free_place(struct streams *streams, size_t freed) {
+    size_t mask = streams->places - 1;
+    for (size_t place = (freed + 1) & mask; streams->index[place].stream != NULL; place = (place + 1) & mask)
+        if (((place - streams->index[place].hash) & mask) >= ((place - freed) & mask)) {
+            streams->index[freed] = streams->index[place];
+            freed = place;
+        }
+    streams->index[freed] = (struct indexed){0};
+}
+
+/* ---- streams -------------------------------------------------------------------------------- */
 
 int streams_class_of(const struct streams *streams, const char *name) {
     for (int c = 0; c < streams->config->n_classes; c++)
@@ -88,7 +166,12 @@ void streams_left(struct streams *streams, const struct stream *stream) {
 }
 
 void streams_add(struct streams *streams, struct stream *stream) {
-    HASH_ADD_KEYPTR(hh, streams->by_name, stream->name, stream->name_length, stream);
+    uint64_t hash = hash_of(streams, stream->name, stream->name_length);
+    size_t place = find_place(streams, hash, stream->name, stream->name_length);
+    assert(streams->index[place].stream == NULL && 2 * (streams->n + 1) <= streams->places);
+    streams->index[place] = (struct indexed){hash, stream};
+    streams->n++;
+    DL_APPEND2(streams->first, stream, previous, next);
     streams->count[stream->class]++;
 }
 
@@ -122,13 +205,16 @@ static void remember(struct streams *streams, const struct stream *stream) {
 }
 
 void streams_remove(struct streams *streams, struct stream *stream) {
-    HASH_DEL(streams->by_name, stream);
+    uint64_t hash = hash_of(streams, stream->name, stream->name_length);
+    free_place(streams, find_place(streams, hash, stream->name, stream->name_length));
+    streams->n--;
+    DL_DELETE2(streams->first, stream, previous, next);
     streams->count[stream->class]--;
     remember(streams, stream);
 }
 
 int64_t streams_count(const struct streams *streams) {
-    return (int64_t)HASH_COUNT(streams->by_name);
+    return (int64_t)streams->n;
 }
 
 int64_t streams_count_of(const struct streams *streams, int class) {
@@ -144,7 +230,7 @@ int streams_page(const struct streams *streams, const char *prefix, const char *
     size_t prefix_length = strlen(prefix);
     int n = 0;
     *ret_more = false;
-    for (const struct stream *stream = streams->by_name; stream != NULL; stream = stream->hh.next) {
+    for (const struct stream *stream = streams->first; stream != NULL; stream = stream->next) {
         if (strncmp(stream->name, prefix, prefix_length) != 0 || strcmp(stream->name, after) <= 0)
             continue;
         ret_streams[n++] = stream;

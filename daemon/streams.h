@@ -30,7 +30,9 @@ int streams_leaving(const struct streams *streams, const char *name, size_t n);
 /* A worker has let go of the stream, which was removed before. */
 void streams_left(struct streams *streams, const struct stream *stream);
 
-/* Takes the stream over. */
+/* Room for one more stream. Returns 0, or -1 when memory is short. */
+int streams_reserve(struct streams *streams);
+/* Takes the stream over; there is room. */
 void streams_add(struct streams *streams, struct stream *stream);
 /* Gives it up, and remembers its generation: of as many ended names as there may be streams, the oldest
  * forgotten first (a later stream of a forgotten name still gets a higher generation). */

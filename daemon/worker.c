@@ -110,10 +110,19 @@ static bool ids_known(const struct config_class *class, const double *values) {
     return true;
 }
 
+/* Whether some model of the stream has not seen all its steps: cheaper to know than how many. */
+static bool waits(const struct stream *stream) {
+    for (int i = 0; i < stream->n_places; i++)
+        if (stream->places[i].batch->is_ready[stream->places[i].slot])
+            return true;
+    return false;
+}
+
 /* Returns false when the tick has to wait until the stream's models have caught up. */
 static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     struct stream *stream = tick->stream;
-    if (stream_pending(stream) >= (uint64_t)stream->series->history->pending) {
+    uint64_t waiting = waits(stream) ? stream_pending(stream) : 0;
+    if (waiting >= (uint64_t)stream->series->history->pending || !stream_keep_arrivals(stream, waiting + 1)) {
         count(&worker->pending_full, 1);
         return false;
     }
@@ -301,10 +310,59 @@ static bool take_record(struct worker *worker, const void *at) {
     abort(); /* a bug: no other record comes to a worker */
 }
 
+/*
+ * What a tick touches is spread over many lines of memory, which with many streams are in no cache. They are asked for
+ * some records ahead, in three steps, as each is found by the one before: the stream; its parts; their rows.
+ */
+enum { AHEAD_STREAM = 12, AHEAD_PARTS = 8, AHEAD_ROWS = 4, AHEAD_MASK = 15 };
+
+struct scout {
+    const struct stream *streams[AHEAD_MASK + 1]; /* of the records from the one that is taken on; NULL: no tick */
+    int n;                                        /* records looked at */
+    size_t at;
+};
+
+static void fetch_parts(const struct stream *stream) {
+    const struct history *history = stream->series->history;
+    __builtin_prefetch(stream->series);
+    __builtin_prefetch(history);
+    __builtin_prefetch(&history->values);
+    __builtin_prefetch(stream->places);
+}
+
+static void fetch_rows(const struct stream *stream) {
+    const struct history *history = stream->series->history;
+    size_t at = history->at + 1 == (size_t)history->capacity ? 0 : history->at + 1;
+    __builtin_prefetch(&history->t[at], 1);
+    __builtin_prefetch(&history->values[at * (size_t)history->n_features], 1);
+    __builtin_prefetch(&history->flags[at], 1);
+    __builtin_prefetch(&history->missing[at * (size_t)history->mask_bytes], 1);
+    __builtin_prefetch(stream_arrival(stream, history->n + 1), 1);
+}
+
+/* taken: records of this go. */
+static void look_ahead(const struct worker *worker, struct scout *scout, int taken) {
+    const struct record_tick *record;
+    while (scout->n <= taken + AHEAD_STREAM && (record = ring_look(worker->input, &scout->at)) != NULL) {
+        const struct stream *stream = record->kind == RECORD_TICK ? record->stream : NULL;
+        scout->streams[scout->n++ & AHEAD_MASK] = stream;
+        if (stream != NULL)
+            __builtin_prefetch(&stream->series);
+    }
+    const struct stream *parts = scout->streams[(taken + AHEAD_PARTS) & AHEAD_MASK];
+    if (taken + AHEAD_PARTS < scout->n && parts != NULL)
+        fetch_parts(parts);
+    const struct stream *rows = scout->streams[(taken + AHEAD_ROWS) & AHEAD_MASK];
+    if (taken + AHEAD_ROWS < scout->n && rows != NULL)
+        fetch_rows(rows);
+}
+
 static bool drain(struct worker *worker) {
+    struct scout scout = {.n = 0};
     int taken = 0;
     size_t n;
     for (void *at; taken < DRAIN_MOST && (at = ring_peek(worker->input, &n)) != NULL; taken++) {
+        look_ahead(worker, &scout, taken);
         if (!take_record(worker, at))
             break;
         ring_consume(worker->input);

@@ -55,6 +55,7 @@ struct stream *worker_begin(struct worker_scene *scene, int class, const char *n
                    placement_n_models(scene->rig.placement, class));
     assert_non_null(stream);
     assert_int_equal(placement_acquire(scene->rig.placement, stream, -1), 0);
+    assert_int_equal(streams_reserve(scene->rig.streams), 0);
     streams_add(scene->rig.streams, stream);
     worker_give(scene, &(struct record_stream){RECORD_OPEN, stream}, sizeof(struct record_stream));
     return stream;

@@ -50,6 +50,7 @@ static struct stream *begin(const struct table *table, int class, const char *na
     size_t n = strlen(name);
     struct stream *stream = stream_new(table->config, class, name, n, streams_generation(table->streams, name, n), 1);
     assert_non_null(stream);
+    assert_int_equal(streams_reserve(table->streams), 0);
     streams_add(table->streams, stream);
     return stream;
 }
@@ -81,6 +82,29 @@ static void streams_are_found_by_their_whole_name(void **state) {
     assert_null(streams_find(table->streams, "boiler-1", 8));
     assert_int_equal(streams_count(table->streams), 1);
     assert_int_equal(streams_count_of(table->streams, 0), 0);
+}
+
+/* The index grows, and closes up behind what has ended: by chance, beside a plain list. */
+static void streams_are_found_as_they_come_and_go(void **state) {
+    const struct table *table = *state;
+    enum { NAMES = 600 };
+    static const char *const forms[] = {"%d", "plant/boiler-%d", "a/longer/name/of/%d"};
+    struct stream *lives[NAMES] = {NULL};
+    struct rng rng = {7};
+    for (int round = 0; round < 20000; round++) {
+        char name[32];
+        int i = (int)rng_below(&rng, NAMES), n = snprintf(name, sizeof name, forms[i % 3], i);
+        if (lives[i] == NULL) {
+            lives[i] = begin(table, 0, name);
+        } else {
+            end(table, lives[i]);
+            lives[i] = NULL;
+        }
+        assert_ptr_equal(streams_find(table->streams, name, (size_t)n), lives[i]);
+        const struct stream *other = lives[rng_below(&rng, NAMES)];
+        if (other != NULL)
+            assert_ptr_equal(streams_find(table->streams, other->name, other->name_length), other);
+    }
 }
 
 static void the_first_class_that_matches_counts(void **state) {
@@ -266,6 +290,7 @@ int main(void) {
 #define IN_TABLE(test) cmocka_unit_test_setup_teardown(test, open_table, close_table)
     const struct CMUnitTest tests[] = {
         IN_TABLE(streams_are_found_by_their_whole_name),
+        IN_TABLE(streams_are_found_as_they_come_and_go),
         IN_TABLE(the_first_class_that_matches_counts),
         IN_TABLE(an_ended_stream_keeps_its_worker_until_it_has_left),
         IN_TABLE(a_generation_is_above_that_of_the_ended_one),
