@@ -117,6 +117,7 @@ enum { COMBINE_ONLINE, COMBINE_ONLY };
 enum config_experts {
     EXPERTS_LIGHT, /* constant bytes per stream */
     EXPERTS_FULL,  /* a ridge regression per stream and target too */
+    EXPERTS_NONE,  /* the network alone; the baseline stands in for it */
 };
 
 /* A forecast that is to be told of: that a value will probably lie beyond a bound. */

@@ -470,12 +470,16 @@ static int check_readout(const struct entry *entry, const struct config_model *m
 /* An expert that would never say anything is not asked for alone. */
 static int check_experts(const struct entry *entry, struct config_model *model, const struct config_class *class) {
     model->experts_said = says(entry, "experts");
-    if (!model->experts_said)
-        model->experts = class->max_streams <= FEW_STREAMS ? EXPERTS_FULL : EXPERTS_LIGHT;
     if (!says(entry, "combine") && model->file != NULL && !model->train)
         model->combine = COMBINE_ONLY + EXPERT_NETWORK;
+    if (!model->experts_said)
+        model->experts = model->combine == COMBINE_ONLY + EXPERT_NETWORK ? EXPERTS_NONE
+                         : class->max_streams <= FEW_STREAMS             ? EXPERTS_FULL
+                                                                         : EXPERTS_LIGHT;
     if (model->head != HEAD_FORECAST)
         return 0;
+    if (model->experts == EXPERTS_NONE && model->combine != COMBINE_ONLY + EXPERT_NETWORK)
+        return fail(entry, "experts", "none leaves the network alone, which `combine: network` asks for");
     if (model->combine == COMBINE_ONLY + EXPERT_SEASONAL && model->period == 0)
         return fail(entry, "combine", "seasonal needs a period");
     if (model->combine == COMBINE_ONLY + EXPERT_RIDGE && model->experts == EXPERTS_LIGHT && !pooled_is_kept(model))

@@ -39,7 +39,7 @@ static const char *const retrain_on[] = {"clock", "drift", NULL};
 static const char *const promote[] = {"auto", "shadow", "manual", NULL};
 static const char *const combines[] = {"online", "last_value", "seasonal", "drift", "smoothing",
                                        "ridge",  "readout",    "network",  NULL};
-static const char *const expert_sizes[] = {"light", "full", NULL};
+static const char *const expert_sizes[] = {"light", "full", "none", NULL};
 static const char *const losses[] = {
     "mse", "mae", "huber", "quantile", "gaussian", "student_t", "binary_crossentropy", "categorical_crossentropy",
     NULL};
@@ -156,7 +156,8 @@ static const struct config_key table[] = {
     {CONFIG_MODEL, "experts", CONFIG_CHOICE, NULL, .choices = expert_sizes, AT(config_model, experts),
      .example = "#full",
      .help = "full: ridge regressions per stream and target among them, and a readout of the network's state; light: "
-             "constant, few bytes per stream. Left out: full where the class has at most 1,000 max_streams"},
+             "constant, few bytes per stream; none: with `combine: network`, whose default it is. Left out else: full "
+             "where the class has at most 1,000 max_streams"},
     {CONFIG_MODEL, "publish_state", CONFIG_BOOLEAN, "false", AT(config_model, publish_state),
      .help = "The network's state (h, c) goes out beside each forecast"},
     {CONFIG_MODEL, "levels", CONFIG_NUMBERS, "[80, 95]", 1, 99.9, COUNTED(config_model, levels, n_levels),

@@ -45,12 +45,16 @@ static bool allocate_scores(struct forecaster *f) {
     if (f->model->head == HEAD_RAW)
         return true;
     f->scores = scores_new(f->n_slots, f->model);
-    f->experts = experts_new(f->class, f->model, f->kernels);
+    if (f->model->experts == EXPERTS_NONE)
+        f->shares = calloc((size_t)f->n_slots * EXPERT_COUNT, sizeof *f->shares);
+    else
+        f->experts = experts_new(f->class, f->model, f->kernels);
     f->alerts = calloc((size_t)f->n_slots * (size_t)f->model->n_alerts + 1, sizeof *f->alerts);
     f->deviations = calloc((size_t)f->model->n_levels + 1, sizeof *f->deviations);
     for (int l = 0; f->deviations != NULL && l < f->model->n_levels; l++)
         f->deviations[l] = normal_quantile(0.5 + f->model->levels[l] / 200);
-    return f->scores != NULL && f->experts != NULL && f->alerts != NULL && f->deviations != NULL;
+    return f->scores != NULL && (f->experts != NULL || f->shares != NULL) && f->alerts != NULL &&
+           f->deviations != NULL;
 }
 
 /* Where the head gives them. */
@@ -121,6 +125,7 @@ void forecaster_free(struct forecaster *f) {
     free(f->alerts);
     free(f->deviations);
     experts_free(f->experts);
+    free(f->shares);
     runner_free(f->runner);
     free(f->row);
     free(f->replayed);
@@ -368,7 +373,9 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
         .anomaly = f->scores != NULL ? scores_anomaly(f->scores, slot) : NAN,
         .alerts = alerts,
         .verdict = f->forecasts[slot].verdict,
-        .shares = f->experts != NULL ? experts_shares(f->experts, slot) : NULL,
+        .shares = f->experts != NULL  ? experts_shares(f->experts, slot)
+                  : f->shares != NULL ? f->shares + slot * EXPERT_COUNT
+                                      : NULL,
         .event = forecaster_event_score(f, slot),
     };
 }
@@ -467,6 +474,29 @@ static const double *ask_readout(const struct forecaster *f, const struct lane *
                             residuals_deviations(experts_residuals(f->experts), slot));
 }
 
+/* Without experts: the network's forecast of the slot, where it speaks, and the baseline's where it does not. */
+static void publish_alone(struct forecaster *f, int slot, uint64_t step, bool network) {
+    const struct config_model *model = f->model;
+    const struct history *history = f->history[slot];
+    double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
+    float *shares = f->shares + slot * EXPERT_COUNT, said = 0;
+    memset(shares, 0, EXPERT_COUNT * sizeof *shares);
+    for (int i = 0; i < f->n_outputs; i++) {
+        enum expert who = EXPERT_NETWORK;
+        if (!network || !isfinite(mean[i])) {
+            int feature = model->targets[i % model->n_targets];
+            mean[i] = baseline_seasonal(history, step, feature, i / model->n_targets + 1, model->period);
+            who = isnan(mean[i]) ? EXPERT_LAST_VALUE : EXPERT_SEASONAL;
+            if (who == EXPERT_LAST_VALUE)
+                mean[i] = baseline_last_value(history, step, feature);
+        }
+        shares[who] += isnan(mean[i]) ? 0 : 1;
+        said += isnan(mean[i]) ? 0 : 1;
+    }
+    for (int e = 0; e < EXPERT_COUNT && said > 0; e++)
+        shares[e] /= said;
+}
+
 /* After the network, where there is one. */
 static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     const struct config_model *model = f->model;
@@ -479,13 +509,17 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
         forecast->warming = forecast->from_network && forecast->primed < (uint64_t)model->training.burn_in;
     if (f->event != NULL)
         forecaster_event_finish(f, slot);
-    if (f->experts == NULL)
+    if (f->scores == NULL)
         return;
     if (f->shadow != NULL)
         shadow_note_serving(f, slot, forecast->from_network ? mean : NULL);
     bool speaks = forecast->from_network && (!forecast->warming || model->combine != COMBINE_ONLINE);
-    experts_forecast(f->experts, slot, f->history[slot], forecast->step, lane_scalers(lane, slot), speaks,
-                     lane->version != NULL ? version_ridge(lane->version) : NULL, ask_readout(f, lane, slot), mean);
+    if (f->experts == NULL)
+        publish_alone(f, slot, forecast->step, speaks);
+    else
+        experts_forecast(f->experts, slot, f->history[slot], forecast->step, lane_scalers(lane, slot), speaks,
+                         lane->version != NULL ? version_ridge(lane->version) : NULL, ask_readout(f, lane, slot),
+                         mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
         forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
     scores_publish(f->scores, slot, forecast->step, mean, forecast->own, (forecast->step_flags & STEP_PAUSED) == 0);

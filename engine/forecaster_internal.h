@@ -29,7 +29,8 @@ struct forecaster {
     struct scores *scores;   /* NULL: a raw head */
     struct alert *alerts;    /* [slots x n_alerts] */
     double *deviations;      /* [n_levels] of the normal distribution, within which it holds a level */
-    struct experts *experts; /* NULL: a raw head */
+    struct experts *experts; /* NULL: a raw head, or a network without any */
+    float *shares;           /* [slots x EXPERT_COUNT] without experts; else NULL */
     struct runner *runner;
     uint64_t not_finite, time_resets;
     struct forecast_errors errors; /* since they were asked for */

@@ -112,6 +112,8 @@ static int adapt_model(struct config_model *model, struct error *err) {
                          "model %s: a raw head gives what the network gives, and forecasts nothing that could be "
                          "scored",
                          model->name);
+    if (model->experts == EXPERTS_NONE) /* what is published is the same beside them */
+        model->experts = EXPERTS_LIGHT;
     if (options.takeovers != NULL) {
         /* As the daemon did. Whose slots are next to a stream's makes no difference. */
         model->batch_size = 1;

@@ -29,6 +29,7 @@ struct run {
     struct backtest_learning *learning;
     struct backtest_result *result;
     double *lower, *upper; /* [n_levels x horizon x n_targets] of the latest forecast */
+    double *silent;        /* [horizon x n_targets] NaN: what an expert says that there is not */
     size_t ticks, ticks_in_all;
 };
 
@@ -111,8 +112,12 @@ static int open_run(struct run *run, struct error *err) {
     run->lower = malloc((n + 1) * sizeof *run->lower);
     run->upper = malloc((n + 1) * sizeof *run->upper);
     error_set(err, "out of memory");
-    if (run->lower == NULL || run->upper == NULL || run->places == NULL || run->learners == NULL ||
-        run->forecasters == NULL || open_streams(run, err) != 0 || open_scores(run) != 0)
+    size_t outputs = (size_t)setup->model->horizon * (size_t)setup->model->n_targets;
+    run->silent = malloc(outputs * sizeof *run->silent);
+    for (size_t i = 0; run->silent != NULL && i < outputs; i++)
+        run->silent[i] = NAN;
+    if (run->lower == NULL || run->upper == NULL || run->silent == NULL || run->places == NULL ||
+        run->learners == NULL || run->forecasters == NULL || open_streams(run, err) != 0 || open_scores(run) != 0)
         return -1;
     if (setup->takeovers == NULL)
         run->learning =
@@ -136,6 +141,7 @@ static void close_run(struct run *run) {
     for (int i = 0; run->places != NULL && i < run->setup->n_streams; i++)
         series_free(run->places[i].series);
     free(run->lower);
+    free(run->silent);
     free(run->upper);
     free(run->places);
     free(run->learners);
@@ -178,8 +184,11 @@ static int take_step(struct run *run, int i, struct error *err) {
     assert(forecast->step == learner->history->n);
     run->result->steps++;
     const double *experts[EXPERT_COUNT];
-    for (int e = 0; e < EXPERT_COUNT; e++)
+    for (int e = 0; e < EXPERT_COUNT; e++) {
         experts[e] = forecaster_expert(learner->forecaster, (enum expert)e);
+        if (experts[e] == NULL)
+            experts[e] = run->silent;
+    }
     forecast_intervals(setup->model, forecast, run->lower, run->upper);
     const struct backtest_said said = {
         .published = forecast->mean, .experts = experts, .lower = run->lower, .upper = run->upper};

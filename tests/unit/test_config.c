@@ -268,6 +268,8 @@ static const struct bad bad_together[] = {
      ":11: models[0].targets[2]: \"c\" is named a second time"},
     {LEAST "    horizon: 384\n", ":8: models[0].horizon: 384 is not less than 384, the history of its class"},
     {LEAST "    levels:\n      - 80\n      - 80\n", ":10: models[0].levels[1]: 80 is not above the 80 before it"},
+    {LEAST "    experts: none\n",
+     ":8: models[0].experts: none leaves the network alone, which `combine: network` asks for"},
     {LEAST "    combine: seasonal\n", ":8: models[0].combine: seasonal needs a period"},
     {LEAST "    combine: readout\n",
      ":8: models[0].combine: readout needs experts: full (light is the default of a class of more than 1000)"},
@@ -454,6 +456,9 @@ static void few_streams_have_more(void **state) {
     config = load(STREAMS "    max_streams: 1001\n" MODELS);
     assert_int_equal(config->classes[0].history, 384);
     assert_int_equal(config->models[0].experts, EXPERTS_LIGHT);
+    config_free(config);
+    config = load(LEAST "    combine: network\n");
+    assert_int_equal(config->models[0].experts, EXPERTS_NONE);
     config_free(config);
     config = load(STREAMS "    history: 777\n" MODELS);
     assert_int_equal(config->classes[0].history, 777);

@@ -85,6 +85,36 @@ static void one_expert_may_be_chosen(void **state) {
     }
 }
 
+/* A network without experts publishes what it does among them, and so does the baseline until there is one. */
+static void a_network_alone_says_the_same(void **state) {
+    (void)state;
+    struct rig beside, alone;
+    rig_open(&beside, COMBINE_ONLY + EXPERT_NETWORK, false);
+    fixture_init(&alone.fixture, FEATURES);
+    alone.fixture.model.combine = COMBINE_ONLY + EXPERT_NETWORK;
+    alone.fixture.model.experts = EXPERTS_NONE;
+    alone.forecaster = forecaster_new(&alone.fixture.class, &alone.fixture.model, kernels_choose());
+    forecaster_acquire(alone.forecaster, 1, beside.history);
+    assert_null(forecaster_expert(alone.forecaster, EXPERT_RIDGE));
+    for (int i = 0; i < STEPS; i++) {
+        if (i == STEPS / 2) {
+            take_over(beside.forecaster, fixture_version(&beside.fixture.model, 3, 1));
+            take_over(alone.forecaster, fixture_version(&alone.fixture.model, 3, 1));
+        }
+        const struct forecast *expected = step(&beside);
+        forecaster_advance(alone.forecaster, &(int){1}, 1);
+        const struct forecast *forecast = forecaster_latest(alone.forecaster, 1);
+        for (int at = 0; at < outputs(&beside); at++)
+            assert_true(forecast->mean[at] == expected->mean[at] ||
+                        (isnan(forecast->mean[at]) && isnan(expected->mean[at])));
+        assert_true(forecast->from_network == expected->from_network);
+        if (i > 10 && i != STEPS / 2)
+            assert_true(forecast->shares[EXPERT_NETWORK] == expected->shares[EXPERT_NETWORK]);
+    }
+    forecaster_free(alone.forecaster);
+    rig_close(&beside);
+}
+
 /* A mixture lies within its experts' forecasts, and its shares are of those that speak. */
 static void a_mixture_lies_between(void **state) {
     (void)state;
@@ -173,6 +203,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names),
         cmocka_unit_test(one_expert_may_be_chosen),
+        cmocka_unit_test(a_network_alone_says_the_same),
         cmocka_unit_test(a_mixture_lies_between),
         cmocka_unit_test(nothing_is_learnt_before_its_answer),
         cmocka_unit_test(a_gap_is_no_standstill),
