@@ -5,6 +5,7 @@
 #include "clients/forecast/run.h"
 #include "clients/libforecast/forecast.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,24 +13,29 @@
 
 static struct {
     const char *rate, *ticks, *forecasts;
-    long streams, features, bundle, units, workers;
+    struct bench_model model;
+    long streams, bundle;
     double seconds;
     bool json;
-} options = {.streams = 10000, .features = 8, .units = 32, .seconds = 10};
+} options = {.model = {.features = 8, .units = 32, .horizon = 1}, .streams = 10000, .seconds = 10};
 
 static const struct option_row rows_of_options[] = {
     {"ticks-per-second", 'r', OPTION_TEXT, "N|max",
      "measure only at this rate, or only as fast as it goes (default: as fast\nas it goes, then at 10000)",
      &options.rate, 0, 0},
     {"streams", 0, OPTION_INTEGER, "N", "streams that take turns (default 10000)", &options.streams, 1, 1e7},
-    {"features", 0, OPTION_INTEGER, "N", "values of a tick (default 8)", &options.features, 1, 1024},
+    {"features", 0, OPTION_INTEGER, "N", "values of a tick (default 8)", &options.model.features, 1, 1024},
     {"bundle", 'b', OPTION_INTEGER, "N", "ticks of a message (default: 256 as fast as it goes, else 1)",
      &options.bundle, 1, 1000},
     {"seconds", 0, OPTION_NUMBER, "S", "how long each measurement sends (default 10)", &options.seconds, 0.1, 1e6},
-    {"units", 0, OPTION_INTEGER, "N", "of the LSTM of the daemon that is started (default 32)", &options.units, 1,
-     4096},
+    {"units", 0, OPTION_INTEGER, "N", "of the LSTM of the daemon that is started (default 32)", &options.model.units,
+     1, 4096},
+    {"horizon", 0, OPTION_INTEGER, "N", "of its forecasts (default 1)", &options.model.horizon, 1, 4096},
+    {"defaults", 0, OPTION_FLAG, NULL,
+     "with experts and intervals, as a model has them by default: else the network alone", &options.model.defaults, 0,
+     0},
     {"workers", 0, OPTION_INTEGER, "N", "of the daemon that is started (default 0: one per processor)",
-     &options.workers, 0, 1024},
+     &options.model.workers, 0, 1024},
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object per measurement", &options.json, 0, 0},
     {"ticks", 't', OPTION_TEXT, "ENDPOINT",
      "a daemon that runs already takes ticks here; it needs a class for bench/*\nwith the same number of features and a model named bench",
@@ -45,7 +51,7 @@ const struct option_command bench_command = {
     .rows = rows_of_options,
     .notes =
         "Without --ticks and --forecasts it starts the forecastd beside it, on free ports of the loopback, with an\n"
-        "untrained LSTM and a horizon of 1, and stops it at the end. Beside the daemon stands a bare ZeroMQ echo,\n"
+        "untrained LSTM, and stops it at the end. Beside the daemon stands a bare ZeroMQ echo,\n"
         "measured in the same run: messages of the same sizes, with nothing done to them. Latency is from a tick\n"
         "sent to its forecast received.\n",
     .examples = "  forecast bench\n"
@@ -67,7 +73,7 @@ static int measure(const struct bench_daemon *daemon, struct row *row) {
     struct bench_sizes sizes = {0};
     int code;
 
-    if (bench_open_daemon(daemon, options.streams, options.features, row->bundle, &target, &sizes))
+    if (bench_open_daemon(daemon, options.streams, options.model.features, row->bundle, &target, &sizes))
         return -1;
     code = bench_measure(&target, row->rate, options.seconds, &row->daemon);
     target.close(target.self);
@@ -84,11 +90,14 @@ static void print_json(const struct row *row, const char *what, const struct ben
         printf("%.0f", row->rate);
     else
         printf("\"max\"");
-    printf(",\"streams\":%ld,\"features\":%ld,\"units\":%ld,\"bundle\":%ld,\"sent\":%llu,\"received\":%llu,"
-           "\"seconds\":%.3f,\"ticks_per_second\":%.0f,\"forecasts_per_second\":%.0f",
-           options.streams, options.features, options.units, row->bundle, (unsigned long long)result->sent,
+    printf(",\"streams\":%ld,\"features\":%ld,\"units\":%ld,\"horizon\":%ld,\"defaults\":%s,"
+           "\"bundle\":%ld,\"sent\":%llu,\"received\":%llu,"
+           "\"seconds\":%.3f,\"ticks_per_second\":%.0f,\"forecasts_per_second\":%.0f,"
+           "\"cpu_us_ends\":%.3f,\"cpu_us_daemon\":%.3f",
+           options.streams, options.model.features, options.model.units, options.model.horizon,
+           options.model.defaults ? "true" : "false", row->bundle, (unsigned long long)result->sent,
            (unsigned long long)result->received, result->seconds, result->ticks_per_second,
-           result->forecasts_per_second);
+           result->forecasts_per_second, result->cpu, result->cpu_target);
     if (!isnan(result->p50))
         printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"worst_us\":%.1f", result->p50, result->p99,
                result->p999, result->worst);
@@ -109,6 +118,8 @@ static void print_table(const struct row *row) {
     printf("  %-28s%14s%14s\n", "", "forecastd", "bare ZeroMQ");
     print_line("ticks in, a second", row->daemon.ticks_per_second, row->echo.ticks_per_second, 0);
     print_line("forecasts out, a second", row->daemon.forecasts_per_second, row->echo.forecasts_per_second, 0);
+    print_line("processor a tick, ends, us", row->daemon.cpu, row->echo.cpu, 2);
+    print_line("processor a tick, daemon, us", row->daemon.cpu_target, row->echo.cpu_target, 2);
     if (row->daemon.received < row->daemon.sent || row->echo.received < row->echo.sent)
         print_line("forecasts lost", (double)(row->daemon.sent - row->daemon.received),
                    (double)(row->echo.sent - row->echo.received), 0);
@@ -156,15 +167,19 @@ int command_bench(int argc, char **argv) {
     if (!options.ticks != !options.forecasts)
         return options_wrong(&bench_command, "--ticks and --forecasts go together");
     run_catch_signals();
+    /* As the daemon: messages are to cost what they do, not what pages do. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 32 << 20);
     if (options.ticks) {
         snprintf(daemon.ticks, sizeof daemon.ticks, "%s", options.ticks);
         snprintf(daemon.forecasts, sizeof daemon.forecasts, "%s", options.forecasts);
-    } else if (bench_daemon_start(&daemon, options.streams, options.features, options.units, options.workers)) {
+    } else if (bench_daemon_start(&daemon, options.streams, &options.model)) {
         return 1;
     }
     if (!options.json)
-        printf("%ld streams of %ld features, LSTM(%ld), horizon 1, %g s each\n\n", options.streams, options.features,
-               options.units, options.seconds);
+        printf("%ld streams of %ld features, LSTM(%ld)%s, horizon %ld, %g s each\n\n", options.streams,
+               options.model.features, options.model.units, options.model.defaults ? ", experts and intervals" : "",
+               options.model.horizon, options.seconds);
     fflush(stdout);
     code = 0;
     for (int i = 0; i < n && code == 0; i++) {

@@ -12,14 +12,21 @@ extern const struct option_command bench_command;
 /* ---- a daemon with a configuration for measuring ------------------------------------------ */
 
 struct bench_daemon {
-    pid_t pid; /* 0: it runs already, and is not ours */
+    pid_t pid;         /* 0: it runs already, and is not ours */
+    bool network_only; /* it is to publish the network's forecasts alone */
     char directory[64];
     char ticks[80], forecasts[80], control[80];
 };
 
+/* The model of a daemon that is started. */
+struct bench_model {
+    long features, units, horizon, workers;
+    bool defaults; /* experts and intervals as the configuration has them by default; else the network alone */
+};
+
 /* Writes a configuration into a temporary directory, starts the forecastd that lies beside this program (or
  * in PATH), and waits until it answers. Returns 0, or -1 after the sentence on stderr. */
-int bench_daemon_start(struct bench_daemon *daemon, long streams, long features, long units, long workers);
+int bench_daemon_start(struct bench_daemon *daemon, long streams, const struct bench_model *model);
 
 /* Ends it by its pid and removes what was written. */
 void bench_daemon_stop(struct bench_daemon *daemon);
@@ -30,6 +37,7 @@ void bench_daemon_stop(struct bench_daemon *daemon);
 struct bench_target {
     const char *name;
     void *self;
+    pid_t pid; /* of the process that answers; 0: this one */
     /* Sends tick k with the time t, or adds it to a bundle that goes out when it is full. Waits while the
 	 * queue is full. Returns 0 or -1. */
     int (*send)(void *self, uint64_t k, int64_t t);
@@ -61,6 +69,8 @@ struct bench_result {
     uint64_t sent, received;
     double seconds; /* from the first tick to the last forecast */
     double ticks_per_second, forecasts_per_second;
+    double cpu,
+        cpu_target; /* us of processor time a tick: of this process, of the one that answers, if it is another */
     double p50, p99, p999, worst; /* us; NaN without latencies */
 };
 

@@ -37,24 +37,24 @@ static int find_ports(int ports[3]) {
     return code;
 }
 
-static int write_configuration(const struct bench_daemon *daemon, const char *path, long streams, long features,
-                               long units, long workers) {
+static int write_configuration(const struct bench_daemon *daemon, const char *path, long streams,
+                               const struct bench_model *model) {
     FILE *file = fopen(path, "w");
 
     if (!file)
         return -1;
-    fprintf(file, "workers: %ld\nbus:\n  ticks: %s\n  forecasts: %s\n  control: %s\n", workers, daemon->ticks,
+    fprintf(file, "workers: %ld\nbus:\n  ticks: %s\n  forecasts: %s\n  control: %s\n", model->workers, daemon->ticks,
             daemon->forecasts, daemon->control);
     fprintf(file,
             "streams:\n  - class: bench\n    pattern: \"bench/*\"\n    max_streams: %ld\n    history: 128\n"
             "    features: [",
             streams);
-    for (long i = 0; i < features; i++)
+    for (long i = 0; i < model->features; i++)
         fprintf(file, "%sf%ld", i ? ", " : "", i);
     fprintf(file,
-            "]\nmodels:\n  - name: bench\n    class: bench\n    horizon: 1\n    train: false\n"
-            "    layers:\n      - lstm: %ld\n",
-            units);
+            "]\nmodels:\n  - name: bench\n    class: bench\n    horizon: %ld\n    train: false\n"
+            "    layers:\n      - lstm: %ld\n%s",
+            model->horizon, model->units, model->defaults ? "" : "    combine: network\n    levels: []\n");
     return fclose(file);
 }
 
@@ -115,11 +115,11 @@ static const char *in_directory(const struct bench_daemon *daemon, const char *n
     return path;
 }
 
-int bench_daemon_start(struct bench_daemon *daemon, long streams, long features, long units, long workers) {
+int bench_daemon_start(struct bench_daemon *daemon, long streams, const struct bench_model *model) {
     char configuration[128], log[128];
     int ports[3];
 
-    *daemon = (struct bench_daemon){.directory = "/tmp/forecast-bench-XXXXXX"};
+    *daemon = (struct bench_daemon){.directory = "/tmp/forecast-bench-XXXXXX", .network_only = !model->defaults};
     if (find_ports(ports) || !mkdtemp(daemon->directory)) {
         fprintf(stderr, "%s: preparing a daemon: %s\n", bench_command.name, strerror(errno));
         daemon->directory[0] = '\0';
@@ -130,7 +130,7 @@ int bench_daemon_start(struct bench_daemon *daemon, long streams, long features,
     snprintf(daemon->control, sizeof daemon->control, "tcp://127.0.0.1:%d", ports[2]);
     in_directory(daemon, "forecastd.yaml", configuration, sizeof configuration);
     in_directory(daemon, "log", log, sizeof log);
-    if (write_configuration(daemon, configuration, streams, features, units, workers)) {
+    if (write_configuration(daemon, configuration, streams, model)) {
         fprintf(stderr, "%s: %s: %s\n", bench_command.name, configuration, strerror(errno));
         bench_daemon_stop(daemon);
         return -1;

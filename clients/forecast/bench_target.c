@@ -191,7 +191,7 @@ int bench_open_daemon(const struct bench_daemon *daemon, long streams, long feat
     target->streams = streams;
     target->features = features;
     target->bundle = bundle;
-    target->network_only = daemon->pid > 0;
+    target->network_only = daemon->network_only;
     if (forecast_feed_open(daemon->ticks, QUEUE, &target->feed) ||
         forecast_subscription_open(daemon->forecasts, 1000000, &target->subscription) ||
         (bundle > 1 ? forecast_subscription_bundles(target->subscription, "bench")
@@ -206,8 +206,8 @@ int bench_open_daemon(const struct bench_daemon *daemon, long streams, long feat
         return -1;
     }
     drain(target);
-    *ret_target =
-        (struct bench_target){"forecastd", target, send_to_daemon, flush_bundle, receive_from_daemon, close_daemon};
+    *ret_target = (struct bench_target){"forecastd",         target,      daemon->pid, send_to_daemon, flush_bundle,
+                                        receive_from_daemon, close_daemon};
     return 0;
 }
 
@@ -369,6 +369,6 @@ int bench_open_echo(const struct bench_sizes *sizes, long bundle, struct bench_t
         close_echo(target);
         return -1;
     }
-    *ret_target = (struct bench_target){"zeromq", target, send_to_echo, flush_echo, receive_from_echo, close_echo};
+    *ret_target = (struct bench_target){"zeromq", target, 0, send_to_echo, flush_echo, receive_from_echo, close_echo};
     return 0;
 }
