@@ -100,11 +100,17 @@ static void take_output(struct bus *bus, const void *at) {
     }
     case RECORD_ANEW: tell_anew(bus, at); break;
     case RECORD_TOLD: notices_publish(bus->publisher, bus->config, at); break;
-    case RECORD_STATE_DONE: control_state_done(bus->control, ((const struct record_state *)at)->order); break;
+    case RECORD_STATE_DONE: {
+        struct state_order *order = ((const struct record_state *)at)->order;
+        journal_state(bus->journal, order);
+        control_state_done(bus->control, order);
+        break;
+    }
     case RECORD_SCORES_DONE: control_scores_done(bus->control, ((const struct record_scores *)at)->report); break;
     case RECORD_ENDED: ingest_ended(bus->ingest, ((const struct record_stream *)at)->stream); break;
     case RECORD_WATCHED: learning_watched(bus->learning, at); break;
     case RECORD_TAKEOVER: journal_takeover(bus->journal, at); break;
+    case RECORD_COMMANDED: journal_command(bus->journal, at); break;
     case RECORD_COLLECTED: learning_collected(bus->learning, at); break;
     case RECORD_STOPPED: bus->running--; break;
     default: abort(); /* a bug: no other record comes from a worker */

@@ -18,13 +18,16 @@ enum { RING_BYTES = 4 << 20 };
 
 /* What goes through the ring. */
 struct entry {
-    int model;
-    struct version *version; /* with a reference; NULL: a takeover */
+    enum { ENTRY_VERSION, ENTRY_TAKEOVER, ENTRY_COMMAND, ENTRY_STATE } kind;
+    int model;               /* -1: all */
     uint64_t lost;           /* entries before it that had no room */
+    struct version *version; /* with a reference */
     struct takeover takeover;
+    enum commanded command;
+    uint64_t step; /* of a command */
     uint32_t generation;
-    size_t n;
-    char name[]; /* of the stream */
+    size_t n, n_values; /* bytes of the stream's name; numbers of a state */
+    float values[];     /* the name behind them */
 };
 
 struct journal {
@@ -88,19 +91,48 @@ static void put_version(struct journal *journal, const struct entry *entry) {
                                 network != NULL ? name : NULL, "ridge", ridge != NULL ? ridge_name : NULL));
 }
 
+/* The map of a stream and a model, to which the rest is added. NULL without memory. */
+static json_t *map_of(const struct journal *journal, const struct entry *entry) {
+    const char *name = (const char *)(entry->values + entry->n_values);
+    return json_pack("{s:s%, s:i, s:s?}", "stream", name, entry->n, "generation", (int)entry->generation, "model",
+                     entry->model >= 0 ? journal->config->models[entry->model].name : NULL);
+}
+
+static void put_takeover(struct journal *journal, const struct entry *entry) {
+    const struct takeover *takeover = &entry->takeover;
+    json_t *map = map_of(journal, entry);
+    json_object_set_new(map, "version", json_integer((json_int_t)takeover->version));
+    json_object_set_new(map, "began", json_integer((json_int_t)takeover->began));
+    json_object_set_new(map, "step", json_integer((json_int_t)takeover->step));
+    put_line(journal, map);
+}
+
+static void put_command(struct journal *journal, const struct entry *entry) {
+    static const char *const names[] = {
+        [COMMANDED_RESET] = "reset", [COMMANDED_PAUSE] = "pause", [COMMANDED_RESUME] = "resume"};
+    json_t *map = map_of(journal, entry);
+    bool state = entry->kind == ENTRY_STATE;
+    json_object_set_new(map, "command", json_string(state ? "set_state" : names[entry->command]));
+    json_object_set_new(map, "step", json_integer((json_int_t)entry->step));
+    json_t *values = state ? json_array() : NULL;
+    for (size_t i = 0; i < entry->n_values; i++)
+        json_array_append_new(values, json_real((double)entry->values[i]));
+    if (state)
+        json_object_set_new(map, "values", values);
+    put_line(journal, map);
+}
+
 static void put_entry(struct journal *journal, const struct entry *entry) {
     if (entry->lost > 0)
         put_line(journal, json_pack("{s:I}", "lost", (json_int_t)entry->lost));
-    if (entry->version != NULL) {
+    switch (entry->kind) {
+    case ENTRY_VERSION:
         put_version(journal, entry);
         version_release(entry->version);
-        return;
+        break;
+    case ENTRY_TAKEOVER: put_takeover(journal, entry); break;
+    default: put_command(journal, entry); break;
     }
-    const struct takeover *takeover = &entry->takeover;
-    put_line(journal, json_pack("{s:s%, s:i, s:s, s:I, s:I, s:I}", "stream", entry->name, entry->n, "generation",
-                                (int)entry->generation, "model", journal->config->models[entry->model].name,
-                                "version", (json_int_t)takeover->version, "began", (json_int_t)takeover->began,
-                                "step", (json_int_t)takeover->step));
 }
 
 static void *run(void *context) {
@@ -124,36 +156,80 @@ static void *run(void *context) {
 
 /* ---- the bus ------------------------------------------------------------------------------------ */
 
-/* Room for an entry with a name of n bytes; NULL (and counted) where there is none. */
-static struct entry *reserve(struct journal *journal, int model, size_t n) {
-    struct entry *entry = ring_reserve(journal->ring, sizeof *entry + n, 0);
+/* Room for an entry, its numbers and its name; NULL (and counted) where there is none. */
+static struct entry *reserve(struct journal *journal, const struct entry *head) {
+    struct entry *entry = ring_reserve(journal->ring, sizeof *entry + head->n_values * sizeof(float) + head->n, 0);
     if (entry == NULL) {
         journal->lost++;
         return NULL;
     }
-    *entry = (struct entry){.model = model, .lost = journal->lost, .n = n};
+    *entry = *head;
+    entry->lost = journal->lost;
     journal->lost = 0;
     return entry;
 }
 
-void journal_version(struct journal *journal, int model, struct version *version) {
-    struct entry *entry = journal != NULL ? reserve(journal, model, 0) : NULL;
-    if (entry == NULL)
-        return;
-    entry->version = version_acquire(version);
-    ring_commit(journal->ring, sizeof *entry);
+static void commit(struct journal *journal, const struct entry *entry) {
+    ring_commit(journal->ring, sizeof *entry + entry->n_values * sizeof(float) + entry->n);
     doorbell_ring(&journal->bell);
 }
 
-void journal_takeover(struct journal *journal, const struct record_takeover *record) {
-    struct entry *entry = journal != NULL ? reserve(journal, record->model, record->n) : NULL;
+void journal_version(struct journal *journal, int model, struct version *version) {
+    const struct entry head = {.kind = ENTRY_VERSION, .model = model, .version = version};
+    struct entry *entry = journal != NULL ? reserve(journal, &head) : NULL;
     if (entry == NULL)
         return;
-    entry->takeover = record->takeover;
-    entry->generation = record->generation;
-    memcpy(entry->name, record->name, record->n);
-    ring_commit(journal->ring, sizeof *entry + record->n);
-    doorbell_ring(&journal->bell);
+    version_acquire(version);
+    commit(journal, entry);
+}
+
+/* An entry of a stream without numbers. */
+static void hand_over(struct journal *journal, const struct entry *head, const char *name) {
+    struct entry *entry = reserve(journal, head);
+    if (entry == NULL)
+        return;
+    memcpy(entry->values, name, head->n);
+    commit(journal, entry);
+}
+
+void journal_takeover(struct journal *journal, const struct record_takeover *record) {
+    if (journal == NULL)
+        return;
+    const struct entry head = {.kind = ENTRY_TAKEOVER,
+                               .model = record->model,
+                               .takeover = record->takeover,
+                               .generation = record->generation,
+                               .n = record->n};
+    hand_over(journal, &head, record->name);
+}
+
+void journal_command(struct journal *journal, const struct record_commanded *record) {
+    if (journal == NULL)
+        return;
+    const struct entry head = {.kind = ENTRY_COMMAND,
+                               .model = record->model,
+                               .command = record->what,
+                               .step = record->step,
+                               .generation = record->generation,
+                               .n = record->n};
+    hand_over(journal, &head, record->name);
+}
+
+void journal_state(struct journal *journal, const struct state_order *order) {
+    if (journal == NULL || !order->set || order->outcome != STATE_DONE)
+        return;
+    const struct entry head = {.kind = ENTRY_STATE,
+                               .model = order->stream->places[order->place].batch->model,
+                               .step = order->step,
+                               .generation = order->stream->generation,
+                               .n = order->stream->name_length,
+                               .n_values = order->n};
+    struct entry *entry = reserve(journal, &head);
+    if (entry == NULL)
+        return;
+    memcpy(entry->values, order->values, order->n * sizeof *order->values);
+    memcpy(entry->values + order->n, order->stream->name, order->stream->name_length);
+    commit(journal, entry);
 }
 
 static int open_file(struct journal *journal, const char *folder, uint64_t epoch, struct error *err) {

@@ -1,10 +1,15 @@
 /*
- * The journal: what versions served, and from which step on each stream took them over; with it and the streams'
- * ticks `forecast backtest --takeovers` gives the daemon's forecasts once more. A folder per start, DIR/EPOCH:
+ * The journal: what versions served, from which step on each stream took them over, and what commands were carried
+ * out behind which step; with it and the streams' ticks `forecast backtest --takeovers` gives the daemon's forecasts
+ * once more. A folder per start, DIR/EPOCH:
  *
- *   takeovers.jsonl   a version, before anybody takes it over; a struct takeover; so many lines had no room:
+ *   takeovers.jsonl   a version, before anybody takes it over; a struct takeover; commands, M null: in all models, the
+ *                     values those of the whole state, as struct state_order has them; so many lines had no room:
  *                       {"model": M, "version": V, "params": FILE or null, "ridge": FILE or null}
  *                       {"stream": S, "generation": G, "model": M, "version": V, "began": N, "step": N}
+ *                       {"stream": S, "generation": G, "model": M or null, "command": "reset", "step": N}
+ *                       {"stream": S, "generation": G, "model": null, "command": "pause" or "resume", "step": N}
+ *                       {"stream": S, "generation": G, "model": M, "command": "set_state", "step": N, "values": [..]}
  *                       {"lost": N}
  *   M-V.npy           the parameters of its network: float32, in the order of network_params
  *   M-V-ridge.npy     the coefficients of its pooled ridge (engine/pooled.h)
@@ -25,8 +30,11 @@ struct journal *journal_open(const struct config *config, uint64_t epoch, struct
 /* Writes what is left, and joins the thread. NULL is fine. */
 void journal_close(struct journal *journal);
 
-/* Both: NULL is fine, and does nothing. */
+/* All: NULL is fine, and does nothing. */
 void journal_version(struct journal *journal, int model, struct version *version);
 void journal_takeover(struct journal *journal, const struct record_takeover *record);
+void journal_command(struct journal *journal, const struct record_commanded *record);
+/* An order that has come back; one that only read a state, or could not be carried out, changes nothing. */
+void journal_state(struct journal *journal, const struct state_order *order);
 
 #endif

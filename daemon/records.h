@@ -38,6 +38,7 @@ enum record_kind {
     RECORD_COLLECTED,   /* struct record_windows */
     RECORD_WATCHED,     /* struct record_watch */
     RECORD_TAKEOVER,    /* struct record_takeover */
+    RECORD_COMMANDED,   /* struct record_commanded */
     RECORD_STOPPED,     /* struct record */
 };
 
@@ -151,6 +152,20 @@ struct record_takeover {
     int model;
     uint32_t generation;
     struct takeover takeover;
+    size_t n;
+    char name[]; /* of the stream */
+};
+
+/* A command on which a stream's forecasts depend has been carried out, behind the step; for the journal, as the one
+ * above. A state that was set is told by its order. */
+enum commanded { COMMANDED_RESET, COMMANDED_PAUSE, COMMANDED_RESUME };
+
+struct record_commanded {
+    enum record_kind kind;
+    enum commanded what;
+    int model; /* -1: all */
+    uint32_t generation;
+    uint64_t step;
     size_t n;
     char name[]; /* of the stream */
 };

@@ -68,6 +68,21 @@ void worker_tell_takeovers(struct worker *worker, const struct batch *batch) {
     }
 }
 
+/* Before what it brings about is told. model: -1 for all. */
+static void tell_commanded(struct worker *worker, const struct stream *stream, enum commanded what, int model) {
+    if (worker->config->journal[0] == '\0')
+        return;
+    struct record_commanded *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
+    *record = (struct record_commanded){.kind = RECORD_COMMANDED,
+                                        .what = what,
+                                        .model = model,
+                                        .generation = stream->generation,
+                                        .step = stream->series->history->n,
+                                        .n = stream->name_length};
+    memcpy(record->name, stream->name, stream->name_length);
+    ring_commit(worker->output, sizeof *record + stream->name_length);
+}
+
 static void make_ready(struct worker *worker, const struct place *place) {
     struct batch *batch = place->batch;
     if (batch->is_ready[place->slot])
@@ -194,6 +209,8 @@ static bool reset_stream(struct worker *worker, struct stream *stream, int model
         const struct place *place = &stream->places[i];
         if (model >= 0 && place->batch->model != model)
             continue;
+        if (!any)
+            tell_commanded(worker, stream, COMMANDED_RESET, model);
         forecaster_reset(place->batch->forecaster, place->slot);
         worker_tell_takeovers(worker, place->batch);
         any = true;
@@ -220,6 +237,7 @@ static void take_pause(struct worker *worker, const struct record_pause *record)
     if (history->paused == record->paused)
         return;
     history_pause(history, record->paused);
+    tell_commanded(worker, record->stream, record->paused ? COMMANDED_PAUSE : COMMANDED_RESUME, -1);
     const struct record_told told = {
         .what = record->paused ? TOLD_PAUSED : TOLD_RESUMED, .step = history->n, .model = -1};
     worker_tell(worker, record->stream, &told);
@@ -232,7 +250,6 @@ static bool take_state(struct worker *worker, struct state_order *order) {
         return false;
     order->outcome = STATE_DONE;
     int failed = order->set ? forecaster_set_state(forecaster, place->slot, order->values, order->n) : 0;
-    worker_tell_takeovers(worker, place->batch);
     struct slot_state state = forecaster_state(forecaster, place->slot);
     if (failed == -1)
         order->outcome = STATE_NO_MEMORY;
@@ -246,6 +263,7 @@ static bool take_state(struct worker *worker, struct state_order *order) {
     struct record_state *record = emitter_reserve(worker->emitter, sizeof *record);
     *record = (struct record_state){RECORD_STATE_DONE, order};
     ring_commit(worker->output, sizeof *record);
+    worker_tell_takeovers(worker, place->batch); /* that the new state has brought about */
     return true;
 }
 

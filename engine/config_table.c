@@ -50,8 +50,9 @@ static const struct config_key table[] = {
     {CONFIG_TOP, "training_cpu", CONFIG_SHARE, "100%", 0.01, 1, AT(config, training_cpu),
      .help = "The share of one processor that all training together takes, at most; ticks go before it in any case"},
     {CONFIG_TOP, "journal", CONFIG_TEXT, "", 0, 4000, AT(config, journal),
-     .help = "A folder where the versions that serve are kept, and from which step on, so that forecast backtest "
-             "--takeovers gives the same forecasts once more; \"\": none"},
+     .help =
+         "A folder where the versions that serve are kept, and from which step on, and what was commanded, so that "
+         "forecast backtest --takeovers gives the same forecasts once more; \"\": none"},
     {CONFIG_TOP, "bus", CONFIG_MAPPING, .holds = CONFIG_BUS, AT(config, bus),
      .help = "The sockets of the daemon. An endpoint is tcp://HOST:PORT or ipc://PATH"},
     {CONFIG_TOP, "streams", CONFIG_LIST, .holds = CONFIG_STREAM, .min = 1, .max = 1000, .required = 1,

@@ -5,8 +5,8 @@
  * step of classical decomposition; Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3.4), and p's
  * support is the mean autocorrelation of the rest at the lags p and 2 p: 1 where each season is like the one before,
  * about 0 for noise and for random walks. A ramp has none: what the moving mean leaves of it is rounding, or where it
- * bends a slope along which the autocorrelation falls without a dip before p. Values count by their ranks, so that bursts weigh no more than any other
- * value.
+ * bends a slope along which the autocorrelation falls without a dip before p. Values count by their ranks, so that
+ * bursts weigh no more than any other value.
  */
 #ifndef ENGINE_PERIOD_H
 #define ENGINE_PERIOD_H

@@ -55,9 +55,12 @@ static int open_streams(struct run *run, struct error *err) {
                                              .forecaster = run->forecasters[i / setup->model->batch_size],
                                              .slot = i % setup->model->batch_size};
         if (setup->takeovers != NULL &&
-            backtest_takeovers_follow(setup->takeovers, i, learner->forecaster, 0, err) != 0)
+            backtest_takeovers_follow(setup->takeovers, i, learner->forecaster, NULL, 0, err) != 0)
             return -1;
         forecaster_acquire(learner->forecaster, learner->slot, series->history);
+        if (setup->takeovers != NULL &&
+            backtest_takeovers_follow(setup->takeovers, i, learner->forecaster, series->history, 0, err) != 0)
+            return -1;
     }
     return 0;
 }
@@ -195,9 +198,9 @@ static int take_step(struct run *run, int i, struct error *err) {
     backtest_scores_step(run->result->scores, i, forecast->values, &said);
     if (setup->said != NULL)
         setup->said(setup->context, i, forecast->step, &said);
-    return setup->takeovers != NULL
-               ? backtest_takeovers_follow(setup->takeovers, i, learner->forecaster, forecast->step, err)
-               : backtest_learning_poll(run->learning, err);
+    return setup->takeovers != NULL ? backtest_takeovers_follow(setup->takeovers, i, learner->forecaster,
+                                                                run->places[i].series->history, forecast->step, err)
+                                    : backtest_learning_poll(run->learning, err);
 }
 
 static int take_tick(struct run *run, int i, struct error *err) {

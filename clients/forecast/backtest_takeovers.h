@@ -1,7 +1,6 @@
 /*
- * A daemon's journal (daemon/journal.h) as a backtest replays it: the same versions take the same streams over at the
- * same steps, so that the same is forecast to the last bit. What else changes forecasts is not in it: resets, states
- * and pauses by command. One owner.
+ * A daemon's journal (daemon/journal.h) as a backtest replays it: the same versions take the same streams over, and the
+ * same commands are carried out, at the same steps, so that the same is forecast to the last bit. One owner.
  */
 #ifndef FORECAST_BACKTEST_TAKEOVERS_H
 #define FORECAST_BACKTEST_TAKEOVERS_H
@@ -10,6 +9,7 @@
 #include "engine/config.h"
 
 struct forecaster;
+struct history;
 struct backtest_takeovers;
 
 /* Reads the file and the parameters beside it: what it says of the model and the streams [n_streams], by their names;
@@ -19,13 +19,13 @@ struct backtest_takeovers *backtest_takeovers_load(const char *path, const struc
                                                    struct error *err);
 void backtest_takeovers_free(struct backtest_takeovers *takeovers);
 
-/* The forecaster is that of one stream, in slot 0. Called before the slot is acquired, with step 0, and behind each
- * step. Returns -1 where what was written cannot be done again: ticks or configuration are not those of the
- * journal. */
+/* The forecaster is that of one stream, in slot 0. Called with step 0 before the slot is acquired (history NULL) and
+ * again when it has been, and then behind each step. Returns -1 where what was written cannot be done again: ticks or
+ * configuration are not those of the journal. */
 int backtest_takeovers_follow(struct backtest_takeovers *takeovers, int stream, struct forecaster *forecaster,
-                              uint64_t step, struct error *err);
+                              struct history *history, uint64_t step, struct error *err);
 
-/* How many there were, of all streams. */
+/* How many takeovers there were, of all streams. */
 int backtest_takeovers_count(const struct backtest_takeovers *takeovers);
 
 #endif

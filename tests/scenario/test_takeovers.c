@@ -1,6 +1,7 @@
 /*
  * What a daemon has forecast, a backtest forecasts once more, to the last bit: from the rows that the daemon was
- * sent, its configuration, and its journal of which versions took which stream over at which step.
+ * sent, its configuration, and its journal of which versions took which stream over at which step, and what was
+ * commanded between.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,6 +79,27 @@ static void await_version(struct daemon *daemon) {
     fail_msg("no version has been promoted");
 }
 
+/* Commands between the ticks, wherever they happen to come: a state goes to another stream where versions allow it. */
+static void command(struct daemon *daemon, size_t n) {
+    static const char *const commands[] = {
+        "{\"cmd\":\"pause\",\"stream\":\"s1\"}", "{\"cmd\":\"reset\",\"stream\":\"s2\"}",
+        "{\"cmd\":\"reset\",\"stream\":\"s3\",\"model\":\"m\"}", "{\"cmd\":\"resume\",\"stream\":\"s1\"}",
+        "{\"cmd\":\"reset\",\"all\":true}"};
+    enum { N = sizeof commands / sizeof *commands };
+    json_t *reply = daemon_ask(daemon, "{\"cmd\":\"state\",\"stream\":\"s0\",\"model\":\"m\"}");
+    json_t *state = json_object_get(reply, "state");
+    if (state != NULL) {
+        json_t *request =
+            json_pack("{s:s, s:s, s:s, s:O}", "cmd", "set_state", "stream", "s4", "model", "m", "state", state);
+        char *text = json_dumps(request, JSON_REAL_PRECISION(17));
+        json_decref(daemon_ask(daemon, text)); /* refused while another version takes over */
+        free(text);
+        json_decref(request);
+    }
+    json_decref(reply);
+    daemon_command(daemon, "%s", commands[n % N]);
+}
+
 /* In the order of the times. Not all at once, so that jobs end and versions take over while there is something to
  * come. */
 static size_t feed_all(struct daemon *daemon, void *socket, struct heard *heard) {
@@ -103,6 +125,8 @@ static size_t feed_all(struct daemon *daemon, void *socket, struct heard *heard)
             heard_until(heard, fed);
         if (fed == all / 3)
             await_version(daemon);
+        if (fed > all / 3 && fed % 333 == 0)
+            command(daemon, fed / 333);
     }
 }
 
@@ -158,17 +182,29 @@ static struct backtest_stream stream_of(int s) {
     return stream;
 }
 
-/* Takeovers whose replay lasted while steps came. */
-static int count_long(const char *path) {
-    char line[512];
-    int n = 0;
+/* Takeovers whose replay lasted while steps came, and commands of each kind. */
+struct written {
+    int lasting, resets, states, pauses, resumes;
+};
+
+static struct written count_lines(const char *path) {
+    char *line = NULL;
+    size_t size = 0;
+    struct written n = {0};
     FILE *file = fopen(path, "r");
     assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL) {
+    while (getline(&line, &size, file) > 0) {
         json_t *map = json_loads(line, 0, NULL);
-        n += json_integer_value(json_object_get(map, "step")) > json_integer_value(json_object_get(map, "began"));
+        const char *command = json_string_value(json_object_get(map, "command"));
+        n.lasting += command == NULL && json_integer_value(json_object_get(map, "step")) >
+                                            json_integer_value(json_object_get(map, "began"));
+        n.resets += command != NULL && strcmp(command, "reset") == 0;
+        n.states += command != NULL && strcmp(command, "set_state") == 0;
+        n.pauses += command != NULL && strcmp(command, "pause") == 0;
+        n.resumes += command != NULL && strcmp(command, "resume") == 0;
         json_decref(map);
     }
+    free(line);
     fclose(file);
     return n;
 }
@@ -207,8 +243,12 @@ static void replay(const struct daemon *daemon, const struct heard *heard, uint6
                                          .context = &comparison};
     if (backtest_run(&setup, &result, &err) != 0)
         fail_msg("%s", err.text);
-    print_message("%zu forecasts, %zu of them by a version, %d takeovers, %d of them while steps came\n",
-                  comparison.n, comparison.versions, *ret_takeovers, count_long(path));
+    const struct written written = count_lines(path);
+    print_message("%zu forecasts, %zu of them by a version, %d takeovers, %d of them while steps came; %d resets, %d "
+                  "states, %d pauses, %d ends of one\n",
+                  comparison.n, comparison.versions, *ret_takeovers, written.lasting, written.resets, written.states,
+                  written.pauses, written.resumes);
+    assert_true(written.resets > STREAMS && written.states > 0 && written.pauses > 0 && written.resumes > 0);
     assert_int_equal(comparison.n, all);
     assert_true(comparison.versions > all / 2);
     backtest_result_fini(&result);

@@ -120,6 +120,59 @@ static void versions_and_takeovers_are_written(void **state) {
     close_scene(&scene);
 }
 
+static void commands_are_written(void **state) {
+    (void)state;
+    static const char *const wanted[] = {
+        "{\"stream\":\"c/1\",\"generation\":3,\"model\":null,\"command\":\"reset\",\"step\":5}",
+        "{\"stream\":\"c/1\",\"generation\":3,\"model\":\"m\",\"command\":\"reset\",\"step\":6}",
+        "{\"stream\":\"c/1\",\"generation\":3,\"model\":null,\"command\":\"pause\",\"step\":7}",
+        "{\"stream\":\"c/1\",\"generation\":3,\"model\":null,\"command\":\"resume\",\"step\":8}",
+        "{\"stream\":\"s\",\"generation\":9,\"model\":\"m\",\"command\":\"set_state\",\"step\":11,"
+        "\"values\":[0.5,0.10000000149011612]}",
+    };
+    static const enum commanded commands[] = {COMMANDED_RESET, COMMANDED_RESET, COMMANDED_PAUSE, COMMANDED_RESUME};
+    _Alignas(struct record_commanded) char bytes[sizeof(struct record_commanded) + 3];
+    _Alignas(struct state_order) char order_bytes[sizeof(struct state_order) + 2 * sizeof(float)];
+    struct record_commanded *record = (struct record_commanded *)(void *)bytes;
+    struct state_order *order = (struct state_order *)(void *)order_bytes;
+    struct batch batch = {.model = 0};
+    struct place place = {.batch = &batch};
+    struct stream stream = {.name = (char[]){"s"}, .name_length = 1, .generation = 9, .places = &place};
+    const float values[] = {0.5f, 0.1f};
+    struct scene scene;
+    struct error err;
+    char path[300], line[512];
+    open_scene(&scene);
+    struct journal *journal = journal_open(scene.config, 1, &err);
+    for (int i = 0; i < 4; i++) {
+        *record = (struct record_commanded){.kind = RECORD_COMMANDED,
+                                            .what = commands[i],
+                                            .model = i == 1 ? 0 : -1,
+                                            .generation = 3,
+                                            .step = (uint64_t)i + 5,
+                                            .n = 3};
+        memcpy(record->name, "c/1", 3);
+        journal_command(journal, record);
+    }
+    for (int i = 0; i < 3; i++) { /* one that was read, one that was refused, and one that was set */
+        *order = (struct state_order){
+            .stream = &stream, .set = i > 0, .outcome = i == 1 ? STATE_OTHER : STATE_DONE, .step = 11, .n = 2};
+        memcpy(order->values, values, sizeof values);
+        journal_state(journal, order);
+    }
+    journal_close(journal);
+    snprintf(path, sizeof path, "%s/1/takeovers.jsonl", scene.folder);
+    FILE *file = fopen(path, "r");
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        assert_non_null(fgets(line, sizeof line, file));
+        line[strcspn(line, "\n")] = '\0';
+        assert_string_equal(line, wanted[i]);
+    }
+    assert_null(fgets(line, sizeof line, file));
+    fclose(file);
+    close_scene(&scene);
+}
+
 /* The bus does not wait: what has no room is left out, and the file says so. */
 static void what_has_no_room_is_told(void **state) {
     (void)state;
@@ -156,12 +209,15 @@ static void a_folder_that_cannot_be(void **state) {
     config_free(config);
     journal_version(NULL, 0, NULL); /* without a journal nothing is written */
     journal_takeover(NULL, NULL);
+    journal_command(NULL, NULL);
+    journal_state(NULL, NULL);
     journal_close(NULL);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(versions_and_takeovers_are_written),
+        cmocka_unit_test(commands_are_written),
         cmocka_unit_test(what_has_no_room_is_told),
         cmocka_unit_test(a_folder_that_cannot_be),
     };
