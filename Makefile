@@ -178,7 +178,7 @@ bench $(BENCHES): have-deps
 # Other runtimes, and the tables beside them; the package indexes are needed.
 peers: have-deps
 	@BUILD=$(BUILD) CC="$(CC)" MAKE="$(MAKE)" tests/bench/get_peers
-	@$(MAKE) --no-print-directory bench-kernels
+	@$(MAKE) --no-print-directory bench-kernels bench-train
 
 $(BUILD)/peers/onednn: PEER_LIBS = -ldnnl
 $(BUILD)/peers/openblas: PEER_LIBS = $(shell pkg-config --libs openblas) -lm
@@ -253,7 +253,7 @@ help:
 	@echo "make soak       damaged model files by the million, for hours (FUZZ_RUNS=n)"
 	@echo "make bench      benchmarks (JSON=1 for JSON lines); bench-kernels, -train, -bus, -memory alone"
 	@echo "make bench-cpu  what share of a processor training takes, over a minute (SECONDS=n, SHARES=\"10 25\")"
-	@echo "make peers      get other runtimes, and measure the kernels beside them"
+	@echo "make peers      get other runtimes, and measure kernels and training beside them"
 	@echo "make bench-accuracy  forecasts of real and generated series beside simple ones (SERIES=\"ETT vix\")"
 	@echo "make install    to PREFIX ($(PREFIX)) under DESTDIR; make uninstall takes it away"
 	@echo "make deps       install the Debian packages that are needed"

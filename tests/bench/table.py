@@ -15,6 +15,8 @@ def digits(value):
 
 def short(value):
     """Rates to three digits: 2.31M, 850k; latencies: p50 / p99."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
         return f"{digits(value['p50_us'])} / {digits(value['p99_us'])}"
     for size, unit in ((1e6, "M"), (1e3, "k")):
@@ -51,7 +53,8 @@ def main():
         if line.startswith("{"):
             row = json.loads(line)
             unit = next((key for key in row if key.endswith("per_s") or key == "latency"), "")
-            title = ", ".join([row.get("model", row["bench"])] + [f"batch {row['batch']}"] * ("batch" in row) + [unit])
+            batch = [f"batch {row['batch']}"] if "batch" in row else []
+            title = ", ".join([row.get("model", row["bench"])] + batch + [unit] * (unit != ""))
             tables.setdefault(title, []).append(row)
     for title, rows in tables.items():
         table(title, rows)
