@@ -3,8 +3,8 @@
  * out behind which step; with it and the streams' ticks `forecast backtest --takeovers` gives the daemon's forecasts
  * once more. A folder per start, DIR/EPOCH:
  *
- *   takeovers.jsonl   a version, before anybody takes it over; a struct takeover; commands, M null: in all models, the
- *                     values those of the whole state, as struct state_order has them; so many lines had no room:
+ *   takeovers.jsonl   a version, before anybody takes it over; a struct takeover; commands, M null: in all models,
+ *                     the values those of the whole state, as struct state_order has them; so many lines had no room:
  *                       {"model": M, "version": V, "params": FILE or null, "ridge": FILE or null}
  *                       {"stream": S, "generation": G, "model": M, "version": V, "began": N, "step": N}
  *                       {"stream": S, "generation": G, "model": M or null, "command": "reset", "step": N}

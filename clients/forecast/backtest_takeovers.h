@@ -1,6 +1,6 @@
 /*
- * A daemon's journal (daemon/journal.h) as a backtest replays it: the same versions take the same streams over, and the
- * same commands are carried out, at the same steps, so that the same is forecast to the last bit. One owner.
+ * A daemon's journal (daemon/journal.h) as a backtest replays it: the same versions take the same streams over, and
+ * the same commands are carried out, at the same steps, so that the same is forecast to the last bit. One owner.
  */
 #ifndef FORECAST_BACKTEST_TAKEOVERS_H
 #define FORECAST_BACKTEST_TAKEOVERS_H

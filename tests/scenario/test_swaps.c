@@ -1,7 +1,8 @@
 /*
  * A hundred versions take over, trained and rolled back, while ticks come as fast as they are answered: every tick of
  * every stream has one forecast, in order, and no version goes back. What the advances took of the processor
- * meanwhile is printed beside what they take without, and is bounded generously, as the machine is not the test's alone.
+ * meanwhile is printed beside what they take without, and is bounded generously, as the machine is not the test's
+ * alone.
  */
 #include <stdarg.h>
 #include <stddef.h>

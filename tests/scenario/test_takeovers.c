@@ -79,7 +79,7 @@ static void await_version(struct daemon *daemon) {
     fail_msg("no version has been promoted");
 }
 
-/* Commands between the ticks, wherever they happen to come: a state goes to another stream where versions allow it. */
+/* Commands between the ticks, wherever they happen to come: a state goes to another stream where versions allow. */
 static void command(struct daemon *daemon, size_t n) {
     static const char *const commands[] = {
         "{\"cmd\":\"pause\",\"stream\":\"s1\"}", "{\"cmd\":\"reset\",\"stream\":\"s2\"}",
