@@ -83,11 +83,11 @@ $(BUILD)/obj/engine/kernels/reference_fma.o: engine/kernels/reference.c
 
 # Those of training, for each level; there products are fused with additions, or not, as the level can.
 $(BUILD)/obj/engine/kernels/tape_kernels%.o: CFLAGS += -O3 -ffp-contract=fast -fno-math-errno
-$(BUILD)/obj/engine/kernels/tape_kernels_avx2.o: CFLAGS += -mavx2 -mfma -DLANES=8 -DWIDE=2
-$(BUILD)/obj/engine/kernels/tape_kernels_avx512.o: CFLAGS += -mavx512f -mfma -mprefer-vector-width=512 -DLANES=16 -DWIDE=4
+$(BUILD)/obj/engine/kernels/tape_kernels_avx2.o: LEVEL_FLAGS = -mavx2 -mfma -DLANES=8 -DWIDE=2
+$(BUILD)/obj/engine/kernels/tape_kernels_avx512.o: LEVEL_FLAGS = -mavx512f -mfma -mprefer-vector-width=512 -DLANES=16 -DWIDE=4
 $(TAPE_LEVELS): $(BUILD)/obj/engine/kernels/tape_kernels_%.o: engine/kernels/tape_kernels.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -DLEVEL=$* -MMD -MP -c -o $@ $<
+	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) $(LEVEL_FLAGS) -DLEVEL=$* -MMD -MP -c -o $@ $<
 
 $(BUILD)/libengine.a: $(ENGINE_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
