@@ -44,8 +44,11 @@ SUPPORT_SRC := $(wildcard tests/support/*.c)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 TAPE_LEVELS = $(addprefix $(BUILD)/obj/engine/kernels/,tape_kernels_avx2.o tape_kernels_avx512.o)
-# The reference kernels once more for CPUs with fused multiply-add: software fmaf is sixty times slower.
-LEVELS = $(if $(filter x86_64,$(ARCH)),$(BUILD)/obj/engine/kernels/reference_fma.o $(TAPE_LEVELS))
+# The kernels' levels: those of x86 with the instructions that they are for, and the reference once more without fused
+# multiply-add, for CPUs that would do it in software.
+X86_LEVELS = engine/kernels/avx2.c engine/kernels/avx512.c
+LEVELS = $(if $(filter x86_64,$(ARCH)),$(BUILD)/obj/engine/kernels/plain.o $(TAPE_LEVELS))
+ENGINE_SRC := $(filter-out $(if $(filter x86_64,$(ARCH)),,$(X86_LEVELS)),$(ENGINE_SRC))
 
 ENGINE_OBJ := $(call objects,$(ENGINE_SRC)) $(LEVELS)
 WIRE_OBJ   := $(call objects,$(WIRE_SRC))
@@ -77,9 +80,11 @@ $(BUILD)/obj/%.o: %.c
 	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/engine/kernels/%.o: CFLAGS += -O3
-$(BUILD)/obj/engine/kernels/reference_fma.o: engine/kernels/reference.c
+$(BUILD)/obj/engine/kernels/avx2.o: CFLAGS += -mavx2 -mfma
+$(BUILD)/obj/engine/kernels/avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+$(BUILD)/obj/engine/kernels/plain.o: engine/kernels/reference.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -mavx2 -mfma -DKERNELS_FMA -MMD -MP -c -o $@ $<
+	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -DKERNELS_PLAIN -MMD -MP -c -o $@ $<
 
 # Those of training, for each level; there products are fused with additions, or not, as the level can.
 $(BUILD)/obj/engine/kernels/tape_kernels%.o: CFLAGS += -O3 -ffp-contract=fast -fno-math-errno

@@ -2,6 +2,11 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdlib.h>
+
+enum {
+    PACKED_ALIGNMENT = 64, /* of a line of the cache, and of the widest vector */
+};
 
 /* ---- what it is --------------------------------------------------------------------------------- */
 
@@ -81,6 +86,7 @@ int network_weights(const struct network *network, int index, struct network_wei
 }
 
 float *network_params(struct network *network) {
+    network->packed_for = NULL;
     return network->params;
 }
 
@@ -114,8 +120,34 @@ static size_t scratch_size(const struct network *network, int rows, int steps) {
     return most;
 }
 
+void network_pack_to(const struct network *network, const struct kernels *kernels, float *to) {
+    for (int i = 0; i < network->n_layers; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (layer->n_packed > 0)
+            layer->ops->pack(layer, kernels, network->precision, network->params + layer->params_at, to + layer->packed_at);
+    }
+}
+
+void network_set_precision(struct network *network, enum precision precision) {
+    network->precision = precision;
+    network->packed_for = NULL;
+}
+
+int network_pack(struct network *network, const struct kernels *kernels) {
+    if (network->packed == NULL) {
+        size_t bytes = network->n_packed * sizeof *network->packed;
+        network->packed =
+            aligned_alloc(PACKED_ALIGNMENT, (bytes + PACKED_ALIGNMENT) / PACKED_ALIGNMENT * PACKED_ALIGNMENT);
+        if (network->packed == NULL)
+            return -1;
+    }
+    network_pack_to(network, kernels, network->packed);
+    network->packed_for = kernels;
+    return 0;
+}
+
 size_t network_work_size(const struct network *network, int rows, int steps) {
-    return scratch_size(network, rows, steps) +
+    return network->n_packed + scratch_size(network, rows, steps) +
            (size_t)rows * (network->room_fixed + (size_t)steps * network->room_steps);
 }
 
@@ -152,6 +184,12 @@ void network_forward(const struct network *network, const struct kernels *kernel
                      const float *x, float *const *state, float *const *y, float *work) {
     assert(rows >= 0 && steps >= 0 && (rows == 0 || steps <= INT_MAX / rows));
     assert(steps == 0 || (network->steps > 0 ? steps == network->steps : steps >= network_min_steps(network)));
+    const float *packed = network->packed;
+    if (network->packed_for != kernels) {
+        network_pack_to(network, kernels, work);
+        packed = work;
+    }
+    work += network->n_packed;
     struct call call = {
         .rows = rows, .steps = steps, .x = x, .y = y, .tensors = work + scratch_size(network, rows, steps)};
 
@@ -161,7 +199,9 @@ void network_forward(const struct network *network, const struct kernels *kernel
                                 .rows = rows,
                                 .state = state,
                                 .work = work,
-                                .params = network->params + layer->params_at};
+                                .params = network->params + layer->params_at,
+                                .packed = packed + layer->packed_at,
+                                .precision = network->precision};
         for (int p = 0; p < layer->n_in; p++)
             run.in[p] = port_of(network, layer->in[p], &call);
         for (int p = 0; p < layer->n_out; p++)

@@ -215,6 +215,17 @@ static void place_tensors(struct network *network) {
     network->room_steps = steps;
 }
 
+/* Each layer's packed weights begin at a line of the cache. */
+static void place_packed(struct network *network) {
+    network->n_packed = 0;
+    for (int i = 0; i < network->n_layers; i++) {
+        struct layer *layer = &network->layers[i];
+        layer->packed_at = network->n_packed;
+        layer->n_packed = layer->ops->packed_size ? layer->ops->packed_size(layer) : 0;
+        network->n_packed += (layer->n_packed + 15) / 16 * 16;
+    }
+}
+
 /* Zeros that take no memory before they are written: a file may ask for much more than it then has weights for. */
 static int allocate_params(struct network *network) {
     if (network->n_params > INT_MAX)
@@ -275,6 +286,7 @@ struct network *network_new(const struct network_spec *spec, struct error *err) 
         (!needs_steps || spec->steps == 0 || build_graph(network, spec->steps, &needs_steps, err)))
         goto free_network;
     place_tensors(network);
+    place_packed(network);
     if (allocate_params(network)) {
         error_set(err, "not enough memory for %zu parameters", network->n_params);
         goto free_network;
@@ -298,6 +310,8 @@ struct network *network_clone(const struct network *network) {
     clone->room_fixed = network->room_fixed;
     clone->room_steps = network->room_steps;
     clone->n_params = network->n_params;
+    clone->n_packed = network->n_packed;
+    clone->precision = network->precision;
     clone->state_size = network->state_size;
     memcpy(clone->outputs, network->outputs, sizeof network->outputs);
     memcpy(clone->tensors, network->tensors, (size_t)network->n_tensors * sizeof *network->tensors);
@@ -319,11 +333,13 @@ void network_free(struct network *network) {
     free(network->layers);
     free(network->layer_specs);
     free(network->params_block);
+    free(network->packed);
     free(network);
 }
 
 void network_init_weights(struct network *network, uint64_t seed) {
     struct rng rng = {.state = seed};
+    network->packed_for = NULL;
     for (int i = 0; i < network->n_layers; i++) {
         const struct layer *layer = &network->layers[i];
         if (layer->ops->init_weights && layer->spec.shares == 0)

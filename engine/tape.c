@@ -175,6 +175,7 @@ void tape_backward(struct tape *tape, const struct network *network, const float
 }
 
 void tape_learn_statistics(const struct tape *tape, struct network *network) {
+    network->packed_for = NULL;
     for (int i = 0; i < network->n_layers; i++) {
         const struct layer *layer = &network->layers[i];
         if (!layer->ops->learn_statistics)

@@ -11,7 +11,7 @@ struct version {
     struct version *of; /* whose the network and the ridge are, with a reference; NULL: its own */
 };
 
-struct version *version_new(uint64_t number, struct network *network) {
+static struct version *version_alloc(uint64_t number, struct network *network) {
     struct version *version = malloc(sizeof *version);
     if (version == NULL)
         return NULL;
@@ -23,8 +23,14 @@ struct version *version_new(uint64_t number, struct network *network) {
     return version;
 }
 
+struct version *version_new(uint64_t number, struct network *network) {
+    if (network != NULL && network_pack(network, kernels_choose()) != 0)
+        return NULL;
+    return version_alloc(number, network);
+}
+
 struct version *version_again(uint64_t number, struct version *of) {
-    struct version *version = version_new(number, of->network);
+    struct version *version = version_alloc(number, of->network);
     if (version == NULL)
         return NULL;
     version->ridge = of->ridge;

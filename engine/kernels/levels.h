@@ -1,4 +1,5 @@
-/* The levels there are, each defined by a file of its own; whether this CPU can run one, choose.c says. */
+/* The levels there are, each defined by a file of its own; whether this CPU can run one, choose.c says. And how weights are
+ * packed. Internal to the kernels. */
 #ifndef ENGINE_KERNELS_LEVELS_H
 #define ENGINE_KERNELS_LEVELS_H
 
@@ -6,7 +7,33 @@
 
 extern const struct kernels kernels_reference;
 #ifdef __x86_64__
-extern const struct kernels kernels_reference_fma;
+extern const struct kernels kernels_plain, kernels_avx2, kernels_avx512;
 #endif
+
+enum {
+    LANES_MAX = 16,   /* floats of the widest vector */
+    PACK_VECTORS = 4, /* vectors of a block */
+};
+
+/*
+ * Packed weights stand in blocks, which a tile reads from begin to end. A vector is `lanes` neighbouring outputs.
+ *
+ *     LSTM     a block for `lanes` units: bias [4][lanes], W [n_in][4][lanes], U [units][4][lanes], by gate
+ *     GRU      the same: bias z, r, h, of the reset product [4][lanes], W [n_in][3][lanes], U [units][3][lanes]
+ *     Dense    a block for 4 lanes outputs: bias [4][lanes], W [n_in][4][lanes]; the last one with as many vectors as are
+ *              left
+ *
+ * What is past the outputs is zeros. Of PRECISION_BF16 two rows of W, or of U, stand together as one: in each place the
+ * first in the lower half, and the second, zero where there is none, in the upper half.
+ */
+/* Vectors of a block for each input: the gates, or of a Dense up to PACK_VECTORS. */
+int pack_vectors(const struct packed *packed, int lanes, int block);
+/* How many blocks there are, and the floats from one to the next. */
+int pack_blocks(const struct packed *packed, int lanes);
+size_t pack_block_size(const struct packed *packed, int lanes);
+
+/* `pack` of a level of so many lanes. */
+void pack_weights(const struct packed *packed, int lanes, const float *w, const float *u, const float *bias,
+                  float *to);
 
 #endif

@@ -18,13 +18,6 @@
 #define WIDE  2
 #endif
 
-#define INLINE static inline __attribute__((always_inline))
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
 enum {
     TILE_ROWS = 6,
     PANEL = WIDE * LANES,

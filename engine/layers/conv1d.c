@@ -182,6 +182,13 @@ static const float *bias_of(const struct layer *layer, const struct layer_run *r
     return layer->spec.use_bias ? run->params + layer->weights[1].at : NULL;
 }
 
+/* Every row of y [n x width] = bias, or zeros. */
+static void begin_rows(size_t n, size_t width, const float *bias, float *y) {
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < width; j++)
+            y[i * width + j] = bias ? bias[j] : 0;
+}
+
 static void conv_forward(const struct layer *layer, const struct layer_run *run) {
     struct conv conv = conv_of(layer, run);
     struct scratch scratch = scratch_of(run, &conv);
@@ -194,8 +201,12 @@ static void conv_forward(const struct layer *layer, const struct layer_run *run)
         for (size_t first = 0, n; first < n_all; first += n) {
             n = n_all - first < BLOCK ? n_all - first : BLOCK;
             look(&conv, group, first, n, scratch.seen);
-            run->kernels->dense((int)n, (int)conv.n_seen, (int)conv.group_out, kernel,
-                                bias ? bias + group * conv.group_out : NULL, scratch.seen, scratch.y);
+            const float *seen_at[BLOCK];
+            for (size_t i = 0; i < n; i++)
+                seen_at[i] = scratch.seen + i * conv.n_seen;
+            begin_rows(n, conv.group_out, bias ? bias + group * conv.group_out : NULL, scratch.y);
+            run->kernels->accumulate((int)n, (int)conv.n_seen, (int)conv.group_out, seen_at, conv.group_out, kernel,
+                                     conv.group_out, scratch.y);
             put_columns(&conv, group, n, scratch.y, y + first * conv.filters);
         }
     }

@@ -32,11 +32,26 @@ static void dense_init_weights(const struct layer *layer, struct rng *rng, float
     memset(params + kernel->n, 0, (layer->n_params - kernel->n) * sizeof *params);
 }
 
+static struct packed packed_of(const struct layer *layer, enum precision precision, const float *blocks) {
+    return (struct packed){KERNEL_DENSE, precision, layer->weights[0].dims[0], layer->spec.units, blocks};
+}
+
+static size_t dense_packed_size(const struct layer *layer) {
+    return kernels_packed_size(KERNEL_DENSE, layer->weights[0].dims[0], layer->spec.units);
+}
+
+static void dense_pack(const struct layer *layer, const struct kernels *kernels, enum precision precision,
+                       const float *params, float *to) {
+    struct packed packed = packed_of(layer, precision, to);
+    kernels->pack(&packed, params, NULL, bias_of(layer, params), to);
+}
+
 static void dense_forward(const struct layer *layer, const struct layer_run *run) {
     const struct port *x = &run->in[0], *y = &run->out[0];
     int n = x->steps * run->rows, units = layer->spec.units;
+    struct packed packed = packed_of(layer, run->precision, run->packed);
 
-    run->kernels->dense(n, x->width, units, run->params, bias_of(layer, run->params), x->data, y->data);
+    run->kernels->dense(&packed, n, x->data, y->data);
     run->kernels->activate(layer->spec.activation, (size_t)n, (size_t)units, y->data);
 }
 
@@ -81,6 +96,8 @@ const struct layer_ops layer_dense = {
     .name = "Dense",
     .build = dense_build,
     .init_weights = dense_init_weights,
+    .packed_size = dense_packed_size,
+    .pack = dense_pack,
     .tape_size = dense_tape_size,
     .forward = dense_forward,
     .tape_forward = dense_tape_forward,

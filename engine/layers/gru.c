@@ -49,8 +49,8 @@ static void gru_step(const struct pass *pass, const struct kernels *kernels, int
                      float *const *state, float *y, float *work) {
     size_t units = (size_t)pass->units;
     float *inner = work + KERNELS_ROWS * 3 * units;
-    if (pass->is_plain && pass->bias) {
-        kernels->gru(n, pass->n_in, pass->units, pass->w, pass->u, pass->bias, x, state, y, work);
+    if (pass->is_plain) {
+        kernels->gru(&pass->packed, n, x, state, y);
         return;
     }
     for (int r = 0, taken; r < n; r += taken) {
@@ -124,6 +124,8 @@ const struct cell_ops cell_gru = {
     .n_states = 1,
     .bias_rows = 2,
     .n_kept = 3,
+    .has_kernel = true,
+    .kernel = KERNEL_GRU,
     .step = gru_step,
     .record = gru_record,
     .backward = gru_backward,
@@ -134,6 +136,8 @@ const struct layer_ops layer_gru = {
     .name = "GRU",
     .build = recurrent_build,
     .init_weights = recurrent_init_weights,
+    .packed_size = recurrent_packed_size,
+    .pack = recurrent_pack,
     .work_size = recurrent_work_size,
     .tape_size = recurrent_tape_size,
     .forward = recurrent_forward,

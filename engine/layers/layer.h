@@ -45,6 +45,7 @@ struct layer {
     int n_weights;
     struct network_weight weights[LAYER_WEIGHTS]; /* at: within the layer */
     size_t params_at, n_params;                   /* in the network's flat array */
+    size_t packed_at, n_packed;                   /* among the network's packed weights */
     size_t state_at, n_state;                     /* in a row's state */
 };
 
@@ -77,6 +78,8 @@ struct layer_run {
     struct rng *rng; /* tape_forward in training only: what is random comes from it */
     struct port in[LAYER_PORTS], out[LAYER_PORTS];
     const float *params; /* this layer's */
+    const float *packed; /* forward: the layer's weights as these kernels want them */
+    enum precision precision;
     float *grads;        /* backward only: d loss / d params, added to */
     float *const *state; /* of each row all of its state; this layer's part is at state_at */
     float *work;         /* forward: work_size floats; on a tape: tape_size floats, kept from forward to backward */
@@ -89,6 +92,12 @@ struct layer_ops {
      * weights by layer_add_weight, and n_state. */
     int (*build)(struct layer *layer, struct layer_build *build);
     void (*init_weights)(const struct layer *layer, struct rng *rng, float *params); /* NULL: has none */
+
+    /* The weights as the kernels want them (kernels.h): how many floats, 0 where the layer runs on its parameters as they are;
+     * and making them. NULL: always runs so. */
+    size_t (*packed_size)(const struct layer *layer);
+    void (*pack)(const struct layer *layer, const struct kernels *kernels, enum precision precision, const float *params,
+                 float *to);
 
     /* Floats of scratch; steps are those of input 0. NULL: none. */
     size_t (*work_size)(const struct layer *layer, int rows, int steps);
@@ -143,6 +152,10 @@ struct network {
     size_t n_params, state_size;
     void *params_block; /* as malloc gave it; params is aligned in it */
     float *params;
+    enum precision precision;
+    size_t n_packed;
+    float *packed;                    /* the layers' packed weights; NULL: none yet */
+    const struct kernels *packed_for; /* what they were packed for; NULL: the parameters may have changed since */
 };
 
 /* Steps of a tensor in a call of `steps` steps, and its floats. */
@@ -155,6 +168,9 @@ static inline int tensor_steps(const struct tensor *tensor, int steps) {
 static inline size_t tensor_size(const struct tensor *tensor, int rows, int steps) {
     return (size_t)rows * (size_t)tensor_steps(tensor, steps) * (size_t)tensor->width;
 }
+
+/* The weights of all layers, for those kernels, to [n_packed]. */
+void network_pack_to(const struct network *network, const struct kernels *kernels, float *to);
 
 /* Floats of scratch, or of tape, for a layer in a call of `steps` steps. */
 size_t layer_work_size(const struct network *network, const struct layer *layer, int rows, int steps);

@@ -36,8 +36,8 @@ static void lstm_update(const struct pass *pass, const struct kernels *kernels, 
 static void lstm_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x,
                       float *const *state, float *y, float *work) {
     size_t units = (size_t)pass->units;
-    if (pass->is_plain && pass->bias) {
-        kernels->lstm(n, pass->n_in, pass->units, pass->w, pass->u, pass->bias, x, state, y, work);
+    if (pass->is_plain) {
+        kernels->lstm(&pass->packed, n, x, state, y);
         return;
     }
     for (int r = 0, taken; r < n; r += taken) {
@@ -127,6 +127,8 @@ const struct cell_ops cell_lstm = {
     .n_states = 2,
     .bias_rows = 1,
     .n_kept = 1,
+    .has_kernel = true,
+    .kernel = KERNEL_LSTM,
     .step = lstm_step,
     .record = lstm_record,
     .backward = lstm_backward,
@@ -136,6 +138,8 @@ const struct layer_ops layer_lstm = {
     .name = "LSTM",
     .build = recurrent_build,
     .init_weights = recurrent_init_weights,
+    .packed_size = recurrent_packed_size,
+    .pack = recurrent_pack,
     .work_size = recurrent_work_size,
     .tape_size = recurrent_tape_size,
     .forward = recurrent_forward,

@@ -124,6 +124,26 @@ void recurrent_init_weights(const struct layer *layer, struct rng *rng, float *p
     }
 }
 
+/* ---- packed weights ----------------------------------------------------------------------------- */
+
+static size_t pass_packed_size(const struct pass *pass) {
+    return pass->is_plain && pass->ops->has_kernel ? kernels_packed_size(pass->ops->kernel, pass->n_in, pass->units) : 0;
+}
+
+size_t recurrent_packed_size(const struct layer *layer) {
+    struct pass pass = pass_of(layer, NULL, 0);
+    return pass_packed_size(&pass) * (is_bidirectional(layer) ? 2 : 1);
+}
+
+void recurrent_pack(const struct layer *layer, const struct kernels *kernels, enum precision precision,
+                    const float *params, float *to) {
+    struct layer_run run = {.params = params, .packed = to, .precision = precision};
+    for (int i = 0; i <= is_bidirectional(layer); i++) {
+        struct pass pass = pass_of(layer, &run, i);
+        kernels->pack(&pass.packed, pass.w, pass.u, pass.bias, to + (size_t)i * pass_packed_size(&pass));
+    }
+}
+
 /* ---- a pass ------------------------------------------------------------------------------------- */
 
 struct pass pass_of(const struct layer *layer, const struct layer_run *run, int index) {
@@ -148,8 +168,12 @@ struct pass pass_of(const struct layer *layer, const struct layer_run *run, int 
         .state_at = layer->state_at + (size_t)(index * ops->n_states) * (size_t)spec->units,
         .state_port = 1 + index * ops->n_states,
     };
+    pass.packed = (struct packed){ops->kernel, PRECISION_F32, pass.n_in, pass.units, NULL};
     if (!run)
         return pass;
+    pass.packed.precision = run->precision;
+    if (run->packed)
+        pass.packed.blocks = run->packed + (size_t)index * pass_packed_size(&pass);
     pass.w = run->params + weight[0].at;
     pass.u = run->params + weight[1].at;
     pass.bias = spec->use_bias ? run->params + weight[2].at : NULL;

@@ -23,13 +23,14 @@ struct pass {
     bool goes_back, return_sequences, zero_output_for_mask, ignores_mask;
     /* Its states go on from call to call, and live in the rows' state at state_at; else in the workspace. */
     bool carries;
-    bool is_piece; /* of a stream */
-    bool is_plain; /* tanh and sigmoid: if it has a bias too, the cell may have a kernel of its own */
+    bool is_piece;                    /* of a stream */
+    bool is_plain;                    /* tanh and sigmoid: the cell may have a kernel of its own */
     float dropout, recurrent_dropout; /* in training */
     size_t state_at;
     int state_port; /* the first port, among inputs and outputs, of its states, if they have ports */
 
     const float *w, *u, *bias; /* bias NULL: has none */
+    struct packed packed;      /* serving, for a kernel of its own */
     float *dw, *du, *db;       /* backward only */
 };
 
@@ -62,8 +63,10 @@ struct tape_step {
 
 struct cell_ops {
     int n_gates, n_states;
-    int bias_rows; /* 2: one for the input, one for the recurrent product */
-    int n_kept;    /* units a row and step that record keeps for backward besides the gates */
+    int bias_rows;   /* 2: one for the input, one for the recurrent product */
+    int n_kept;      /* units a row and step that record keeps for backward besides the gates */
+    bool has_kernel; /* for a plain pass */
+    enum kernel_cell kernel;
 
     /* Serving: one step of n rows, the states in place, y [n x units]; work: PASS_SCRATCH units. */
     void (*step)(const struct pass *pass, const struct kernels *kernels, int n, const float *x, float *const *state,
@@ -114,6 +117,9 @@ void masks_draw(const struct pass *pass, struct rng *rng, const struct masks *x,
 
 int recurrent_build(struct layer *layer, struct layer_build *build);                    /* Bidirectional's too */
 void recurrent_init_weights(const struct layer *layer, struct rng *rng, float *params); /* Bidirectional's too */
+size_t recurrent_packed_size(const struct layer *layer);                                /* Bidirectional's too */
+void recurrent_pack(const struct layer *layer, const struct kernels *kernels, enum precision precision,
+                    const float *params, float *to); /* Bidirectional's too */
 size_t recurrent_work_size(const struct layer *layer, int rows, int steps);
 size_t recurrent_tape_size(const struct layer *layer, int rows, int steps);
 void recurrent_forward(const struct layer *layer, const struct layer_run *run);

@@ -27,6 +27,7 @@ static void measure(const struct kernels *kernels, enum layer_kind kind, int hid
     struct setup setup = {.kernels = kernels, .network = chain_new(INPUTS, &layer, 1, &err), .rows = rows};
     size_t n = (size_t)rows, size = network_state_size(setup.network);
     network_init_weights(setup.network, 1);
+    network_pack(setup.network, kernels);
     setup.x = calloc(n * INPUTS, sizeof *setup.x);
     setup.y = calloc(n * (size_t)hidden, sizeof *setup.y);
     setup.states = calloc(n * size, sizeof *setup.states);

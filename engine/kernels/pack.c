@@ -1,0 +1,133 @@
+#include "engine/kernels/levels.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static const int gates_of[] = {[KERNEL_DENSE] = 1, [KERNEL_LSTM] = 4, [KERNEL_GRU] = 3};
+
+static int round_up(int n, int by) {
+    return (n + by - 1) / by * by;
+}
+
+/* Rows that n inputs take. */
+static size_t rows_of(enum precision precision, int n) {
+    return precision == PRECISION_BF16 ? ((size_t)n + 1) / 2 : (size_t)n;
+}
+
+/* Floats for each lane of a block, or of a Dense for each output. */
+static size_t depth(enum kernel_cell cell, enum precision precision, int n_in, int units) {
+    size_t rows = rows_of(precision, n_in) + (cell == KERNEL_DENSE ? 0 : rows_of(precision, units));
+    return (cell == KERNEL_DENSE ? 1 : PACK_VECTORS) + (size_t)gates_of[cell] * rows;
+}
+
+size_t kernels_packed_size(enum kernel_cell cell, int n_in, int units) {
+    return (size_t)round_up(units, LANES_MAX) * depth(cell, PRECISION_F32, n_in, units);
+}
+
+int pack_blocks(const struct packed *packed, int lanes) {
+    int wide = packed->cell == KERNEL_DENSE ? PACK_VECTORS * lanes : lanes;
+    return (packed->units + wide - 1) / wide;
+}
+
+size_t pack_block_size(const struct packed *packed, int lanes) {
+    size_t wide = (size_t)(packed->cell == KERNEL_DENSE ? PACK_VECTORS * lanes : lanes);
+    return wide * depth(packed->cell, packed->precision, packed->n_in, packed->units);
+}
+
+int pack_vectors(const struct packed *packed, int lanes, int block) {
+    if (packed->cell != KERNEL_DENSE)
+        return gates_of[packed->cell];
+    int left = (packed->units + lanes - 1) / lanes - block * PACK_VECTORS;
+    return left < PACK_VECTORS ? left : PACK_VECTORS;
+}
+
+/* The columns of a block: of each vector the first one, and how many there are. */
+struct columns {
+    int n, lanes;
+    int first[PACK_VECTORS], there[PACK_VECTORS];
+};
+
+static struct columns columns_of(const struct packed *packed, int lanes, int block) {
+    struct columns columns = {.n = pack_vectors(packed, lanes, block), .lanes = lanes};
+    for (int v = 0; v < columns.n; v++) {
+        int unit = (packed->cell == KERNEL_DENSE ? block * PACK_VECTORS + v : block) * lanes;
+        columns.first[v] = packed->cell == KERNEL_DENSE ? unit : v * packed->units + unit;
+        columns.there[v] = packed->units - unit < lanes ? packed->units - unit : lanes;
+    }
+    return columns;
+}
+
+/* The columns of one row, which is NULL for zeros. Returns where the next one goes. */
+static float *put_row(const struct columns *columns, const float *row, float *to) {
+    for (int v = 0; v < columns->n; v++, to += columns->lanes) {
+        size_t there = row ? (size_t)columns->there[v] : 0;
+        memset(to, 0, (size_t)columns->lanes * sizeof *to);
+        if (there > 0)
+            memcpy(to, row + columns->first[v], there * sizeof *to);
+    }
+    return to;
+}
+
+/* A GRU's four vectors of bias from its two rows: what z and r get of both is one. */
+static float *put_gru_bias(const struct columns *columns, const float *bias, int units, float *to) {
+    size_t lanes = (size_t)columns->lanes, there = (size_t)columns->there[0];
+    const float *second = bias ? bias + 3 * (size_t)units : NULL;
+
+    put_row(columns, bias, to);
+    for (size_t v = 0; bias && v < 2; v++)
+        for (size_t j = 0; j < there; j++)
+            to[v * lanes + j] += second[(size_t)columns->first[v] + j];
+    memset(to + 3 * lanes, 0, lanes * sizeof *to);
+    if (bias)
+        memcpy(to + 3 * lanes, second + columns->first[2], there * sizeof *to);
+    return to + 4 * lanes;
+}
+
+/* To the nearest, to even in the middle; NaN stays one. */
+static uint32_t bf16_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (x != x)
+        return bits >> 16 | 0x40;
+    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+/* The columns of two rows, of which the second may be NULL for zeros. */
+static float *put_pair(const struct columns *columns, const float *row, const float *second, float *to) {
+    for (int v = 0; v < columns->n; v++, to += columns->lanes) {
+        memset(to, 0, (size_t)columns->lanes * sizeof *to);
+        for (int j = 0; j < columns->there[v]; j++) {
+            uint32_t pair = bf16_of(row[columns->first[v] + j]);
+            if (second)
+                pair |= bf16_of(second[columns->first[v] + j]) << 16;
+            memcpy(to + j, &pair, sizeof pair);
+        }
+    }
+    return to;
+}
+
+/* n rows of a matrix that is so wide. */
+static float *put_rows(const struct columns *columns, enum precision precision, size_t n, size_t wide, const float *w,
+                       float *to) {
+    if (precision == PRECISION_BF16)
+        for (size_t k = 0; k < n; k += 2)
+            to = put_pair(columns, w + k * wide, k + 1 < n ? w + (k + 1) * wide : NULL, to);
+    else
+        for (size_t k = 0; k < n; k++)
+            to = put_row(columns, w + k * wide, to);
+    return to;
+}
+
+void pack_weights(const struct packed *packed, int lanes, const float *w, const float *u, const float *bias,
+                  float *to) {
+    size_t wide = (size_t)gates_of[packed->cell] * (size_t)packed->units, size = pack_block_size(packed, lanes);
+    for (int block = 0; block < pack_blocks(packed, lanes); block++) {
+        struct columns columns = columns_of(packed, lanes, block);
+        float *at = to + (size_t)block * size;
+        at = packed->cell == KERNEL_GRU ? put_gru_bias(&columns, bias, packed->units, at)
+                                        : put_row(&columns, bias, at);
+        at = put_rows(&columns, packed->precision, (size_t)packed->n_in, wide, w, at);
+        if (packed->cell != KERNEL_DENSE)
+            put_rows(&columns, packed->precision, (size_t)packed->units, wide, u, at);
+    }
+}

@@ -1,0 +1,399 @@
+/*
+ * The kernels by vectors, for a level that has a fused multiply-add of them. The level includes this with
+ *
+ *     LANES, ROWS               floats of a vector; rows of a tile: as many as leave its sums in registers
+ *     what sigmoid.h asks for
+ *     v_load(p), v_store(p, a)              LANES floats
+ *     v_load_some(p, n), v_store_some(p, n, a)    the first n < LANES of them (n 0 too); no byte beyond is touched
+ *     v_widen_low(a), v_widen_high(a)       floats from the lower, or the upper, halves of each
+ *     LEVEL, KERNELS            the level's name, and that of its table
+ *
+ * A tile is up to ROWS rows by one block of packed weights (of one row two blocks, to have as many sums under way as hide
+ * the latency of an addition): its sums stay in registers over all inputs, and LSTM and GRU make the new states from them
+ * there. The loops are: blocks, then rows, so that a block of weights stays in the nearest cache for all rows. The counts
+ * of a tile are constants when it is inlined, and its loops unrolled. Internal to the kernels.
+ */
+#ifndef ENGINE_KERNELS_WIDE_H
+#define ENGINE_KERNELS_WIDE_H
+
+#include "engine/kernels/levels.h"
+#include "engine/kernels/sigmoid.h"
+
+#include <string.h>
+
+enum {
+    SUMS = ROWS,       /* rows times blocks of a tile, at most */
+    ROWS_AT_ONCE = 64, /* that go over the blocks together: their inputs stay in the second cache */
+};
+
+INLINE vec load_up_to(const float *from, int n) {
+    return n < LANES ? v_load_some(from, n) : v_load(from);
+}
+
+INLINE void store_up_to(float *to, int n, vec a) {
+    if (n < LANES)
+        v_store_some(to, n, a);
+    else
+        v_store(to, a);
+}
+
+/* ---- activations -------------------------------------------------------------------------------- */
+
+enum { TOGETHER = 4 };
+
+#define ACTIVATE(functions) \
+    size_t i = 0; \
+    for (; i + TOGETHER * LANES <= n; i += TOGETHER * LANES) { \
+        vec a[TOGETHER]; \
+        UNROLL for (int v = 0; v < TOGETHER; v++) a[v] = v_load(x + i + v * LANES); \
+        functions(TOGETHER, a); \
+        UNROLL for (int v = 0; v < TOGETHER; v++) v_store(x + i + v * LANES, a[v]); \
+    } \
+    for (; i < n; i += LANES) { \
+        vec a = load_up_to(x + i, n - i < LANES ? (int)(n - i) : LANES); \
+        functions(1, &a); \
+        store_up_to(x + i, n - i < LANES ? (int)(n - i) : LANES, a); \
+    }
+
+static void activate_tanh(size_t n, float *x) {
+    ACTIVATE(tanhs)
+}
+
+static void activate_sigmoid(size_t n, float *x) {
+    ACTIVATE(sigmoids)
+}
+
+#include "engine/kernels/elementwise.h"
+
+/* ---- tiles -------------------------------------------------------------------------------------- */
+
+/* Constants of a tile. */
+struct tile {
+    enum precision precision;
+    int rows, blocks, vectors;
+    int third; /* the sum of the third vector: the candidate of a GRU has two, one of each product */
+};
+
+#define EACH_BLOCK_AND_VECTOR(tile) \
+    UNROLL for (int b = 0; b < tile.blocks; b++) UNROLL for (int v = 0; v < tile.vectors; v++)
+
+/* sums[block x row][vector] += x w, for input k of each row and a vector of weights. */
+INLINE void multiply_vector(struct tile tile, int block, int vector, const float *const *x, int k, vec weights,
+                            vec sums[SUMS][PACK_VECTORS]) {
+    UNROLL for (int r = 0; r < tile.rows; r++) {
+        vec *sum = &sums[block * tile.rows + r][vector == 2 ? tile.third : vector];
+        *sum = v_fma(v_set(x[r][k]), weights, *sum);
+    }
+}
+
+/* The same for n inputs; the weights of an input are `stride` floats from those of the one before it, those of a block `apart`
+ * from the block before it. Of the last vector there are `there` lanes. */
+INLINE void multiply(struct tile tile, int n, const float *const *x, const float *w, size_t stride, size_t apart,
+                     int there, vec sums[SUMS][PACK_VECTORS]) {
+    for (int k = 0; k < n; k++, w += stride)
+        EACH_BLOCK_AND_VECTOR(tile) {
+            const float *from = w + (size_t)b * apart + v * LANES;
+            vec weights = v + 1 < tile.vectors ? v_load(from) : load_up_to(from, there);
+            multiply_vector(tile, b, v, x, k, weights, sums);
+        }
+}
+
+/* The same of packed weights, which stand in pairs if they are halves. */
+INLINE void multiply_packed(struct tile tile, int n, const float *const *x, const float *w, size_t apart,
+                            vec sums[SUMS][PACK_VECTORS]) {
+    size_t stride = (size_t)(tile.vectors * LANES);
+    if (tile.precision == PRECISION_F32) {
+        multiply(tile, n, x, w, stride, apart, LANES, sums);
+        return;
+    }
+    for (int k = 0; k + 1 < n; k += 2, w += stride)
+        EACH_BLOCK_AND_VECTOR(tile) {
+            vec pair = v_load(w + (size_t)b * apart + v * LANES);
+            multiply_vector(tile, b, v, x, k, v_widen_low(pair), sums);
+            multiply_vector(tile, b, v, x, k + 1, v_widen_high(pair), sums);
+        }
+    if (n % 2 == 1)
+        EACH_BLOCK_AND_VECTOR(tile) {
+            vec last = v_widen_low(v_load(w + (size_t)b * apart + v * LANES));
+            multiply_vector(tile, b, v, x, n - 1, last, sums);
+        }
+}
+
+/* The bias of a block, for all rows. */
+INLINE void begin(struct tile tile, int n_bias, const float *bias, size_t apart, vec sums[SUMS][PACK_VECTORS]) {
+    UNROLL for (int b = 0; b < tile.blocks; b++) UNROLL for (int r = 0; r < tile.rows; r++)
+        UNROLL for (int v = 0; v < n_bias; v++) sums[b * tile.rows + r][v] =
+            v_load(bias + (size_t)b * apart + v * LANES);
+}
+
+/* ---- cells -------------------------------------------------------------------------------------- */
+
+/* A call. */
+struct work {
+    const struct packed *packed;
+    size_t apart; /* blocks */
+    const float *x;
+    float *const *state;
+    float *y;
+};
+
+/* The units of a block: gates[s] of n_sums tiles of them; there are n[s] of these, with c at c[s], and y goes to y[s]. */
+INLINE void lstm_update(int n_sums, vec gates[SUMS][PACK_VECTORS], const int *n, float *const *c, float *const *y) {
+    vec in[SUMS], keep[SUMS], cell[SUMS], out[SUMS];
+    EACH_OF(n_sums) {
+        in[i] = gates[i][0];
+        keep[i] = gates[i][1];
+        cell[i] = gates[i][2];
+        out[i] = gates[i][3];
+    }
+    sigmoid_times_tanh(n_sums, in, cell);
+    sigmoid_divisors(n_sums, keep);
+    EACH_OF(n_sums) cell[i] = v_add(v_div(load_up_to(c[i], n[i]), keep[i]), in[i]);
+    EACH_OF(n_sums) store_up_to(c[i], n[i], cell[i]);
+    sigmoid_times_tanh(n_sums, out, cell);
+    EACH_OF(n_sums) store_up_to(y[i], n[i], out[i]);
+}
+
+INLINE void gru_update(int n_sums, vec gates[SUMS][PACK_VECTORS], const int *n, float *const *h, float *const *y) {
+    vec update[SUMS], reset[SUMS], candidate[SUMS];
+    EACH_OF(n_sums) {
+        update[i] = gates[i][0];
+        reset[i] = gates[i][1];
+    }
+    sigmoids(n_sums, reset);
+    EACH_OF(n_sums) candidate[i] = v_fma(reset[i], gates[i][3], gates[i][2]);
+    sigmoids(n_sums, update);
+    tanhs(n_sums, candidate);
+    EACH_OF(n_sums) {
+        vec new = v_mul(v_sub(v_set(1.0f), update[i]), candidate[i]);
+        store_up_to(y[i], n[i], v_fma(update[i], load_up_to(h[i], n[i]), new));
+    }
+}
+
+/* Of n_rows rows from `first` on, the units of n_blocks blocks from `block` on. */
+INLINE void cell_tile(enum kernel_cell cell, enum precision precision, int n_rows, int n_blocks,
+                      const struct work *work, int first, int block) {
+    const struct packed *packed = work->packed;
+    int gates = cell == KERNEL_LSTM ? 4 : 3, units = packed->units;
+    struct tile from_x = {precision, n_rows, n_blocks, gates, 2}, from_h = from_x;
+    size_t rows_of_w = precision == PRECISION_BF16 ? ((size_t)packed->n_in + 1) / 2 : (size_t)packed->n_in;
+    const float *at = packed->blocks + (size_t)block * work->apart, *x[ROWS], *h[ROWS];
+    vec sums[SUMS][PACK_VECTORS];
+
+    from_h.third = cell == KERNEL_LSTM ? 2 : 3;
+    UNROLL for (int r = 0; r < n_rows; r++) {
+        x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
+        h[r] = work->state[first + r];
+    }
+    begin(from_x, PACK_VECTORS, at, work->apart, sums);
+    at += PACK_VECTORS * LANES;
+    multiply_packed(from_x, packed->n_in, x, at, work->apart, sums);
+    multiply_packed(from_h, units, h, at + rows_of_w * (size_t)(gates * LANES), work->apart, sums);
+    int n[SUMS];
+    float *state[SUMS], *y[SUMS];
+    UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++) {
+        int unit = (block + b) * LANES, s = b * n_rows + r;
+        n[s] = units - unit;
+        state[s] = work->state[first + r] + unit + (cell == KERNEL_LSTM ? units : 0);
+        y[s] = work->y + (size_t)(first + r) * (size_t)units + unit;
+    }
+    if (cell == KERNEL_LSTM)
+        lstm_update(n_rows * n_blocks, sums, n, state, y);
+    else
+        gru_update(n_rows * n_blocks, sums, n, state, y);
+}
+
+/* The same of a Dense: of n_vectors in each block. */
+INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int n_blocks, const struct work *work,
+                       int first, int block) {
+    const struct packed *packed = work->packed;
+    struct tile tile = {precision, n_rows, n_blocks, n_vectors, 2};
+    const float *at = packed->blocks + (size_t)block * work->apart, *x[ROWS];
+    vec sums[SUMS][PACK_VECTORS];
+
+    UNROLL for (int r = 0; r < n_rows; r++) x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
+    begin(tile, n_vectors, at, work->apart, sums);
+    multiply_packed(tile, packed->n_in, x, at + n_vectors * LANES, work->apart, sums);
+    UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++)
+        UNROLL for (int v = 0; v < n_vectors; v++) {
+        int unit = ((block + b) * PACK_VECTORS + v) * LANES, n = packed->units - unit;
+        store_up_to(work->y + (size_t)(first + r) * (size_t)packed->units + unit, n, sums[b * n_rows + r][v]);
+    }
+}
+
+/* tile(..., rows, 1, more) with the number of rows, up to ROWS, as a constant. */
+#if ROWS == 3
+#define BY_ROWS(n, tile, kind, ...) \
+    switch (n) { \
+    case 1: tile(kind, 1, 1, __VA_ARGS__); break; \
+    case 2: tile(kind, 2, 1, __VA_ARGS__); break; \
+    default: tile(kind, 3, 1, __VA_ARGS__); break; \
+    }
+#else
+#define BY_ROWS(n, tile, kind, ...) \
+    switch (n) { \
+    case 1: tile(kind, 1, 1, __VA_ARGS__); break; \
+    case 2: tile(kind, 2, 1, __VA_ARGS__); break; \
+    case 3: tile(kind, 3, 1, __VA_ARGS__); break; \
+    case 4: tile(kind, 4, 1, __VA_ARGS__); break; \
+    case 5: tile(kind, 5, 1, __VA_ARGS__); break; \
+    default: tile(kind, 6, 1, __VA_ARGS__); break; \
+    }
+#endif
+
+#define LSTM_TILE(precision, ...) cell_tile(KERNEL_LSTM, precision, __VA_ARGS__)
+#define GRU_TILE(precision, ...)  cell_tile(KERNEL_GRU, precision, __VA_ARGS__)
+#define DENSE_4(precision, ...)   dense_tile(4, precision, __VA_ARGS__)
+#define DENSE_3(precision, ...)   dense_tile(3, precision, __VA_ARGS__)
+#define DENSE_2(precision, ...)   dense_tile(2, precision, __VA_ARGS__)
+#define DENSE_1(precision, ...)   dense_tile(1, precision, __VA_ARGS__)
+
+/* The functions of a precision: one block, and n <= ROWS rows; one row, and two blocks, of a Dense whole ones. */
+#define TILES(suffix, precision) \
+    static void lstm_rows_##suffix(int n, const struct work *work, int first, int block) { \
+        BY_ROWS(n, LSTM_TILE, precision, work, first, block) \
+    } \
+    static void gru_rows_##suffix(int n, const struct work *work, int first, int block) { \
+        BY_ROWS(n, GRU_TILE, precision, work, first, block) \
+    } \
+    static void dense_rows_##suffix(int n, const struct work *work, int first, int block) { \
+        switch (pack_vectors(work->packed, LANES, block)) { \
+        case 1: BY_ROWS(n, DENSE_1, precision, work, first, block) break; \
+        case 2: BY_ROWS(n, DENSE_2, precision, work, first, block) break; \
+        case 3: BY_ROWS(n, DENSE_3, precision, work, first, block) break; \
+        default: BY_ROWS(n, DENSE_4, precision, work, first, block) break; \
+        } \
+    } \
+    static void lstm_pair_##suffix(const struct work *work, int block) { \
+        LSTM_TILE(precision, 1, 2, work, 0, block); \
+    } \
+    static void gru_pair_##suffix(const struct work *work, int block) { \
+        GRU_TILE(precision, 1, 2, work, 0, block); \
+    } \
+    static void dense_pair_##suffix(const struct work *work, int block) { \
+        DENSE_4(precision, 1, 2, work, 0, block); \
+    }
+
+TILES(f32, PRECISION_F32)
+TILES(bf16, PRECISION_BF16)
+
+/* ---- all rows and blocks ------------------------------------------------------------------------ */
+
+/* Rows of the next tile, of so many that are left: as alike as can be, since a tile of few rows costs as much as its weights'
+ * way from the cache. */
+static int rows_of_tile(int left) {
+    int tiles = (left + ROWS - 1) / ROWS;
+    return (left + tiles - 1) / tiles;
+}
+
+/* Of a cell and a precision. */
+struct tiles {
+    void (*rows)(int n, const struct work *work, int first, int block);
+    void (*pair)(const struct work *work, int block);
+};
+
+static const struct tiles tiles_of[][2] = {
+    [KERNEL_DENSE] = {{dense_rows_f32, dense_pair_f32}, {dense_rows_bf16, dense_pair_bf16}},
+    [KERNEL_LSTM] = {{lstm_rows_f32, lstm_pair_f32}, {lstm_rows_bf16, lstm_pair_bf16}},
+    [KERNEL_GRU] = {{gru_rows_f32, gru_pair_f32}, {gru_rows_bf16, gru_pair_bf16}},
+};
+
+static void run(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
+    const struct tiles *tiles = &tiles_of[packed->cell][packed->precision];
+    struct work work = {packed, pack_block_size(packed, LANES), x, state, y};
+    int n_blocks = pack_blocks(packed, LANES), whole = n_blocks, block = 0;
+
+    if (packed->cell == KERNEL_DENSE && packed->units % (PACK_VECTORS * LANES) != 0)
+        whole--;
+    for (; rows == 1 && block + 2 <= whole; block += 2)
+        tiles->pair(&work, block);
+    for (int first = 0, end; first < rows; first = end) {
+        end = rows - first > ROWS_AT_ONCE ? first + ROWS_AT_ONCE : rows;
+        for (int b = block; b < n_blocks; b++)
+            for (int r = first, n; r < end; r += n) {
+                n = rows_of_tile(end - r);
+                tiles->rows(n, &work, r, b);
+            }
+    }
+}
+
+/* y becomes the new h of all rows, whose old one is read until the last block is done. */
+static void put_hidden(int rows, int units, float *const *state, const float *y) {
+    for (int r = 0; r < rows; r++)
+        memcpy(state[r], y + (size_t)r * (size_t)units, (size_t)units * sizeof *y);
+}
+
+static void lstm(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
+    run(packed, rows, x, state, y);
+    put_hidden(rows, packed->units, state, y);
+}
+
+static void gru(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
+    run(packed, rows, x, state, y);
+    put_hidden(rows, packed->units, state, y);
+}
+
+static void dense(const struct packed *packed, int rows, const float *x, float *y) {
+    run(packed, rows, x, NULL, y);
+}
+
+static void pack(const struct packed *packed, const float *w, const float *u, const float *bias, float *to) {
+    pack_weights(packed, LANES, w, u, bias, to);
+}
+
+/* ---- weights that are not packed ---------------------------------------------------------------- */
+
+/* Where the columns in hand are. */
+struct columns {
+    int n_in, there; /* there: lanes of the last vector */
+    const float *const *x;
+    size_t w_stride, y_stride;
+    const float *w;
+    float *y;
+};
+
+INLINE void columns_tile(int n_vectors, int n_rows, int n_blocks, const struct columns *columns, int first) {
+    struct tile tile = {PRECISION_F32, n_rows, n_blocks, n_vectors, 2};
+    const float *x[ROWS];
+    vec sums[SUMS][PACK_VECTORS];
+    float *y = columns->y + (size_t)first * columns->y_stride;
+
+    UNROLL for (int r = 0; r < n_rows; r++) {
+        x[r] = columns->x[first + r];
+        UNROLL for (int v = 0; v < n_vectors; v++) sums[r][v] =
+            load_up_to(y + (size_t)r * columns->y_stride + v * LANES, v + 1 < n_vectors ? LANES : columns->there);
+    }
+    multiply(tile, columns->n_in, x, columns->w, columns->w_stride, 0, columns->there, sums);
+    UNROLL for (int r = 0; r < n_rows; r++) UNROLL for (int v = 0; v < n_vectors; v++) store_up_to(
+        y + (size_t)r * columns->y_stride + v * LANES, v + 1 < n_vectors ? LANES : columns->there, sums[r][v]);
+}
+
+static void accumulate(int rows, int n_in, int n_out, const float *const *x, size_t w_stride, const float *w,
+                       size_t y_stride, float *y) {
+    for (int j = 0, wide; j < n_out; j += wide) {
+        wide = n_out - j >= PACK_VECTORS * LANES ? PACK_VECTORS * LANES : LANES;
+        struct columns columns = {n_in, LANES, x, w_stride, y_stride, w + j, y + j};
+        if (n_out - j < LANES)
+            columns.there = n_out - j;
+        for (int r = 0, n; r < rows; r += n) {
+            n = rows_of_tile(rows - r);
+            if (wide > LANES)
+                BY_ROWS(n, columns_tile, PACK_VECTORS, &columns, r)
+            else
+                BY_ROWS(n, columns_tile, 1, &columns, r)
+        }
+    }
+}
+
+const struct kernels KERNELS = {
+    .level = LEVEL,
+    .pack = pack,
+    .dense = dense,
+    .accumulate = accumulate,
+    .lstm = lstm,
+    .gru = gru,
+    .axpy = axpy,
+    .activate = activate,
+};
+
+#endif
