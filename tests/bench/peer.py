@@ -37,8 +37,8 @@ def latency(work, seconds):
 
 
 def serve(make_case):
-    """make_case(row) returns work() for a row's members, or raises NotHad. work.ask(line), where a bench has questions
-    of its own, answers them."""
+    """make_case(row) returns work() for a row's members, or raises NotHad. work.ask(line), where a bench has
+    questions of its own, answers them."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries say is no answer
     work = None

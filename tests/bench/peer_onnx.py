@@ -1,12 +1,12 @@
-"""A row's network as an ONNX model, for the runtimes that read those: one call is the steps of a row, the state goes in and
-out (h0, c0.. to h0_out, c0_out..), or begins at zero in a window."""
+"""A row's network as an ONNX model, for the runtimes that read those: one call is the steps of a row, the state goes
+in and out (h0, c0.. to h0_out, c0_out..), or begins at zero in a window."""
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 
 def model(shape):
-    """Returns (the model as bytes, shapes of inputs by name, {name of a state that goes in: name that it comes out as})."""
+    """Returns the model as bytes, shapes of inputs by name, {name of a state that goes in: name it comes out as}."""
     gates, op = (3, "GRU") if shape["is_gru"] else (4, "LSTM")
     hidden, batch, steps, width = shape["hidden"], shape["batch"], shape["steps"], shape["inputs"]
     random = np.random.default_rng(1)

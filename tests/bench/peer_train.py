@@ -1,5 +1,5 @@
-"""PyTorch and Keras on TensorFlow as peers of bench_train.c, by the first argument: pytorch_train or keras_train. They begin
-with the same weights and take the same batches. "losses N" asks for those of the first N steps."""
+"""PyTorch and Keras on TensorFlow as peers of bench_train.c, by the first argument: pytorch_train or keras_train. They
+begin with the same weights and take the same batches. "losses N" asks for those of the first N steps."""
 import os
 import sys
 
@@ -38,9 +38,10 @@ def weights(hidden, layers):
 
 
 def batches():
-    """x [batches x rows x steps x inputs] (drawn with the steps before the rows), answers [batches x rows x outputs]."""
+    """x [batches x rows x steps x inputs], drawn with the steps before the rows; answers [batches x rows x outputs]."""
     x = uniform(2, BATCHES * STEPS * ROWS * INPUTS).reshape(BATCHES, STEPS, ROWS, INPUTS)
-    return np.ascontiguousarray(x.swapaxes(1, 2)), uniform(3, BATCHES * ROWS * OUTPUTS).reshape(BATCHES, ROWS, OUTPUTS)
+    answers = uniform(3, BATCHES * ROWS * OUTPUTS).reshape(BATCHES, ROWS, OUTPUTS)
+    return np.ascontiguousarray(x.swapaxes(1, 2)), answers
 
 
 class Torch:

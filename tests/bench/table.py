@@ -35,7 +35,8 @@ def table(title, rows):
     names = list(rows[0].get("peers", {}))
     keys = [key for key in KEYS if key in rows[0] and (len({row[key] for row in rows}) > 1 or key == "hidden")]
     shown = [key for key in rows[0] if key not in KEYS + TOLD]
-    heads = keys + ["forecastd" if key == shown[0] else key for key in shown]
+    measured = shown[0] == "latency" or shown[0].endswith("per_s")
+    heads = keys + ["forecastd"] * measured + shown[measured:]
     heads += ["of the peak"] * ("peak_share" in rows[0]) + names
     print(f"\n{title}\n\n| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
     for row in rows:
