@@ -99,6 +99,48 @@ static void against_known_values(void **state) {
     }
 }
 
+/* Of what is nearly nothing the tail is nearly a half: on its other side from the values above. */
+static void against_a_small_value(void **state) {
+    (void)state;
+    static const double d[] = {0.3, -0.4, 0.2, -0.1, 0.0, 0.25, -0.2, 0.1, -0.15, 0.2, -0.1, 0.05};
+    enum { N = sizeof d / sizeof *d };
+    double first[N], second[N];
+    for (int i = 0; i < N; i++) {
+        second[i] = 5;
+        first[i] = 5 - d[i];
+    }
+    struct loss_series a = series_of(first, N), b = series_of(second, N);
+    struct comparison result = comparison_of(&a, &b, 1);
+    assert_near(result.statistic, 0.20608503698969136, 1e-9);
+    assert_near(result.p, 0.42024457704440416, 1e-9);
+}
+
+/* Blocks of two steps are compared as steps of one are, with half the horizon; the last one may be incomplete, and
+ * where only one of the two has an answer there is nothing to compare. */
+static void blocks_are_compared(void **state) {
+    (void)state;
+    enum { BLOCKS = 100, MISSING = 40 };
+    struct loss_series a = {0}, b = {0}, fine_a = {0}, fine_b = {0};
+    struct rng rng = {9};
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        double loss = 1 + 0.3 * rng_uniform(&rng);
+        for (uint64_t step = 2 * i; step < 2 * i + 2; step++) {
+            loss_series_add(&a, step, loss, 1);
+            if (i != MISSING)
+                loss_series_add(&b, step, 1.2, 1);
+        }
+        if (i == MISSING || i == BLOCKS - 1)
+            continue;
+        loss_series_add(&fine_a, i < MISSING ? i : i - 1, loss, 1);
+        loss_series_add(&fine_b, i < MISSING ? i : i - 1, 1.2, 1);
+    }
+    assert_int_equal(loss_series_steps(&a), 2 * BLOCKS);
+    struct comparison coarse = comparison_of(&a, &b, 5), fine = comparison_of(&fine_a, &fine_b, 3);
+    assert_int_equal(coarse.n, BLOCKS - 2);
+    assert_near(coarse.statistic, fine.statistic, 1e-9);
+    assert_near(coarse.p, fine.p, 1e-12);
+}
+
 static void too_few_to_tell(void **state) {
     (void)state;
     double first[64], second[64];
@@ -159,9 +201,10 @@ static void its_level_is_kept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(means_over_blocks),    cmocka_unit_test(series_are_merged),
-        cmocka_unit_test(against_known_values), cmocka_unit_test(too_few_to_tell),
-        cmocka_unit_test(what_never_varies),    cmocka_unit_test(its_level_is_kept),
+        cmocka_unit_test(means_over_blocks),     cmocka_unit_test(series_are_merged),
+        cmocka_unit_test(against_known_values),  cmocka_unit_test(too_few_to_tell),
+        cmocka_unit_test(against_a_small_value), cmocka_unit_test(blocks_are_compared),
+        cmocka_unit_test(what_never_varies),     cmocka_unit_test(its_level_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
