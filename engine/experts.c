@@ -16,9 +16,10 @@
 /* Voices are the experts and, behind them, the regressions beside the ridge expert. */
 enum { VOICES = EXPERT_COUNT + REGRESSORS_MOST - 1 };
 
-/* Mixtures learn apart where a target has just stood still, and behind changes of WILD typical ones: what is right there
- * is right nowhere else. It is forgotten in a few steps. */
-enum { CONTEXTS = 3, CONTEXT_STEPS = 4, STILL_STEPS = 6, WILD = 10 };
+/* Mixtures learn apart where a target has just stood still, and, a few steps ahead, behind changes of WILD typical ones:
+ * what is right there is right nowhere else. */
+enum context { USUAL, STILL, WILD_CHANGE, CONTEXTS };
+enum { STILL_STEPS = 6, WILD = 10, WILD_STEPS = 4 };
 
 /* How much a target changes from one step to the next. */
 struct activity {
@@ -57,7 +58,7 @@ struct experts {
 enum said { SAID_PUBLISHED, SAID_REGRESSIONS, SAID_CONTEXT, SAID_MORE };
 
 static int contexts_at(int h) {
-    return h <= CONTEXT_STEPS ? CONTEXTS : 1;
+    return h <= WILD_STEPS ? CONTEXTS : WILD_CHANGE;
 }
 
 static void place_steps(struct experts *e) {
@@ -145,7 +146,7 @@ static struct mixture_record *slot_records(const struct experts *e, int slot) {
 /* [n_voices] of scored step i and target j. */
 static struct mixture_record *records_of(const struct experts *e, int slot, int i, int j, int context) {
     int contexts = contexts_at(e->scored[i]);
-    size_t at = (size_t)j * (size_t)contexts + (size_t)(context < contexts ? context : 0);
+    size_t at = (size_t)j * (size_t)contexts + (size_t)(context < contexts ? context : USUAL);
     return slot_records(e, slot) + e->mixture[i] + at * (size_t)e->n_voices;
 }
 
@@ -158,8 +159,9 @@ static struct activity *activity_of(const struct experts *e, int slot, int j) {
     return &e->activity[slot * e->n_targets + j];
 }
 
-static int context_of(const struct experts *e, int slot, int j) {
-    return activity_of(e, slot, j)->still >= STILL_STEPS ? 1 : activity_of(e, slot, j)->wild > 0 ? 2 : 0;
+static enum context context_of(const struct experts *e, int slot, int j) {
+    const struct activity *activity = activity_of(e, slot, j);
+    return activity->still >= STILL_STEPS ? STILL : activity->wild > 0 ? WILD_CHANGE : USUAL;
 }
 
 /* What was said at `step` of scored step i and target j, [n_voices + SAID_MORE]: a ring of scored[i] steps. */
@@ -328,7 +330,7 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
 
 /* What the shares are without losses, but for a factor: who is rarely the best alone is trusted less at first, and the
  * last value, which nothing that is learnt beats on a random walk, more. */
-static const float prior[VOICES] = {2, 1, .2f, .2f, 1, .5f, .2f, .5f, .5f, .5f, .5f};
+static const float prior[VOICES] = {2.5f, 1, .2f, .2f, 1.7f, .5f, .2f, .5f, .5f, .5f, .5f};
 
 static bool speaks(const struct experts *e, int voice, int at) {
     return !isnan(row_of(e, voice)[at]);

@@ -5,7 +5,7 @@
 static const float tiny = 1e-12f;
 
 /* How fast a loss that is beyond the best rival's becomes the one that counts. */
-enum { URGENCY = 30 };
+enum { URGENCY = 100 };
 
 static float bounded(float x, float most) {
     return fmaxf(-most, fminf(most, x));
