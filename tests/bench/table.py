@@ -55,7 +55,8 @@ def main():
             row = json.loads(line)
             unit = next((key for key in row if key.endswith("per_s") or key == "latency"), "")
             batch = [f"batch {row['batch']}"] if "batch" in row else []
-            title = ", ".join([row.get("model", row["bench"])] + batch + [unit] * (unit != ""))
+            precision = [row["precision"]] if "precision" in row else []
+            title = ", ".join([row.get("model", row["bench"])] + batch + precision + [unit] * (unit != ""))
             tables.setdefault(title, []).append(row)
     for title, rows in tables.items():
         table(title, rows)
