@@ -6,16 +6,19 @@
  * vectors of b are loaded, and as many elements of a spread. b is packed into panels of WIDE vectors, which a tile reads
  * from one end to the other.
  */
-#include "engine/kernels/tape_kernels.h"
-
-#include "engine/kernels/activations.h"
-
-#include <string.h>
-
 #ifndef LEVEL
 #define LEVEL plain
 #define LANES 4
 #define WIDE  2
+#endif
+
+#include "engine/kernels/tape_kernels.h"
+#include "engine/kernels/unroll.h"
+
+#include <stdint.h>
+#include <string.h>
+#if LANES > 4
+#include <immintrin.h>
 #endif
 
 enum {
@@ -25,6 +28,7 @@ enum {
 };
 
 typedef float vector __attribute__((vector_size(4 * LANES)));
+typedef uint32_t integers __attribute__((vector_size(4 * LANES)));
 
 INLINE vector load(const float *from) {
     vector v;
@@ -61,7 +65,11 @@ INLINE void tile_of(int rows, int wide, const struct tile *tile) {
     vector sum[TILE_ROWS][WIDE];
     UNROLL for (int i = 0; i < rows; i++) {
         const float *from = tile->from ? tile->from + (size_t)i * tile->from_stride : NULL;
-        UNROLL for (int j = 0; j < wide; j++) sum[i][j] = from ? load(from + j * LANES) : (vector){0};
+        UNROLL for (int j = 0; j < wide; j++) {
+            sum[i][j] = from ? load(from + j * LANES) : (vector){0};
+            /* on a tape it is far away; it comes while the sums are made */
+            __builtin_prefetch(tile->c + (size_t)i * tile->c_stride + j * LANES, 1);
+        }
     }
     for (int t = 0; t < tile->n_terms; t++) {
         size_t row = tile->terms[t].a.row, column = tile->terms[t].a.column;
@@ -161,8 +169,9 @@ static void tile_in_part(const struct tile *tile, int rows, int columns) {
 
 /* The columns of one panel for m rows; tile: as the first of them has it. */
 static void panel_of(int m, int columns, struct tile *tile) {
-    for (int i = 0, rows; i < m; i += rows) {
-        rows = least(m - i, TILE_ROWS);
+    int n_tiles = (m + TILE_ROWS - 1) / TILE_ROWS; /* of about as many rows each */
+    for (int i = 0, rows; i < m; i += rows, n_tiles--) {
+        rows = (m - i + n_tiles - 1) / n_tiles;
         if (columns % LANES == 0)
             tiles[columns / LANES - 1][rows - 1](tile);
         else
@@ -235,27 +244,103 @@ static void gradients(int n, int k, struct matrix d, int n_of, const struct prod
 
 /* ---- between them ------------------------------------------------------------------------------- */
 
-static void forward_row(size_t n, float *restrict gates, const float *restrict c_before, float *restrict tanh_c,
-                        float *restrict c, float *restrict h) {
-    float *restrict at_i = gates, *restrict at_f = gates + n, *restrict at_g = gates + 2 * n,
-                    *restrict at_o = gates + 3 * n;
-    for (size_t j = 0; j < n; j++) {
-        float i = activation_sigmoid(at_i[j]), f = activation_sigmoid(at_f[j]), g = activation_tanh(at_g[j]);
-        float o = activation_sigmoid(at_o[j]), after = f * c_before[j] + i * g, activated = activation_tanh(after);
-        at_i[j] = i;
-        at_f[j] = f;
-        at_g[j] = g;
-        at_o[j] = o;
-        c[j] = after;
-        tanh_c[j] = activated;
-        h[j] = o * activated;
-    }
+/* a where it is less (more) than b, else b: also where either is NaN. */
+INLINE vector lesser(vector a, vector b) {
+#if LANES == 16
+    return (vector)_mm512_min_ps((__m512)a, (__m512)b);
+#elif LANES == 8
+    return (vector)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    for (int i = 0; i < LANES; i++)
+        b[i] = a[i] < b[i] ? a[i] : b[i];
+    return b;
+#endif
+}
+
+INLINE vector greater(vector a, vector b) {
+#if LANES == 16
+    return (vector)_mm512_max_ps((__m512)a, (__m512)b);
+#elif LANES == 8
+    return (vector)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    for (int i = 0; i < LANES; i++)
+        b[i] = a[i] > b[i] ? a[i] : b[i];
+    return b;
+#endif
+}
+
+/* 2^y - 1, |y| up to 30 and beyond that as there; near zero with all its digits. y = n + r, n whole, and (2^r - 1) / r by least
+ * squares towards the least worst error, 1.1e-7 of 2^r. */
+INLINE vector power_less_1(vector y) {
+    const float round_by = 0x1.8p23f; /* adding it leaves an integer in the low bits of the mantissa */
+    const vector most = (vector){0} + 30.0f;
+
+    y = greater(-most, lesser(most, y));
+    vector shifted = y + round_by, r = y - (shifted - round_by);
+    vector q = 0x1.5caadap-10f * r + 0x1.3cdb4p-7f;
+    q = q * r + 0x1.c6b3a6p-5f;
+    q = q * r + 0x1.ebf9f2p-3f;
+    q = q * r + 0x1.62e43p-1f;
+    vector power = (vector)(((integers)shifted + 127u) << 23);
+    return power * (q * r) + (power - 1.0f);
+}
+
+/* The first n lanes. */
+INLINE vector load_some(const float *from, size_t n) {
+    vector v = {0};
+    memcpy(&v, from, n * sizeof *from);
+    return v;
+}
+
+INLINE void store_some(float *to, size_t n, vector v) {
+    memcpy(to, &v, n * sizeof *to);
+}
+
+/*
+ *     sigmoid(x) = 1 / (d + 2), d = e^-x - 1        tanh(x) = d / (d + 2), d = e^2x - 1
+ *
+ * The four of a unit come from one division, of one by the product of all d + 2. Here and below: n units that lie side by side,
+ * a vector of them or what is left of a row. Gates and outputs are made by loops of their own, as else too few units would be
+ * under way at once to hide the latencies.
+ */
+static const float log2_e = 0x1.715476p0f;
+
+INLINE void gates_forward(size_t units, size_t n, float *gates, const float *c_before, float *c) {
+    vector over_i = power_less_1(load_some(gates, n) * -log2_e) + 2.0f;
+    vector over_f = power_less_1(load_some(gates + units, n) * -log2_e) + 2.0f;
+    vector d = power_less_1(load_some(gates + 2 * units, n) * (2.0f * log2_e)), over_g = d + 2.0f;
+    vector over_o = power_less_1(load_some(gates + 3 * units, n) * -log2_e) + 2.0f;
+    vector over_i_f = over_i * over_f, over_g_o = over_g * over_o, all = 1.0f / (over_i_f * over_g_o);
+    vector i_f = all * over_g_o, g_o = all * over_i_f;
+    vector i = i_f * over_f, f = i_f * over_i, g = g_o * over_o * d, o = g_o * over_g;
+    vector after = f * load_some(c_before, n) + i * g;
+    store_some(gates, n, i);
+    store_some(gates + units, n, f);
+    store_some(gates + 2 * units, n, g);
+    store_some(gates + 3 * units, n, o);
+    store_some(c, n, after);
+}
+
+INLINE void output_forward(size_t n, const float *o, const float *c, float *tanh_c, float *h) {
+    vector d = power_less_1(load_some(c, n) * (2.0f * log2_e)), activated = d / (d + 2.0f);
+    store_some(tanh_c, n, activated);
+    store_some(h, n, load_some(o, n) * activated);
 }
 
 static void lstm_forward(const struct lstm_gates *step, float *c, float *h) {
     size_t n = (size_t)step->units;
-    for (size_t r = 0; r < (size_t)step->rows; r++)
-        forward_row(n, step->gates + 4 * r * n, step->c_before + r * n, step->tanh_c + r * n, c + r * n, h + r * n);
+    for (size_t r = 0; r < (size_t)step->rows; r++) {
+        float *gates = step->gates + 4 * r * n;
+        size_t j = 0, at = r * n;
+        for (; j + LANES <= n; j += LANES, at += LANES)
+            gates_forward(n, LANES, gates + j, step->c_before + at, c + at);
+        if (j < n)
+            gates_forward(n, n - j, gates + j, step->c_before + at, c + at);
+        for (j = 0, at = r * n; j + LANES <= n; j += LANES, at += LANES)
+            output_forward(LANES, gates + 3 * n + j, c + at, step->tanh_c + at, h + at);
+        if (j < n)
+            output_forward(n - j, gates + 3 * n + j, c + at, step->tanh_c + at, h + at);
+    }
 }
 
 static void backward_row(size_t n, const float *restrict gates, const float *restrict c_before,
@@ -272,11 +357,27 @@ static void backward_row(size_t n, const float *restrict gates, const float *res
     }
 }
 
+/* Asks for the row after the next, of what the forward pass has left on the tape, before it is needed. */
+static void ask_ahead(const struct lstm_gates *step, size_t r) {
+    enum { AHEAD = 2, LINE = 16 };
+    size_t n = (size_t)step->units;
+    if (r + AHEAD >= (size_t)step->rows)
+        return;
+    for (size_t j = 0; j < 4 * n; j += LINE)
+        __builtin_prefetch(step->gates + 4 * (r + AHEAD) * n + j);
+    for (size_t j = 0; j < n; j += LINE) {
+        __builtin_prefetch(step->c_before + (r + AHEAD) * n + j);
+        __builtin_prefetch(step->tanh_c + (r + AHEAD) * n + j);
+    }
+}
+
 static void lstm_backward(const struct lstm_gates *step, const float *dh, float *dc, float *dz) {
     size_t n = (size_t)step->units;
-    for (size_t r = 0; r < (size_t)step->rows; r++)
+    for (size_t r = 0; r < (size_t)step->rows; r++) {
+        ask_ahead(step, r);
         backward_row(n, step->gates + 4 * r * n, step->c_before + r * n, step->tanh_c + r * n, dh + r * n, dc + r * n,
                      dz + 4 * r * n);
+    }
 }
 
 static void adam(size_t n, float alpha, float blend_1, float blend_2, float epsilon, const float *restrict grads,
