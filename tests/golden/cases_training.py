@@ -3,7 +3,8 @@ answer1, ...), each [batches, ...]; step i is made on batch i modulo their numbe
 summed over the outputs, or Huber's (huber 1), or one of LOSSES (loss: its place in enum loss; of
 probabilities and not of logits, probabilities 1), the gradient clipped to the norm clip_norm where the npz has one.
 What else the npz has is of the optimizer: its kind (optimizer, by its place in KINDS_OF_OPTIMIZERS) and its options. Epsilon
-is 1e-3, so that rounding noise is not normalised into full steps."""
+is 1e-3, so that rounding noise is not normalised into full steps.
+write_curves: a hundred steps of Adam as Keras has it by itself; losses [100] are the mean squared errors before each of them."""
 import contextlib
 import itertools
 import unittest.mock
@@ -368,3 +369,32 @@ def write_losses(box):
         name = loss.__name__
         one(box, name, lambda L: [L.LSTM(UNITS), L.Dense(3 * width)], loss=loss)
         one(box, f"{name}-sequences", lambda L: [L.GRU(UNITS, return_sequences=True), L.Dense(2 * width)], loss=loss)
+
+
+def write_curves(box):
+    cases = {
+        "LSTM": lambda L: [L.LSTM(32), L.Dense(24)],
+        "LSTM-LSTM": lambda L: [L.LSTM(20, return_sequences=True), L.LSTM(17), L.Dense(5)],
+        "GRU-GRU": lambda L: [L.GRU(16, return_sequences=True), L.GRU(16), L.Dense(8)],
+    }
+    steps, width, rows, batches = 60, 7, 8, 3
+    tf.config.run_functions_eagerly(False)
+    for name, layers in cases.items():
+        model = box.new_model(name, K3, chain((steps, width), layers), 0.3)
+        box.save(f"{name}.{K3}", model)
+        x = np.round(16 * uniform(name, batches, rows, steps, width)) / 16  # few digits, for a small file
+        answer = np.round(16 * uniform(f"{name}-answer", batches, rows, model.output_shape[-1])) / 16
+        optimizer = keras.optimizers.Adam(1e-3)
+        optimizer.build(model.trainable_variables)
+
+        @tf.function
+        def train_step(x, answer):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((model(x, training=True) - answer) ** 2)
+            optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables))
+            return loss
+
+        losses = [float(train_step(x[step % batches], answer[step % batches])) for step in range(100)]
+        box.write_npz(f"{name}.{K3}", x=x, answer=answer, losses=np.array(losses, "float32"),
+                      learning_rate=np.float32(1e-3), epsilon=np.float32(1e-7))
+    tf.config.run_functions_eagerly(True)

@@ -46,6 +46,7 @@ BOXES = {
     "optimizers.tar.xz": cases_training.write_optimizers,
     "dropout.tar.xz": cases_training.write_dropout,
     "losses.tar.xz": cases_training.write_losses,
+    "curves.tar.xz": cases_training.write_curves,
     "fit.tar.xz": cases_fit.write,
 }
 

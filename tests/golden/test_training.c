@@ -1,6 +1,6 @@
 /*
  * Ten steps of an optimizer from a model that Keras wrote, on the batches that it took: the weights afterwards against those of the
- * model that Keras then had. An argument is a pattern of the names to run: 'GRU*'.
+ * model that Keras then had. Or (curves) a hundred steps: the loss before each against Keras'. An argument is a pattern of the names to run: 'GRU*'.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,9 +62,9 @@ static void batches_fini(struct batches *batches) {
         golden_array_fini(&batches->answers[o]);
 }
 
-/* d loss / d y of an output; the loss is the mean over all its answers. */
+/* d loss / d y of an output; the loss, which is added to *loss, is the mean over all its answers. */
 static float *output_gradient(const struct network *network, const struct batches *batches, int batch, int output,
-                              const float *y) {
+                              const float *y, double *loss) {
     struct network_shape shape = network_output(network, output, batches->steps);
     int width = loss_width(&batches->loss), each = shape.width / width;
     size_t n = batches->n_answers[output];
@@ -78,25 +78,28 @@ static float *output_gradient(const struct network *network, const struct batche
         if (batches->loss.loss == LOSS_CATEGORICAL_CROSSENTROPY)
             answer[i] = floorf(answer[i] + 2);
     }
-    loss_sum(&batches->loss, n / (size_t)each, (size_t)each, y, answer, weight, 1.0f / (float)n, dy);
+    *loss +=
+        loss_sum(&batches->loss, n / (size_t)each, (size_t)each, y, answer, weight, 1.0f / (float)n, dy) / (double)n;
     free(answer);
     free(weight);
     return dy;
 }
 
-static void update(struct network *network, struct tape *tape, struct optimizer *optimizer,
-                   const struct batches *batches, int step) {
+/* Returns the loss before it. */
+static double update(struct network *network, struct tape *tape, struct optimizer *optimizer,
+                     const struct batches *batches, int step) {
     int batch = step % batches->n;
     struct rng rng = {.state = (uint64_t)step + 1};
     int n_outputs = network_n_outputs(network), width = network_n_inputs(network);
     float *x = floats_new(batches->n_x), *grads = floats_new(network_n_params(network));
     float *states = floats_new((size_t)batches->rows * network_state_size(network)), *dy[LAYER_PORTS];
     const float *y[LAYER_PORTS];
+    double loss = 0;
 
     golden_swap(batches->rows, batches->steps, width, batches->x.data + (size_t)batch * batches->n_x, x);
     tape_forward(tape, network, kernels_choose(), &rng, batches->rows, batches->steps, x, states, y);
     for (int o = 0; o < n_outputs; o++)
-        dy[o] = output_gradient(network, batches, batch, o, y[o]);
+        dy[o] = output_gradient(network, batches, batch, o, y[o], &loss);
     tape_backward(tape, network, (const float *const *)dy, grads);
     tape_learn_statistics(tape, network);
     optimizer_step(optimizer, network_params(network), grads);
@@ -105,13 +108,14 @@ static void update(struct network *network, struct tape *tape, struct optimizer 
     free(x);
     free(grads);
     free(states);
+    return loss;
 }
 
 static struct optimizer *optimizer_of(const struct golden *golden, const struct network *network) {
     struct optimizer_spec spec =
         optimizer_spec_of((enum optimizer_kind)golden_number(golden, "optimizer", OPTIMIZER_ADAM));
-    spec.learning_rate = 0.01;
-    spec.epsilon = 1e-3;
+    spec.learning_rate = golden_number(golden, "learning_rate", 0.01);
+    spec.epsilon = golden_number(golden, "epsilon", 1e-3);
     spec.rho = golden_number(golden, "rho", spec.rho);
     spec.momentum = golden_number(golden, "momentum", 0);
     spec.nesterov = golden_number(golden, "nesterov", 0) != 0;
@@ -128,18 +132,41 @@ static struct optimizer *optimizer_of(const struct golden *golden, const struct 
     return optimizer;
 }
 
-static void train(const struct golden *golden, struct network *network, const struct batches *batches) {
+/* Returns the largest distance of a loss from the one in losses [n]; 0 where that is NULL. */
+static double train(const struct golden *golden, struct network *network, const struct batches *batches, size_t n,
+                    const float *losses) {
     struct optimizer *optimizer = optimizer_of(golden, network);
     struct tape *tape = tape_new(network, batches->rows, batches->steps);
+    double worst = 0;
 
-    for (int i = 0; i < UPDATES; i++)
-        update(network, tape, optimizer, batches, i);
+    for (size_t i = 0; i < n; i++) {
+        double loss = update(network, tape, optimizer, batches, (int)i);
+        if (losses)
+            worst = fmax(worst, fabs(loss - (double)losses[i]));
+    }
     optimizer_free(optimizer);
     tape_free(tape);
+    return worst;
 }
 
-/* In units of the weights' scale. */
+static double check_losses(const struct golden *golden) {
+    struct golden_array losses = golden_array(golden, "losses");
+    struct network *network = golden_network(golden->model, NETWORK_SAMPLES, 0);
+    struct batches batches = batches_of(golden, network);
+    double worst = train(golden, network, &batches, losses.n, losses.data);
+
+    assert_int_equal(losses.n, 100);
+    assert_true(losses.data[99] < 0.95f * losses.data[0]);
+    batches_fini(&batches);
+    golden_array_fini(&losses);
+    network_free(network);
+    return worst;
+}
+
+/* In units of the weights' scale; of losses as they are. */
 static double check(const struct golden_box *box, const char *name, const struct golden *golden) {
+    if (golden_number(golden, "learning_rate", 0) != 0)
+        return check_losses(golden);
     struct keras_model *after = golden_model(box, name, ".after", NULL);
     struct golden_array x = golden_array(golden, "x");
     int steps = golden->model->spec.no_time ? 1 : x.dims[2];
@@ -151,7 +178,7 @@ static double check(const struct golden_box *box, const char *name, const struct
     double moved = floats_distance(n, network_params(network), after->params), scale = 0;
     for (size_t i = 0; i < n; i++)
         scale = fmax(scale, fabs((double)after->params[i]));
-    train(golden, network, &batches);
+    train(golden, network, &batches, UPDATES, NULL);
     double error = floats_distance(n, network_params(network), after->params) / scale;
     print_message("%s: %d steps moved the weights by %.3g\n", name, UPDATES, moved);
     assert_true(moved > 0.01);
@@ -163,6 +190,6 @@ static double check(const struct golden_box *box, const char *name, const struct
 }
 
 int main(int argc, char **argv) {
-    static const char *const boxes[] = {"training", "optimizers", "dropout", "losses"};
+    static const char *const boxes[] = {"training", "optimizers", "dropout", "losses", "curves"};
     return golden_main(argc, argv, boxes, sizeof boxes / sizeof *boxes, 1, check);
 }
