@@ -156,7 +156,8 @@ struct config_model {
     enum scored_steps scored;
     struct config_alert *alerts; /* [n_alerts] */
     int n_alerts;
-    int batch_size; /* slots of a batch */
+    int batch_size;           /* slots of a batch */
+    enum precision precision; /* of the weights that serve */
     enum scaler_kind scaler;
     bool residual; /* the network forecasts the difference to the last value */
     bool train;    /* false: the seeded weights, or the file's, serve as they are */

@@ -36,6 +36,8 @@ struct network *forecaster_network(const struct config_model *model, struct erro
                              : layers_network(model, err);
     if (network == NULL)
         error_prefix(err, "model %s", model->name);
+    else
+        network_set_precision(network, model->precision);
     return network;
 }
 

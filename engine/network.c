@@ -110,7 +110,7 @@ size_t layer_tape_size(const struct network *network, const struct layer *layer,
     return layer->ops->tape_size ? layer->ops->tape_size(layer, rows, own_steps) : 0;
 }
 
-/* The layers' scratch, which they share: it comes first in the workspace, the tensors after it. */
+/* The layers' scratch, which they share: in the workspace packed weights come first, then the tensors, and then this. */
 static size_t scratch_size(const struct network *network, int rows, int steps) {
     size_t most = 0;
     for (int i = 0; i < network->n_layers; i++) {
@@ -124,7 +124,8 @@ void network_pack_to(const struct network *network, const struct kernels *kernel
     for (int i = 0; i < network->n_layers; i++) {
         const struct layer *layer = &network->layers[i];
         if (layer->n_packed > 0)
-            layer->ops->pack(layer, kernels, network->precision, network->params + layer->params_at, to + layer->packed_at);
+            layer->ops->pack(layer, kernels, network->precision, network->params + layer->params_at,
+                             to + layer->packed_at);
     }
 }
 
@@ -156,7 +157,7 @@ struct call {
     int rows, steps;
     const float *x;
     float *const *y;
-    float *tensors; /* the workspace past the scratch */
+    float *tensors; /* in the workspace */
 };
 
 static float *room_at(const struct call *call, size_t fixed_at, size_t steps_at) {
@@ -190,8 +191,8 @@ void network_forward(const struct network *network, const struct kernels *kernel
         packed = work;
     }
     work += network->n_packed;
-    struct call call = {
-        .rows = rows, .steps = steps, .x = x, .y = y, .tensors = work + scratch_size(network, rows, steps)};
+    struct call call = {.rows = rows, .steps = steps, .x = x, .y = y, .tensors = work};
+    work += (size_t)rows * (network->room_fixed + (size_t)steps * network->room_steps);
 
     for (int i = 0; i < network->n_layers; i++) {
         const struct layer *layer = &network->layers[i];

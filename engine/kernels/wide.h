@@ -19,6 +19,7 @@
 #include "engine/kernels/levels.h"
 #include "engine/kernels/sigmoid.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -298,6 +299,23 @@ static const struct tiles tiles_of[][2] = {
     [KERNEL_GRU] = {{gru_rows_f32, gru_pair_f32}, {gru_rows_bf16, gru_pair_bf16}},
 };
 
+/*
+ * One row reads all weights once, and a cache that they do not fit would always have just dropped what is read next: so
+ * a call for the same weights as this thread's latest one goes over the blocks the other way, and finds there what that one
+ * read last. Halves are not worth it: they fit, and want two blocks at once. Nothing but the time depends on it.
+ */
+static bool turns_back(const struct packed *packed) {
+    static _Thread_local const float *latest;
+    bool back = latest == packed->blocks;
+    latest = back ? NULL : packed->blocks;
+    return back;
+}
+
+static void run_back(const struct work *work, const struct tiles *tiles) {
+    for (int block = pack_blocks(work->packed, LANES) - 1; block >= 0; block--)
+        tiles->rows(1, work, 0, block);
+}
+
 static void run(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
     const struct tiles *tiles = &tiles_of[packed->cell][packed->precision];
     struct work work = {packed, pack_block_size(packed, LANES), x, state, y};
@@ -305,6 +323,10 @@ static void run(const struct packed *packed, int rows, const float *x, float *co
 
     if (packed->cell == KERNEL_DENSE && packed->units % (PACK_VECTORS * LANES) != 0)
         whole--;
+    if (rows == 1 && packed->precision == PRECISION_F32 && turns_back(packed)) {
+        run_back(&work, tiles);
+        return;
+    }
     for (; rows == 1 && block + 2 <= whole; block += 2)
         tiles->pair(&work, block);
     for (int first = 0, end; first < rows; first = end) {

@@ -183,20 +183,29 @@ static double run_calls(const struct golden *golden, struct runner *run, const s
     return error;
 }
 
-double golden_check(const struct golden *golden) {
+static double check(const struct golden *golden, enum precision precision) {
     int calls = (int)golden_number(golden, "calls", 1);
     struct golden_array x = golden_array(golden, "x");
     int steps = golden->model->spec.no_time ? 1 : x.dims[1] / calls;
     struct network *network = golden_network(golden->model, calls > 1 ? NETWORK_STATEFUL : NETWORK_SAMPLES, steps);
+    network_set_precision(network, precision);
     struct runner run = runner_new(network, x.dims[0], steps);
     double error = run_calls(golden, &run, &x, calls);
 
-    if (golden_has(golden, "generated"))
+    if (golden_has(golden, "generated") && precision == PRECISION_F32)
         error = fmax(error, feed_back(golden, &run));
     golden_array_fini(&x);
     runner_free(&run);
     network_free(network);
     return error;
+}
+
+double golden_check(const struct golden *golden) {
+    return check(golden, PRECISION_F32);
+}
+
+double golden_check_bf16(const struct golden *golden) {
+    return check(golden, PRECISION_BF16);
 }
 
 /* ---- the same as a stream ----------------------------------------------------------------------- */

@@ -8,6 +8,9 @@
  * output's scale. */
 double golden_check(const struct golden *golden);
 
+/* The same with weights as bfloat16, and nothing generated. */
+double golden_check_bf16(const struct golden *golden);
+
 /* One step in a call, the state carried: a sample's outputs come out step by step. *ret_streams is false, and the
  * error 0, where the golden is in calls, or its model without a time axis, looks ahead, or looks at all of a
  * sample. */

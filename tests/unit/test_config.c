@@ -160,6 +160,7 @@ static const struct bad bad_values[] = {
     {LEAST "    horizon: 0\n", ":8: models[0].horizon: \"0\" is not within 1 to 4096"},
     {LEAST "    horizon: 5000\n", ":8: models[0].horizon: \"5000\" is not within 1 to 4096"},
     {LEAST "    batch_size: 0\n", ":8: models[0].batch_size: \"0\" is not within 1 to 65536"},
+    {LEAST "    precision: f16\n", ":8: models[0].precision: \"f16\" is not f32 or bf16"},
     {LEAST "    seed: 9007199254740993\n",
      ":8: models[0].seed: \"9007199254740993\" is not within 0 to 9007199254740991"},
     {LEAST "    levels: [50, 100]\n", ":8: models[0].levels[1]: \"100\" is not within 1 to 99.9"},
@@ -508,6 +509,7 @@ static void has_defaults(void **state) {
     assert_true(model->n_levels == 2 && model->levels[0] == 80 && model->levels[1] == 95);
     assert_int_equal(model->scored, SCORED_FEW);
     assert_int_equal(model->batch_size, 64);
+    assert_int_equal(model->precision, PRECISION_F32);
     assert_int_equal(model->scaler, SCALER_STANDARD);
     assert_true(model->residual && model->train);
     assert_int_equal(model->seed, 1);
@@ -541,6 +543,7 @@ static const char full[] =
     "      forecast_ring: 1GiB, events_per_second: 0.5, repeats_per_second: 0}\n"
     "models:\n"
     "  - {name: one, class: second, inputs: [z, x], targets: [y], horizon: 6, period: 7, batch_size: 8, scaler: none,\n"
+    "     precision: bf16,\n"
     "     levels: [50, 90.5, 99], scored: all,\n"
     "     alerts: [{target: y, above: 90}, {target: y, below: -1.5, within: 2, probability: 90%}, {target: y, above: 0, "
     "within: 6s}],\n"
@@ -590,6 +593,7 @@ static void check_full_model(const struct config_model *model) {
     assert_true(alerts[0].probability == 0.5 && alerts[1].probability == 0.9);
     assert_true(alerts[2].steps == 4 && alerts[2].time == 0); /* of 1.5 s */
     assert_int_equal(model->batch_size, 8);
+    assert_int_equal(model->precision, PRECISION_BF16);
     assert_int_equal(model->scaler, SCALER_NONE);
     assert_int_equal(model->n_layers, 5);
     assert_int_equal(model->layers[3].kind, LAYER_GRU);

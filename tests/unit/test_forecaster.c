@@ -479,6 +479,34 @@ static void wild_times(void **state) {
     history_free(history);
 }
 
+/* ---- precision ------------------------------------------------------------------------------ */
+
+/* The state of a stream after some steps. */
+static double state_after(enum precision precision) {
+    struct fixture fixture;
+    fixture_init(&fixture, FEATURES);
+    fixture.model.precision = precision;
+    struct history *history = history_new(FEATURES, 48, FIXTURE_PENDING);
+    struct forecaster *forecaster = forecaster_new(&fixture.class, &fixture.model, kernels_choose());
+    struct saved saved;
+    take_over(forecaster, fixture_version(&fixture.model, 3, 1));
+    forecaster_acquire(forecaster, 0, history);
+    for (uint64_t step = 1; step <= 20; step++) {
+        fixture_append(history, 5, 1);
+        advance_one(forecaster, 0, &fixture.model, &saved);
+    }
+    double state = (double)forecaster_state(forecaster, 0).values[0];
+    forecaster_free(forecaster);
+    history_free(history);
+    return state;
+}
+
+static void a_model_with_bf16_weights(void **state) {
+    (void)state;
+    double distance = fabs(state_after(PRECISION_BF16) - state_after(PRECISION_F32));
+    assert_true(distance > 1e-7 && distance < 1e-2);
+}
+
 /* ---- bad input ------------------------------------------------------------------------------ */
 
 /* A network that puts out NaN serves nobody: the baseline does, and it is counted. */
@@ -703,6 +731,7 @@ int main(void) {
         cmocka_unit_test(odd_streams),
         cmocka_unit_test(a_step_without_values),
         cmocka_unit_test(a_lane_by_itself),
+        cmocka_unit_test(a_model_with_bf16_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

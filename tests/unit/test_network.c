@@ -208,6 +208,63 @@ static void test_clone_is_equal_and_apart(void **state) {
     network_free(NULL);
 }
 
+/* ---- packed weights ----------------------------------------------------------------------------- */
+
+/* Whether packed once, or in each call; after the parameters have changed; by whichever kernels. */
+static void test_packed_weights_give_the_same_bits(void **state) {
+    (void)state;
+    struct network *network = stack_new(41);
+    struct sequence s = sequence_new(42);
+    struct results before = run_whole(network, kernels_choose(), &s);
+    assert_int_equal(network_pack(network, kernels_choose()), 0);
+    struct results packed = run_whole(network, kernels_choose(), &s),
+                   by_reference = run_whole(network, kernels_at(0), &s);
+    assert_true(results_same(network, &before, &packed));
+    assert_true(results_same(network, &before, &by_reference));
+    network_params(network)[0] += 1;
+    struct results changed = run_whole(network, kernels_choose(), &s);
+    assert_false(results_same(network, &before, &changed));
+    assert_int_equal(network_pack(network, kernels_choose()), 0);
+    struct results again = run_whole(network, kernels_choose(), &s);
+    assert_true(results_same(network, &changed, &again));
+    results_free(&before);
+    results_free(&packed);
+    results_free(&by_reference);
+    results_free(&changed);
+    results_free(&again);
+    sequence_free(&s);
+    network_free(network);
+}
+
+/* Near the floats, not the same; its clone too, and its parameters are as they were. */
+static void test_precision_rounds_what_serves(void **state) {
+    (void)state;
+    struct network *network = stack_new(43);
+    struct sequence s = sequence_new(44);
+    size_t n = STEPS * ROWS * (size_t)chain_width(network);
+    struct results floats = run_whole(network, kernels_choose(), &s);
+    float weight = network_params_const(network)[1];
+    network_pack(network, kernels_choose());
+    network_set_precision(network, PRECISION_BF16);
+    struct network *clone = network_clone(network);
+    struct results unpacked = run_whole(network, kernels_choose(), &s);
+    network_pack(network, kernels_choose());
+    struct results packed = run_whole(network, kernels_choose(), &s),
+                   of_clone = run_whole(clone, kernels_choose(), &s);
+    assert_true(results_same(network, &unpacked, &packed));
+    assert_true(results_same(network, &unpacked, &of_clone));
+    double distance = floats_distance(n, packed.y, floats.y);
+    assert_true(distance > 0 && distance < 0.02);
+    assert_true(network_params_const(network)[1] == weight);
+    results_free(&floats);
+    results_free(&unpacked);
+    results_free(&packed);
+    results_free(&of_clone);
+    sequence_free(&s);
+    network_free(network);
+    network_free(clone);
+}
+
 /* ---- sizes, initial weights --------------------------------------------------------------------- */
 
 static void test_sizes(void **state) {
@@ -351,6 +408,8 @@ int main(void) {
         cmocka_unit_test(test_nan_stays_in_its_row),
         cmocka_unit_test(test_nothing_is_written_past_the_workspace),
         cmocka_unit_test(test_clone_is_equal_and_apart),
+        cmocka_unit_test(test_packed_weights_give_the_same_bits),
+        cmocka_unit_test(test_precision_rounds_what_serves),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_new_parameters_are_zero),
         cmocka_unit_test(test_initial_weights_are_keras),
