@@ -10,7 +10,8 @@
  *
  * Everyone has one thread, on the same core: the last that this process may use, or CORE in the environment. PEERS
  * in the environment has the names of those that are asked; left out, all that are there are. Rounds are many and
- * short (ROUNDS, 15, of ROUND_SECONDS, 0.03, in the environment), and everyone has a turn in each.
+ * short (ROUNDS, 15, of ROUND_SECONDS, 0.03, in the environment), and everyone has a turn in each. ROWS has the names of
+ * the benches whose rows are wanted; left out, all are.
  */
 #ifndef TESTS_SUPPORT_PEERS_H
 #define TESTS_SUPPORT_PEERS_H
