@@ -21,7 +21,7 @@
 #include <string.h>
 #include <zmq.h>
 
-enum { STREAMS = 64, FEATURES = 2, UNDER_WAY = 24, CALM_STEPS = 1000 };
+enum { STREAMS = 64, FEATURES = 2, UNDER_WAY = 24 };
 
 /* One short epoch at a time: each training is better than the one before, and none is done. */
 static const char configuration[] =
@@ -185,7 +185,7 @@ static void print_spent(const char *what, const struct spent_counts *counts) {
 
 static void a_hundred_versions_take_over_under_load(void **state) {
     (void)state;
-    int swaps = scenario_count(100, 12);
+    int swaps = scenario_count(100, 6), calm_steps = scenario_count(1000, 200);
     struct scene scene = {.daemon = daemon_run(&(struct daemon_setup){
                               .workers = 2, .bus = "  send_hwm: 1000000\n", .rest = configuration})};
     scene.heard = heard_new(scene.daemon, "bundle/m", 9, 1);
@@ -194,7 +194,7 @@ static void a_hundred_versions_take_over_under_load(void **state) {
         pump(&scene);
     pump_until_served(&scene, train_one(&scene)); /* everything is filled and warm */
     const struct spent_counts begun = spent_so_far(&scene, "advances");
-    for (int i = 0; i < CALM_STEPS; i++)
+    for (int i = 0; i < calm_steps; i++)
         pump(&scene);
     const struct spent_counts calm = spent_so_far(&scene, "advances"), idle = spent_so_far(&scene, "background");
     int steps = scene.steps;
