@@ -296,7 +296,7 @@ static int run_csv(void) {
         fprintf(stderr, "%s: %s\n", feed_command.name, feed.rows.error);
         goto close_rows;
     }
-    if (run_open_feed(feed_command.name, options.ticks, options.wait, &feed.sender.feed))
+    if (run_open_feed(feed_command.name, options.ticks, options.wait, options.bundle, &feed.sender.feed))
         goto close_rows;
     if (!options.labels_only && choose_columns(&feed.rows, &answered))
         goto close_feed;
@@ -330,7 +330,7 @@ static int run_host(void) {
     struct feed_sender sender = {.bundle = options.bundle};
     int code;
 
-    if (run_open_feed(feed_command.name, options.ticks, options.wait, &sender.feed))
+    if (run_open_feed(feed_command.name, options.ticks, options.wait, options.bundle, &sender.feed))
         return 1;
     code = feed_host_run(&sender, options.rate > 0 ? options.rate : 5, options.seconds);
     if (run_close_feed(feed_command.name, &sender.feed))

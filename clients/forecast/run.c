@@ -9,6 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Ticks that wait on this side while the daemon pushes back, in bundles or not: what is left of them when a command
+ * ends has to go within its last seconds. */
+enum { WAITING_TICKS = 4000 };
+
 static volatile sig_atomic_t stopped;
 
 static void on_signal(int number) {
@@ -51,9 +55,11 @@ bool run_sleep_until(int64_t deadline) {
     return !stopped;
 }
 
-int run_open_feed(const char *command, const char *endpoint, double seconds, struct forecast_feed **ret_feed) {
+int run_open_feed(const char *command, const char *endpoint, double seconds, long bundle,
+                  struct forecast_feed **ret_feed) {
     struct forecast_feed *feed;
-    int code = forecast_feed_open(endpoint, 0, &feed);
+    long messages = bundle > 0 ? WAITING_TICKS / bundle : WAITING_TICKS;
+    int code = forecast_feed_open(endpoint, messages > 2 ? (int)messages : 2, &feed);
 
     if (code) {
         fprintf(stderr, "%s: %s\n", command, forecast_error_text());

@@ -23,8 +23,10 @@ int64_t run_wall(void);      /* ns since 1970 UTC */
  * step takes too long is not added to the next. */
 bool run_sleep_until(int64_t deadline);
 
-/* Opens a feed and waits until a daemon is there, at most seconds. Returns 0, or 1 after the sentence on stderr. */
-int run_open_feed(const char *command, const char *endpoint, double seconds, struct forecast_feed **ret_feed);
+/* Opens a feed for bundles of so many ticks (0: single ones) and waits until a daemon is there, at most seconds.
+ * Returns 0, or 1 after the sentence on stderr. */
+int run_open_feed(const char *command, const char *endpoint, double seconds, long bundle,
+                  struct forecast_feed **ret_feed);
 
 /* Closes a feed, giving what waits in the queue time to go. Returns 0, or 1 after the sentence. */
 int run_close_feed(const char *command, struct forecast_feed **feed);
