@@ -37,12 +37,24 @@ static void append(struct history *history, double a, double b) {
     history_append(history, (int64_t)history->n, values, false);
 }
 
+static void assert_no_score(const struct score *score, const struct score_level *levels) {
+    assert_int_equal(score->n, 0);
+    assert_true(isnan((double)score->recent.mae) && isnan((double)score->recent.mae_last_value) &&
+                isnan((double)score->recent.mae_seasonal) && isnan((double)score->all.pinball));
+    for (int l = 0; l < 2; l++) {
+        assert_true(levels[l].n == 0 && levels[l].held == 0);
+        assert_true(isnan((double)levels[l].coverage) && isnan((double)levels[l].width) &&
+                    isnan((double)levels[l].width_all));
+    }
+}
+
+/* Of a model with two targets and two levels. */
 static void assert_unscored(const struct scores *scores, int slot) {
+    assert_true(isnan(scores_anomaly(scores, slot)));
     for (int i = 0; i < scores_count(scores); i++) {
-        const struct score *score = &scores_of(scores, slot)[i];
-        assert_int_equal(score->n, 0);
-        assert_true(isnan((double)score->recent.mae) && isnan((double)score->recent.mae_last_value) &&
-                    isnan((double)score->recent.mae_seasonal));
+        assert_no_score(&scores_of(scores, slot)[i], scores_levels(scores, slot) + 2 * i);
+        for (int j = 0; j < 2; j++)
+            assert_no_score(scores_of_target(scores, slot, i, j), scores_levels_of_target(scores, slot, i, j));
     }
 }
 
