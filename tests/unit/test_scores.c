@@ -152,6 +152,8 @@ static void against_all_that_was_said(void **state) {
         assert_near((double)score->recent.mae, mae / n);
         assert_near((double)score->recent.mae_last_value, last / n);
         assert_near((double)score->recent.mae_seasonal, seasonal / n);
+        assert_near((double)score->all.mae, mae / n);
+        assert_near((double)score->all.mae_seasonal, seasonal / n);
     }
     assert_unscored(scores, 0);
     assert_unscored(scores, 2);
@@ -258,7 +260,52 @@ static void intervals_of_targets_that_come_late(void **state) {
         assert_near((double)pooled->width_all, width / n);
         assert_near((double)pooled->width, width / n);
         assert_near((double)scores_of(scores, 0)->all.pinball, pinball / n);
+        assert_near((double)scores_of(scores, 0)->recent.pinball, pinball / n);
     }
+    scores_free(scores);
+    history_free(history);
+}
+
+/* A series that never changes, forecast as it is: intervals without a width hold it. */
+static void what_is_certain_is_held(void **state) {
+    (void)state;
+    struct history *history = history_new(2, 64, FIXTURE_PENDING);
+    struct scores *scores = scores_new(1, model_of(1, 1, 0));
+    bool capped;
+    for (uint64_t step = 1; step <= 40; step++) {
+        const double mean[] = {5};
+        append(history, 5, 0);
+        scores_answer(scores, 0, history, step, ones);
+        assert_true(step > 20 ? scores_anomaly(scores, 0) == 0 : isnan(scores_anomaly(scores, 0)));
+        scores_publish(scores, 0, step, mean, NULL, true);
+    }
+    for (int l = 0; l < 2; l++) {
+        const struct score_level *level = &scores_levels(scores, 0)[l];
+        assert_true(level->n == 38 && level->held == 38 && level->coverage == 1 && level->width == 0);
+        assert_true(scores_radii(scores, 0, &capped)[l] == 0);
+    }
+    scores_free(scores);
+    history_free(history);
+}
+
+static void without_levels(void **state) {
+    (void)state;
+    struct history *history = history_new(2, 64, FIXTURE_PENDING);
+    const struct config_model *model = model_of(4, 2, 0);
+    fixture.model.n_levels = 0;
+    struct scores *scores = scores_new(2, model);
+    bool capped;
+    for (uint64_t step = 1; step <= 30; step++) {
+        const double mean[8] = {0};
+        append(history, 1, 2);
+        scores_answer(scores, 1, history, step, ones);
+        assert_true(isnan(scores_anomaly(scores, 1)));
+        scores_publish(scores, 1, step, mean, NULL, true);
+        assert_null(scores_radii(scores, 1, &capped));
+        assert_false(capped);
+    }
+    const struct score *score = scores_of(scores, 1);
+    assert_true(score->n == 29 && score->all.mae == 1.5F && isnan((double)score->all.pinball));
     scores_free(scores);
     history_free(history);
 }
@@ -480,6 +527,8 @@ int main(void) {
         cmocka_unit_test(against_all_that_was_said),
         cmocka_unit_test(levels_against_all_that_was_said),
         cmocka_unit_test(intervals_of_targets_that_come_late),
+        cmocka_unit_test(what_is_certain_is_held),
+        cmocka_unit_test(without_levels),
         cmocka_unit_test(ratios),
         cmocka_unit_test(what_does_not_wait_is_not_scored),
         cmocka_unit_test(last_forecasts_are_kept),
