@@ -409,6 +409,48 @@ static void samples_are_spaced(void **state) {
     assert_near(losses.last_value, sum / 6, 1e-9);
 }
 
+/* With SCALER_WINDOW each sample is scaled by itself, each feature by its own mean and deviation; so are its answers,
+ * and what the baselines err by. */
+static void samples_are_scaled_by_themselves(void **state) {
+    (void)state;
+    enum { STEPS = 5, SAMPLE = 3 };
+    struct fixture fixture;
+    fixture_init(&fixture, 2);
+    fixture.model.mode = MODEL_WINDOWED;
+    fixture.model.window = SAMPLE;
+    fixture.model.scaler = SCALER_WINDOW;
+    fixture.model.horizon = 1;
+    fixture.model.period = 0;
+    float values[STEPS][2] = {{1, 40}, {3, 10}, {2, 25}, {6, 70}, {5, 30}};
+    struct window window = {.n = STEPS, .x = values[0], .z = values[0], .base = values[0]};
+    const struct window *one = &window;
+    struct promotion_losses losses;
+    struct chunk chunk;
+    double sum = 0;
+    assert_int_equal(chunk_init(&chunk, &fixture.model, 2, SAMPLE), 0);
+    for (int origin = SAMPLE - 1; origin < STEPS - 1; origin++) {
+        chunk.row[0] = (struct chunk_row){NULL, 0};
+        chunk.row[1] = (struct chunk_row){&window, origin - SAMPLE + 1};
+        assert_near(chunk_fill(&chunk, &fixture.model, EVALUATION_ALL, 2, SAMPLE), 2, 0);
+        for (int j = 0; j < 2; j++) {
+            double mean = 0, variance = 0.01 * 0.01;
+            for (int s = origin - SAMPLE + 1; s <= origin; s++)
+                mean += (double)values[s][j] / SAMPLE;
+            for (int s = origin - SAMPLE + 1; s <= origin; s++)
+                variance += ((double)values[s][j] - mean) * ((double)values[s][j] - mean) / SAMPLE;
+            for (int s = 0; s < SAMPLE; s++)
+                assert_near((double)chunk.x[(s * 2 + 1) * 2 + j],
+                            ((double)values[origin - SAMPLE + 1 + s][j] - mean) / sqrt(variance), 1e-6);
+            double answer = (double)(values[origin + 1][j] - values[origin][j]) / sqrt(variance);
+            assert_near((double)chunk.answer[2 + j], answer, 1e-5);
+            sum += answer * answer;
+        }
+    }
+    chunk_fini(&chunk);
+    baselines(&fixture.model, EVALUATION_ALL, &one, 1, &losses);
+    assert_near(losses.last_value, sum / 4, 1e-5);
+}
+
 /* What chooses and what judges, for the network and the baselines alike. */
 static void the_parts_are_judged_alike(void **state) {
     (void)state;
@@ -456,6 +498,7 @@ int main(void) {
         cmocka_unit_test(gaps_by_hand),
         cmocka_unit_test(older_answers_weigh_less),
         cmocka_unit_test(samples_are_spaced),
+        cmocka_unit_test(samples_are_scaled_by_themselves),
         cmocka_unit_test(nothing_to_judge_by),
         cmocka_unit_test(a_network_that_is_not_finite),
     };
