@@ -1,0 +1,137 @@
+/*
+ * Ticks through the daemon beside a bare ZeroMQ echo, by `forecast bench`, which measures one after the other in each
+ * run: medians of RUNS (environment, 9) runs of BUS_SECONDS (1) each, the cases by turns. All of the machine's
+ * processors are shared by sender, daemon and receiver.
+ */
+#include "tests/support/bench.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUNS_MAX = 50 };
+
+/* In each run; as fast as it goes a rate and processor time, else latencies too. */
+struct figures {
+    double rate[RUNS_MAX], cpu[RUNS_MAX], p50[RUNS_MAX], p99[RUNS_MAX];
+};
+
+static struct bus_case {
+    const char *what, *options;
+    bool at_rate;
+    int n;
+    struct figures daemon, echo;
+    json_t *shape; /* the latest line of the daemon's */
+} cases[] = {
+    {.what = "network alone", .options = "--ticks-per-second max --bundle 256"},
+    {.what = "all the defaults", .options = "--ticks-per-second max --bundle 256 --defaults"},
+    {.what = "single messages", .options = "--ticks-per-second max --bundle 1"},
+    {.what = "1,000 streams", .options = "--ticks-per-second max --bundle 256 --streams 1000"},
+    {.what = "100,000 streams", .options = "--ticks-per-second max --bundle 256 --streams 100000"},
+    {.what = "10,000 ticks a second", .options = "--ticks-per-second 10000 --bundle 1", .at_rate = true},
+};
+
+static double setting(const char *name, double otherwise) {
+    return getenv(name) != NULL ? atof(getenv(name)) : otherwise;
+}
+
+static double number(const json_t *line, const char *member) {
+    return json_number_value(json_object_get(line, member));
+}
+
+static void take(struct figures *figures, int run, const json_t *line) {
+    figures->rate[run] = number(line, "forecasts_per_second");
+    figures->cpu[run] = number(line, "cpu_us_daemon");
+    figures->p50[run] = number(line, "p50_us");
+    figures->p99[run] = number(line, "p99_us");
+}
+
+/* A run counts when both lines have come. */
+static void run_case(struct bus_case *bus_case) {
+    char command[512], line[4096];
+    const char *build = getenv("BUILD") != NULL ? getenv("BUILD") : "build";
+    bool daemon = false, echo = false;
+    snprintf(command, sizeof command, "%s/forecast bench --json --seconds %g %s", build, setting("BUS_SECONDS", 1),
+             bus_case->options);
+    FILE *out = popen(command, "r");
+    while (out != NULL && fgets(line, sizeof line, out) != NULL) {
+        json_t *read = json_loads(line, 0, NULL);
+        const char *what = json_string_value(json_object_get(read, "what"));
+        if (what != NULL && strcmp(what, "forecastd") == 0) {
+            take(&bus_case->daemon, bus_case->n, read);
+            json_decref(bus_case->shape);
+            bus_case->shape = json_incref(read);
+            daemon = true;
+        } else if (what != NULL) {
+            take(&bus_case->echo, bus_case->n, read);
+            echo = true;
+        }
+        json_decref(read);
+    }
+    bus_case->n += daemon && echo;
+    if (out == NULL || pclose(out) != 0 || !daemon || !echo)
+        fprintf(stderr, "bench_bus: %s: a run failed\n", bus_case->what);
+}
+
+static double median(const struct bus_case *bus_case, const double *values) {
+    double sorted[RUNS_MAX];
+    memcpy(sorted, values, sizeof sorted);
+    return bench_median(sorted, bus_case->n);
+}
+
+/* The median of the runs' a / b. */
+static double ratio(const struct bus_case *bus_case, const double *a, const double *b) {
+    double ratios[RUNS_MAX];
+    for (int i = 0; i < bus_case->n; i++)
+        ratios[i] = a[i] / b[i];
+    return bench_median(ratios, bus_case->n);
+}
+
+static void print_json(const struct bus_case *c) {
+    printf("{\"bench\": \"bus\", \"what\": \"%s\", \"streams\": %.0f, \"features\": %.0f, \"hidden\": %.0f, "
+           "\"bundle\": %.0f, ",
+           c->what, number(c->shape, "streams"), number(c->shape, "features"), number(c->shape, "units"),
+           number(c->shape, "bundle"));
+    if (c->at_rate)
+        printf("\"latency\": {\"p50_us\": %.1f, \"p99_us\": %.1f}, \"peers\": {\"zeromq\": {\"p50_us\": %.1f, "
+               "\"p99_us\": %.1f}}, \"ratios\": {\"zeromq\": %.2f}, \"p99_ratio\": %.2f}\n",
+               median(c, c->daemon.p50), median(c, c->daemon.p99), median(c, c->echo.p50), median(c, c->echo.p99),
+               ratio(c, c->echo.p50, c->daemon.p50), ratio(c, c->echo.p99, c->daemon.p99));
+    else
+        printf("\"forecasts_per_s\": %.0f, \"cpu_us_a_tick\": %.3f, \"peers\": {\"zeromq\": %.0f}, "
+               "\"ratios\": {\"zeromq\": %.2f}}\n",
+               median(c, c->daemon.rate), median(c, c->daemon.cpu), median(c, c->echo.rate),
+               ratio(c, c->daemon.rate, c->echo.rate));
+}
+
+static void print_table(const struct bus_case *c) {
+    if (c->at_rate)
+        printf("bus  %-24s %10.1f us p50 %10.1f us p99, %.2f and %.2f times a bare ZeroMQ echo's %.1f and %.1f\n",
+               c->what, median(c, c->daemon.p50), median(c, c->daemon.p99), ratio(c, c->daemon.p50, c->echo.p50),
+               ratio(c, c->daemon.p99, c->echo.p99), median(c, c->echo.p50), median(c, c->echo.p99));
+    else
+        printf("bus  %-24s %10.0f forecasts a second, %.2f us of processor each; a bare ZeroMQ echo %.0f\n", c->what,
+               median(c, c->daemon.rate), median(c, c->daemon.cpu), median(c, c->echo.rate));
+}
+
+int main(void) {
+    const char *json = getenv("JSON");
+    int runs = (int)setting("RUNS", 9), n = sizeof cases / sizeof *cases;
+    assert(runs > 0 && runs <= RUNS_MAX);
+    for (int run = 0; run < runs; run++)
+        for (int i = 0; i < n; i++)
+            run_case(&cases[i]);
+    for (int i = 0; i < n; i++) {
+        if (cases[i].n == 0)
+            continue;
+        if (json != NULL && json[0] == '1')
+            print_json(&cases[i]);
+        else
+            print_table(&cases[i]);
+        json_decref(cases[i].shape);
+    }
+    return 0;
+}
