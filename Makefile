@@ -80,6 +80,8 @@ $(BUILD)/obj/%.o: %.c
 	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/engine/kernels/%.o: CFLAGS += -O3
+$(BUILD)/obj/engine/layers/%.o: CFLAGS += -O3
+$(BUILD)/obj/engine/loss.o: CFLAGS += -O3 -fno-trapping-math
 $(BUILD)/obj/engine/kernels/avx2.o: CFLAGS += -mavx2 -mfma
 $(BUILD)/obj/engine/kernels/avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 $(BUILD)/obj/engine/kernels/plain.o: engine/kernels/reference.c

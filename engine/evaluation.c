@@ -84,32 +84,54 @@ static double fill_label(const struct config_model *model, const struct window *
     return (double)*weight;
 }
 
+/* Steps behind an origin up to the first gap, or the horizon. */
+static int steps_to_gap(const struct config_model *model, const struct window *window, int origin) {
+    int h = 1;
+    if (window->flags == NULL)
+        return model->horizon;
+    while (h <= model->horizon && !is_gap(window, origin + h))
+        h++;
+    return h - 1;
+}
+
+/* The answers of one target, z of the steps behind an origin, less `from`, in units; each n_targets floats from the one
+ * before it. Those that count (at most n) weigh `one`. Returns how many do. */
+static size_t fill_target(const struct config_model *model, const float *z, float from, float unit, int n, float one,
+                          float *answer, float *weight) {
+    /* Of what is neither 0 nor 1 nothing is learnt. */
+    bool is_event = model->training.loss == LOSS_BINARY_CROSSENTROPY;
+    size_t stride = (size_t)model->n_targets, counting = 0;
+    for (int h = 0; h < model->horizon; h++, z += stride, answer += stride, weight += stride) {
+        float a = *z - from;
+        if (unit != 1) /* most are; a division is slow */
+            a /= unit;
+        bool counts = h < n && !isnan(a) && (!is_event || (a >= 0 && a <= 1));
+        *answer = a;
+        *weight = counts ? one : 0;
+        counting += counts;
+    }
+    return counting;
+}
+
 /* The answers at one origin: for a residual network the differences to the last value. Those before the first value
  * weigh nothing, as the baselines have no forecast there, nor do those behind a gap. Returns the weights' sum. */
 static double fill_origin(const struct config_model *model, const struct window *window, int origin, float *answer,
                           float *weight, size_t *n_answers) {
     if (model->head == HEAD_EVENT)
         return fill_label(model, window, origin, answer, weight, n_answers);
-    int n_targets = model->n_targets;
-    /* Of what is neither 0 nor 1 nothing is learnt. */
-    bool is_event = model->training.loss == LOSS_BINARY_CROSSENTROPY;
-    double sum = 0;
+    int n_targets = model->n_targets, until_gap = steps_to_gap(model, window, origin);
+    float one = evaluation_weight(model, window, origin);
+    size_t counting = 0;
     for (int j = 0; j < n_targets; j++) {
-        float base = window->base[(ptrdiff_t)origin * n_targets + j], one = evaluation_weight(model, window, origin);
+        float base = window->base[(ptrdiff_t)origin * n_targets + j];
         struct scaler scaler = target_scaler(model, window, origin, j);
         float from = model->residual ? base : (float)scaler.mean;
-        float unit = (float)scaler_unit(SCALER_STANDARD, &scaler);
-        for (int h = 1; h <= model->horizon; h++) {
-            int at = (h - 1) * n_targets + j;
-            one = is_gap(window, origin + h) ? 0 : one;
-            answer[at] = (window->z[(ptrdiff_t)(origin + h) * n_targets + j] - from) / unit;
-            weight[at] =
-                isnan(answer[at]) || isnan(base) || (is_event && !(answer[at] >= 0 && answer[at] <= 1)) ? 0 : one;
-            sum += (double)weight[at];
-            *n_answers += weight[at] != 0;
-        }
+        counting += fill_target(model, window->z + (ptrdiff_t)(origin + 1) * n_targets + j, from,
+                                (float)scaler_unit(SCALER_STANDARD, &scaler), isnan(base) ? 0 : until_gap, one,
+                                answer + j, weight + j);
     }
-    return sum;
+    *n_answers += one != 0 ? counting : 0;
+    return (double)one * (double)counting;
 }
 
 /* A windowed network is judged at origins half a horizon apart, as each of them costs a whole sample. */

@@ -65,9 +65,12 @@ bool job_train_chunk(struct job *job, int rows, int steps) {
     optimizer_set_rate(job->optimizer, job->progress.rate);
     optimizer_step(job->optimizer, network_params(job->network), job->grads);
     tape_learn_statistics(job->tape, job->network);
-    /* Has been used: zeros to compare with. */
-    memset(chunk->gradient, 0, places * n * (size_t)loss_width(&spec) * sizeof *chunk->gradient);
-    job->zero_loss += loss_sum(&spec, places, n, chunk->gradient, chunk->answer, chunk->weight, 1, NULL);
+    /* Else it is no part of an explosion, and need not be looked at once more. */
+    if (loss > exploded * weight * fmax(job->first_loss, 0)) {
+        /* Has been used: zeros to compare with. */
+        memset(chunk->gradient, 0, places * n * (size_t)loss_width(&spec) * sizeof *chunk->gradient);
+        job->zero_loss += loss_sum(&spec, places, n, chunk->gradient, chunk->answer, chunk->weight, 1, NULL);
+    }
     return true;
 }
 

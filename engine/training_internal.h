@@ -23,11 +23,12 @@ struct job {
     struct carried *carried; /* how they follow each other, where states are carried; else NULL */
     int at_once;             /* steps of a chunk: unrolled ones, or a sample */
     struct training_progress progress;
-    double loss, zero_loss, weight; /* sums of this epoch: of the network, of zero as a forecast, of the weights */
-    double first_loss;              /* mean of the first chunk, before anything was learnt; NaN before it */
-    int waited;                     /* checks since the best one */
-    bool stopped;                   /* it has been told to */
-    bool failed;                    /* err says why */
+    /* Sums of this epoch: of the network, of zero as a forecast where the network's is enormous, of the weights. */
+    double loss, zero_loss, weight;
+    double first_loss; /* mean of the first chunk, before anything was learnt; NaN before it */
+    int waited;        /* checks since the best one */
+    bool stopped;      /* it has been told to */
+    bool failed;       /* err says why */
     struct error *err;
 };
 
