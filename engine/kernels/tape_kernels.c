@@ -205,15 +205,19 @@ static void multiply(int m, int n, int n_terms, const struct product_term *terms
     }
 }
 
-static void product(int m, int n, int k, struct matrix a, struct matrix b, bool keep, float *c, int c_stride) {
+static void product(int m, int n, int k, struct matrix a, struct matrix b, const float *row, bool keep, float *c,
+                    int c_stride) {
     _Alignas(64) float panel[BLOCK * PANEL];
     for (int j = 0; j < n; j += PANEL)
         for (int from = 0; from < k || from == 0; from += BLOCK) {
             int columns = least(n - j, PANEL), some = least(k - from, BLOCK);
             struct matrix part = {b.at + (size_t)from * b.row + (size_t)j * b.column, b.row, b.column};
             pack_panel(some, columns, part, panel);
-            struct tile tile = {.from = keep || from > 0 ? c + j : NULL,
-                                .from_stride = (size_t)c_stride,
+            bool begins = from == 0 && row;
+            struct tile tile = {.from = begins             ? row + j
+                                        : keep || from > 0 ? c + j
+                                                           : NULL,
+                                .from_stride = begins ? 0 : (size_t)c_stride,
                                 .c = c + j,
                                 .c_stride = (size_t)c_stride,
                                 .n_terms = some > 0,

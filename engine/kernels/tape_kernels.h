@@ -73,8 +73,9 @@ struct tape_kernels {
     void (*multiply)(int m, int n, int n_terms, const struct product_term *terms, const float *row, bool keep,
                      float *c, int c_stride);
 
-    /* c [m x n] = a b, or (keep) c + a b; b is packed on the way. */
-    void (*product)(int m, int n, int k, struct matrix a, struct matrix b, bool keep, float *c, int c_stride);
+    /* The same of one a [m x k] times b [k x n], which is packed on the way. */
+    void (*product)(int m, int n, int k, struct matrix a, struct matrix b, const float *row, bool keep, float *c,
+                    int c_stride);
 
     /* For several a and c, with the same d [k x n]. */
     void (*gradients)(int n, int k, struct matrix d, int n_of, const struct product_gradient *of);

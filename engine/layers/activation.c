@@ -41,7 +41,10 @@ void activation_backward(enum activation activation, size_t rows, size_t width, 
     const float selu_scale = 1.0507009873554805f, selu_scale_alpha = 1.7580993408473766f;
     size_t n = rows * width;
     switch (activation) {
-    case ACTIVATION_LINEAR: memmove(dz, dy, n * sizeof *dz); break;
+    case ACTIVATION_LINEAR:
+        if (dz != dy)
+            memcpy(dz, dy, n * sizeof *dz);
+        break;
     case ACTIVATION_TANH: EACH(1 - y[i] * y[i]); break;
     case ACTIVATION_SIGMOID: /* in this order: a product of three */
         for (size_t i = 0; i < n; i++)

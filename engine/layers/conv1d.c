@@ -256,7 +256,7 @@ static void conv_tape_forward(const struct layer *layer, const struct layer_run 
         look(&conv, group, 0, n_all, seen);
         int n_seen = (int)conv.n_seen, group_out = (int)conv.group_out;
         run->products->product((int)n_all, group_out, n_seen, matrix_of(seen, n_seen), matrix_of(kernel, group_out),
-                               false, record.part, group_out);
+                               NULL, false, record.part, group_out);
         put_columns(&conv, group, n_all, record.part, y);
     }
     for (size_t i = 0; bias && i < n_all; i++)
@@ -312,7 +312,7 @@ static void conv_backward(const struct layer *layer, const struct layer_run *run
         if (!run->in[0].grad)
             continue;
         run->products->product(m, n_seen, group_out, matrix_of(dz, group_out), matrix_transposed(kernel, group_out),
-                               false, record.dseen, n_seen);
+                               NULL, false, record.dseen, n_seen);
         look_back(&conv, group, record.dseen, run->in[0].grad);
     }
 }

@@ -68,10 +68,8 @@ static void dense_tape_forward(const struct layer *layer, const struct layer_run
     int n = x->steps * run->rows, units = layer->spec.units;
     const float *bias = bias_of(layer, run->params);
 
-    for (size_t i = 0; bias && i < (size_t)n; i++)
-        memcpy(y->data + i * (size_t)units, bias, (size_t)units * sizeof *bias);
-    run->products->product(n, units, x->width, matrix_of(x->data, x->width), matrix_of(run->params, units),
-                           bias != NULL, y->data, units);
+    run->products->product(n, units, x->width, matrix_of(x->data, x->width), matrix_of(run->params, units), bias,
+                           false, y->data, units);
     memcpy(run->work, y->data, dense_tape_size(layer, run->rows, x->steps) * sizeof *y->data);
     run->kernels->activate(layer->spec.activation, (size_t)n, (size_t)units, y->data);
 }
@@ -88,8 +86,8 @@ static void dense_backward(const struct layer *layer, const struct layer_run *ru
     };
     run->products->gradients(units, n, matrix_of(dz, units), layer->spec.use_bias ? 2 : 1, of);
     if (x->grad)
-        run->products->product(n, x->width, units, matrix_of(dz, units), matrix_transposed(run->params, units), true,
-                               x->grad, x->width);
+        run->products->product(n, x->width, units, matrix_of(dz, units), matrix_transposed(run->params, units), NULL,
+                               true, x->grad, x->width);
 }
 
 const struct layer_ops layer_dense = {

@@ -63,7 +63,7 @@ static void gru_record(const struct pass *pass, const struct tape_step *step) {
             step->kept[r * n + j] = z[n + j] * h[r * n + j] * left_of(step, r * n + j);
     }
     step->products->product(step->rows, units, units, matrix_of(step->kept, units), matrix_of(pass->u + 2 * n, n_z),
-                            true, step->gates + 2 * n, n_z);
+                            NULL, true, step->gates + 2 * n, n_z);
     for (size_t r = 0; r < rows; r++) {
         float *z = step->gates + r * 3 * n, *g = z + 2 * n;
         if (step->pre)
@@ -98,7 +98,7 @@ static void gru_backward(const struct pass *pass, const struct tape_step *step) 
     candidate_backward(pass, step);
     /* d loss / d (r h), into the middle of dz */
     step->products->product(step->rows, units, units, matrix_of(step->dz + 2 * n, n_z),
-                            matrix_transposed(pass->u + 2 * n, n_z), false, step->dz + n, n_z);
+                            matrix_transposed(pass->u + 2 * n, n_z), NULL, false, step->dz + n, n_z);
     for (size_t row = 0; row < (size_t)step->rows; row++) {
         size_t at = 3 * row * n;
         float *z = step->gates + at, *r = z + n, *d_gates = step->dz + at, *dr = d_gates + n;

@@ -69,11 +69,12 @@ static void drop(const struct masks *masks, int i, int m, const float *from, boo
 void dropped_product(const struct masks *masks, int m, int n, const float *a, const float *b, float *c, int stride) {
     const struct tape_kernels *products = masks->products;
     if (masks->n == 0)
-        products->product(m, n, masks->width, matrix_of(a, masks->width), matrix_of(b, stride), true, c, stride);
+        products->product(m, n, masks->width, matrix_of(a, masks->width), matrix_of(b, stride), NULL, true, c,
+                          stride);
     for (int i = 0, each = masks->n > 0 ? n / masks->n : 0; i < masks->n; i++) {
         drop(masks, i, m, a, false, masks->work);
         products->product(m, each, masks->width, matrix_of(masks->work, masks->width),
-                          matrix_of(b + i * each, stride), true, c + i * each, stride);
+                          matrix_of(b + i * each, stride), NULL, true, c + i * each, stride);
     }
 }
 
@@ -81,11 +82,11 @@ void dropped_product_back(const struct masks *masks, int m, int n, const float *
                           int stride) {
     const struct tape_kernels *products = masks->products;
     if (masks->n == 0)
-        products->product(m, masks->width, n, matrix_of(dc, stride), matrix_transposed(b, stride), true, da,
+        products->product(m, masks->width, n, matrix_of(dc, stride), matrix_transposed(b, stride), NULL, true, da,
                           masks->width);
     for (int i = 0, each = masks->n > 0 ? n / masks->n : 0; i < masks->n; i++) {
         products->product(m, masks->width, each, matrix_of(dc + i * each, stride),
-                          matrix_transposed(b + i * each, stride), false, masks->work, masks->width);
+                          matrix_transposed(b + i * each, stride), NULL, false, masks->work, masks->width);
         drop(masks, i, m, masks->work, true, da);
     }
 }

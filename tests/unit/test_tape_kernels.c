@@ -107,21 +107,22 @@ static double check_multiply(struct rng *rng) {
 
 static double check_product(struct rng *rng) {
     int m = up_to(rng, 130), n = up_to(rng, 150), k = up_to(rng, 700), stride = n + up_to(rng, 3);
-    bool keep = rng_below(rng, 2);
-    float *of_a, *of_b, *first = NULL, *before = between(rng, m, n, stride);
+    int how = up_to(rng, 3);
+    float *of_a, *of_b, *first = NULL, *row = floats_random(rng, (size_t)n, 1), *before = between(rng, m, n, stride);
     struct matrix a = some_matrix(rng, m, k, rng_below(rng, 2), &of_a);
     struct matrix b = some_matrix(rng, k, n, rng_below(rng, 2), &of_b);
     double worst = 0;
     for (int level = 0; tape_kernels_at(level); level++) {
         float *c = floats_copy((size_t)(m * stride), before);
-        tape_kernels_at(level)->product(m, n, k, a, b, keep, c, stride);
-        worst = fmax(worst, off(m, n, 1, &k, &a, &b, NULL, keep ? before : NULL, c, stride));
+        tape_kernels_at(level)->product(m, n, k, a, b, how == 1 ? row : NULL, how == 2, c, stride);
+        worst = fmax(worst, off(m, n, 1, &k, &a, &b, how == 1 ? row : NULL, how == 2 ? before : NULL, c, stride));
         same_as_level_1(level, (size_t)(m * stride), c, &first);
         free(c);
     }
     free(of_a);
     free(of_b);
     free(first);
+    free(row);
     free(before);
     return worst;
 }
@@ -181,7 +182,7 @@ static void test_nan_stays_in_its_row(void **state) {
     for (int k = 0; k < K; k++)
         a[5 * K + k] = k % 2 ? NAN : INFINITY;
     for (int level = 0; tape_kernels_at(level); level++) {
-        tape_kernels_at(level)->product(M, N, K, matrix_of(a, K), matrix_of(b, N), false, c, N);
+        tape_kernels_at(level)->product(M, N, K, matrix_of(a, K), matrix_of(b, N), NULL, false, c, N);
         for (int i = 0; i < M * N; i++)
             assert_int_equal(isfinite(c[i]) != 0, i / N != 5);
     }
