@@ -330,7 +330,7 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
 
 /* What the shares are without losses, but for a factor: who is rarely the best alone is trusted less at first, and the
  * last value, which nothing that is learnt beats on a random walk, more. */
-static const float prior[VOICES] = {2.5f, 1, .2f, .2f, 1.7f, .5f, .2f, .5f, .5f, .5f, .5f};
+static const float prior[VOICES] = {2, 1, .2f, .2f, 1.7f, .5f, .2f, .5f, .5f, .5f, .5f};
 
 static bool speaks(const struct experts *e, int voice, int at) {
     return !isnan(row_of(e, voice)[at]);
