@@ -329,6 +329,13 @@ static void parts_by_hand(void **state) {
     assert_near(losses.last_value, (1 + 4 + 9) / 3.0, 1e-12);
     baselines(&fixture.model, EVALUATION_JUDGES, &one, 1, &losses);
     assert_near(losses.last_value, (16 + 25 + 36 + 49 + 64 + 81) / 6.0, 1e-12);
+    /* Of six that are scored the first two choose. */
+    const struct window behind = {.n = 10, .score_from = 3, .x = values, .z = values, .base = values},
+                        *other = &behind;
+    baselines(&fixture.model, EVALUATION_CHOOSES, &other, 1, &losses);
+    assert_near(losses.last_value, (16 + 25) / 2.0, 1e-12);
+    baselines(&fixture.model, EVALUATION_JUDGES, &other, 1, &losses);
+    assert_near(losses.last_value, (36 + 49 + 64 + 81) / 4.0, 1e-12);
     /* Eight origins, two of which could choose: but the answers of both reach into the rest. */
     fixture.model.horizon = 2;
     baselines(&fixture.model, EVALUATION_CHOOSES, &one, 1, &losses);
