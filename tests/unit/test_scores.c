@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "engine/baseline.h"
+#include "engine/intervals.h"
 #include "engine/random.h"
 #include "engine/scores.h"
 #include "tests/support/fixtures.h"
@@ -474,6 +475,53 @@ static void absurd_answers(void **state) {
     history_free(history);
 }
 
+/* What the intervals of a cell learn from: its errors, what was published for them, and what the network gave then;
+ * some of the time it gives nothing. */
+static void intervals_learn_from_what_was_said(void **state) {
+    (void)state;
+    enum { HORIZON = 4, TARGETS = 2, LEVELS = 2, SCORED = 3, STEPS = 300, N = LEVELS * HORIZON * TARGETS };
+    static const int h[SCORED] = {1, 2, 4};
+    static float own[STEPS + 1][N], said[STEPS + 1][LEVELS * SCORED * TARGETS];
+    static double values[STEPS + 1][TARGETS];
+    struct config_model *model = model_of(HORIZON, TARGETS, 0);
+    model->training.loss = LOSS_GAUSSIAN;
+    struct history *history = history_new(2, 16, FIXTURE_PENDING);
+    struct scores *scores = scores_new(2, model);
+    struct intervals *intervals = intervals_new(1, h, SCORED, TARGETS, model->levels, LEVELS, true);
+    struct rng rng = {17};
+    const double mean[HORIZON * TARGETS] = {0};
+    bool capped;
+    for (int step = 1; step <= STEPS; step++) {
+        for (int j = 0; j < TARGETS; j++)
+            values[step][j] = (1 + 9 * j) * rng_normal(&rng);
+        append(history, values[step][0], values[step][1]);
+        scores_answer(scores, 1, history, (uint64_t)step, ones);
+        bool gives = rng_below(&rng, 3) > 0;
+        for (int i = 0; i < N; i++)
+            own[step][i] = gives ? (float)(0.5 + rng_uniform(&rng)) : 0;
+        scores_publish(scores, 1, (uint64_t)step, mean, gives ? own[step] : NULL, true);
+        memcpy(said[step], scores_radii(scores, 1, &capped), sizeof said[step]);
+        for (int cell = 0; cell < SCORED * TARGETS; cell++) {
+            int ahead = h[cell / TARGETS], j = cell % TARGETS, made = step - ahead;
+            float published[LEVELS], given[LEVELS], radii[LEVELS];
+            for (int l = 0; l < LEVELS && made > 0; l++) {
+                published[l] = said[made][l * SCORED * TARGETS + cell];
+                given[l] = own[made][(l * HORIZON + ahead - 1) * TARGETS + j];
+            }
+            if (made > 0)
+                intervals_answer(intervals, 0, cell, values[step][j], published, given);
+            for (int l = 0; l < LEVELS; l++)
+                given[l] = own[step][(l * HORIZON + ahead - 1) * TARGETS + j];
+            intervals_radii(intervals, 0, cell, given, radii);
+            for (int l = 0; l < LEVELS; l++)
+                assert_memory_equal(&radii[l], &said[step][l * SCORED * TARGETS + cell], sizeof radii[l]);
+        }
+    }
+    intervals_free(intervals);
+    scores_free(scores);
+    history_free(history);
+}
+
 /* The network gives half-widths that are right; then, for one level, step and target, ten times as large a one: of
  * the published ones that alone grows, with what lies around it. */
 static void half_widths_of_the_network_are_of_their_cell(void **state) {
@@ -537,6 +585,7 @@ int main(void) {
         cmocka_unit_test(a_restart_forgets_what_waits),
         cmocka_unit_test(old_errors_are_forgotten),
         cmocka_unit_test(absurd_answers),
+        cmocka_unit_test(intervals_learn_from_what_was_said),
         cmocka_unit_test(half_widths_of_the_network_are_of_their_cell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
