@@ -14,8 +14,8 @@
  *   M-V.npy           the parameters of its network: float32, in the order of network_params
  *   M-V-ridge.npy     the coefficients of its pooled ridge (engine/pooled.h)
  *
- * One owner, the bus, which never waits for the disk: a thread of the journal's own writes what is handed over through
- * a bounded ring. What has no room is counted and told in the file.
+ * One owner, the bus, which never waits for the disk: a thread of the journal's own writes what is handed over
+ * through a bounded ring. What has no room is counted and told in the file.
  */
 #ifndef DAEMON_JOURNAL_H
 #define DAEMON_JOURNAL_H

@@ -115,8 +115,8 @@ static void serve(struct bus *bus, const sigset_t *stopping) {
     }
 }
 
-/* Messages come and go by the thousand: what they leave free of the heap stays, rather than that its pages are given back and
- * made anew for each. */
+/* Messages come and go by the thousand: what they leave free of the heap stays, rather than that its pages are given
+ * back and made anew for each. */
 static void keep_heap(void) {
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 32 << 20);

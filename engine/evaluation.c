@@ -94,8 +94,8 @@ static int steps_to_gap(const struct config_model *model, const struct window *w
     return h - 1;
 }
 
-/* The answers of one target, z of the steps behind an origin, less `from`, in units; each n_targets floats from the one
- * before it. Those that count (at most n) weigh `one`. Returns how many do. */
+/* The answers of one target, z of the steps behind an origin, less `from`, in units; each n_targets floats from the
+ * one before it. Those that count (at most n) weigh `one`. Returns how many do. */
 static size_t fill_target(const struct config_model *model, const float *z, float from, float unit, int n, float one,
                           float *answer, float *weight) {
     /* Of what is neither 0 nor 1 nothing is learnt. */

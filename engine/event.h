@@ -20,10 +20,11 @@ void event_probabilities(int n_classes, const float *y, float *ret_probabilities
 /* Whether it is a label. */
 bool event_is_label(int n_classes, double label);
 
-/* The baseline of an event is how often each label has come: counts [n_classes], of which the latest EVENT_MEMORY weigh
- * the most. */
+/* The baseline of an event is how often each label has come: counts [n_classes], of which the latest EVENT_MEMORY
+ * weigh the most. */
 void event_count(double *counts, int n_classes, int label);
-/* Its probabilities as of a head, by the rule of succession (Laplace, 1774): before any label all alike, never 0 or 1. */
+/* Its probabilities as of a head, by the rule of succession (Laplace, 1774): before any label all alike, never 0 or
+ * 1. */
 void event_baseline(const double *counts, int n_classes, float *ret_probabilities);
 
 /* Means over the labels: `recent`, alike over the first EVENT_MEMORY, then exponentially with that memory; and of

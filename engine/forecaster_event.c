@@ -1,5 +1,5 @@
-/* A head of an event: its probabilities, or where there are none those of the labels so far, wait for the label of their
- * step, and are scored by it. */
+/* A head of an event: its probabilities, or where there are none those of the labels so far, wait for the label of
+ * their step, and are scored by it. */
 #include "engine/forecaster_internal.h"
 
 #include <math.h>

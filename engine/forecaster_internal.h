@@ -106,7 +106,8 @@ void shadow_note_serving(struct forecaster *f, int slot, const double *mean);
 void shadow_advance(struct forecaster *f, const int *slots, int n);
 
 /* Of a head of an event (forecaster_event.c): memory, false where it is short; a slot begins; the probabilities of
- * the slot's latest step, the baseline's where the network gave none, are published, and kept until its label comes. */
+ * the slot's latest step, the baseline's where the network gave none, are published, and kept until its label
+ * comes. */
 bool forecaster_event_new(struct forecaster *f);
 void forecaster_event_acquire(struct forecaster *f, int slot);
 void forecaster_event_finish(struct forecaster *f, int slot);

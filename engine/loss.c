@@ -151,8 +151,8 @@ static double element_loss(const struct loss_spec *spec, const struct element *o
 
 enum { SUMS = 8 }; /* at once, as one would have to wait for each addition */
 
-/* loss_sum of n point forecasts, in as many sums. The loss is a constant once it is inlined, and nothing branches: the
- * compiler makes vectors of it. */
+/* loss_sum of n point forecasts, in as many sums. The loss is a constant once it is inlined, and nothing branches:
+ * the compiler makes vectors of it. */
 INLINE void points_add(enum loss loss, size_t n, const float *restrict y, const float *restrict answer,
                        const float *restrict weight, float scale, float *restrict gradient, double *restrict sums) {
     for (size_t i = 0; i < n; i++) {

@@ -110,7 +110,8 @@ size_t layer_tape_size(const struct network *network, const struct layer *layer,
     return layer->ops->tape_size ? layer->ops->tape_size(layer, rows, own_steps) : 0;
 }
 
-/* The layers' scratch, which they share: in the workspace packed weights come first, then the tensors, and then this. */
+/* The layers' scratch, which they share: in the workspace packed weights come first, then the tensors, and then
+ * this. */
 static size_t scratch_size(const struct network *network, int rows, int steps) {
     size_t most = 0;
     for (int i = 0; i < network->n_layers; i++) {

@@ -212,20 +212,20 @@ enum { LAYER_WEIGHTS = 6 };
 /* Those of a layer in Keras 3's order of get_weights(), row-major and in Keras 3's gate order; returns how many. */
 int network_weights(const struct network *network, int layer, struct network_weight ret_weights[LAYER_WEIGHTS]);
 
-/* The parameters, layer after layer; a layer that shares another's has none of its own. Whoever writes them calls network_pack
- * afterwards, if ever. */
+/* The parameters, layer after layer; a layer that shares another's has none of its own. Whoever writes them calls
+ * network_pack afterwards, if ever. */
 float *network_params(struct network *network);
 const float *network_params_const(const struct network *network);
 size_t network_n_params(const struct network *network);
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-/* What the weights of Dense, LSTM and GRU (of tanh and sigmoid) are rounded to when the network serves; at first floats. The
- * parameters stay as they are, and so does training. */
+/* What the weights of Dense, LSTM and GRU (of tanh and sigmoid) are rounded to when the network serves; at first
+ * floats. The parameters stay as they are, and so does training. */
 void network_set_precision(struct network *network, enum precision precision);
 
-/* Lays the weights out for the kernels, once they are what they will stay: until then each network_forward does it for
- * itself. Asking for the (writable) parameters undoes it. Returns -1 without memory. */
+/* Lays the weights out for the kernels, once they are what they will stay: until then each network_forward does it
+ * for itself. Asking for the (writable) parameters undoes it. Returns -1 without memory. */
 int network_pack(struct network *network, const struct kernels *kernels);
 
 /* Floats of scratch that network_forward needs for so many rows and steps. */

@@ -12,8 +12,8 @@
 
 struct version;
 
-/* Packs the network's weights for the kernels, and takes it (NULL: none) over, with one reference. NULL (and the network
- * stays the caller's) when memory is short. */
+/* Packs the network's weights for the kernels, and takes it (NULL: none) over, with one reference. NULL (and the
+ * network stays the caller's) when memory is short. */
 struct version *version_new(uint64_t number, struct network *network);
 /* The same network under another number, as where an older version serves again. NULL when memory is short. */
 struct version *version_again(uint64_t number, struct version *of);

@@ -1,6 +1,6 @@
 /*
- * What forecast backtest and forecast train work on: CSV files, and a model: of a configuration, or where none is named
- * one that is chosen by the files (backtest_default). One owner; blocks while files do.
+ * What forecast backtest and forecast train work on: CSV files, and a model: of a configuration, or where none is
+ * named one that is chosen by the files (backtest_default). One owner; blocks while files do.
  */
 #ifndef FORECAST_BACKTEST_INPUT_H
 #define FORECAST_BACKTEST_INPUT_H

@@ -93,11 +93,11 @@ struct layer_ops {
     int (*build)(struct layer *layer, struct layer_build *build);
     void (*init_weights)(const struct layer *layer, struct rng *rng, float *params); /* NULL: has none */
 
-    /* The weights as the kernels want them (kernels.h): how many floats, 0 where the layer runs on its parameters as they are;
-     * and making them. NULL: always runs so. */
+    /* The weights as the kernels want them (kernels.h): how many floats, 0 where the layer runs on its parameters as
+     * they are; and making them. NULL: always runs so. */
     size_t (*packed_size)(const struct layer *layer);
-    void (*pack)(const struct layer *layer, const struct kernels *kernels, enum precision precision, const float *params,
-                 float *to);
+    void (*pack)(const struct layer *layer, const struct kernels *kernels, enum precision precision,
+                 const float *params, float *to);
 
     /* Floats of scratch; steps are those of input 0. NULL: none. */
     size_t (*work_size)(const struct layer *layer, int rows, int steps);

@@ -89,7 +89,8 @@ enum { PASS_SCRATCH = 6 * KERNELS_ROWS };
 void pass_affine(const struct pass *pass, const struct kernels *kernels, int n, const float *x, float *const *state,
                  int recurrent_gates, float *z);
 
-/* z [rows x n_gates units] = bias (NULL: zero) + x W, if x, + h U of h before the step, if h. On the tape, forward. */
+/* z [rows x n_gates units] = bias (NULL: zero) + x W, if x, + h U of h before the step, if h. On the tape,
+ * forward. */
 void step_sums(const struct pass *pass, const struct tape_step *step, bool x, bool h, const float *bias, float *z);
 /* d[0] = dz U', or (keep) d[0] + dz U'; dz [rows x n_gates units]. Backward. */
 void step_back(const struct pass *pass, const struct tape_step *step, const float *dz, bool keep);

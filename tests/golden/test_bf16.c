@@ -1,6 +1,6 @@
 /*
- * Models with weights as bfloat16 (`precision: bf16`) against what Keras gives with floats: outputs are at most 1 % of their
- * scale off. An argument is a pattern of the names to run.
+ * Models with weights as bfloat16 (`precision: bf16`) against what Keras gives with floats: outputs are at most 1 %
+ * of their scale off. An argument is a pattern of the names to run.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Floats that end where a page begins that nobody may touch: reading or writing past the end ends the test. Any alignment of
- * the first float occurs. */
+/* Floats that end where a page begins that nobody may touch: reading or writing past the end ends the test. Any
+ * alignment of the first float occurs. */
 #ifndef TESTS_SUPPORT_GUARDED_H
 #define TESTS_SUPPORT_GUARDED_H
 

@@ -10,8 +10,8 @@
  *
  * Everyone has one thread, on the same core: the last that this process may use, or CORE in the environment. PEERS
  * in the environment has the names of those that are asked; left out, all that are there are. Rounds are many and
- * short (ROUNDS, 15, of ROUND_SECONDS, 0.03, in the environment), and everyone has a turn in each. ROWS has the names of
- * the benches whose rows are wanted; left out, all are.
+ * short (ROUNDS, 15, of ROUND_SECONDS, 0.03, in the environment), and everyone has a turn in each. ROWS has the names
+ * of the benches whose rows are wanted; left out, all are.
  */
 #ifndef TESTS_SUPPORT_PEERS_H
 #define TESTS_SUPPORT_PEERS_H
@@ -38,8 +38,8 @@ struct peers_bench {
     bool alone;       /* no peer is asked */
 };
 
-/* A row as bench_row's, with the medians of the rounds. A ratio (how many times as fast as a peer; "ratio": as the best
- * of them) is the median of the rounds' ratios, of rates or of p50's. */
+/* A row as bench_row's, with the medians of the rounds. A ratio (how many times as fast as a peer; "ratio": as the
+ * best of them) is the median of the rounds' ratios, of rates or of p50's. */
 void peers_row(const struct peers_bench *bench, const char *members, ...) __attribute__((format(printf, 2, 3)));
 
 /* A peer in C: reads and answers until its input ends. make_case gives what a case's line asks for, to be kept until

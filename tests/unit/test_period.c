@@ -113,8 +113,8 @@ static void degenerate_series_have_none(void **state) {
         assert_int_equal(find(n, NULL, 0).period, 0);
 }
 
-/* What goes up, or down and up again, comes back to no place by the clock: what is left of it without its trend is how
- * ranks and sums are rounded, and that has periods. */
+/* What goes up, or down and up again, comes back to no place by the clock: what is left of it without its trend is
+ * how ranks and sums are rounded, and that has periods. */
 static void ramps_have_none(void **state) {
     (void)state;
     static const int steps[] = {60, 144, 200, 500, 1000, 2000, 2880, 4000};
