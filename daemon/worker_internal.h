@@ -66,7 +66,7 @@ struct worker {
     atomic_uint_fast64_t resets_asked, resets_gap, resets_time;
     atomic_uint_fast64_t refused[N_REASONS];
     struct spent advancing, background;
-    int64_t measured; /* when these were measured last, ns */
+    int64_t measured;                 /* when these were measured last, ns */
     atomic_uint_fast64_t *most_steps; /* [n_classes] of the stream that has the most */
     atomic_int_fast64_t *clocks;      /* [n_classes] the time of its latest step, ns */
 };

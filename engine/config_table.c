@@ -157,9 +157,10 @@ static const struct config_key table[] = {
              "one of them says, or the baseline where that says nothing; for a file that is not trained: network"},
     {CONFIG_MODEL, "experts", CONFIG_CHOICE, NULL, .choices = expert_sizes, AT(config_model, experts),
      .example = "#full",
-     .help = "full: ridge regressions per stream and target among them, and a readout of the network's state; light: "
-             "constant, few bytes per stream; none: with `combine: network`, whose default it is. Left out else: full "
-             "where the class has at most 1,000 max_streams"},
+     .help =
+         "full: ridge regressions per stream and target among them, and a readout of the network's state; light: "
+         "constant, few bytes per stream; none: with `combine: network`, whose default it is. Left out else: full "
+         "where the class has at most 1,000 max_streams"},
     {CONFIG_MODEL, "publish_state", CONFIG_BOOLEAN, "false", AT(config_model, publish_state),
      .help = "The network's state (h, c) goes out beside each forecast"},
     {CONFIG_MODEL, "levels", CONFIG_NUMBERS, "[80, 95]", 1, 99.9, COUNTED(config_model, levels, n_levels),
@@ -174,9 +175,10 @@ static const struct config_key table[] = {
     {CONFIG_MODEL, "batch_size", CONFIG_INTEGER, "64", 1, 65536, AT(config_model, batch_size), .unit = "streams",
      .help = "Slots of a batch: streams that one worker advances together"},
     {CONFIG_MODEL, "precision", CONFIG_CHOICE, "f32", .choices = precisions, AT(config_model, precision),
-     .help = "Of the weights of Dense, LSTM and GRU while they serve: bf16 rounds them to bfloat16, half the memory "
-             "traffic, for large networks with few streams; outputs are up to 1 % of their scale off. Training and files keep "
-             "floats"},
+     .help =
+         "Of the weights of Dense, LSTM and GRU while they serve: bf16 rounds them to bfloat16, half the memory "
+         "traffic, for large networks with few streams; outputs are up to 1 % of their scale off. Training and files keep "
+         "floats"},
     {CONFIG_MODEL, "scaler", CONFIG_CHOICE, "standard", .choices = scalers, AT(config_model, scaler),
      .help =
          "How values are scaled, per stream and feature: by running mean and deviation; not; or, in windowed mode, by "

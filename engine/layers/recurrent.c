@@ -127,7 +127,8 @@ void recurrent_init_weights(const struct layer *layer, struct rng *rng, float *p
 /* ---- packed weights ----------------------------------------------------------------------------- */
 
 static size_t pass_packed_size(const struct pass *pass) {
-    return pass->is_plain && pass->ops->has_kernel ? kernels_packed_size(pass->ops->kernel, pass->n_in, pass->units) : 0;
+    return pass->is_plain && pass->ops->has_kernel ? kernels_packed_size(pass->ops->kernel, pass->n_in, pass->units)
+                                                   : 0;
 }
 
 size_t recurrent_packed_size(const struct layer *layer) {

@@ -257,7 +257,8 @@ static void what_is_set_lasts_until_the_state_begins_anew(void **state) {
         if (cause == BY_RESET) {
             forecaster_reset(rig.forecaster, 1);
         } else if (cause == BY_GAP) {
-            history_append(rig.history, fixture_time(9, 21), (double[FEATURES]){0.3, 0.2, 0.1}, STEP_GAP | STEP_RESET);
+            history_append(rig.history, fixture_time(9, 21), (double[FEATURES]){0.3, 0.2, 0.1},
+                           STEP_GAP | STEP_RESET);
             advance(&rig);
         } else if (cause == BY_END) {
             forecaster_release(rig.forecaster, 1);

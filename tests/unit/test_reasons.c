@@ -13,10 +13,9 @@
 
 /* The names are promised to clients for ever: a new reason goes to the end, none is renamed. */
 static void names_are_those_promised(void **state) {
-    static const char *const promised[] = {"none",     "malformed",    "frames",   "shape",    "time",
-                                           "value",    "infinite",     "features", "name",     "no_class",
-                                           "no_model", "stream_limit", "late",     "repeated", "no_memory",
-                                           "id"};
+    static const char *const promised[] = {
+        "none", "malformed", "frames",   "shape",        "time", "value",    "infinite",  "features",
+        "name", "no_class",  "no_model", "stream_limit", "late", "repeated", "no_memory", "id"};
     (void)state;
     assert_true(N_REASONS >= sizeof(promised) / sizeof(promised[0]));
     for (unsigned i = 0; i < sizeof(promised) / sizeof(promised[0]); i++)
