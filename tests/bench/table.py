@@ -9,6 +9,11 @@ import json
 import sys
 
 
+NAMES = {"onednn": "oneDNN", "openblas": "OpenBLAS", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
+         "pytorch": "PyTorch", "tensorflow": "TensorFlow", "pytorch_train": "PyTorch",
+         "keras_train": "Keras on TensorFlow", "zeromq": "ZeroMQ echo"}
+
+
 def digits(value):
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
@@ -37,7 +42,7 @@ def table(title, rows):
     shown = [key for key in rows[0] if key not in KEYS + TOLD]
     measured = shown[0] == "latency" or shown[0].endswith("per_s")
     heads = keys + ["forecastd"] * measured + shown[measured:]
-    heads += ["of the peak"] * ("peak_share" in rows[0]) + names
+    heads += ["of the peak"] * ("peak_share" in rows[0]) + [NAMES.get(name, name) for name in names]
     print(f"\n{title}\n\n| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
     for row in rows:
         cells = [str(row[key]) for key in keys] + [short(row[key]) for key in shown]
