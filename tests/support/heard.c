@@ -264,6 +264,15 @@ bool heard_next(struct heard *heard, int ms) {
     return true;
 }
 
+void heard_forget(struct heard *heard) {
+    for (struct heard_stream *stream = heard->streams; stream != NULL; stream = stream->hh.next) {
+        if (stream->n <= 1)
+            continue;
+        memmove(stream->data, stream->data + (stream->n - 1) * stream->each, stream->each);
+        stream->n = 1;
+    }
+}
+
 void heard_until(struct heard *heard, size_t forecasts) {
     int64_t until = scenario_now() + (scenario_slow() ? 100000 : 30000);
     while (heard->forecasts < forecasts) {

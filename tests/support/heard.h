@@ -69,6 +69,9 @@ void heard_rest(struct heard *heard, int ms);
 const json_t *heard_event(struct heard *heard, const char *kind, size_t skip, int seconds);
 size_t heard_count_events(const struct heard *heard, const char *kind);
 
+/* Keeps of each stream the latest forecast only: for those who hear many and look at them as they come. */
+void heard_forget(struct heard *heard);
+
 /* The forecasts of a stream, or NULL. */
 struct heard_stream *heard_find(const struct heard *heard, const char *model, const char *stream);
 /* The i-th forecast of a stream. */
