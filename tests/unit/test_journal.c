@@ -127,8 +127,8 @@ static void commands_are_written(void **state) {
         "{\"stream\":\"c/1\",\"generation\":3,\"model\":\"m\",\"command\":\"reset\",\"step\":6}",
         "{\"stream\":\"c/1\",\"generation\":3,\"model\":null,\"command\":\"pause\",\"step\":7}",
         "{\"stream\":\"c/1\",\"generation\":3,\"model\":null,\"command\":\"resume\",\"step\":8}",
-        "{\"stream\":\"s\",\"generation\":9,\"model\":\"m\",\"command\":\"set_state\",\"step\":11,"
-        "\"values\":[0.5,0.10000000149011612]}",
+        ("{\"stream\":\"s\",\"generation\":9,\"model\":\"m\",\"command\":\"set_state\",\"step\":11,"
+         "\"values\":[0.5,0.10000000149011612]}"),
     };
     static const enum commanded commands[] = {COMMANDED_RESET, COMMANDED_RESET, COMMANDED_PAUSE, COMMANDED_RESUME};
     _Alignas(struct record_commanded) char bytes[sizeof(struct record_commanded) + 3];
