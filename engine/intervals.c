@@ -1,6 +1,7 @@
 #include "engine/intervals.h"
 
 #include "engine/distribution.h"
+#include "engine/quad.h"
 
 #include <assert.h>
 #include <float.h>
@@ -8,8 +9,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { TRACKERS = 4, ON_FAST = 2 }; /* the trackers from ON_FAST on are on the fast base */
-enum { OWN_TRACKERS = 2 };          /* further ones, on what the network gives */
+enum { TRACKERS = QUAD, ON_FAST = 2 }; /* the trackers from ON_FAST on are on the fast base */
+enum { OWN_TRACKERS = 2 };             /* further ones, on what the network gives */
 
 /* Of the errors, and what a single one may add to them, so that bursts do not blow them up. Where nothing goes wrong
  * for long they do not vanish, so that the stream may wake up: the slow mean does not sink below slow_least of any
@@ -33,6 +34,8 @@ static const double own_base_most = 100;
 static const double errors_most = 2;
 /* Answers before single errors are bounded, and enormous ones in a row behind which they are not. */
 enum { SETTLED = 5, ANSWERS_MOST = (1 << 28) - 1 };
+/* Answers behind which 1 / n is below all shares. */
+enum { LEARNS = 500 };
 
 struct cell {
     double slow, fast, largest; /* means and maximum of |error| */
@@ -59,6 +62,7 @@ struct level {
     uint32_t least; /* answers before the interval is finite */
     float steps[TRACKERS], own_steps[OWN_TRACKERS];
     float widening_step, widening_first, widening_decay;
+    float widening_learns; /* answers behind which its step is the least */
 };
 
 struct intervals {
@@ -82,6 +86,7 @@ static struct level level_of(double percent) {
         .widening_step = (float)(widening_step / slope),
         .widening_first = (float)(widening_first / slope),
         .widening_decay = (float)(widening_decay / slope),
+        .widening_learns = (float)(widening_decay / widening_step),
     };
     for (int k = 0; k < TRACKERS; k++)
         level.steps[k] = (float)(tracker_steps[k] / slope);
@@ -189,21 +194,28 @@ static float track_one(float *q, float most, float weight, float base, float ste
     return weight * (1 - (cost < loss_most ? cost : loss_most));
 }
 
+/* The same of all trackers at once. */
 static float track_fast_and_slow(struct tracker *tracker, const struct level *level, const struct seen *seen,
-                                 float *weights) {
-    const float bases[TRACKERS] = {1, 1, seen->fast, seen->fast}, alpha = (float)level->alpha;
-    float sum = 0;
-    for (int k = 0; k < TRACKERS; k++)
-        weights[k] = track_one(&tracker->q[k], q_most, tracker->weight[k], bases[k],
-                               larger(level->steps[k], seen->least), alpha, seen->error);
-    for (int k = 0; k < TRACKERS; k++)
-        sum += weights[k];
-    return sum;
+                                 float *ret_weights) {
+    const quad base = {1, 1, seen->fast, seen->fast}, one = quad_of(1), alpha = quad_of((float)level->alpha);
+    quad q = quad_load(tracker->q), step = quad_larger(quad_load(level->steps), quad_of(seen->least));
+    quad over = quad_of(seen->error) - q * base;
+    quad_mask missed = over > quad_of(0);
+    quad cost = quad_of(learning_rate) * quad_choose(missed, (one - alpha) * over, -alpha * over);
+    quad next = q * (one + step * (quad_choose(missed, one, quad_of(0)) - alpha));
+    quad_store(tracker->q, quad_smaller(quad_larger(quad_of(q_least), next), quad_of(q_most)));
+    quad weights = quad_load(tracker->weight) * (one - quad_smaller(cost, quad_of(loss_most)));
+    quad_store(ret_weights, weights);
+    return weights[0] + weights[1] + weights[2] + weights[3];
 }
 
 /* Exponential weights with a fixed share, of what adds up to whole. */
 static void share_out(float *weights, const float *unnormalised, int n, float whole, float sum, int n_all) {
     float factor = (1 - fixed_share) * whole / sum, fixed = fixed_share * whole / (float)n_all;
+    if (n == TRACKERS) {
+        quad_store(weights, quad_of(factor) * quad_load(unnormalised) + quad_of(fixed));
+        return;
+    }
     for (int k = 0; k < n; k++)
         weights[k] = factor * unnormalised[k] + fixed;
 }
@@ -229,8 +241,11 @@ static void track(struct tracker *tracker, struct own_tracker *own, const struct
 }
 
 static void widen(struct tracker *tracker, const struct level *level, float n, bool miss) {
-    float first = level->widening_decay / (n + 1), step = level->widening_step;
-    first = first < level->widening_first ? first : level->widening_first;
+    float first = 0, step = level->widening_step;
+    if (n < level->widening_learns) {
+        first = level->widening_decay / (n + 1);
+        first = first < level->widening_first ? first : level->widening_first;
+    }
     float widening = tracker->widening * (1 + larger(step, first) * ((miss ? 1 : 0) - (float)level->alpha));
     tracker->widening = widening > widening_most ? widening_most : larger(widening_least, widening);
 }
@@ -242,13 +257,16 @@ static double bounded(double error, double most, const struct cell *cell) {
 
 /* The first errors may be anything. */
 static void raise_least(struct cell *cell, double error) {
-    double raised = fmin(slow_least * error, fmin(slow_least_most * cell->slow, (double)FLT_MAX));
+    double raised = slow_least * error, most = slow_least_most * cell->slow;
+    raised = raised < most ? raised : most;
+    raised = raised < (double)FLT_MAX ? raised : (double)FLT_MAX;
     double least = (1 - slow_least_share) * (double)cell->least;
-    cell->least = (float)fmax(least, cell->n > SETTLED ? raised : 0);
+    raised = cell->n > SETTLED ? raised : 0;
+    cell->least = (float)(least > raised ? least : raised);
 }
 
 static void see_error(struct cell *cell, double error) {
-    double share = 1 / ((double)cell->n + 1);
+    double share = cell->n < LEARNS ? 1 / ((double)cell->n + 1) : 0;
     if (!(slow_least * error > cell->slow))
         cell->in_a_row = 0;
     else if (cell->in_a_row <= SETTLED)
@@ -259,7 +277,7 @@ static void see_error(struct cell *cell, double error) {
     cell->largest = error > cell->largest ? error : cell->largest;
     if (error > 0)
         raise_least(cell, error);
-    cell->slow = fmax(cell->slow, (double)cell->least);
+    cell->slow = cell->slow > (double)cell->least ? cell->slow : (double)cell->least;
     if (cell->fast < fast_least * cell->slow)
         cell->fast = fast_least * cell->slow;
     if (cell->n < ANSWERS_MOST)
@@ -318,7 +336,8 @@ bool intervals_radii(const struct intervals *intervals, int slot, int cell_index
     const struct cell *cell = cell_of(intervals, slot, cell_index);
     const struct tracker *trackers = trackers_of(intervals, cell);
     bool any_capped = false;
-    double least = 0, few_answers = 1 / (1 + (double)cell->n / intervals->steps[cell_index / intervals->n_targets]);
+    double least = 0, ahead = intervals->steps[cell_index / intervals->n_targets];
+    double few_answers = ahead / (ahead + (double)cell->n);
     for (int l = 0; l < intervals->n_levels; l++) {
         if (cell->n == 0) {
             ret_radii[l] = NAN;

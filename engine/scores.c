@@ -3,6 +3,9 @@
 #include "engine/baseline.h"
 #include "engine/head.h"
 #include "engine/intervals.h"
+#include "engine/quad.h"
+
+#include <float.h>
 
 #include <stdlib.h>
 
@@ -21,11 +24,12 @@ struct scores {
     float *radii;                      /* [slots x n_levels x n x n_targets] of the latest forecast */
     bool *capped;                      /* [slots] */
 
-    uint64_t *made;       /* [slots x waiting] step of each kept forecast; 0: none */
-    double *mean;         /* [slots x waiting x n_targets] */
-    float *waiting_radii; /* [slots x waiting x n_levels x n_targets] */
-    float *waiting_own;   /* the same, of the network's own; NULL: its head gives none */
-    double *answers;      /* [n_targets] workspace */
+    uint64_t *made;                  /* [slots x waiting] step of each kept forecast; 0: none */
+    double *mean;                    /* [slots x waiting x n_targets] */
+    float *waiting_radii;            /* [slots x waiting x n_levels x n_targets] */
+    float *waiting_own;              /* the same, of the network's own; NULL: its head gives none */
+    double *answers;                 /* [n_targets] workspace */
+    double alpha[CONFIG_MAX_LEVELS]; /* the shares of answers that are to lie outside */
 };
 
 static const struct score_means unknown = {NAN, NAN, NAN, NAN, NAN};
@@ -108,6 +112,8 @@ struct scores *scores_new(int slots, const struct config_model *model) {
     scores->model = model;
     scores->n_targets = model->n_targets;
     scores->n_levels = model->n_levels;
+    for (int l = 0; l < model->n_levels; l++)
+        scores->alpha[l] = 1 - model->levels[l] / 100;
     scores->n = scores_steps(model->scored, model->horizon, NULL);
     if (!allocate(scores, (size_t)slots)) {
         scores_free(scores);
@@ -180,7 +186,8 @@ static size_t waiting_place(const struct scores *scores, int slot, int i, uint64
 
 /* What one answer says: of one target, or summed over targets. */
 struct outcome {
-    float error, squared, last_value, seasonal, pinball;
+    float errors[QUAD]; /* absolute, squared, of the last value, of the season: as score_means has them */
+    float pinball;
     int n_held[CONFIG_MAX_LEVELS], n[CONFIG_MAX_LEVELS]; /* answers that had an interval, and that it held */
     float width[CONFIG_MAX_LEVELS];
 };
@@ -201,12 +208,16 @@ static void see(float *mean, float share, float x) {
         *mean = isnan(*mean) ? x : *mean + share * (x - *mean);
 }
 
-/* each: one by how many targets the outcome is summed over. */
+_Static_assert(offsetof(struct score_means, mse) == sizeof(float) &&
+                   offsetof(struct score_means, mae_last_value) == 2 * sizeof(float) &&
+                   offsetof(struct score_means, mae_seasonal) == 3 * sizeof(float),
+               "the errors are a quad");
+
+/* As see does, of the four errors. each: one by how many targets the outcome is summed over. */
 static void see_errors(struct score_means *means, float share, const struct outcome *outcome, float each) {
-    see(&means->mae, share, outcome->error * each);
-    see(&means->mse, share, outcome->squared * each);
-    see(&means->mae_last_value, share, outcome->last_value * each);
-    see(&means->mae_seasonal, share, outcome->seasonal * each);
+    quad x = quad_load(outcome->errors) * quad_of(each), mean = quad_load(&means->mae), most = quad_of(FLT_MAX);
+    quad next = quad_choose(mean == mean, mean + quad_of(share) * (x - mean), x);
+    quad_store(&means->mae, quad_choose((x <= most) & (x >= -most), next, mean));
 }
 
 static void see_outcome(struct score *score, struct score_level *levels, int n_levels, const struct outcome *outcome,
@@ -219,37 +230,38 @@ static void see_outcome(struct score *score, struct score_level *levels, int n_l
         struct score_level *level = &levels[l];
         if (outcome->n[l] == 0 || level->n > UINT32_MAX - (uint32_t)outcome->n[l])
             continue;
-        float n = (float)outcome->n[l];
+        float one = outcome->n[l] == 1 ? 1 : 1 / (float)outcome->n[l];
         level->n += (uint32_t)outcome->n[l];
         level->held += (uint32_t)outcome->n_held[l];
-        shares = shares_of(outcome->n[l], level->n);
-        see(&level->coverage, shares.recent, (float)outcome->n_held[l] / n);
-        see(&level->width, shares.recent, outcome->width[l] / n);
-        see(&level->width_all, shares.all, outcome->width[l] / n);
+        if (outcome->n[l] != 1 || level->n != score->n)
+            shares = shares_of(outcome->n[l], level->n);
+        see(&level->coverage, shares.recent, (float)outcome->n_held[l] * one);
+        see(&level->width, shares.recent, outcome->width[l] * one);
+        see(&level->width_all, shares.all, outcome->width[l] * one);
         if (l > 0)
             continue; /* an answer has the interval of the lowest level, or none */
-        see(&score->recent.pinball, shares.recent, outcome->pinball / n);
-        see(&score->all.pinball, shares.all, outcome->pinball / n);
+        see(&score->recent.pinball, shares.recent, outcome->pinball * one);
+        see(&score->all.pinball, shares.all, outcome->pinball * one);
     }
 }
 
-/* What the intervals of an answer say, in units of the target. */
-static void see_intervals(const struct scores *scores, double error, double unit, const float *radii,
+/* What the intervals of an answer say, in units of the target; per: one by the unit. */
+static void see_intervals(const struct scores *scores, double error, double per, const float *radii,
                           struct outcome *outcome) {
     double sum = 0;
     int n = 0;
     for (int l = 0; l < scores->n_levels; l++) {
-        double radius = (double)radii[l], alpha = 1 - scores->model->levels[l] / 100;
+        double radius = (double)radii[l];
         outcome->n[l] = !isnan(radius);
         outcome->n_held[l] = error <= radius;
-        outcome->width[l] = isnan(radius) ? 0 : (float)(2 * radius / unit);
+        outcome->width[l] = isnan(radius) ? 0 : (float)(2 * radius * per);
         if (isnan(radius))
             continue;
         /* Both ends together: alpha / 2 of the width, and all that lies outside. */
-        sum += (alpha * radius + (error > radius ? error - radius : 0)) / 2;
+        sum += (scores->alpha[l] * radius + (error > radius ? error - radius : 0)) / 2;
         n++;
     }
-    outcome->pinball = n > 0 ? (float)(sum / n / unit) : 0;
+    outcome->pinball = n > 0 ? (float)(sum * per / n) : 0;
 }
 
 /* Of a target, by its interval one step ahead; not known while the level has had too few answers for one that is not
@@ -258,10 +270,11 @@ static double anomaly_of(const struct scores *scores, int slot, int target, doub
     int last = scores->n_levels - 1;
     if (last < 0 || isnan(radii[last]))
         return NAN;
-    double radius = (double)radii[last], least = 1 / (1 - scores->model->levels[last] / 100) - 1;
+    double radius = (double)radii[last], least = 1 / scores->alpha[last] - 1;
     if ((double)levels_of(scores, slot, 0, target)[last].n < least - 1e-9)
         return NAN;
-    return error <= radius ? 0 : fmin(SCORES_ANOMALY_MOST, (error - radius) / radius);
+    double beyond = error <= radius ? 0 : (error - radius) / radius;
+    return beyond < SCORES_ANOMALY_MOST ? beyond : SCORES_ANOMALY_MOST;
 }
 
 /* What was said at a step, h[i] steps before the one that answers it. */
@@ -282,43 +295,56 @@ static double seasonal_value(const struct scores *scores, const struct history *
 
 /* The answer of one target to what was said. Returns false where there is none. */
 static bool answer_target(struct scores *scores, int slot, const struct history *history, const struct said *said,
-                          int target, double answer, double unit, struct outcome *ret_outcome) {
+                          int target, double answer, double per, struct outcome *ret_outcome) {
     size_t n_targets = (size_t)scores->n_targets, n_levels = (size_t)scores->n_levels, j = (size_t)target;
     int feature = scores->model->targets[target];
     double mean = scores->mean[said->place * n_targets + j], last = said->last != NULL ? said->last[feature] : NAN;
     if (isnan(answer) || isnan(mean) || isnan(last))
         return false;
-    double error = fabs(answer - mean), scaled = error / unit;
+    double error = fabs(answer - mean), scaled = error * per;
     float radii[CONFIG_MAX_LEVELS], own[CONFIG_MAX_LEVELS];
     for (size_t l = 0; l < n_levels; l++) {
         size_t at = (said->place * n_levels + l) * n_targets + j;
         radii[l] = scores->waiting_radii[at];
         own[l] = scores->waiting_own != NULL ? scores->waiting_own[at] : 0;
     }
-    ret_outcome->error = (float)scaled;
-    ret_outcome->squared = (float)(scaled * scaled);
-    ret_outcome->last_value = (float)(fabs(answer - last) / unit);
-    ret_outcome->seasonal = (float)(fabs(answer - seasonal_value(scores, history, said, feature)) / unit);
-    see_intervals(scores, error, unit, radii, ret_outcome);
+    ret_outcome->errors[0] = (float)scaled;
+    ret_outcome->errors[1] = (float)(scaled * scaled);
+    ret_outcome->errors[2] = (float)(fabs(answer - last) * per);
+    ret_outcome->errors[3] = (float)(fabs(answer - seasonal_value(scores, history, said, feature)) * per);
+    see_intervals(scores, error, per, radii, ret_outcome);
     see_outcome(target_of(scores, slot, said->i, target), levels_of(scores, slot, said->i, target), scores->n_levels,
                 ret_outcome, 1);
-    if (said->i == 0)
-        scores->anomaly[slot] =
-            (float)fmax((double)scores->anomaly[slot], anomaly_of(scores, slot, target, error, radii));
+    if (n_levels == 0)
+        return true;
+    double anomaly = said->i == 0 ? anomaly_of(scores, slot, target, error, radii) : NAN;
+    if (!isnan(anomaly) && !((double)scores->anomaly[slot] >= anomaly))
+        scores->anomaly[slot] = (float)anomaly;
     intervals_answer(scores->intervals, slot, said->i * scores->n_targets + target, error, radii, own);
     return true;
 }
 
 static void add(struct outcome *sum, const struct outcome *outcome, int n_levels) {
-    sum->error += outcome->error;
-    sum->squared += outcome->squared;
-    sum->last_value += outcome->last_value;
-    sum->seasonal += outcome->seasonal;
+    quad_store(sum->errors, quad_load(sum->errors) + quad_load(outcome->errors));
     sum->pinball += outcome->pinball;
     for (int l = 0; l < n_levels; l++) {
         sum->n[l] += outcome->n[l];
         sum->n_held[l] += outcome->n_held[l];
         sum->width[l] += outcome->width[l];
+    }
+}
+
+void scores_fetch(const struct scores *scores, int slot, uint64_t step) {
+    enum { LINE = 64 };
+    size_t each = (size_t)scores->n_targets * sizeof *scores->targets;
+    const char *targets = (const char *)target_of(scores, slot, 0, 0);
+    for (size_t at = 0; at < each; at += LINE)
+        __builtin_prefetch(targets + at, 1);
+    __builtin_prefetch(&scores->pooled[slot * scores->n], 1);
+    for (int i = 0; i < scores->n && (uint64_t)scores->h[i] < step; i++) {
+        size_t place = waiting_place(scores, slot, i, step - (uint64_t)scores->h[i]);
+        __builtin_prefetch(&scores->made[place], 1);
+        __builtin_prefetch(scores->mean + place * (size_t)scores->n_targets, 1);
     }
 }
 
@@ -336,7 +362,7 @@ void scores_answer(struct scores *scores, int slot, const struct history *histor
         struct outcome outcome, sum = {0};
         int targets = 0;
         for (int j = 0; j < scores->n_targets; j++)
-            if (answer_target(scores, slot, history, &said, j, scores->answers[j], units[j], &outcome)) {
+            if (answer_target(scores, slot, history, &said, j, scores->answers[j], 1 / units[j], &outcome)) {
                 add(&sum, &outcome, scores->n_levels);
                 targets++;
             }
@@ -358,6 +384,8 @@ static int own_place(const struct scores *scores, int level, int i) {
 }
 
 static void find_radii(struct scores *scores, int slot, const float *own) {
+    if (scores->n_levels == 0)
+        return;
     float *radii = radii_of(scores, slot), of_cell[CONFIG_MAX_LEVELS], own_of_cell[CONFIG_MAX_LEVELS] = {0};
     int n_cells = scores->n * scores->n_targets;
     scores->capped[slot] = false;

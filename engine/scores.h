@@ -93,6 +93,9 @@ void scores_restart(struct scores *scores, int slot);
 void scores_answer(struct scores *scores, int slot, const struct history *history, uint64_t step,
                    const double *units);
 
+/* Asks for the memory that scores_answer of the slot will touch. */
+void scores_fetch(const struct scores *scores, int slot, uint64_t step);
+
 /* How far outside its interval of the highest level the step that was answered last lies, which was made one step
  * before it: 0 inside, 1 where it is one half-width beyond, most SCORES_ANOMALY_MOST; the largest of all targets;
  * NaN: not known. */
