@@ -34,19 +34,18 @@ static int drift_steps(const struct history *history, uint64_t step, int feature
     return (int)back;
 }
 
-double baseline_drift(const struct history *history, uint64_t step, int feature, int h, int period) {
-    assert(h >= 1);
-    double last = baseline_last_value(history, step, feature);
-    if (isnan(last))
-        return NAN;
-    int back = drift_steps(history, step, feature, period);
-    if (back == 0)
-        return last;
-    double slope = (last - history_values(history, step - (uint64_t)back)[feature]) / back;
-    double damping = 1.0 - 1.0 / back, ahead = 0, share = 1;
-    for (int i = 0; i < h; i++, share *= damping)
+void baseline_drift(const struct history *history, uint64_t step, int feature, int horizon, int period, int stride,
+                    double *mean) {
+    double last = baseline_last_value(history, step, feature), slope = 0, damping = 0, ahead = 0, share = 1;
+    int back = isnan(last) ? 0 : drift_steps(history, step, feature, period);
+    if (back > 0) {
+        slope = (last - history_values(history, step - (uint64_t)back)[feature]) / back;
+        damping = 1.0 - 1.0 / back;
+    }
+    for (int h = 0; h < horizon; h++, share *= damping) {
         ahead += share;
-    return last + slope * ahead;
+        mean[h * stride] = back > 0 ? last + slope * ahead : last;
+    }
 }
 
 double baseline_forecast(enum baseline baseline, const struct history *history, uint64_t step, int feature, int h,

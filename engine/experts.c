@@ -310,11 +310,12 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
     int n = e->n_voices * e->horizon * e->n_targets;
     for (int j = 0; j < e->n_targets; j++) {
         int feature = model->targets[j];
+        double value = baseline_last_value(history, step, feature);
+        baseline_drift(history, step, feature, e->horizon, model->period, e->n_targets, drift + j);
         for (int h = 1; h <= e->horizon; h++) {
             int at = (h - 1) * e->n_targets + j;
-            last[at] = baseline_last_value(history, step, feature);
+            last[at] = value;
             seasonal[at] = baseline_seasonal(history, step, feature, h, model->period);
-            drift[at] = baseline_drift(history, step, feature, h, model->period);
             ridge[at] = readout[at] = NAN;
         }
         smoothing_forecast(smoothing_of(e, slot, j), e->horizon, e->n_targets, smoothing + j);

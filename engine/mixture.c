@@ -7,15 +7,25 @@ static const float tiny = 1e-12f;
 /* How fast a loss that is beyond the best rival's becomes the one that counts. */
 enum { URGENCY = 100 };
 
+/* Without the calls of fminf and fmaxf, which take most of an answer's time; neither is NaN. */
+static float smaller(float a, float b) {
+    return a < b ? a : b;
+}
+
+static float larger(float a, float b) {
+    return a > b ? a : b;
+}
+
 static float bounded(float x, float most) {
-    return fmaxf(-most, fminf(most, x));
+    return larger(-most, smaller(most, x));
 }
 
 /* Takes an error in. */
 static void see_error(struct mixture_errors *errors, float error) {
-    errors->n = fminf(errors->n + 1, MIXTURE_ERRORS);
-    errors->square += (error * error - errors->square) / errors->n;
-    errors->absolute += (fabsf(error) - errors->absolute) / errors->n;
+    errors->n = smaller(errors->n + 1, MIXTURE_ERRORS);
+    float share = errors->n < MIXTURE_ERRORS ? 1 / errors->n : 1.0F / MIXTURE_ERRORS;
+    errors->square += share * (error * error - errors->square);
+    errors->absolute += share * (fabsf(error) - errors->absolute);
 }
 
 /* How much a loss of the mixture exceeds the best rival's, as a weight of that loss. */
@@ -30,8 +40,8 @@ static float gradient(const struct mixture_errors *all, int n, unsigned rivals, 
     struct mixture_errors best = {INFINITY, INFINITY, 0};
     for (int k = 0; k < n; k++)
         if ((rivals >> k & 1) != 0 && 2 * all[k].n >= errors->n) {
-            best.square = fminf(best.square, all[k].square);
-            best.absolute = fminf(best.absolute, all[k].absolute);
+            best.square = smaller(best.square, all[k].square);
+            best.absolute = smaller(best.absolute, all[k].absolute);
         }
     float squares = urgency(errors->square, best.square), absolutes = urgency(errors->absolute, best.absolute);
     float sign = (float)(error > 0) - (float)(error < 0), both = (squares + absolutes) / 2;
@@ -42,12 +52,12 @@ static float gradient(const struct mixture_errors *all, int n, unsigned rivals, 
 
 /* most: log (n + 1). 1 over the range at first, later by the sum of squares. */
 static void set_rate(struct mixture_record *record, float most) {
-    record->rate = fminf(.5f / record->range, sqrtf(most / record->squares));
+    record->rate = smaller(.5f / record->range, sqrtf(most / record->squares));
 }
 
 static void learn(struct mixture_record *record, float most, int h, float regret) {
     const float kept = 1.0f - 1.0f / MIXTURE_MEMORY;
-    record->range = fmaxf(record->range, fabsf(regret));
+    record->range = larger(record->range, fabsf(regret));
     record->squares = kept * record->squares + (float)h * regret * regret;
     if (!(record->squares > 0))
         return;
@@ -79,7 +89,7 @@ bool mixture_shares(const struct mixture_record *records, int n, const bool *spe
         rate += records[k].rate;
         known++;
         if (speaks[k])
-            most = fmaxf(most, records[k].rate * records[k].regret);
+            most = larger(most, records[k].rate * records[k].regret);
     }
     if (known == 0)
         return false;

@@ -24,12 +24,14 @@ static double take_error(double *scale, uint64_t n, double error) {
         *scale = sqrt(variance + (error * error - variance) / (double)(n < START ? n : START));
         return error;
     }
-    double ratio = error / *scale;
+    double ratio = error / *scale, before = *scale;
     *scale = sqrt(variance * (1 + scale_share * (rho(ratio) - 1)));
-    return fmax(-bound, fmin(bound, ratio)) * sqrt(variance);
+    ratio = ratio < bound ? ratio : bound;
+    return (ratio > -bound ? ratio : -bound) * before;
 }
 
-static void update_set(struct smoothing *smoothing, int i, double x) {
+/* share: of the error in the mean of squares. */
+static void update_set(struct smoothing *smoothing, int i, double x, double share) {
     double foreseen = smoothing->level[i] + damping * smoothing->trend[i];
     if (isnan(x)) {
         smoothing->trend[i] *= damping;
@@ -37,7 +39,6 @@ static void update_set(struct smoothing *smoothing, int i, double x) {
         return;
     }
     double error = take_error(&smoothing->scale[i], smoothing->n, x - foreseen);
-    double share = 1.0 / (double)(smoothing->n < MEMORY ? smoothing->n : MEMORY);
     smoothing->loss[i] += share * (error * error - smoothing->loss[i]);
     double level = foreseen + sets[i].level * error;
     smoothing->trend[i] = damping * smoothing->trend[i] + sets[i].level * sets[i].trend * error;
@@ -54,12 +55,13 @@ void smoothing_update(struct smoothing *smoothing, double x) {
     smoothing->began = true;
     if (!isnan(x))
         smoothing->n++;
+    double share = 1.0 / (double)(smoothing->n < MEMORY ? smoothing->n : MEMORY);
     for (int i = 0; i < SMOOTHING_SETS; i++) {
         if (first) {
             smoothing->level[i] = x;
             smoothing->trend[i] = 0;
         } else {
-            update_set(smoothing, i, x);
+            update_set(smoothing, i, x, share);
         }
     }
 }
@@ -71,11 +73,11 @@ void smoothing_restart(struct smoothing *smoothing) {
 void smoothing_forecast(const struct smoothing *smoothing, int horizon, int stride, double *mean) {
     double least = INFINITY, sum = 0, level = 0, trend = 0;
     for (int i = 0; i < SMOOTHING_SETS; i++)
-        least = fmin(least, smoothing->loss[i]);
+        least = smoothing->loss[i] < least ? smoothing->loss[i] : least;
     for (int i = 0; i < SMOOTHING_SETS; i++) {
         double n = (double)(smoothing->n < MEMORY ? smoothing->n : MEMORY);
-        double excess = smoothing->loss[i] - least;
-        double weight = excess > 0 ? exp(-.5 * n * excess / least) : 1;
+        double excess = smoothing->loss[i] - least, power = excess > 0 ? -.5 * n * excess / least : 0;
+        double weight = power < -30 ? 0 : power < 0 ? (double)expf((float)power) : 1;
         sum += weight;
         level += weight * smoothing->level[i];
         trend += weight * smoothing->trend[i];
