@@ -31,7 +31,7 @@ enum { PUBLISH_MOST = 1024 };
 /* New subscriptions that are told to the workers in one go. */
 enum { SUBSCRIBE_MOST = 64 };
 
-/* While a tick is parked it is tried again this often; models are looked at this often, in ms. */
+/* While a tick is parked it is tried again this often; models, and monitors, this often, in ms. */
 enum { PARKED_WAIT_MS = 1, POLL_MS = 100 };
 
 /* At the stop: how long messages that ZeroMQ holds are read on, and how long what is queued may take to leave. */
@@ -175,6 +175,9 @@ static void poll_models(struct bus *bus) {
         return;
     bus->polled = now;
     learning_poll(bus->learning);
+    for (int m = 0; m < N_MONITORS; m++)
+        if (bus->monitors[m] != NULL)
+            take_monitor(bus, m);
     if (now - bus->status_told < INT64_C(5000000000))
         return;
     bus->status_told = now;
@@ -186,16 +189,10 @@ static void poll_models(struct bus *bus) {
 
 static void wait_for_work(struct bus *bus, bool busy) {
     bool parked = ingest_parked(bus->ingest);
-    /* Absent sockets, and ticks that could not be taken, are not looked at. */
-    void *const sockets[] = {control_socket(bus->control),
-                             publisher_socket(bus->publisher),
-                             publisher_json_socket(bus->publisher),
-                             bus->monitors[0],
-                             bus->monitors[1],
-                             bus->monitors[2],
-                             bus->monitors[3],
-                             bus->monitors[4],
-                             parked ? NULL : ingest_ticks_socket(bus->ingest),
+    /* Each socket costs, with each tick. Absent ones, and ticks that could not be taken, are not looked at; monitors
+     * are by poll_models. */
+    void *const sockets[] = {control_socket(bus->control), publisher_socket(bus->publisher),
+                             publisher_json_socket(bus->publisher), parked ? NULL : ingest_ticks_socket(bus->ingest),
                              parked ? NULL : ingest_subscribe_socket(bus->ingest)};
     enum { N_SOCKETS = sizeof sockets / sizeof *sockets };
     zmq_pollitem_t items[1 + N_SOCKETS] = {{.fd = doorbell_fd(&bus->bell), .events = ZMQ_POLLIN}};
@@ -218,9 +215,6 @@ static bool serve_once(struct bus *bus) {
     bool busy = publish(bus);
     busy |= control_serve(bus->control);
     take_subscriptions(bus);
-    for (int m = 0; m < N_MONITORS; m++)
-        if (bus->monitors[m] != NULL)
-            take_monitor(bus, m);
     learning_finished(bus->learning);
     poll_models(bus);
     return busy;
@@ -254,6 +248,7 @@ static void *run(void *context) {
         wait_for_work(bus, busy);
         busy = serve_once(bus);
         busy |= ingest_read(bus->ingest);
+        busy |= publish(bus); /* of what was served at once */
     }
     service_stopping();
     drain(bus);

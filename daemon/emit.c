@@ -345,6 +345,14 @@ static void emit_single(struct emitter *emitter, const struct batch *batch, int 
     ring_commit(emitter->ring, sizeof *record + record->topic + record->payload);
 }
 
+/* Asks for what wire_of reads of a stream, some slots ahead. */
+enum { AHEAD = 4 };
+static void fetch_stream(const struct stream *stream) {
+    __builtin_prefetch(stream);
+    __builtin_prefetch(stream->text);
+    __builtin_prefetch(&stream->series);
+}
+
 /* A bundle of the first of the slots, as many as fit. Returns their number. */
 static int emit_bundle(struct emitter *emitter, const struct batch *batch, const int *slots, int n, int64_t now) {
     const char *model = emitter->config->models[batch->model].name;
@@ -369,6 +377,8 @@ static int emit_bundle(struct emitter *emitter, const struct batch *batch, const
     wire_array_head(at, (uint32_t)n);
     at += WIRE_ARRAY_HEAD;
     for (int i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            fetch_stream(batch->streams[slots[i + AHEAD]]);
         if (i > 0)
             forecast = wire_of(emitter, batch, slots[i], now);
         size_t used = wire_forecast_encode(&forecast, at, bound);

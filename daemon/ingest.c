@@ -14,6 +14,8 @@
 
 /* Messages begun, and ticks looked at, in one go: bounds how long outputs and control wait. */
 enum { READ_MESSAGES = 1024, READ_TICKS = 8192 };
+/* Looked at, behind which workers are woken while the go goes on: what is less may be served without them. */
+enum { FEW_TICKS = 8 };
 
 /* Room in a worker's ring that ticks leave to commands. */
 enum { COMMAND_SPARE = 16 * 1024 };
@@ -322,6 +324,15 @@ static void wake_touched(struct ingest *ingest) {
     }
 }
 
+/* The go is over. What were a few ticks need nobody else. */
+static void serve_touched(struct ingest *ingest) {
+    for (int w = 0; w < ingest->setup.config->workers; w++) {
+        if (ingest->touched[w])
+            worker_serve(ingest->setup.workers[w]);
+        ingest->touched[w] = false;
+    }
+}
+
 /* Goes on with the message at hand. Returns whether it is done: not when a tick of it is parked, or the go is
  * over. */
 static bool work_off(struct ingest *ingest) {
@@ -332,6 +343,9 @@ static bool work_off(struct ingest *ingest) {
             close_message(ingest);
             break;
         }
+        struct wire_text ahead;
+        if (wire_ticks_ahead(&ingest->ticks, &ahead))
+            streams_fetch(ingest->setup.streams, ahead.at, ahead.n);
         enum routed routed = got > 0 ? route(ingest, &reason) : REFUSED;
         if (routed == PARKED) {
             ingest->counters.parked += !ingest->parked;
@@ -342,7 +356,8 @@ static bool work_off(struct ingest *ingest) {
         if (routed == REFUSED)
             refuse(ingest, reason, ingest->tick.stream.at, ingest->tick.stream.n);
     }
-    wake_touched(ingest);
+    if (ingest->budget < READ_TICKS - FEW_TICKS)
+        wake_touched(ingest);
     return !ingest->open;
 }
 
@@ -395,8 +410,7 @@ static bool open_message(struct ingest *ingest, int source) {
     return true;
 }
 
-bool ingest_read(struct ingest *ingest) {
-    ingest->budget = READ_TICKS;
+static bool read_go(struct ingest *ingest) {
     int idle = 0;
     for (int taken = 0; taken < READ_MESSAGES && idle < N_SOURCES;) {
         if (!work_off(ingest))
@@ -409,9 +423,18 @@ bool ingest_read(struct ingest *ingest) {
     return idle < N_SOURCES || ingest->open;
 }
 
+bool ingest_read(struct ingest *ingest) {
+    ingest->budget = READ_TICKS;
+    bool more = read_go(ingest);
+    serve_touched(ingest);
+    return more;
+}
+
 bool ingest_finish(struct ingest *ingest) {
     ingest->budget = READ_TICKS;
-    return work_off(ingest);
+    bool done = work_off(ingest);
+    wake_touched(ingest);
+    return done;
 }
 
 bool ingest_parked(const struct ingest *ingest) {

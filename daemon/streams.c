@@ -108,6 +108,15 @@ struct stream *streams_find(const struct streams *streams, const char *name, siz
     return streams->index[find_place(streams, hash_of(streams, name, n), name, n)].stream;
 }
 
+void streams_fetch(const struct streams *streams, const char *name, size_t n) {
+    uint64_t hash = hash_of(streams, name, n);
+    const struct indexed *at = &streams->index[hash & (streams->places - 1)];
+    if (at->stream == NULL)
+        return;
+    __builtin_prefetch(at->stream);
+    __builtin_prefetch(at->stream->text);
+}
+
 int streams_reserve(struct streams *streams) {
     if (2 * (streams->n + 1) <= streams->places)
         return 0;

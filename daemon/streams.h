@@ -18,6 +18,9 @@ void streams_free(struct streams *streams);
 
 struct stream *streams_find(const struct streams *streams, const char *name, size_t n);
 
+/* Asks for the memory that streams_find of the name will touch, as far as its hash tells. */
+void streams_fetch(const struct streams *streams, const char *name, size_t n);
+
 /* The first class whose pattern matches the name (NUL-terminated); -1: none. */
 int streams_class_of(const struct streams *streams, const char *name);
 

@@ -237,6 +237,14 @@ static const char *plain_tick(const char *at, const char *end, bool bundled, str
     return at;
 }
 
+bool wire_ticks_ahead(const struct wire_ticks *ticks, struct wire_text *ret_stream) {
+    if (ticks->form != WIRE_FORM_BUNDLE || ticks->end - ticks->at < 2 || (unsigned char)ticks->at[0] != 0x93)
+        return false;
+    size_t n = (unsigned char)ticks->at[1] & 0x1f;
+    *ret_stream = (struct wire_text){ticks->at + 2, n};
+    return ((unsigned char)ticks->at[1] & 0xe0) == 0xa0 && (size_t)(ticks->end - ticks->at) - 2 >= n;
+}
+
 /* ---- messages --------------------------------------------------------------------------------- */
 
 enum reason wire_packed_begin(struct wire_ticks *ticks) {

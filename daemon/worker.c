@@ -4,6 +4,7 @@
 #include "daemon/clock.h"
 #include "daemon/records.h"
 #include "daemon/scores_report.h"
+#include "daemon/wire.h"
 #include "daemon/worker_internal.h"
 
 #include <assert.h>
@@ -14,8 +15,9 @@
 #include <time.h>
 #include <utlist.h>
 
-/* Records that are taken before what is ready is advanced: bounds how long a command can wait. */
-enum { DRAIN_MOST = 4096 };
+/* Records that are taken before what is ready is advanced: bounds how long a command can wait, and how much of what they
+ * touch has left the caches until then. */
+enum { DRAIN_MOST = 1024 };
 
 /* Asking for a thread's processor time is a system call: turns are measured no more often. */
 static const int64_t measure_every = 1000000;
@@ -89,7 +91,7 @@ static void make_ready(struct worker *worker, const struct place *place) {
         return;
     batch->is_ready[place->slot] = true;
     if (batch->n_ready++ == 0)
-        worker->n_ready++;
+        worker->ready[worker->n_ready++] = batch;
     batch->ready[batch->n_ready - 1] = place->slot;
 }
 
@@ -178,6 +180,10 @@ static bool list_batch(struct worker *worker, struct batch *batch) {
         if (batches == NULL)
             return false;
         worker->batches = batches;
+        struct batch **ready = realloc(worker->ready, (size_t)room * sizeof(struct batch *));
+        if (ready == NULL)
+            return false;
+        worker->ready = ready;
         worker->room = room;
     }
     worker->batches[worker->n_batches++] = batch;
@@ -408,16 +414,19 @@ static void advance_batch(struct worker *worker, struct batch *batch) {
         else
             batch->is_ready[slot] = false;
     }
-    if (batch->n_ready == 0)
-        worker->n_ready--;
 }
 
 static bool advance(struct worker *worker) {
     if (worker->n_ready == 0)
         return false;
-    for (int b = 0; b < worker->n_batches; b++)
-        if (worker->batches[b]->n_ready > 0)
-            advance_batch(worker, worker->batches[b]);
+    int ready = 0;
+    for (int b = 0; b < worker->n_ready; b++) {
+        struct batch *batch = worker->ready[b];
+        advance_batch(worker, batch);
+        if (batch->n_ready > 0)
+            worker->ready[ready++] = batch;
+    }
+    worker->n_ready = ready;
     return true;
 }
 
@@ -426,8 +435,12 @@ static bool advance(struct worker *worker) {
 static void sleep_until_rung(struct worker *worker) {
     size_t n;
     doorbell_arm(&worker->bell);
-    if (ring_peek(worker->input, &n) == NULL)
-        doorbell_wait(&worker->bell, background_timeout(worker));
+    if (ring_peek(worker->input, &n) == NULL) {
+        int timeout = background_timeout(worker);
+        pthread_mutex_unlock(&worker->owner);
+        doorbell_wait(&worker->bell, timeout);
+        pthread_mutex_lock(&worker->owner);
+    }
     doorbell_disarm(&worker->bell);
 }
 
@@ -461,6 +474,7 @@ static bool is_to_be_measured(struct worker *worker) {
 
 static void *run(void *context) {
     struct worker *worker = context;
+    pthread_mutex_lock(&worker->owner);
     for (;;) {
         bool took = drain(worker);
         bool busy = is_to_be_measured(worker) ? take_measured_turn(worker) : take_turn(worker);
@@ -477,7 +491,49 @@ static void *run(void *context) {
     record->kind = RECORD_STOPPED;
     ring_commit(worker->output, sizeof *record);
     doorbell_ring(worker->bus);
+    pthread_mutex_unlock(&worker->owner);
     return NULL;
+}
+
+/* ---- by the bus ----------------------------------------------------------------------------- */
+
+/* More than so long, and the next so many times the worker is woken: the bus has others to serve. */
+static const int64_t alone_longest = 200000;
+enum { ALONE_MOST = 4, DECLINED = 16 };
+
+/* Takes ticks alone, and advances until nothing is ready. Returns whether nothing is left to be taken. */
+static bool serve_alone(struct worker *worker) {
+    int64_t began = clock_monotonic();
+    const struct record_tick *tick;
+    size_t n;
+    for (int taken = 0; taken < worker->alone_most; taken++) {
+        tick = ring_peek(worker->input, &n);
+        if (tick == NULL || tick->kind != RECORD_TICK || !take_tick(worker, tick))
+            break;
+        ring_consume(worker->input);
+    }
+    while (advance(worker))
+        ;
+    int64_t took = clock_monotonic() - began;
+    if (began >= worker->measured + measure_every) {
+        worker->measured = began;
+        spent_add(&worker->advancing, took);
+    }
+    worker->declined = took > alone_longest ? DECLINED : 0;
+    return ring_peek(worker->input, &n) == NULL;
+}
+
+void worker_serve(struct worker *worker) {
+    bool served = false;
+    if (worker->alone_most > 0 && ring_used(worker->output) == 0 && pthread_mutex_trylock(&worker->owner) == 0) {
+        if (worker->declined > 0)
+            worker->declined--;
+        else
+            served = serve_alone(worker);
+        pthread_mutex_unlock(&worker->owner);
+    }
+    if (!served)
+        worker_wake(worker);
 }
 
 static void worker_free(struct worker *worker) {
@@ -488,6 +544,8 @@ static void worker_free(struct worker *worker) {
     ring_free(worker->output);
     emitter_free(worker->emitter);
     free(worker->batches);
+    free(worker->ready);
+    pthread_mutex_destroy(&worker->owner);
     free(worker->most_steps);
     free(worker->clocks);
     free(worker->collections);
@@ -500,6 +558,16 @@ static size_t at_least(int64_t configured, size_t record) {
     return (size_t)configured > 8 * record ? (size_t)configured : 8 * record;
 }
 
+/* The bus waits for nobody: what it serves by itself must have room in the output. With a journal there may be any number of takeovers
+ * to tell of. */
+static int most_alone(const struct config *config, size_t output) {
+    size_t forecast = 2 * emitter_max_record(config);
+    for (int m = 0; m < config->n_models; m++)
+        forecast += (size_t)(config->models[m].n_alerts + 4) * (sizeof(struct record_told) + WIRE_MAX_NAME);
+    size_t most = output / 2 / (forecast * (size_t)config->n_models);
+    return config->journal[0] != '\0' ? 0 : most < ALONE_MOST ? (int)most : ALONE_MOST;
+}
+
 struct worker *worker_start(const struct worker_setup *setup, struct error *err) {
     const struct config *config = setup->config;
     struct worker *worker = calloc(1, sizeof *worker);
@@ -508,12 +576,15 @@ struct worker *worker_start(const struct worker_setup *setup, struct error *err)
     worker->config = config;
     worker->bus = setup->bus;
     worker->bell.fd = -1;
+    pthread_mutex_init(&worker->owner, NULL);
     int most_features = 0;
     for (int c = 0; c < config->n_classes; c++)
         most_features = config->classes[c].n_features > most_features ? config->classes[c].n_features : most_features;
     size_t tick = sizeof(struct record_tick) + (size_t)most_features * sizeof(double) + 1024;
     worker->input = ring_new(at_least(config->bus.tick_ring, tick));
-    worker->output = ring_new(at_least(config->bus.forecast_ring, emitter_max_record(config)));
+    size_t output = at_least(config->bus.forecast_ring, emitter_max_record(config));
+    worker->output = ring_new(output);
+    worker->alone_most = most_alone(config, output);
     worker->most_steps = calloc((size_t)config->n_classes, sizeof *worker->most_steps);
     worker->clocks = calloc((size_t)config->n_classes, sizeof *worker->clocks);
     worker->collections = calloc((size_t)config->n_models, sizeof *worker->collections);

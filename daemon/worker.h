@@ -2,8 +2,9 @@
  * A worker: the thread that owns streams and their batches, advances them and emits their forecasts.
  *
  * Work-conserving: it takes what its ring holds, then advances what is ready, at once; while it is busy, ticks gather
- * in the ring and slots in batches. Between two advances it does a bounded slice of each background task: re-priming
- * under a new version, copying windows for training, sending last forecasts again.
+ * in the ring and slots in batches. While it sleeps the bus may do the same in its place (worker_serve). Between two
+ * advances it does a bounded slice of each background task: re-priming under a new version, copying windows for
+ * training, sending last forecasts again.
  */
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
@@ -46,6 +47,10 @@ struct ring *worker_input(struct worker *worker);
 struct ring *worker_output(struct worker *worker);
 /* Wakes it after something was put into its input. */
 void worker_wake(struct worker *worker);
+
+/* Has what the bus put into its input served: where it is little and the worker sleeps, by the caller, at once, which spares
+ * two threads from being woken; else it is woken. The bus' thread, which then publishes what is in the output. */
+void worker_serve(struct worker *worker);
 
 /* Any thread. */
 void worker_counters(const struct worker *worker, struct worker_counters *ret_counters);

@@ -44,11 +44,15 @@ struct worker {
     struct ring *input, *output;
     struct emitter *emitter;
     pthread_t thread;
+    pthread_mutex_t owner; /* of all that follows: the thread has it but while it sleeps, when the bus may take it */
+    int alone_most;        /* ticks that the bus may serve by itself: whose output surely has room; 0: none */
+    int declined;          /* times that it is not to, as the last one took long */
     bool stopping;
 
     struct batch **batches;
     int n_batches, room;
-    int n_ready;                    /* batches with ready slots */
+    struct batch **ready; /* [n_ready] batches with ready slots */
+    int n_ready;
     struct stream *streams;         /* in order of opening */
     struct collection *collections; /* [n_models] */
     int n_collections;              /* that are under way */

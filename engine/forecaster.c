@@ -530,10 +530,34 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
         look_out(f, forecast);
 }
 
+/* What a step of a slot touches lies in many places, and with many streams in no cache: it is asked for some slots ahead. */
+enum { AHEAD = 3, LINE = 64 };
+
+static void fetch(const void *from, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += LINE)
+        __builtin_prefetch((const char *)from + at, 1);
+}
+
+static void fetch_slot(const struct forecaster *f, const struct lane *lane, int slot) {
+    const struct history *history = f->history[slot];
+    uint64_t step = lane->seen[slot] + 1;
+    fetch(lane_scalers(lane, slot), (size_t)lane->n_features * sizeof(struct scaler));
+    fetch(lane_state(lane, slot), lane->state_size * sizeof(float));
+    fetch(&f->forecasts[slot], sizeof(struct forecast));
+    fetch(f->values + slot * f->model->n_targets, 1);
+    fetch(f->mean + slot * f->n_outputs, 1);
+    __builtin_prefetch(&history->t[history_place(history, step)]);
+    __builtin_prefetch(history_values(history, step));
+    if (f->scores != NULL)
+        scores_fetch(f->scores, slot, step);
+}
+
 /* Advances those of the given slots that a lane serves. */
 static void advance_lane(struct forecaster *f, struct lane *lane, const int *slots, int n) {
     int rows = 0;
     for (int i = 0; i < n; i++) {
+        if (i + AHEAD < n && lane_of(f, slots[i + AHEAD]) == lane)
+            fetch_slot(f, lane, slots[i + AHEAD]);
         if (lane_of(f, slots[i]) != lane)
             continue;
         take_step(f, lane, slots[i]);

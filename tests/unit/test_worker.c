@@ -58,6 +58,35 @@ static void steps_come_in_order(void **state) {
     worker_scene_close(&scene);
 }
 
+/* While the worker sleeps the bus serves a few ticks by itself; whoever does, steps come in order. */
+static void a_few_ticks_need_no_worker(void **state) {
+    (void)state;
+    enum { TICKS = 100 };
+    struct worker_scene scene;
+    int alone = 0;
+    worker_scene_open(&scene, "");
+    struct stream *stream = worker_begin(&scene, CLASS_C, "c/1");
+    for (int64_t t = 1; t <= TICKS; t++) {
+        struct record_tick *record = ring_reserve(worker_input(scene.worker), sizeof *record + 2 * sizeof(double), 0);
+        assert_non_null(record);
+        *record = (struct record_tick){RECORD_TICK, stream, t, {0, (uint64_t)t, 1}};
+        record->values[0] = record->values[1] = (double)t;
+        ring_commit(worker_input(scene.worker), sizeof *record + 2 * sizeof(double));
+        if (t % 3 == 0) {
+            worker_wake(scene.worker);
+        } else {
+            nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+            worker_serve(scene.worker);
+            alone += ring_used(worker_output(scene.worker)) > 0;
+        }
+        for (int model = 0; model < 2; model++)
+            assert_int_equal(worker_next_forecast(&scene).step, t);
+    }
+    assert_true(alone > 0);
+    assert_int_equal(worker_counters_of(&scene).steps, TICKS);
+    worker_scene_close(&scene);
+}
+
 /* A tick of a later interval closes the one before; what stands is flagged. */
 static void a_step_closes_with_its_interval(void **state) {
     (void)state;
@@ -569,6 +598,7 @@ static void a_stop_is_said_last(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_come_in_order),
+        cmocka_unit_test(a_few_ticks_need_no_worker),
         cmocka_unit_test(a_step_closes_with_its_interval),
         cmocka_unit_test(a_label_scores_what_was_forecast),
         cmocka_unit_test(a_label_is_behind_the_ticks_before_it),
