@@ -34,6 +34,8 @@ static const struct option_row rows_of_options[] = {
     {"defaults", 0, OPTION_FLAG, NULL,
      "with experts and intervals, as a model has them by default: else the network alone", &options.model.defaults, 0,
      0},
+    {"train", 0, OPTION_TEXT, "now|later", "with a model that trains, all the while, or not while this measures",
+     &options.model.train, 0, 0},
     {"workers", 0, OPTION_INTEGER, "N", "of the daemon that is started (default 0: one per processor)",
      &options.model.workers, 0, 1024},
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object per measurement", &options.json, 0, 0},
@@ -75,7 +77,9 @@ static int measure(const struct bench_daemon *daemon, struct row *row) {
 
     if (bench_open_daemon(daemon, options.streams, options.model.features, row->bundle, &target, &sizes))
         return -1;
-    code = bench_measure(&target, row->rate, options.seconds, &row->daemon);
+    /* A job begins behind the first ticks. */
+    code = options.model.train ? bench_measure(&target, row->rate, 2, &row->daemon) : 0;
+    code = code ? code : bench_measure(&target, row->rate, options.seconds, &row->daemon);
     target.close(target.self);
     if (code || bench_open_echo(&sizes, row->bundle, &target))
         return -1;
@@ -84,7 +88,7 @@ static int measure(const struct bench_daemon *daemon, struct row *row) {
     return code;
 }
 
-static void print_json(const struct row *row, const char *what, const struct bench_result *result) {
+static void print_json(const struct row *row, const char *what, double start, const struct bench_result *result) {
     printf("{\"bench\":\"forecast\",\"what\":\"%s\",\"rate\":", what);
     if (row->rate > 0)
         printf("%.0f", row->rate);
@@ -98,6 +102,8 @@ static void print_json(const struct row *row, const char *what, const struct ben
            options.model.defaults ? "true" : "false", row->bundle, (unsigned long long)result->sent,
            (unsigned long long)result->received, result->seconds, result->ticks_per_second,
            result->forecasts_per_second, result->cpu, result->cpu_target);
+    if (result->resident > 0)
+        printf(",\"start_mib\":%.1f,\"resident_mib\":%.1f", start, result->resident);
     if (!isnan(result->p50))
         printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"worst_us\":%.1f", result->p50, result->p99,
                result->p999, result->worst);
@@ -164,6 +170,8 @@ int command_bench(int argc, char **argv) {
     if (n < 0)
         return options_wrong(&bench_command, "--ticks-per-second takes a number from 1 to 1e8 or max, not \"%s\"",
                              options.rate);
+    if (options.model.train && strcmp(options.model.train, "now") != 0 && strcmp(options.model.train, "later") != 0)
+        return options_wrong(&bench_command, "--train takes now or later, not \"%s\"", options.model.train);
     if (!options.ticks != !options.forecasts)
         return options_wrong(&bench_command, "--ticks and --forecasts go together");
     run_catch_signals();
@@ -185,8 +193,8 @@ int command_bench(int argc, char **argv) {
     for (int i = 0; i < n && code == 0; i++) {
         code = measure(&daemon, &rows[i]) ? 1 : 0;
         if (code == 0 && options.json) {
-            print_json(&rows[i], "forecastd", &rows[i].daemon);
-            print_json(&rows[i], "zeromq", &rows[i].echo);
+            print_json(&rows[i], "forecastd", daemon.start, &rows[i].daemon);
+            print_json(&rows[i], "zeromq", 0, &rows[i].echo);
         } else if (code == 0) {
             print_table(&rows[i]);
         }

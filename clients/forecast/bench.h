@@ -14,6 +14,7 @@ extern const struct option_command bench_command;
 struct bench_daemon {
     pid_t pid;         /* 0: it runs already, and is not ours */
     bool network_only; /* it is to publish the network's forecasts alone */
+    double start;      /* MiB that are resident before the first stream */
     char directory[64];
     char ticks[80], forecasts[80], control[80];
 };
@@ -21,7 +22,8 @@ struct bench_daemon {
 /* The model of a daemon that is started. */
 struct bench_model {
     long features, units, horizon, workers;
-    bool defaults; /* experts and intervals as the configuration has them by default; else the network alone */
+    const char *train; /* "now": a job runs all the while; "later": none does; NULL: the network serves, untrained */
+    bool defaults;     /* experts and intervals as the configuration has them by default; else the network alone */
 };
 
 /* Writes a configuration into a temporary directory, starts the forecastd that lies beside this program (or
@@ -69,8 +71,9 @@ struct bench_result {
     uint64_t sent, received;
     double seconds; /* from the first tick to the last forecast */
     double ticks_per_second, forecasts_per_second;
-    double cpu,
-        cpu_target; /* us of processor time a tick: of this process, of the one that answers, if it is another */
+    double resident;              /* MiB of the process that answers, behind the last tick; 0: it is this one */
+    double cpu;                   /* us of processor time a tick: of this process */
+    double cpu_target;            /* of the one that answers, if it is another */
     double p50, p99, p999, worst; /* us; NaN without latencies */
 };
 
@@ -78,6 +81,9 @@ struct bench_result {
  * Latency is from the tick's own time, the clock just before it was sent, to its forecast in the receiver's
  * hands; it is kept only at a rate. Returns 0, or -1 after the sentence (or when stopped). */
 int bench_measure(struct bench_target *target, double rate, double seconds, struct bench_result *ret_result);
+
+/* MiB of a process that are resident; 0 where that is not known. */
+double bench_resident(pid_t pid);
 
 /* The value below which the share of n sorted numbers lies. */
 double bench_quantile(const int64_t *sorted, size_t n, double share);

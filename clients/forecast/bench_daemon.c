@@ -52,9 +52,14 @@ static int write_configuration(const struct bench_daemon *daemon, const char *pa
     for (long i = 0; i < model->features; i++)
         fprintf(file, "%sf%ld", i ? ", " : "", i);
     fprintf(file,
-            "]\nmodels:\n  - name: bench\n    class: bench\n    horizon: %ld\n    train: false\n"
+            "]\nmodels:\n  - name: bench\n    class: bench\n    horizon: %ld\n    train: %s\n"
             "    layers:\n      - lstm: %ld\n%s",
-            model->horizon, model->units, model->defaults ? "" : "    combine: network\n    levels: []\n");
+            model->horizon, model->train ? "true" : "false", model->units,
+            model->defaults ? "" : "    combine: network\n    levels: []\n");
+    if (model->train)
+        fprintf(file,
+                "    training: {window: 64, epochs: 100000, patience: 100000, first_after: %d, max_windows: 4096}\n",
+                strcmp(model->train, "now") == 0 ? 100 : 1 << 30);
     return fclose(file);
 }
 
@@ -119,7 +124,8 @@ int bench_daemon_start(struct bench_daemon *daemon, long streams, const struct b
     char configuration[128], log[128];
     int ports[3];
 
-    *daemon = (struct bench_daemon){.directory = "/tmp/forecast-bench-XXXXXX", .network_only = !model->defaults};
+    *daemon = (struct bench_daemon){.directory = "/tmp/forecast-bench-XXXXXX",
+                                    .network_only = !model->defaults && !model->train};
     if (find_ports(ports) || !mkdtemp(daemon->directory)) {
         fprintf(stderr, "%s: preparing a daemon: %s\n", bench_command.name, strerror(errno));
         daemon->directory[0] = '\0';
@@ -147,6 +153,7 @@ int bench_daemon_start(struct bench_daemon *daemon, long streams, const struct b
         bench_daemon_stop(daemon);
         return -1;
     }
+    daemon->start = bench_resident(daemon->pid);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 /* As fast as it goes, the clocks are read once for so many ticks: they would cost more than what sends one. */
 enum { CLOCK_TICKS = 16 };
@@ -108,6 +109,20 @@ static int64_t processor_time(pid_t pid) {
     return t.tv_sec * RUN_NS + t.tv_nsec;
 }
 
+double bench_resident(pid_t pid) {
+    char path[64];
+    long all, resident = 0;
+
+    snprintf(path, sizeof path, "/proc/%ld/statm", (long)pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%ld %ld", &all, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+}
+
 int bench_measure(struct bench_target *target, double rate, double seconds, struct bench_result *ret_result) {
     struct receiver receiver = {.target = target};
     struct bench_result result = {.p50 = NAN, .p99 = NAN, .p999 = NAN, .worst = NAN};
@@ -137,6 +152,7 @@ int bench_measure(struct bench_target *target, double rate, double seconds, stru
     result.seconds = (double)(atomic_load(&receiver.last_at) - start) / (double)RUN_NS;
     if (result.sent > 0) {
         result.cpu = (double)(processor_time(0) - cpu) / 1000 / (double)result.sent;
+        result.resident = target->pid > 0 ? bench_resident(target->pid) : 0;
         if (target->pid > 0)
             result.cpu_target = (double)(processor_time(target->pid) - cpu_target) / 1000 / (double)result.sent;
     }

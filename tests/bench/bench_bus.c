@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ enum { RUNS_MAX = 50 };
 
 /* In each run; as fast as it goes a rate and processor time, else latencies too. */
 struct figures {
-    double rate[RUNS_MAX], cpu[RUNS_MAX], p50[RUNS_MAX], p99[RUNS_MAX];
+    double rate[RUNS_MAX], cpu[RUNS_MAX], resident[RUNS_MAX], p50[RUNS_MAX], p99[RUNS_MAX];
 };
 
 static struct bus_case {
@@ -32,6 +33,22 @@ static struct bus_case {
     {.what = "1,000 streams", .options = "--ticks-per-second max --bundle 256 --streams 1000"},
     {.what = "100,000 streams", .options = "--ticks-per-second max --bundle 256 --streams 100000"},
     {.what = "10,000 ticks a second", .options = "--ticks-per-second 10000 --bundle 1", .at_rate = true},
+    {.what = "no training",
+     .options = "--ticks-per-second 10000 --bundle 1 --streams 100 --train later",
+     .at_rate = true},
+    {.what = "training meanwhile",
+     .options = "--ticks-per-second 10000 --bundle 1 --streams 100 --train now",
+     .at_rate = true},
+};
+
+/* Of the daemons of two cases, run by run. */
+static const struct {
+    const char *what;
+    size_t figure; /* in struct figures */
+    int of, by;    /* cases */
+} comparisons[] = {
+    {"processor a tick, 100,000 streams by 1,000", offsetof(struct figures, cpu), 4, 3},
+    {"p99 while training by that without", offsetof(struct figures, p99), 7, 6},
 };
 
 static double setting(const char *name, double otherwise) {
@@ -44,7 +61,8 @@ static double number(const json_t *line, const char *member) {
 
 static void take(struct figures *figures, int run, const json_t *line) {
     figures->rate[run] = number(line, "forecasts_per_second");
-    figures->cpu[run] = number(line, "cpu_us_daemon");
+    figures->cpu[run] = number(line, "cpu_us_daemon") + number(line, "cpu_us_ends");
+    figures->resident[run] = number(line, "resident_mib");
     figures->p50[run] = number(line, "p50_us");
     figures->p99[run] = number(line, "p99_us");
 }
@@ -101,10 +119,11 @@ static void print_json(const struct bus_case *c) {
                median(c, c->daemon.p50), median(c, c->daemon.p99), median(c, c->echo.p50), median(c, c->echo.p99),
                ratio(c, c->echo.p50, c->daemon.p50), ratio(c, c->echo.p99, c->daemon.p99));
     else
-        printf("\"forecasts_per_s\": %.0f, \"cpu_us_a_tick\": %.3f, \"peers\": {\"zeromq\": %.0f}, "
-               "\"ratios\": {\"zeromq\": %.2f}}\n",
-               median(c, c->daemon.rate), median(c, c->daemon.cpu), median(c, c->echo.rate),
-               ratio(c, c->daemon.rate, c->echo.rate));
+        printf(
+            "\"forecasts_per_s\": %.0f, \"cpu_us_a_tick\": %.3f, \"resident_mib\": %.1f, \"peers\": {\"zeromq\": %.0f}, "
+            "\"ratios\": {\"zeromq\": %.2f}}\n",
+            median(c, c->daemon.rate), median(c, c->daemon.cpu), median(c, c->daemon.resident),
+            median(c, c->echo.rate), ratio(c, c->daemon.rate, c->echo.rate));
 }
 
 static void print_table(const struct bus_case *c) {
@@ -113,8 +132,27 @@ static void print_table(const struct bus_case *c) {
                c->what, median(c, c->daemon.p50), median(c, c->daemon.p99), ratio(c, c->daemon.p50, c->echo.p50),
                ratio(c, c->daemon.p99, c->echo.p99), median(c, c->echo.p50), median(c, c->echo.p99));
     else
-        printf("bus  %-24s %10.0f forecasts a second, %.2f us of processor each; a bare ZeroMQ echo %.0f\n", c->what,
-               median(c, c->daemon.rate), median(c, c->daemon.cpu), median(c, c->echo.rate));
+        printf(
+            "bus  %-24s %10.0f forecasts a second, %.2f us of processor each, all three; a bare ZeroMQ echo %.0f\n",
+            c->what, median(c, c->daemon.rate), median(c, c->daemon.cpu), median(c, c->echo.rate));
+}
+
+/* The median of the runs' ratios, and between what half of them lie. */
+static void print_comparison(int i, bool json) {
+    const struct bus_case *of = &cases[comparisons[i].of], *by = &cases[comparisons[i].by];
+    const double *a = (const double *)(const void *)((const char *)&of->daemon + comparisons[i].figure);
+    const double *b = (const double *)(const void *)((const char *)&by->daemon + comparisons[i].figure);
+    int n = of->n < by->n ? of->n : by->n;
+    double ratios[RUNS_MAX];
+    for (int run = 0; run < n; run++)
+        ratios[run] = a[run] / b[run];
+    if (n == 0)
+        return;
+    double middle = bench_median(ratios, n); /* which sorts them */
+    printf(
+        json ? "{\"bench\": \"bus\", \"what\": \"%s\", \"ratio\": %.3f, \"quartiles\": [%.3f, %.3f], \"runs\": %d}\n"
+             : "bus  %-42s %.3f times; half of the runs %.3f to %.3f (%d runs)\n",
+        comparisons[i].what, middle, ratios[n / 4], ratios[n - 1 - n / 4], n);
 }
 
 int main(void) {
@@ -133,5 +171,7 @@ int main(void) {
             print_table(&cases[i]);
         json_decref(cases[i].shape);
     }
+    for (int i = 0; i < (int)(sizeof comparisons / sizeof *comparisons); i++)
+        print_comparison(i, json != NULL && json[0] == '1');
     return 0;
 }
