@@ -23,8 +23,9 @@
 #include <string.h>
 
 enum {
-    SUMS = ROWS,       /* rows times blocks of a tile, at most */
-    ROWS_AT_ONCE = 64, /* that go over the blocks together: their inputs stay in the second cache */
+    SUMS = ROWS,              /* rows times blocks of a tile, at most */
+    NEAREST_CACHE = 28 << 10, /* bytes of it for weights */
+    ROWS_AT_ONCE = 64,        /* that go over the blocks together: their inputs stay in the second cache */
 };
 
 INLINE vec load_up_to(const float *from, int n) {
@@ -302,7 +303,7 @@ static const struct tiles tiles_of[][2] = {
 /*
  * One row reads all weights once, and a cache that they do not fit would always have just dropped what is read next: so
  * a call for the same weights as this thread's latest one goes over the blocks the other way, and finds there what that one
- * read last. Halves are not worth it: they fit, and want two blocks at once. Nothing but the time depends on it.
+ * read last. Nothing but the time depends on it.
  */
 static bool turns_back(const struct packed *packed) {
     static _Thread_local const float *latest;
@@ -311,27 +312,35 @@ static bool turns_back(const struct packed *packed) {
     return back;
 }
 
-static void run_back(const struct work *work, const struct tiles *tiles) {
-    for (int block = pack_blocks(work->packed, LANES) - 1; block >= 0; block--)
-        tiles->rows(1, work, 0, block);
+/* One row: two blocks at once, unless one of them would stay in the nearest cache for the call that turns back (halves take
+ * too many operations to wait for their results one block at a time). */
+static void run_row(const struct work *work, const struct tiles *tiles) {
+    const struct packed *packed = work->packed;
+    int n_blocks = pack_blocks(packed, LANES), whole = n_blocks, done = 0;
+    size_t bytes = work->apart * sizeof(float);
+    bool back = turns_back(packed);
+    bool alone = packed->precision == PRECISION_F32 && bytes <= NEAREST_CACHE && 2 * bytes > NEAREST_CACHE;
+
+    if (packed->cell == KERNEL_DENSE && packed->units % (PACK_VECTORS * LANES) != 0)
+        whole--;
+    for (; !alone && done + 2 <= whole; done += 2)
+        tiles->pair(work, back ? whole - 2 - done : done);
+    for (; done < n_blocks; done++)
+        tiles->rows(1, work, 0, back && done < whole ? whole - 1 - done : done);
 }
 
 static void run(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
     const struct tiles *tiles = &tiles_of[packed->cell][packed->precision];
     struct work work = {packed, pack_block_size(packed, LANES), x, state, y};
-    int n_blocks = pack_blocks(packed, LANES), whole = n_blocks, block = 0;
+    int n_blocks = pack_blocks(packed, LANES);
 
-    if (packed->cell == KERNEL_DENSE && packed->units % (PACK_VECTORS * LANES) != 0)
-        whole--;
-    if (rows == 1 && packed->precision == PRECISION_F32 && turns_back(packed)) {
-        run_back(&work, tiles);
+    if (rows == 1) {
+        run_row(&work, tiles);
         return;
     }
-    for (; rows == 1 && block + 2 <= whole; block += 2)
-        tiles->pair(&work, block);
     for (int first = 0, end; first < rows; first = end) {
         end = rows - first > ROWS_AT_ONCE ? first + ROWS_AT_ONCE : rows;
-        for (int b = block; b < n_blocks; b++)
+        for (int b = 0; b < n_blocks; b++)
             for (int r = first, n; r < end; r += n) {
                 n = rows_of_tile(end - r);
                 tiles->rows(n, &work, r, b);
