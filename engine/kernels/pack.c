@@ -24,6 +24,10 @@ size_t kernels_packed_size(enum kernel_cell cell, int n_in, int units) {
     return (size_t)round_up(units, LANES_MAX) * depth(cell, PRECISION_F32, n_in, units);
 }
 
+size_t kernels_inputs_size(int units) {
+    return PACK_VECTORS * (size_t)round_up(units, LANES_MAX);
+}
+
 int pack_blocks(const struct packed *packed, int lanes) {
     int wide = packed->cell == KERNEL_DENSE ? PACK_VECTORS * lanes : lanes;
     return (packed->units + wide - 1) / wide;

@@ -105,15 +105,39 @@ static void lstm_update(int n, float gates[4][LANES], float *c, float *y) {
     }
 }
 
-static void lstm(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
+/* The gates of a block [4][LANES], from bias and inputs, or as `inputs` has left them. Returns the weights of h. */
+static const float *begin_gates(const struct packed *packed, const float *block, const float *x, const float *sums,
+                                float *gates) {
+    int n = packed->cell == KERNEL_LSTM ? WIDE : 3 * LANES;
+    memcpy(gates, sums ? sums : block, WIDE * sizeof *gates);
+    if (!sums)
+        return multiply(packed->precision, packed->n_in, n, x, block + WIDE, gates);
+    size_t rows = packed->precision == PRECISION_BF16 ? ((size_t)packed->n_in + 1) / 2 : (size_t)packed->n_in;
+    return block + WIDE + rows * (size_t)n;
+}
+
+static void inputs(const struct packed *packed, int rows, const float *x, float *sums) {
+    size_t row = kernels_inputs_size(packed->units), size = pack_block_size(packed, LANES);
+    for (size_t block = 0; block < (size_t)pack_blocks(packed, LANES); block++)
+        for (size_t r = 0; r < (size_t)rows; r++)
+            begin_gates(packed, packed->blocks + block * size, x + r * (size_t)packed->n_in, NULL,
+                        sums + r * row + block * WIDE);
+}
+
+/* What `inputs` has left of a block of a row. */
+static const float *sums_at(const struct packed *packed, const float *sums, size_t r, int block) {
+    return sums ? sums + r * kernels_inputs_size(packed->units) + (size_t)block * WIDE : NULL;
+}
+
+static void lstm(const struct packed *packed, int rows, const float *x, const float *sums, float *const *state,
+                 float *y) {
     size_t n_in = (size_t)packed->n_in, units = (size_t)packed->units, size = pack_block_size(packed, LANES);
     for (int block = 0; block < pack_blocks(packed, LANES); block++) {
         const float *bias = packed->blocks + (size_t)block * size;
         int first = block * LANES;
         for (size_t r = 0; r < (size_t)rows; r++) {
             float gates[4][LANES];
-            memcpy(gates, bias, sizeof gates);
-            const float *u = multiply(packed->precision, packed->n_in, WIDE, x + r * n_in, bias + WIDE, gates[0]);
+            const float *u = begin_gates(packed, bias, x + r * n_in, sums_at(packed, sums, r, block), gates[0]);
             multiply(packed->precision, packed->units, WIDE, state[r], u, gates[0]);
             lstm_update(units_there(packed, first, LANES), gates, state[r] + units + first, y + r * units + first);
         }
@@ -130,17 +154,16 @@ static void gru_update(int n, float gates[4][LANES], const float *h, float *y) {
     }
 }
 
-static void gru(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
+static void gru(const struct packed *packed, int rows, const float *x, const float *sums, float *const *state,
+                float *y) {
     size_t n_in = (size_t)packed->n_in, units = (size_t)packed->units, size = pack_block_size(packed, LANES);
     for (int block = 0; block < pack_blocks(packed, LANES); block++) {
         const float *bias = packed->blocks + (size_t)block * size;
         int first = block * LANES;
         for (size_t r = 0; r < (size_t)rows; r++) {
             float gates[4][LANES], recurrent[3][LANES];
-            memcpy(gates, bias, sizeof gates);
+            const float *u = begin_gates(packed, bias, x + r * n_in, sums_at(packed, sums, r, block), gates[0]);
             memcpy(recurrent[2], gates[3], sizeof recurrent[2]);
-            const float *u =
-                multiply(packed->precision, packed->n_in, 3 * LANES, x + r * n_in, bias + WIDE, gates[0]);
             memcpy(recurrent, gates, 2 * sizeof *gates);
             multiply(packed->precision, packed->units, 3 * LANES, state[r], u, recurrent[0]);
             memcpy(gates, recurrent, 2 * sizeof *gates);
@@ -161,6 +184,7 @@ const struct kernels kernels_reference = {
     .pack = pack,
     .dense = dense,
     .accumulate = accumulate,
+    .inputs = inputs,
     .lstm = lstm,
     .gru = gru,
     .axpy = axpy,

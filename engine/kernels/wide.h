@@ -135,6 +135,8 @@ struct work {
     const struct packed *packed;
     size_t apart; /* blocks */
     const float *x;
+    const float *begun; /* what `inputs` has left, [rows x sums_row]; NULL: nothing */
+    size_t sums_row;
     float *const *state;
     float *y;
 };
@@ -172,6 +174,14 @@ INLINE void gru_update(int n_sums, vec gates[SUMS][PACK_VECTORS], const int *n, 
     }
 }
 
+#define EACH_SUM(n_rows, n_blocks) \
+    UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++) \
+        UNROLL for (int v = 0; v < PACK_VECTORS; v++)
+
+INLINE const float *sums_at(const struct work *work, int row, int block) {
+    return work->begun + (size_t)row * work->sums_row + (size_t)block * PACK_VECTORS * LANES;
+}
+
 /* Of n_rows rows from `first` on, the units of n_blocks blocks from `block` on. */
 INLINE void cell_tile(enum kernel_cell cell, enum precision precision, int n_rows, int n_blocks,
                       const struct work *work, int first, int block) {
@@ -187,9 +197,14 @@ INLINE void cell_tile(enum kernel_cell cell, enum precision precision, int n_row
         x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
         h[r] = work->state[first + r];
     }
-    begin(from_x, PACK_VECTORS, at, work->apart, sums);
-    at += PACK_VECTORS * LANES;
-    multiply_packed(from_x, packed->n_in, x, at, work->apart, sums);
+    if (work->begun) {
+        EACH_SUM(n_rows, n_blocks) sums[b * n_rows + r][v] = v_load(sums_at(work, first + r, block + b) + v * LANES);
+        at += PACK_VECTORS * LANES;
+    } else {
+        begin(from_x, PACK_VECTORS, at, work->apart, sums);
+        at += PACK_VECTORS * LANES;
+        multiply_packed(from_x, packed->n_in, x, at, work->apart, sums);
+    }
     multiply_packed(from_h, units, h, at + rows_of_w * (size_t)(gates * LANES), work->apart, sums);
     int n[SUMS];
     float *state[SUMS], *y[SUMS];
@@ -203,6 +218,23 @@ INLINE void cell_tile(enum kernel_cell cell, enum precision precision, int n_row
         lstm_update(n_rows * n_blocks, sums, n, state, y);
     else
         gru_update(n_rows * n_blocks, sums, n, state, y);
+}
+
+/* The inputs' part of the sums alone, to y, which are sums here. */
+INLINE void inputs_tile(enum kernel_cell cell, enum precision precision, int n_rows, int n_blocks,
+                        const struct work *work, int first, int block) {
+    const struct packed *packed = work->packed;
+    struct tile tile = {precision, n_rows, n_blocks, cell == KERNEL_LSTM ? 4 : 3, 2};
+    const float *at = packed->blocks + (size_t)block * work->apart, *x[ROWS];
+    vec sums[SUMS][PACK_VECTORS];
+
+    UNROLL for (int r = 0; r < n_rows; r++) x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
+    begin(tile, PACK_VECTORS, at, work->apart, sums);
+    multiply_packed(tile, packed->n_in, x, at + PACK_VECTORS * LANES, work->apart, sums);
+    EACH_SUM(n_rows, n_blocks) {
+        size_t to = (size_t)(first + r) * work->sums_row + (size_t)((block + b) * PACK_VECTORS + v) * LANES;
+        v_store(work->y + to, sums[b * n_rows + r][v]);
+    }
 }
 
 /* The same of a Dense: of n_vectors in each block. */
@@ -243,12 +275,14 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
     }
 #endif
 
-#define LSTM_TILE(precision, ...) cell_tile(KERNEL_LSTM, precision, __VA_ARGS__)
-#define GRU_TILE(precision, ...)  cell_tile(KERNEL_GRU, precision, __VA_ARGS__)
-#define DENSE_4(precision, ...)   dense_tile(4, precision, __VA_ARGS__)
-#define DENSE_3(precision, ...)   dense_tile(3, precision, __VA_ARGS__)
-#define DENSE_2(precision, ...)   dense_tile(2, precision, __VA_ARGS__)
-#define DENSE_1(precision, ...)   dense_tile(1, precision, __VA_ARGS__)
+#define LSTM_TILE(precision, ...)   cell_tile(KERNEL_LSTM, precision, __VA_ARGS__)
+#define GRU_TILE(precision, ...)    cell_tile(KERNEL_GRU, precision, __VA_ARGS__)
+#define LSTM_INPUTS(precision, ...) inputs_tile(KERNEL_LSTM, precision, __VA_ARGS__)
+#define GRU_INPUTS(precision, ...)  inputs_tile(KERNEL_GRU, precision, __VA_ARGS__)
+#define DENSE_4(precision, ...)     dense_tile(4, precision, __VA_ARGS__)
+#define DENSE_3(precision, ...)     dense_tile(3, precision, __VA_ARGS__)
+#define DENSE_2(precision, ...)     dense_tile(2, precision, __VA_ARGS__)
+#define DENSE_1(precision, ...)     dense_tile(1, precision, __VA_ARGS__)
 
 /* The functions of a precision: one block, and n <= ROWS rows; one row, and two blocks, of a Dense whole ones. */
 #define TILES(suffix, precision) \
@@ -257,6 +291,12 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
     } \
     static void gru_rows_##suffix(int n, const struct work *work, int first, int block) { \
         BY_ROWS(n, GRU_TILE, precision, work, first, block) \
+    } \
+    static void lstm_inputs_##suffix(int n, const struct work *work, int first, int block) { \
+        BY_ROWS(n, LSTM_INPUTS, precision, work, first, block) \
+    } \
+    static void gru_inputs_##suffix(int n, const struct work *work, int first, int block) { \
+        BY_ROWS(n, GRU_INPUTS, precision, work, first, block) \
     } \
     static void dense_rows_##suffix(int n, const struct work *work, int first, int block) { \
         switch (pack_vectors(work->packed, LANES, block)) { \
@@ -288,7 +328,7 @@ static int rows_of_tile(int left) {
     return (left + tiles - 1) / tiles;
 }
 
-/* Of a cell and a precision. */
+/* Of a cell and a precision; pair NULL: one row goes as others do. */
 struct tiles {
     void (*rows)(int n, const struct work *work, int first, int block);
     void (*pair)(const struct work *work, int block);
@@ -329,13 +369,11 @@ static void run_row(const struct work *work, const struct tiles *tiles) {
         tiles->rows(1, work, 0, back && done < whole ? whole - 1 - done : done);
 }
 
-static void run(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
-    const struct tiles *tiles = &tiles_of[packed->cell][packed->precision];
-    struct work work = {packed, pack_block_size(packed, LANES), x, state, y};
-    int n_blocks = pack_blocks(packed, LANES);
+static void run(const struct work *work, int rows, const struct tiles *tiles) {
+    int n_blocks = pack_blocks(work->packed, LANES);
 
-    if (rows == 1) {
-        run_row(&work, tiles);
+    if (rows == 1 && tiles->pair) {
+        run_row(work, tiles);
         return;
     }
     for (int first = 0, end; first < rows; first = end) {
@@ -343,7 +381,7 @@ static void run(const struct packed *packed, int rows, const float *x, float *co
         for (int b = 0; b < n_blocks; b++)
             for (int r = first, n; r < end; r += n) {
                 n = rows_of_tile(end - r);
-                tiles->rows(n, &work, r, b);
+                tiles->rows(n, work, r, b);
             }
     }
 }
@@ -354,18 +392,27 @@ static void put_hidden(int rows, int units, float *const *state, const float *y)
         memcpy(state[r], y + (size_t)r * (size_t)units, (size_t)units * sizeof *y);
 }
 
-static void lstm(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
-    run(packed, rows, x, state, y);
+static void cell(const struct packed *packed, int rows, const float *x, const float *sums, float *const *state,
+                 float *y) {
+    size_t apart = pack_block_size(packed, LANES), sums_row = kernels_inputs_size(packed->units);
+    struct work work = {packed, apart, x, sums, sums_row, state, y};
+    run(&work, rows, &tiles_of[packed->cell][packed->precision]);
     put_hidden(rows, packed->units, state, y);
 }
 
-static void gru(const struct packed *packed, int rows, const float *x, float *const *state, float *y) {
-    run(packed, rows, x, state, y);
-    put_hidden(rows, packed->units, state, y);
+static void inputs(const struct packed *packed, int rows, const float *x, float *sums) {
+    static const struct tiles inputs_of[][2] = {
+        [KERNEL_LSTM] = {{lstm_inputs_f32, NULL}, {lstm_inputs_bf16, NULL}},
+        [KERNEL_GRU] = {{gru_inputs_f32, NULL}, {gru_inputs_bf16, NULL}},
+    };
+    size_t apart = pack_block_size(packed, LANES), sums_row = kernels_inputs_size(packed->units);
+    struct work work = {packed, apart, x, NULL, sums_row, NULL, sums};
+    run(&work, rows, &inputs_of[packed->cell][packed->precision]);
 }
 
 static void dense(const struct packed *packed, int rows, const float *x, float *y) {
-    run(packed, rows, x, NULL, y);
+    struct work work = {packed, pack_block_size(packed, LANES), x, NULL, 0, NULL, y};
+    run(&work, rows, &tiles_of[KERNEL_DENSE][packed->precision]);
 }
 
 static void pack(const struct packed *packed, const float *w, const float *u, const float *bias, float *to) {
@@ -421,8 +468,9 @@ const struct kernels KERNELS = {
     .pack = pack,
     .dense = dense,
     .accumulate = accumulate,
-    .lstm = lstm,
-    .gru = gru,
+    .inputs = inputs,
+    .lstm = cell,
+    .gru = cell,
     .axpy = axpy,
     .activate = activate,
 };

@@ -16,7 +16,7 @@ struct passes {
 
 static size_t bidirectional_work_size(const struct layer *layer, int rows, int steps) {
     struct pass pass = pass_of(layer, NULL, 0);
-    return 2 * (pass_work_size(&pass, rows) + pass_output_size(&pass, rows, steps));
+    return 2 * (pass_work_size(&pass, rows, steps) + pass_output_size(&pass, rows, steps));
 }
 
 static size_t bidirectional_tape_size(const struct layer *layer, int rows, int steps) {
@@ -29,7 +29,7 @@ static struct passes passes_of(const struct layer *layer, const struct layer_run
     int steps = run->in[0].steps;
     size_t size = pass_output_size(&passes.pass[0], run->rows, steps);
     size_t work =
-        tape ? pass_tape_size(&passes.pass[0], run->rows, steps) : pass_work_size(&passes.pass[0], run->rows);
+        tape ? pass_tape_size(&passes.pass[0], run->rows, steps) : pass_work_size(&passes.pass[0], run->rows, steps);
     for (int i = 0; i < 2; i++) {
         passes.y[i] = run->work + (size_t)i * size;
         passes.work[i] = run->work + 2 * size + (size_t)i * work;

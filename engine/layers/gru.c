@@ -45,12 +45,12 @@ static void make_inner(const struct pass *pass, const struct kernels *kernels, i
     kernels->accumulate(n, pass->units, (int)n_z, h, n_z, pass->u, n_z, inner);
 }
 
-static void gru_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x,
+static void gru_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x, const float *sums,
                      float *const *state, float *y, float *work) {
     size_t units = (size_t)pass->units;
     float *inner = work + KERNELS_ROWS * 3 * units;
     if (pass->is_plain) {
-        kernels->gru(&pass->packed, n, x, state, y);
+        kernels->gru(&pass->packed, n, x, sums, state, y);
         return;
     }
     for (int r = 0, taken; r < n; r += taken) {

@@ -11,8 +11,9 @@
 
 #include <string.h>
 
-static void gru_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x,
+static void gru_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x, const float *sums,
                      float *const *state, float *y, float *work) {
+    (void)sums;
     size_t units = (size_t)pass->units;
     float *reset = work + KERNELS_ROWS * 3 * units; /* r h, [KERNELS_ROWS x units] */
     const float *reset_at[KERNELS_ROWS];

@@ -34,10 +34,10 @@ static void lstm_update(const struct pass *pass, const struct kernels *kernels, 
 }
 
 static void lstm_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x,
-                      float *const *state, float *y, float *work) {
+                      const float *sums, float *const *state, float *y, float *work) {
     size_t units = (size_t)pass->units;
     if (pass->is_plain) {
-        kernels->lstm(&pass->packed, n, x, state, y);
+        kernels->lstm(&pass->packed, n, x, sums, state, y);
         return;
     }
     for (int r = 0, taken; r < n; r += taken) {

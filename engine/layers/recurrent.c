@@ -8,6 +8,7 @@
 
 enum {
     BLOCK = 64, /* rows given to a cell at once; bounds an array on the stack */
+    AHEAD = 64, /* rows, of several steps, whose inputs' part is made at once */
 };
 
 static bool is_bidirectional(const struct layer *layer) {
@@ -226,6 +227,8 @@ struct walk {
     const struct layer_run *run;
     float *own_states; /* [rows x n_states units], if not carried */
     float *scratch;
+    float *sums; /* [steps x rows x kernels_inputs_size], of n_ahead steps from the first_ahead-th on */
+    size_t first_ahead, n_ahead;
 };
 
 static float *state_of(const struct walk *walk, int r) {
@@ -235,9 +238,17 @@ static float *state_of(const struct walk *walk, int r) {
     return walk->own_states + (size_t)r * (size_t)pass->ops->n_states * (size_t)pass->units;
 }
 
-size_t pass_work_size(const struct pass *pass, int rows) {
+/* Steps whose inputs' part is made at once, where rows are few and would read W at each step; 0: none. */
+static size_t steps_ahead(const struct pass *pass, int rows, int steps) {
+    if (!pass->is_plain || !pass->ops->has_kernel || rows > KERNELS_ROWS || steps < 2)
+        return 0;
+    return (size_t)(rows * steps < AHEAD ? steps : AHEAD / rows);
+}
+
+size_t pass_work_size(const struct pass *pass, int rows, int steps) {
     size_t own = pass->carries ? 0 : (size_t)rows * (size_t)pass->ops->n_states;
-    return (PASS_SCRATCH + own) * (size_t)pass->units;
+    size_t sums = steps_ahead(pass, rows, steps) * (size_t)rows * kernels_inputs_size(pass->units);
+    return (PASS_SCRATCH + own) * (size_t)pass->units + sums;
 }
 
 /* Rows from `row` on that a cell can take together: up to BLOCK, up to the next one that differs in mask. */
@@ -266,8 +277,26 @@ static void put_masked(const struct walk *walk, int row, int n, const float *bef
     }
 }
 
-/* One step: x [rows x n_in], mask [rows] or NULL, before and y [rows x units]. */
-static void walk_step(const struct walk *walk, const float *x, const uint8_t *mask, const float *before, float *y) {
+/* The inputs' part of all rows at step t, made with that of the steps that come next; NULL where the cell makes it. */
+static const float *sums_of(struct walk *walk, size_t t) {
+    const struct pass *pass = walk->pass;
+    const struct port *x = &walk->run->in[0];
+    size_t rows = (size_t)walk->run->rows, steps = (size_t)x->steps, most = steps_ahead(pass, (int)rows, x->steps);
+    if (most == 0)
+        return NULL;
+    if (t - walk->first_ahead >= walk->n_ahead) { /* also where t is before it */
+        size_t n = pass->goes_back ? t + 1 : steps - t;
+        walk->n_ahead = n < most ? n : most;
+        walk->first_ahead = pass->goes_back ? t + 1 - walk->n_ahead : t;
+        walk->run->kernels->inputs(&pass->packed, (int)(walk->n_ahead * rows),
+                                   x->data + walk->first_ahead * rows * (size_t)pass->n_in, walk->sums);
+    }
+    return walk->sums + (t - walk->first_ahead) * rows * kernels_inputs_size(pass->units);
+}
+
+/* One step: x [rows x n_in], their part of the gates or NULL, mask [rows] or NULL, before and y [rows x units]. */
+static void walk_step(const struct walk *walk, const float *x, const float *sums, const uint8_t *mask,
+                      const float *before, float *y) {
     const struct pass *pass = walk->pass;
     size_t units = (size_t)pass->units;
     int rows = walk->run->rows;
@@ -281,7 +310,8 @@ static void walk_step(const struct walk *walk, const float *x, const uint8_t *ma
         }
         for (int i = 0; i < n; i++)
             state[i] = state_of(walk, row + i);
-        pass->ops->step(pass, walk->run->kernels, n, x + (size_t)row * (size_t)pass->n_in, state, y_at,
+        pass->ops->step(pass, walk->run->kernels, n, x + (size_t)row * (size_t)pass->n_in,
+                        sums ? sums + (size_t)row * kernels_inputs_size(pass->units) : NULL, state, y_at,
                         walk->scratch);
     }
 }
@@ -301,6 +331,7 @@ void pass_forward(const struct pass *pass, const struct layer_run *run, float *y
     size_t rows = (size_t)run->rows, steps = (size_t)x->steps, step_size = rows * (size_t)pass->units;
     const uint8_t *mask = pass->ignores_mask ? NULL : x->mask;
     struct walk walk = {pass, run, .scratch = work, .own_states = work + PASS_SCRATCH * (size_t)pass->units};
+    walk.sums = walk.own_states + (pass->carries ? 0 : rows * (size_t)pass->ops->n_states * (size_t)pass->units);
 
     for (int r = 0; !pass->carries && r < run->rows; r++)
         for (int i = 0; i < pass->ops->n_states; i++)
@@ -311,7 +342,8 @@ void pass_forward(const struct pass *pass, const struct layer_run *run, float *y
         size_t t = pass->goes_back ? steps - 1 - s : s;
         float *y_at = pass->return_sequences ? y + s * step_size : y;
         const float *before = !pass->return_sequences ? y : s > 0 ? y_at - step_size : NULL;
-        walk_step(&walk, x->data + t * rows * (size_t)pass->n_in, mask ? mask + t * rows : NULL, before, y_at);
+        walk_step(&walk, x->data + t * rows * (size_t)pass->n_in, sums_of(&walk, t), mask ? mask + t * rows : NULL,
+                  before, y_at);
     }
     put_states(&walk);
 }
@@ -320,8 +352,7 @@ void pass_forward(const struct pass *pass, const struct layer_run *run, float *y
 
 size_t recurrent_work_size(const struct layer *layer, int rows, int steps) {
     struct pass pass = pass_of(layer, NULL, 0);
-    (void)steps;
-    return pass_work_size(&pass, rows);
+    return pass_work_size(&pass, rows, steps);
 }
 
 void recurrent_forward(const struct layer *layer, const struct layer_run *run) {

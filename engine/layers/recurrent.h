@@ -68,9 +68,10 @@ struct cell_ops {
     bool has_kernel; /* for a plain pass */
     enum kernel_cell kernel;
 
-    /* Serving: one step of n rows, the states in place, y [n x units]; work: PASS_SCRATCH units. */
-    void (*step)(const struct pass *pass, const struct kernels *kernels, int n, const float *x, float *const *state,
-                 float *y, float *work);
+    /* Serving: one step of n rows, the states in place, y [n x units]; work: PASS_SCRATCH units. sums: what kernels->inputs has
+     * made of x, which then is not looked at, or NULL. */
+    void (*step)(const struct pass *pass, const struct kernels *kernels, int n, const float *x, const float *sums,
+                 float *const *state, float *y, float *work);
 
     void (*record)(const struct pass *pass, const struct tape_step *step);
     void (*backward)(const struct pass *pass, const struct tape_step *step);
@@ -135,7 +136,7 @@ struct pass pass_of(const struct layer *layer, const struct layer_run *run, int 
 size_t pass_output_size(const struct pass *pass, int rows, int steps);
 
 /* Over input 0 to y [steps or 1 x rows x units], and to the ports of the states; work: pass_work_size floats. */
-size_t pass_work_size(const struct pass *pass, int rows);
+size_t pass_work_size(const struct pass *pass, int rows, int steps);
 void pass_forward(const struct pass *pass, const struct layer_run *run, float *y, float *work);
 
 /* The same on a tape, and back from dy; tape: pass_tape_size floats, kept from forward to backward. */

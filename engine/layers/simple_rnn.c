@@ -9,7 +9,8 @@
 #include <string.h>
 
 static void simple_rnn_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x,
-                            float *const *state, float *y, float *work) {
+                            const float *sums, float *const *state, float *y, float *work) {
+    (void)sums;
     size_t units = (size_t)pass->units;
     (void)work;
     for (int r = 0, taken; r < n; r += taken) {

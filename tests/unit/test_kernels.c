@@ -8,6 +8,7 @@
 #include "tests/support/floats.h"
 #include "tests/support/guarded.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 enum { STEPS = 3, ROWS_MAX = 130 };
@@ -34,6 +35,7 @@ enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 struct cell_case {
     enum kernel_cell cell;
     enum precision precision;
+    bool ahead;
     struct shape shape;
     size_t wide, n_state, n_row; /* gates units; floats of a row's state; of its results: state and y */
     float *w, *u, *bias, *x, *start;
@@ -60,12 +62,18 @@ static void cell_case_free(struct cell_case *c) {
     free(c->start);
 }
 
-static void step(const struct kernels *kernels, const struct packed *packed, int rows, const float *x,
+/* ahead: the inputs' part is made first. */
+static void step(const struct kernels *kernels, const struct packed *packed, bool ahead, int rows, const float *x,
                  float *const *state, float *y) {
+    size_t n = (size_t)rows * kernels_inputs_size(packed->units);
+    float *sums = ahead && packed->cell != KERNEL_DENSE ? guarded_new(n) : NULL;
+    if (sums)
+        kernels->inputs(packed, rows, x, sums);
     if (packed->cell == KERNEL_DENSE)
         kernels->dense(packed, rows, x, y);
     else
-        (packed->cell == KERNEL_LSTM ? kernels->lstm : kernels->gru)(packed, rows, x, state, y);
+        (packed->cell == KERNEL_LSTM ? kernels->lstm : kernels->gru)(packed, rows, sums ? NULL : x, sums, state, y);
+    guarded_free(n, sums);
 }
 
 /* STEPS steps of rows [from, to): of each row its state and the latest y [to - from x n_row]; the caller frees. Everything
@@ -84,7 +92,7 @@ static float *run(const struct cell_case *c, const struct kernels *kernels, int 
         y[i] = NAN; /* what was there does not matter */
     for (size_t t = 0; t < STEPS; t++) {
         float *x = guarded_copy(rows * n_in, c->x + (t * (size_t)c->shape.rows + (size_t)from) * n_in);
-        step(kernels, &packed, to - from, x, state, y);
+        step(kernels, &packed, c->ahead, to - from, x, state, y);
         guarded_free(rows * n_in, x);
     }
     for (size_t r = 0; r < rows; r++) {
@@ -337,6 +345,7 @@ static void test_levels_agree_on_random_shapes(void **state) {
                               1 + (int)rng_below(&rng, most)};
         struct cell_case c = cell_case_new(&rng, (enum kernel_cell)(i % 3), shape);
         c.precision = i % 5 < 2 ? PRECISION_BF16 : PRECISION_F32;
+        c.ahead = i % 7 < 2;
         if (i % 2 == 1) {
             soil(&rng, STEPS * (size_t)shape.rows * (size_t)shape.n_in, c.x);
             soil(&rng, (size_t)shape.rows * c.n_state, c.start);
@@ -347,6 +356,24 @@ static void test_levels_agree_on_random_shapes(void **state) {
         check_levels(&c);
         cell_case_free(&c);
     }
+}
+
+static void test_inputs_ahead_give_the_same_bits(void **state) {
+    (void)state;
+    struct rng rng = {.state = 33};
+    for (int i = 0; i < N_SHAPES; i++)
+        for (enum kernel_cell cell = KERNEL_LSTM; cell <= KERNEL_GRU; cell++)
+            for (int level = 0; kernels_at(level); level++) {
+                struct cell_case c = cell_case_new(&rng, cell, shapes[i]);
+                c.precision = i % 2 == 0 ? PRECISION_BF16 : PRECISION_F32;
+                float *at_once = run(&c, kernels_at(level), 0, c.shape.rows);
+                c.ahead = true;
+                float *ahead = run(&c, kernels_at(level), 0, c.shape.rows);
+                assert_true(floats_same((size_t)c.shape.rows * c.n_row, ahead, at_once));
+                free(at_once);
+                free(ahead);
+                cell_case_free(&c);
+            }
 }
 
 static void test_some_rows_as_all_at_any_level(void **state) {
@@ -430,6 +457,7 @@ int main(void) {
         cmocka_unit_test(test_bf16_is_weights_that_are_rounded),
         cmocka_unit_test(test_levels_agree),
         cmocka_unit_test(test_levels_agree_on_random_shapes),
+        cmocka_unit_test(test_inputs_ahead_give_the_same_bits),
         cmocka_unit_test(test_some_rows_as_all_at_any_level),
         cmocka_unit_test(test_nan_stays_in_its_row),
         cmocka_unit_test(test_choice_is_the_last_level),
