@@ -22,6 +22,8 @@ def short(value):
     """Rates to three digits: 2.31M, 850k; latencies: p50 / p99."""
     if isinstance(value, str):
         return value
+    if isinstance(value, list):
+        return " to ".join(map(short, value))
     if isinstance(value, dict):
         return f"{digits(value['p50_us'])} / {digits(value['p99_us'])}"
     for size, unit in ((1e6, "M"), (1e3, "k")):
@@ -31,25 +33,32 @@ def short(value):
 
 
 # What tells the rows of a table apart; what a title says, or a cell.
-KEYS = ("hidden", "layers", "ready", "steps", "precision", "horizon")
-TOLD = ("bench", "inputs", "outputs", "model", "carried", "level", "batch", "peers", "ratios", "ratio", "best_peer",
-        "peak_share")
+KEYS = ("hidden", "layers", "ready", "steps", "precision", "horizon", "what", "streams", "bundle", "part", "peer")
+TOLD = ("bench", "inputs", "outputs", "features", "model", "carried", "level", "batch", "peers", "ratios",
+        "best_peer", "peak_share")
+
+
+def beside(value, ratio):
+    return f"{short(value)} ({ratio:.2f})" if value else "-"
 
 
 def table(title, rows):
     names = list(rows[0].get("peers", {}))
-    keys = [key for key in KEYS if key in rows[0] and (len({row[key] for row in rows}) > 1 or key == "hidden")]
-    shown = [key for key in rows[0] if key not in KEYS + TOLD]
+    keys = [key for key in KEYS if key in rows[0] and len({row[key] for row in rows}) > 1]
+    ratio = ["ratio"] if names else []  # to the best peer: stands beside it
+    shown = [key for key in rows[0]
+             if key not in KEYS + TOLD and key not in ratio and not key.startswith("ratio_to_")]
     measured = shown[0] == "latency" or shown[0].endswith("per_s")
     heads = keys + ["forecastd"] * measured + shown[measured:]
     heads += ["of the peak"] * ("peak_share" in rows[0]) + [NAMES.get(name, name) for name in names]
     print(f"\n{title}\n\n| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
     for row in rows:
-        cells = [str(row[key]) for key in keys] + [short(row[key]) for key in shown]
+        cells = [str(row[key]) for key in keys]
+        cells += [beside(row[key], row["ratio_to_" + key]) if "ratio_to_" + key in row else short(row[key])
+                  for key in shown]
         if "peak_share" in row:
             cells.append(f"{100 * row['peak_share']:.0f} %")
-        cells += [f"{short(row['peers'][name])} ({row['ratios'][name]:.2f})" if row["peers"][name] else "-"
-                  for name in names]
+        cells += [beside(row["peers"][name], row["ratios"].get(name)) for name in names]
         print("| " + " | ".join(cells) + " |")
 
 
@@ -62,8 +71,8 @@ def main():
             batch = [f"batch {row['batch']}"] if "batch" in row else []
             precision = [row["precision"]] if "precision" in row else []
             title = ", ".join([row.get("model", row["bench"])] + batch + precision + [unit] * (unit != ""))
-            tables.setdefault(title, []).append(row)
-    for title, rows in tables.items():
+            tables.setdefault((title, tuple(row)), []).append(row)
+    for (title, _), rows in tables.items():
         table(title, rows)
 
 
