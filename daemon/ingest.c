@@ -343,9 +343,12 @@ static bool work_off(struct ingest *ingest) {
             close_message(ingest);
             break;
         }
-        struct wire_text ahead;
-        if (wire_ticks_ahead(&ingest->ticks, &ahead))
-            streams_fetch(ingest->setup.streams, ahead.at, ahead.n);
+        struct wire_text ahead[2];
+        int n_ahead = wire_ticks_ahead(&ingest->ticks, ahead);
+        if (n_ahead > 0)
+            streams_fetch(ingest->setup.streams, ahead[0].at, ahead[0].n);
+        if (n_ahead > 1)
+            streams_fetch_place(ingest->setup.streams, ahead[1].at, ahead[1].n);
         enum routed routed = got > 0 ? route(ingest, &reason) : REFUSED;
         if (routed == PARKED) {
             ingest->counters.parked += !ingest->parked;

@@ -108,6 +108,10 @@ struct stream *streams_find(const struct streams *streams, const char *name, siz
     return streams->index[find_place(streams, hash_of(streams, name, n), name, n)].stream;
 }
 
+void streams_fetch_place(const struct streams *streams, const char *name, size_t n) {
+    __builtin_prefetch(&streams->index[hash_of(streams, name, n) & (streams->places - 1)]);
+}
+
 void streams_fetch(const struct streams *streams, const char *name, size_t n) {
     uint64_t hash = hash_of(streams, name, n);
     const struct indexed *at = &streams->index[hash & (streams->places - 1)];

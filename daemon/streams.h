@@ -18,7 +18,9 @@ void streams_free(struct streams *streams);
 
 struct stream *streams_find(const struct streams *streams, const char *name, size_t n);
 
-/* Asks for the memory that streams_find of the name will touch, as far as its hash tells. */
+/* Asks for the memory that streams_find of the name will touch: of the index, and, where that has been asked for some time
+ * before, of the stream. */
+void streams_fetch_place(const struct streams *streams, const char *name, size_t n);
 void streams_fetch(const struct streams *streams, const char *name, size_t n);
 
 /* The first class whose pattern matches the name (NUL-terminated); -1: none. */

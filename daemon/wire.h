@@ -72,8 +72,9 @@ enum reason wire_ticks_begin(struct wire_ticks *ticks, const struct wire_text *f
  * goes on with the tick behind it, or ends where the rest cannot be read. */
 int wire_ticks_next(struct wire_ticks *ticks, struct wire_tick *ret_tick, enum reason *ret_reason);
 void wire_ticks_end(struct wire_ticks *ticks);
-/* The stream of the next tick of a bundle in MessagePack, unchecked, where it is plain to see without reading it. */
-bool wire_ticks_ahead(const struct wire_ticks *ticks, struct wire_text *ret_stream);
+/* The streams of the next two ticks of a bundle in MessagePack, unchecked, as far as they are plain to see without reading
+ * them. Returns their number. */
+int wire_ticks_ahead(const struct wire_ticks *ticks, struct wire_text ret_streams[2]);
 
 /* 1 to 255 bytes of valid UTF-8 without NUL. */
 bool wire_name_valid(struct wire_text name);

@@ -423,6 +423,45 @@ static void mutations_are_survived(void **state) {
     assert_true(taken > 10000); /* otherwise the mutations reach nothing */
 }
 
+/* What is seen ahead is what is read then; and nothing is read beyond the end, wherever a message is cut off. */
+static void the_next_streams_are_seen_ahead(void **state) {
+    (void)state;
+    enum { TICKS = 5 };
+    struct wire_bundle bundle = {0};
+    char names[TICKS][32];
+    for (int i = 0; i < TICKS; i++) {
+        const double values[3] = {i, NAN, 2};
+        int n = snprintf(names[i], sizeof names[i], "%.*s", 3 + 6 * i, "plant/boiler/of/many/letters");
+        assert_int_equal(wire_bundle_add(&bundle, (struct wire_text){names[i], (size_t)n}, 1000 + i, values,
+                                         i == 3 ? 3 : 1 + (i == 1)),
+                         0);
+    }
+    struct wire_text whole = wire_bundle_message(&bundle);
+    for (size_t n = whole.n; n > 6; n--) {
+        char *cut = malloc(n);
+        assert_non_null(cut);
+        memcpy(cut, whole.at, n);
+        struct wire_text text = {cut, n}, ahead[2];
+        static struct wire_tick tick;
+        struct wire_ticks ticks;
+        enum reason reason;
+        if (wire_ticks_begin(&ticks, &text, 1) == REASON_NONE)
+            for (int i = 0; i < TICKS; i++) {
+                int seen = wire_ticks_ahead(&ticks, ahead);
+                if (n == whole.n)
+                    assert_true(seen >= 1);
+                for (int k = 0; k < seen; k++)
+                    if (i + k < TICKS && seen == 2)
+                        assert_memory_equal(ahead[k].at, names[i + k], ahead[k].n);
+                if (wire_ticks_next(&ticks, &tick, &reason) != 1)
+                    break;
+            }
+        wire_ticks_end(&ticks);
+        free(cut);
+    }
+    wire_bundle_fini(&bundle);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(single_ticks),
@@ -438,6 +477,7 @@ int main(void) {
         cmocka_unit_test(bundles_grow_and_are_reused),
         cmocka_unit_test(the_examples_of_the_protocol),
         cmocka_unit_test(mutations_are_survived),
+        cmocka_unit_test(the_next_streams_are_seen_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
