@@ -315,6 +315,47 @@ static void the_choice_is_by_seed_stream_and_step(void **state) {
     }
 }
 
+static int by_key(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* Of all windows that there are, a set holds those with the lowest keys. */
+static void the_lowest_keys_are_kept(void **state) {
+    (void)state;
+    enum { MANY = 4096 };
+    static double keys[2][MANY];
+    struct fixture fixture;
+    counting_fixture(&fixture);
+    struct windows *set[1];
+    int n[2] = {0};
+    fill_sets(&fixture.model, set, 1, 5);
+    for (int s = 0; s < STREAMS; s++) {
+        char name[16];
+        struct windows *all = windows_new(&fixture.model, MANY, 1, 800);
+        struct history *history = counting(800, s % 4 == 0 ? 800 : 120, 0);
+        snprintf(name, sizeof name, "%d", s);
+        collect(all, &fixture.model, name, history, history->n);
+        for (int i = 0; i < windows_count(all); i++) {
+            const struct window *window = windows_at(all, i);
+            keys[window->validation][n[window->validation]++] = window->key;
+        }
+        windows_free(all);
+        history_free(history);
+    }
+    for (int validation = 0; validation < 2; validation++) {
+        const struct window **list;
+        int n_list;
+        qsort(keys[validation], (size_t)n[validation], sizeof(double), by_key);
+        assert_int_equal(windows_choose(set, 1, validation, &list, &n_list), 0);
+        assert_true(n_list > 0 && n[validation] > n_list);
+        for (int i = 0; i < n_list; i++)
+            assert_true(list[i]->key == keys[validation][i]);
+        free(list);
+    }
+    free_sets(set, 1);
+}
+
 /* Ten streams have thirty windows each and thirty have four: of places for a sixth, each stream has about as many;
  * and of the long ones' windows most are of the newer half. */
 static void it_is_fair_and_forgets(void **state) {
@@ -680,6 +721,7 @@ int main(void) {
         cmocka_unit_test(nothing_leaks_into_training),
         cmocka_unit_test(ends_stay),
         cmocka_unit_test(the_choice_is_by_seed_stream_and_step),
+        cmocka_unit_test(the_lowest_keys_are_kept),
         cmocka_unit_test(it_is_fair_and_forgets),
         cmocka_unit_test(ends_are_spread),
         cmocka_unit_test(the_reservoir_is_bounded),
