@@ -68,6 +68,10 @@ static inline vec v_power(vec a, vec t) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), n));
 }
 
+static inline vec v_upper(vec a) {
+    return _mm256_permute2f128_ps(a, a, 1);
+}
+
 static inline vec v_widen_low(vec a) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 16));
 }

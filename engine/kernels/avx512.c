@@ -63,6 +63,10 @@ static inline vec v_power(vec a, vec t) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), n));
 }
 
+static inline vec v_upper(vec a) {
+    return _mm512_shuffle_f32x4(a, a, 0x4e);
+}
+
 static inline vec v_widen_low(vec a) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 16));
 }

@@ -5,6 +5,8 @@
 
 #include "engine/kernels/kernels.h"
 
+#include <stdbool.h>
+
 extern const struct kernels kernels_reference;
 #ifdef __x86_64__
 extern const struct kernels kernels_plain, kernels_avx2, kernels_avx512;
@@ -19,7 +21,8 @@ enum {
  * Packed weights stand in blocks, which a tile reads from begin to end. A vector is `lanes` neighbouring outputs.
  *
  *     LSTM     a block for `lanes` units: bias [4][lanes], W [n_in][4][lanes], U [units][4][lanes], by gate
- *     GRU      the same: bias z, r, h, of the reset product [4][lanes], W [n_in][3][lanes], U [units][3][lanes]
+ *              the last one, where at most lanes / 2 units are left: the same with lanes / 2, so that a vector has two gates
+ *     GRU      the same but for that: bias z, r, h, of the reset product [4][lanes], W [n_in][3][lanes], U [units][3][lanes]
  *     Dense    a block for 4 lanes outputs: bias [4][lanes], W [n_in][4][lanes]; the last one with as many vectors as are
  *              left
  *
@@ -32,8 +35,11 @@ int pack_vectors(const struct packed *packed, int lanes, int block);
 int pack_blocks(const struct packed *packed, int lanes);
 size_t pack_block_size(const struct packed *packed, int lanes);
 
-/* `pack` of a level of so many lanes. */
-void pack_weights(const struct packed *packed, int lanes, const float *w, const float *u, const float *bias,
-                  float *to);
+/* Whether the last block is one of lanes / 2. */
+bool pack_ends_in_half(const struct packed *packed, int lanes);
+
+/* `pack` of a level of so many lanes; halves: of one that knows blocks of lanes / 2. */
+void pack_weights(const struct packed *packed, int lanes, bool halves, const float *w, const float *u,
+                  const float *bias, float *to);
 
 #endif

@@ -45,14 +45,19 @@ int pack_vectors(const struct packed *packed, int lanes, int block) {
     return left < PACK_VECTORS ? left : PACK_VECTORS;
 }
 
+bool pack_ends_in_half(const struct packed *packed, int lanes) {
+    int rest = packed->units % lanes;
+    return packed->cell == KERNEL_LSTM && rest > 0 && rest <= lanes / 2;
+}
+
 /* The columns of a block: of each vector the first one, and how many there are. */
 struct columns {
     int n, lanes;
     int first[PACK_VECTORS], there[PACK_VECTORS];
 };
 
-static struct columns columns_of(const struct packed *packed, int lanes, int block) {
-    struct columns columns = {.n = pack_vectors(packed, lanes, block), .lanes = lanes};
+static struct columns columns_of(const struct packed *packed, int lanes, bool half, int block) {
+    struct columns columns = {.n = pack_vectors(packed, lanes, block), .lanes = half ? lanes / 2 : lanes};
     for (int v = 0; v < columns.n; v++) {
         int unit = (packed->cell == KERNEL_DENSE ? block * PACK_VECTORS + v : block) * lanes;
         columns.first[v] = packed->cell == KERNEL_DENSE ? unit : v * packed->units + unit;
@@ -122,11 +127,13 @@ static float *put_rows(const struct columns *columns, enum precision precision, 
     return to;
 }
 
-void pack_weights(const struct packed *packed, int lanes, const float *w, const float *u, const float *bias,
-                  float *to) {
+void pack_weights(const struct packed *packed, int lanes, bool halves, const float *w, const float *u,
+                  const float *bias, float *to) {
     size_t wide = (size_t)gates_of[packed->cell] * (size_t)packed->units, size = pack_block_size(packed, lanes);
-    for (int block = 0; block < pack_blocks(packed, lanes); block++) {
-        struct columns columns = columns_of(packed, lanes, block);
+    int n_blocks = pack_blocks(packed, lanes);
+    for (int block = 0; block < n_blocks; block++) {
+        bool half = halves && block == n_blocks - 1 && pack_ends_in_half(packed, lanes);
+        struct columns columns = columns_of(packed, lanes, half, block);
         float *at = to + (size_t)block * size;
         at = packed->cell == KERNEL_GRU ? put_gru_bias(&columns, bias, packed->units, at)
                                         : put_row(&columns, bias, at);

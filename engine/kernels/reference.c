@@ -24,7 +24,7 @@ static void activate_sigmoid(size_t n, float *x) {
 enum { LANES = 8, WIDE = PACK_VECTORS * LANES };
 
 static void pack(const struct packed *packed, const float *w, const float *u, const float *bias, float *to) {
-    pack_weights(packed, LANES, w, u, bias, to);
+    pack_weights(packed, LANES, false, w, u, bias, to);
 }
 
 /* A float from the half of it that is kept. */

@@ -6,6 +6,7 @@
  *     v_load(p), v_store(p, a)              LANES floats
  *     v_load_some(p, n), v_store_some(p, n, a)    the first n < LANES of them (n 0 too); no byte beyond is touched
  *     v_widen_low(a), v_widen_high(a)       floats from the lower, or the upper, halves of each
+ *     v_upper(a)                            the upper half of the lanes in the place of the lower one
  *     LEVEL, KERNELS            the level's name, and that of its table
  *
  * A tile is up to ROWS rows by one block of packed weights (of one row two blocks, to have as many sums under way as hide
@@ -135,6 +136,7 @@ struct work {
     const struct packed *packed;
     size_t apart; /* blocks */
     const float *x;
+    int half;           /* the block whose vectors have two gates each; -1: none */
     const float *begun; /* what `inputs` has left, [rows x sums_row]; NULL: nothing */
     size_t sums_row;
     float *const *state;
@@ -174,64 +176,83 @@ INLINE void gru_update(int n_sums, vec gates[SUMS][PACK_VECTORS], const int *n, 
     }
 }
 
-#define EACH_SUM(n_rows, n_blocks) \
+#define EACH_SUM(n_rows, n_blocks, n_vectors) \
     UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++) \
-        UNROLL for (int v = 0; v < PACK_VECTORS; v++)
+        UNROLL for (int v = 0; v < n_vectors; v++)
+
+/* Which blocks a tile is of: those of a cell, or an LSTM's last one if its vectors have two gates each. */
+enum blocks { OF_LSTM, OF_LSTM_HALF, OF_GRU };
+
+INLINE int vectors_of(enum blocks of) {
+    return of == OF_LSTM ? 4 : of == OF_GRU ? 3 : 2;
+}
+
+INLINE int bias_of(enum blocks of) {
+    return of == OF_LSTM_HALF ? 2 : PACK_VECTORS;
+}
 
 INLINE const float *sums_at(const struct work *work, int row, int block) {
     return work->begun + (size_t)row * work->sums_row + (size_t)block * PACK_VECTORS * LANES;
 }
 
 /* Of n_rows rows from `first` on, the units of n_blocks blocks from `block` on. */
-INLINE void cell_tile(enum kernel_cell cell, enum precision precision, int n_rows, int n_blocks,
-                      const struct work *work, int first, int block) {
+INLINE void cell_tile(enum blocks of, enum precision precision, int n_rows, int n_blocks, const struct work *work,
+                      int first, int block) {
     const struct packed *packed = work->packed;
-    int gates = cell == KERNEL_LSTM ? 4 : 3, units = packed->units;
-    struct tile from_x = {precision, n_rows, n_blocks, gates, 2}, from_h = from_x;
+    int n_vectors = vectors_of(of), n_bias = bias_of(of), units = packed->units;
+    struct tile from_x = {precision, n_rows, n_blocks, n_vectors, 2}, from_h = from_x;
     size_t rows_of_w = precision == PRECISION_BF16 ? ((size_t)packed->n_in + 1) / 2 : (size_t)packed->n_in;
     const float *at = packed->blocks + (size_t)block * work->apart, *x[ROWS], *h[ROWS];
     vec sums[SUMS][PACK_VECTORS];
 
-    from_h.third = cell == KERNEL_LSTM ? 2 : 3;
+    from_h.third = of == OF_GRU ? 3 : 2;
     UNROLL for (int r = 0; r < n_rows; r++) {
         x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
         h[r] = work->state[first + r];
     }
     if (work->begun) {
-        EACH_SUM(n_rows, n_blocks) sums[b * n_rows + r][v] = v_load(sums_at(work, first + r, block + b) + v * LANES);
-        at += PACK_VECTORS * LANES;
+        EACH_SUM(n_rows, n_blocks, n_bias)
+        sums[b * n_rows + r][v] = v_load(sums_at(work, first + r, block + b) + v * LANES);
+        at += n_bias * LANES;
     } else {
-        begin(from_x, PACK_VECTORS, at, work->apart, sums);
-        at += PACK_VECTORS * LANES;
+        begin(from_x, n_bias, at, work->apart, sums);
+        at += n_bias * LANES;
         multiply_packed(from_x, packed->n_in, x, at, work->apart, sums);
     }
-    multiply_packed(from_h, units, h, at + rows_of_w * (size_t)(gates * LANES), work->apart, sums);
+    multiply_packed(from_h, units, h, at + rows_of_w * (size_t)(n_vectors * LANES), work->apart, sums);
+    UNROLL for (int s = 0; s < n_rows; s++) {
+        if (of != OF_LSTM_HALF)
+            break;
+        sums[s][3] = v_upper(sums[s][1]);
+        sums[s][2] = sums[s][1];
+        sums[s][1] = v_upper(sums[s][0]);
+    }
     int n[SUMS];
     float *state[SUMS], *y[SUMS];
     UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++) {
         int unit = (block + b) * LANES, s = b * n_rows + r;
         n[s] = units - unit;
-        state[s] = work->state[first + r] + unit + (cell == KERNEL_LSTM ? units : 0);
+        state[s] = work->state[first + r] + unit + (of == OF_GRU ? 0 : units);
         y[s] = work->y + (size_t)(first + r) * (size_t)units + unit;
     }
-    if (cell == KERNEL_LSTM)
-        lstm_update(n_rows * n_blocks, sums, n, state, y);
-    else
+    if (of == OF_GRU)
         gru_update(n_rows * n_blocks, sums, n, state, y);
+    else
+        lstm_update(n_rows * n_blocks, sums, n, state, y);
 }
 
 /* The inputs' part of the sums alone, to y, which are sums here. */
-INLINE void inputs_tile(enum kernel_cell cell, enum precision precision, int n_rows, int n_blocks,
-                        const struct work *work, int first, int block) {
+INLINE void inputs_tile(enum blocks of, enum precision precision, int n_rows, int n_blocks, const struct work *work,
+                        int first, int block) {
     const struct packed *packed = work->packed;
-    struct tile tile = {precision, n_rows, n_blocks, cell == KERNEL_LSTM ? 4 : 3, 2};
+    struct tile tile = {precision, n_rows, n_blocks, vectors_of(of), 2};
     const float *at = packed->blocks + (size_t)block * work->apart, *x[ROWS];
     vec sums[SUMS][PACK_VECTORS];
 
     UNROLL for (int r = 0; r < n_rows; r++) x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
-    begin(tile, PACK_VECTORS, at, work->apart, sums);
-    multiply_packed(tile, packed->n_in, x, at + PACK_VECTORS * LANES, work->apart, sums);
-    EACH_SUM(n_rows, n_blocks) {
+    begin(tile, bias_of(of), at, work->apart, sums);
+    multiply_packed(tile, packed->n_in, x, at + bias_of(of) * LANES, work->apart, sums);
+    EACH_SUM(n_rows, n_blocks, bias_of(of)) {
         size_t to = (size_t)(first + r) * work->sums_row + (size_t)((block + b) * PACK_VECTORS + v) * LANES;
         v_store(work->y + to, sums[b * n_rows + r][v]);
     }
@@ -275,25 +296,33 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
     }
 #endif
 
-#define LSTM_TILE(precision, ...)   cell_tile(KERNEL_LSTM, precision, __VA_ARGS__)
-#define GRU_TILE(precision, ...)    cell_tile(KERNEL_GRU, precision, __VA_ARGS__)
-#define LSTM_INPUTS(precision, ...) inputs_tile(KERNEL_LSTM, precision, __VA_ARGS__)
-#define GRU_INPUTS(precision, ...)  inputs_tile(KERNEL_GRU, precision, __VA_ARGS__)
-#define DENSE_4(precision, ...)     dense_tile(4, precision, __VA_ARGS__)
-#define DENSE_3(precision, ...)     dense_tile(3, precision, __VA_ARGS__)
-#define DENSE_2(precision, ...)     dense_tile(2, precision, __VA_ARGS__)
-#define DENSE_1(precision, ...)     dense_tile(1, precision, __VA_ARGS__)
+#define LSTM_TILE(precision, ...)        cell_tile(OF_LSTM, precision, __VA_ARGS__)
+#define LSTM_HALF(precision, ...)        cell_tile(OF_LSTM_HALF, precision, __VA_ARGS__)
+#define GRU_TILE(precision, ...)         cell_tile(OF_GRU, precision, __VA_ARGS__)
+#define LSTM_INPUTS(precision, ...)      inputs_tile(OF_LSTM, precision, __VA_ARGS__)
+#define LSTM_HALF_INPUTS(precision, ...) inputs_tile(OF_LSTM_HALF, precision, __VA_ARGS__)
+#define GRU_INPUTS(precision, ...)       inputs_tile(OF_GRU, precision, __VA_ARGS__)
+#define DENSE_4(precision, ...)          dense_tile(4, precision, __VA_ARGS__)
+#define DENSE_3(precision, ...)          dense_tile(3, precision, __VA_ARGS__)
+#define DENSE_2(precision, ...)          dense_tile(2, precision, __VA_ARGS__)
+#define DENSE_1(precision, ...)          dense_tile(1, precision, __VA_ARGS__)
 
 /* The functions of a precision: one block, and n <= ROWS rows; one row, and two blocks, of a Dense whole ones. */
 #define TILES(suffix, precision) \
     static void lstm_rows_##suffix(int n, const struct work *work, int first, int block) { \
-        BY_ROWS(n, LSTM_TILE, precision, work, first, block) \
+        if (block == work->half) \
+            BY_ROWS(n, LSTM_HALF, precision, work, first, block) \
+        else \
+            BY_ROWS(n, LSTM_TILE, precision, work, first, block) \
     } \
     static void gru_rows_##suffix(int n, const struct work *work, int first, int block) { \
         BY_ROWS(n, GRU_TILE, precision, work, first, block) \
     } \
     static void lstm_inputs_##suffix(int n, const struct work *work, int first, int block) { \
-        BY_ROWS(n, LSTM_INPUTS, precision, work, first, block) \
+        if (block == work->half) \
+            BY_ROWS(n, LSTM_HALF_INPUTS, precision, work, first, block) \
+        else \
+            BY_ROWS(n, LSTM_INPUTS, precision, work, first, block) \
     } \
     static void gru_inputs_##suffix(int n, const struct work *work, int first, int block) { \
         BY_ROWS(n, GRU_INPUTS, precision, work, first, block) \
@@ -361,7 +390,7 @@ static void run_row(const struct work *work, const struct tiles *tiles) {
     bool back = turns_back(packed);
     bool alone = packed->precision == PRECISION_F32 && bytes <= NEAREST_CACHE && 2 * bytes > NEAREST_CACHE;
 
-    if (packed->cell == KERNEL_DENSE && packed->units % (PACK_VECTORS * LANES) != 0)
+    if (work->half >= 0 || (packed->cell == KERNEL_DENSE && packed->units % (PACK_VECTORS * LANES) != 0))
         whole--;
     for (; !alone && done + 2 <= whole; done += 2)
         tiles->pair(work, back ? whole - 2 - done : done);
@@ -392,10 +421,21 @@ static void put_hidden(int rows, int units, float *const *state, const float *y)
         memcpy(state[r], y + (size_t)r * (size_t)units, (size_t)units * sizeof *y);
 }
 
+static struct work work_of(const struct packed *packed, const float *x, float *y) {
+    int half = pack_ends_in_half(packed, LANES) ? pack_blocks(packed, LANES) - 1 : -1;
+    return (struct work){.packed = packed,
+                         .apart = pack_block_size(packed, LANES),
+                         .half = half,
+                         .sums_row = kernels_inputs_size(packed->units),
+                         .x = x,
+                         .y = y};
+}
+
 static void cell(const struct packed *packed, int rows, const float *x, const float *sums, float *const *state,
                  float *y) {
-    size_t apart = pack_block_size(packed, LANES), sums_row = kernels_inputs_size(packed->units);
-    struct work work = {packed, apart, x, sums, sums_row, state, y};
+    struct work work = work_of(packed, x, y);
+    work.begun = sums;
+    work.state = state;
     run(&work, rows, &tiles_of[packed->cell][packed->precision]);
     put_hidden(rows, packed->units, state, y);
 }
@@ -405,18 +445,17 @@ static void inputs(const struct packed *packed, int rows, const float *x, float 
         [KERNEL_LSTM] = {{lstm_inputs_f32, NULL}, {lstm_inputs_bf16, NULL}},
         [KERNEL_GRU] = {{gru_inputs_f32, NULL}, {gru_inputs_bf16, NULL}},
     };
-    size_t apart = pack_block_size(packed, LANES), sums_row = kernels_inputs_size(packed->units);
-    struct work work = {packed, apart, x, NULL, sums_row, NULL, sums};
+    struct work work = work_of(packed, x, sums);
     run(&work, rows, &inputs_of[packed->cell][packed->precision]);
 }
 
 static void dense(const struct packed *packed, int rows, const float *x, float *y) {
-    struct work work = {packed, pack_block_size(packed, LANES), x, NULL, 0, NULL, y};
+    struct work work = work_of(packed, x, y);
     run(&work, rows, &tiles_of[KERNEL_DENSE][packed->precision]);
 }
 
 static void pack(const struct packed *packed, const float *w, const float *u, const float *bias, float *to) {
-    pack_weights(packed, LANES, w, u, bias, to);
+    pack_weights(packed, LANES, true, w, u, bias, to);
 }
 
 /* ---- weights that are not packed ---------------------------------------------------------------- */
