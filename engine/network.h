@@ -228,7 +228,7 @@ void network_set_precision(struct network *network, enum precision precision);
  * for itself. Asking for the (writable) parameters undoes it. Returns -1 without memory. */
 int network_pack(struct network *network, const struct kernels *kernels);
 
-/* Floats of scratch that network_forward needs for so many rows and steps. */
+/* Floats of scratch that network_forward needs for so many rows and steps, or fewer rows. */
 size_t network_work_size(const struct network *network, int rows, int steps);
 
 /* Runs `steps` steps of `rows` rows through the kernels. In a stateful network without masks results are bit for bit

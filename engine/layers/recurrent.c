@@ -245,9 +245,11 @@ static size_t steps_ahead(const struct pass *pass, int rows, int steps) {
     return (size_t)(rows * steps < AHEAD ? steps : AHEAD / rows);
 }
 
+/* For as many rows, or fewer: it is few that have sums made ahead. */
 size_t pass_work_size(const struct pass *pass, int rows, int steps) {
     size_t own = pass->carries ? 0 : (size_t)rows * (size_t)pass->ops->n_states;
-    size_t sums = steps_ahead(pass, rows, steps) * (size_t)rows * kernels_inputs_size(pass->units);
+    int few = rows < KERNELS_ROWS ? rows : KERNELS_ROWS, ahead = few * steps < AHEAD ? few * steps : AHEAD;
+    size_t sums = steps_ahead(pass, few, steps) > 0 ? (size_t)ahead * kernels_inputs_size(pass->units) : 0;
     return (PASS_SCRATCH + own) * (size_t)pass->units + sums;
 }
 

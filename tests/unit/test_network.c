@@ -183,6 +183,16 @@ static void test_nothing_is_written_past_the_workspace(void **state) {
     network_free(network);
 }
 
+/* A batch's workspace serves the few rows that are ready, too. */
+static void test_a_workspace_of_many_rows_serves_fewer(void **state) {
+    (void)state;
+    struct network *network = stack_new(34);
+    for (int steps = 1; steps <= 40; steps++)
+        for (int rows = 1; rows < 80; rows++)
+            assert_true(network_work_size(network, rows, steps) <= network_work_size(network, rows + 1, steps));
+    network_free(network);
+}
+
 static void test_clone_is_equal_and_apart(void **state) {
     (void)state;
     struct network *network = stack_new(33), *clone = network_clone(network);
@@ -407,6 +417,7 @@ int main(void) {
         cmocka_unit_test(test_any_grouping_gives_the_same_bits),
         cmocka_unit_test(test_nan_stays_in_its_row),
         cmocka_unit_test(test_nothing_is_written_past_the_workspace),
+        cmocka_unit_test(test_a_workspace_of_many_rows_serves_fewer),
         cmocka_unit_test(test_clone_is_equal_and_apart),
         cmocka_unit_test(test_packed_weights_give_the_same_bits),
         cmocka_unit_test(test_precision_rounds_what_serves),
