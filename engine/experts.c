@@ -57,7 +57,7 @@ struct experts {
 /* What is kept of a forecast beside what the voices said. */
 enum said { SAID_PUBLISHED, SAID_REGRESSIONS, SAID_CONTEXT, SAID_MORE };
 
-static int contexts_at(int h) {
+static unsigned contexts_at(int h) {
     return h <= WILD_STEPS ? CONTEXTS : WILD_CHANGE;
 }
 
@@ -66,7 +66,7 @@ static void place_steps(struct experts *e) {
     for (int i = 0; i < e->n_scored; i++) {
         e->first[i] = e->waiting;
         e->waiting += (size_t)e->scored[i];
-        size_t records = (size_t)(e->n_targets * contexts_at(e->scored[i]) * e->n_voices);
+        size_t records = (size_t)e->n_targets * contexts_at(e->scored[i]) * (size_t)e->n_voices;
         e->mixture[i + 1] = e->mixture[i] + records;
     }
 }
@@ -144,9 +144,9 @@ static struct mixture_record *slot_records(const struct experts *e, int slot) {
 }
 
 /* [n_voices] of scored step i and target j. */
-static struct mixture_record *records_of(const struct experts *e, int slot, int i, int j, int context) {
-    int contexts = contexts_at(e->scored[i]);
-    size_t at = (size_t)j * (size_t)contexts + (size_t)(context < contexts ? context : USUAL);
+static struct mixture_record *records_of(const struct experts *e, int slot, int i, int j, unsigned context) {
+    unsigned contexts = contexts_at(e->scored[i]);
+    size_t at = (size_t)j * contexts + (context < contexts ? context : USUAL);
     return slot_records(e, slot) + e->mixture[i] + at * (size_t)e->n_voices;
 }
 
@@ -224,7 +224,7 @@ void experts_change_network(struct experts *e, int slot, uint64_t step) {
         for (int j = 0; j < e->n_targets; j++) {
             struct mixture_errors *errors = errors_of(e, slot, i, j);
             errors[EXPERT_NETWORK] = (struct mixture_errors){0};
-            for (int c = 0; c < contexts_at(e->scored[i]); c++)
+            for (unsigned c = 0; c < contexts_at(e->scored[i]); c++)
                 mixture_renew(records_of(e, slot, i, j, c), e->n_voices, EXPERT_NETWORK);
         }
 }
@@ -251,8 +251,8 @@ static void answer(struct experts *e, int slot, const struct history *history, u
         if (e->residuals != NULL)
             residuals_put(e->residuals, slot, step - h, (int)h, j, beyond - (double)more[SAID_REGRESSIONS]);
         if (isfinite(beyond) && isfinite(more[SAID_PUBLISHED]))
-            mixture_learn(errors_of(e, slot, i, j), records_of(e, slot, i, j, (int)more[SAID_CONTEXT]), e->n_voices,
-                          (int)h, rivals, said, more[SAID_PUBLISHED], (float)beyond);
+            mixture_learn(errors_of(e, slot, i, j), records_of(e, slot, i, j, (unsigned)more[SAID_CONTEXT]),
+                          e->n_voices, (int)h, rivals, said, more[SAID_PUBLISHED], (float)beyond);
     }
 }
 
@@ -361,7 +361,8 @@ static bool has_proven_itself(int voice, const struct mixture_errors *errors, in
 
 /* The weights at the scored steps of target j, [n_scored x n_voices]. */
 static void weigh(struct experts *e, const struct among *among, int slot, int j) {
-    int context = context_of(e, slot, j), n = e->n_voices;
+    enum context context = context_of(e, slot, j);
+    int n = e->n_voices;
     for (int i = 0; i < e->n_scored; i++) {
         float *weights = e->weights + i * n;
         int at = (e->scored[i] - 1) * e->n_targets + j;
