@@ -26,7 +26,8 @@ enum { BASELINE_DRIFT_STEPS = 256 };
 /* A random walk with drift: the last value, and h times the slope of the line from the value BASELINE_DRIFT_STEPS
  * before to it (whole periods before, so that no season is taken for a slope; as far back as the history keeps and
  * values are known), damped by 1 - 1 / steps at each step ahead, so that it extrapolates at most as far as it has
- * seen. NaN while there is no value; the last value while there is one only. 1 .. horizon steps ahead: mean[0], mean[stride], ... */
+ * seen. NaN while there is no value; the last value while there is one only. 1 .. horizon steps ahead: mean[0],
+ * mean[stride], ... */
 void baseline_drift(const struct history *history, uint64_t step, int feature, int horizon, int period, int stride,
                     double *mean);
 

@@ -10,7 +10,7 @@ enum expert {
     EXPERT_DRIFT,     /* the last value and the slope of the recent past */
     EXPERT_SMOOTHING, /* exponential smoothing with a damped trend */
     EXPERT_RIDGE,     /* ridge regression on recent steps */
-    EXPERT_READOUT,   /* the same, with the network's hidden state as further features */
+    EXPERT_READOUT,   /* all regressions, mixed, and what the network's hidden state adds to them */
     EXPERT_NETWORK,
     EXPERT_COUNT,
 };

@@ -16,8 +16,8 @@
 /* Voices are the experts and, behind them, the regressions beside the ridge expert. */
 enum { VOICES = EXPERT_COUNT + REGRESSORS_MOST - 1 };
 
-/* Mixtures learn apart where a target has just stood still, and, a few steps ahead, behind changes of WILD typical ones:
- * what is right there is right nowhere else. */
+/* Mixtures learn apart where a target has just stood still, and, a few steps ahead, behind changes of WILD typical
+ * ones: what is right there is right nowhere else. */
 enum context { USUAL, STILL, WILD_CHANGE, CONTEXTS };
 enum { STILL_STEPS = 6, WILD = 10, WILD_STEPS = 4 };
 
@@ -32,26 +32,26 @@ struct activity {
 struct experts {
     const struct config_model *model;
     int n_targets, horizon, n_scored, n_voices;
-    struct regressors *regressors; /* NULL: light */
-    struct residuals *residuals;   /* NULL: nobody learns from them */
-    int *scored;                   /* [n_scored] steps ahead */
-    size_t *first;                 /* [n_scored] where the forecasts of a scored step begin within a slot's */
-    size_t waiting;                /* forecasts that a slot keeps: the sum of scored */
-    uint64_t *since;               /* [slots] forecasts of steps from here on are kept */
-    uint64_t *network_since;       /* [slots] the same of networks */
-    float *said;                   /* [slots x waiting x n_targets x (n_voices + SAID_MORE)] of the voices and
+    struct regressors *regressors;  /* NULL: light */
+    struct residuals *residuals;    /* NULL: nobody learns from them */
+    int *scored;                    /* [n_scored] steps ahead */
+    size_t *first;                  /* [n_scored] where the forecasts of a scored step begin within a slot's */
+    size_t waiting;                 /* forecasts that a slot keeps: the sum of scored */
+    uint64_t *since;                /* [slots] forecasts of steps from here on are kept */
+    uint64_t *network_since;        /* [slots] the same of networks */
+    float *said;                    /* [slots x waiting x n_targets x (n_voices + SAID_MORE)] of the voices and
                                      * enum said: beyond the last value, in its unit then */
-    float *unit;                   /* [slots x (horizon + 1) x n_targets] by step, within 1e-30 and 1e30 */
-    size_t *mixture;               /* [n_scored + 1] where the records of a scored step begin within a slot's */
-    struct mixture_record
-        *records; /* [slots x mixture[n_scored]], of a scored step [n_targets x contexts x n_voices] */
-    struct mixture_errors *errors; /* [slots x n_scored x n_targets x (n_voices + 1)]: the last of the mixture */
-    struct activity *activity;     /* [slots x n_targets] */
-    struct smoothing *smoothing;   /* [slots x n_targets] */
-    float *shares;                 /* [slots x EXPERT_COUNT] */
-    double *mean;                  /* [(n_voices + 1) x horizon x n_targets] of the latest slot; the last: the
+    float *unit;                    /* [slots x (horizon + 1) x n_targets] by step, within 1e-30 and 1e30 */
+    size_t *mixture;                /* [n_scored + 1] where the records of a scored step begin within a slot's */
+    struct mixture_record *records; /* [slots x mixture[n_scored]], of a scored step [n_targets x contexts x
+                                     * n_voices] */
+    struct mixture_errors *errors;  /* [slots x n_scored x n_targets x (n_voices + 1)]: the last of the mixture */
+    struct activity *activity;      /* [slots x n_targets] */
+    struct smoothing *smoothing;    /* [slots x n_targets] */
+    float *shares;                  /* [slots x EXPERT_COUNT] */
+    double *mean;                   /* [(n_voices + 1) x horizon x n_targets] of the latest slot; the last: the
                                      * regressions mixed, which a readout adds to */
-    float *weights;                /* [n_scored x VOICES] workspace */
+    float *weights;                 /* [n_scored x VOICES] workspace */
 };
 
 /* What is kept of a forecast beside what the voices said. */
@@ -292,11 +292,14 @@ void experts_see(struct experts *e, int slot, const struct history *history, uin
 
 /* ---- a forecast --------------------------------------------------------------------------------- */
 
-/* Where the regressions' forecasts go: the ridge expert is one of them. */
-static void place_rows(const struct experts *e, double **rows) {
-    int plain = e->regressors != NULL ? regressors_plain(e->regressors) : 0, next = EXPERT_COUNT;
-    for (int i = 0; i <= e->n_voices - EXPERT_COUNT; i++)
+/* The ridge expert is one of the regressions; the others have rows behind the experts. */
+static void ask_regressors(struct experts *e, int slot, const struct history *history, uint64_t step,
+                           const struct scaler *scalers) {
+    double *rows[REGRESSORS_MOST];
+    int plain = regressors_plain(e->regressors), next = EXPERT_COUNT;
+    for (int i = 0; i < regressors_count(e->regressors); i++)
         rows[i] = row_of(e, i == plain ? EXPERT_RIDGE : next++);
+    regressors_step(e->regressors, slot, history, step, e->since[slot], scalers, rows);
 }
 
 /* All experts' forecasts to their rows. What is not finite becomes NaN. */
@@ -305,8 +308,7 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
     const struct config_model *model = e->model;
     double *last = row_of(e, EXPERT_LAST_VALUE), *seasonal = row_of(e, EXPERT_SEASONAL);
     double *drift = row_of(e, EXPERT_DRIFT), *smoothing = row_of(e, EXPERT_SMOOTHING);
-    double *ridge = row_of(e, EXPERT_RIDGE), *readout = row_of(e, EXPERT_READOUT), *rows[REGRESSORS_MOST];
-    place_rows(e, rows);
+    double *ridge = row_of(e, EXPERT_RIDGE), *readout = row_of(e, EXPERT_READOUT);
     int n = e->n_voices * e->horizon * e->n_targets;
     for (int j = 0; j < e->n_targets; j++) {
         int feature = model->targets[j];
@@ -321,7 +323,7 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
         smoothing_forecast(smoothing_of(e, slot, j), e->horizon, e->n_targets, smoothing + j);
     }
     if (e->regressors != NULL)
-        regressors_step(e->regressors, slot, history, step, e->since[slot], scalers, rows);
+        ask_regressors(e, slot, history, step, scalers);
     else if (pooled != NULL)
         pooled_forecast(model, pooled, history, step, scalers, ridge);
     for (int i = 0; i < n; i++)
@@ -329,8 +331,8 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
             e->mean[i] = NAN;
 }
 
-/* What the shares are without losses, but for a factor: who is rarely the best alone is trusted less at first, and the
- * last value, which nothing that is learnt beats on a random walk, more. */
+/* What the shares are without losses, but for a factor: who is rarely the best alone is trusted less at first, and
+ * the last value, which nothing that is learnt beats on a random walk, more. */
 static const float prior[VOICES] = {2, 1, .2f, .2f, 1.7f, .5f, .2f, .5f, .5f, .5f, .5f};
 
 static bool speaks(const struct experts *e, int voice, int at) {
@@ -351,8 +353,8 @@ static int instead_of(const struct experts *e, const struct among *among, int at
     return speaks(e, among->instead, at) ? among->instead : among->otherwise;
 }
 
-/* A network is mixed when so many of its forecasts have been answered: a new version has to earn its weight. So is the
- * first readout. */
+/* A network is mixed when so many of its forecasts have been answered: a new version has to earn its weight. So is
+ * the first readout. */
 enum { PROVEN = 40 };
 
 static bool has_proven_itself(int voice, const struct mixture_errors *errors, int h) {

@@ -1,6 +1,7 @@
 /*
- * What a batch keeps of experts (expert.h): what each has learnt for each slot and target, their latest forecasts at the
- * scored steps until the answers have come, and the mixtures' weights (mixture.h), one per target and scored step.
+ * What a batch keeps of experts (expert.h): what each has learnt for each slot and target, their latest forecasts at
+ * the scored steps until the answers have come, and the mixtures' weights (mixture.h), one per target and scored
+ * step.
  *
  * All of a slot is learnt from its stream's own steps, each in its own turn: an answer counts at the step at which it
  * arrives. Part of the forecaster; one owner at a time. Memory is taken by experts_new alone.
@@ -20,8 +21,8 @@
 
 struct experts;
 
-/* For the slots of a batch of the model; class, model and kernels must outlive it; weights are learnt at its scored steps (scores_steps). NULL
- * when memory is short. */
+/* For the slots of a batch of the model; class, model and kernels must outlive it; weights are learnt at its scored
+ * steps (scores_steps). NULL when memory is short. */
 struct experts *experts_new(const struct config_class *class, const struct config_model *model,
                             const struct kernels *kernels);
 void experts_free(struct experts *experts);
@@ -40,9 +41,10 @@ void experts_see(struct experts *experts, int slot, const struct history *histor
                  const struct scaler *scalers);
 
 /* The forecast of the slot at the step just seen. mean [horizon x n_targets] comes with the network's where there is
- * one (network) and leaves with what is published: never infinite; NaN where nothing is known. pooled: the coefficients of
- * the pooled ridge (pooled.h), which light experts have in the place of their own; NULL: none.
- * readout [horizon x n_targets]: what the network's state adds to the regressions' forecast (readout_forecast); NULL: nothing. */
+ * one (network) and leaves with what is published: never infinite; NaN where nothing is known. pooled: the
+ * coefficients of the pooled ridge (pooled.h), which light experts have in the place of their own; NULL: none.
+ * readout [horizon x n_targets]: what the network's state adds to the regressions' forecast (readout_forecast); NULL:
+ * nothing. */
 void experts_forecast(struct experts *experts, int slot, const struct history *history, uint64_t step,
                       const struct scaler *scalers, bool network, const float *pooled, const double *readout,
                       double *mean);
@@ -50,10 +52,12 @@ void experts_forecast(struct experts *experts, int slot, const struct history *h
 /* What the regressions, mixed, have left unexplained; a readout learns from it. NULL: none is wanted. */
 struct residuals *experts_residuals(const struct experts *experts);
 
-/* Who contributed to the slot's latest forecast: [EXPERT_COUNT], mean over targets and scored steps, sum 1 (or zeros). */
+/* Who contributed to the slot's latest forecast: [EXPERT_COUNT], mean over targets and scored steps, sum 1 (or
+ * zeros). */
 const float *experts_shares(const struct experts *experts, int slot);
 
-/* The expert's own forecast of the slot last given to experts_forecast: [horizon x n_targets], NaN where it has none. */
+/* The expert's own forecast of the slot last given to experts_forecast: [horizon x n_targets], NaN where it has
+ * none. */
 const double *experts_mean(const struct experts *experts, enum expert expert);
 
 #endif

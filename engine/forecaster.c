@@ -530,7 +530,8 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
         look_out(f, forecast);
 }
 
-/* What a step of a slot touches lies in many places, and with many streams in no cache: it is asked for some slots ahead. */
+/* What a step of a slot touches lies in many places, and with many streams in no cache: it is asked for some slots
+ * ahead. */
 enum { AHEAD = 3, LINE = 64 };
 
 static void fetch(const void *from, size_t bytes) {

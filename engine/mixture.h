@@ -40,8 +40,8 @@ struct mixture_record {
 
 /* The answer to what was forecast h steps before has arrived: forecasts [n] are what the experts said of it (NaN:
  * nothing), mixed what the mixture said; all finite and in one unit; bit k of rivals: expert k is one. errors [n + 1]
- * are the experts' and, last, the mixture's own. The records [n] are those of a context: where answers are of different
- * kinds, each kind may have records of its own. */
+ * are the experts' and, last, the mixture's own. The records [n] are those of a context: where answers are of
+ * different kinds, each kind may have records of its own. */
 void mixture_learn(struct mixture_errors *errors, struct mixture_record *records, int n, int h, unsigned rivals,
                    const float *forecasts, float mixed, float answer);
 

@@ -1,6 +1,6 @@
 /*
- * Four floats at once: what a stream keeps of targets and levels is updated with each tick, and four updates cost as one.
- * Each lane does what the same expression does of floats, to the last bit.
+ * Four floats at once: what a stream keeps of targets and levels is updated with each tick, and four updates cost as
+ * one. Each lane does what the same expression does of floats, to the last bit.
  */
 #ifndef ENGINE_QUAD_H
 #define ENGINE_QUAD_H

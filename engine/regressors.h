@@ -1,13 +1,13 @@
 /*
- * The ridge regressions that a batch keeps for each slot and target. Each forecasts the difference to the last value, in the
- * unit of the stream's scaler:
+ * The ridge regressions that a batch keeps for each slot and target. Each forecasts the difference to the last value,
+ * in the unit of the stream's scaler:
  *   - one on the recent lags and more (the season's profile, other targets), all steps ahead at once, of which the
  *     factorisation gives several nested ones: few lags, all lags, ..., all of it;
  *   - and, with a period, one for each step ahead on few inputs that depend on that step: the same phase of seasons
  *     before, averages of it, means.
- * Inputs and answers beyond the range of the recent past count as if they stood on its edge, and how far the last value stands
- * beyond it is an input of its own, so that a burst and a jump can be told apart. An origin is learnt from
- * when the answers of its whole horizon have come.
+ * Inputs and answers beyond the range of the recent past count as if they stood on its edge, and how far the last
+ * value stands beyond it is an input of its own, so that a burst and a jump can be told apart. An origin is learnt
+ * from when the answers of its whole horizon have come.
  *
  * All is a function of the stream's own steps. Solutions are cut into equal slices, one at each step, so that no
  * step is long. One owner at a time; memory is taken by regressors_new alone, and touched as slots are used: with a
@@ -43,8 +43,9 @@ int regressors_plain(const struct regressors *regressors);
 /* The slot forgets everything. */
 void regressors_clear(struct regressors *regressors, int slot);
 
-/* A step has closed: what it answers is learnt, a slice of a solution is done, and they forecast: mean[i] [horizon x n_targets] of the
- * i-th; NaN where it has none. since: the first step whose history is the slot's own. scalers [n_features]. */
+/* A step has closed: what it answers is learnt, a slice of a solution is done, and they forecast: mean[i]
+ * [horizon x n_targets] of the i-th; NaN where it has none. since: the first step whose history is the slot's own.
+ * scalers [n_features]. */
 void regressors_step(struct regressors *regressors, int slot, const struct history *history, uint64_t step,
                      uint64_t since, const struct scaler *scalers, double *const *mean);
 

@@ -30,8 +30,8 @@ struct scaler {
     uint64_t n;      /* values seen, missing ones not counted */
 };
 
-/* Up to here the squares of values and of their differences are doubles. A single value beyond would make the variance
- * infinite and then NaN, for ever; and it is rather a sender's way to say that there is none. */
+/* Up to here the squares of values and of their differences are doubles. A single value beyond would make the
+ * variance infinite and then NaN, for ever; and it is rather a sender's way to say that there is none. */
 #define SCALER_LARGEST 1e150
 
 static inline void scaler_update(struct scaler *scaler, double x) {
