@@ -1,5 +1,6 @@
 #include "engine/residuals.h"
 
+#include "engine/kernels/bfloat16.h"
 #include "engine/regressors.h"
 #include "engine/scores.h"
 
@@ -14,7 +15,7 @@ struct residuals {
     int n_targets, n_steps, steps[SCORES_MAX];
     size_t past;       /* origins that are kept */
     size_t row;        /* n_steps x n_targets */
-    uint16_t *rows;    /* [slots x past x row] by origin, packed */
+    uint16_t *rows;    /* [slots x past x row] by origin, bfloat16 */
     float *deviations; /* [slots x row] */
     float *answers;    /* [slots x row] that deviations are of, up to MEMORY */
     uint64_t *since;   /* [slots] origins behind it are the stream's own */
@@ -27,20 +28,6 @@ int residuals_steps(const struct config_model *model, int *ret_steps) {
     while (n < all && ret_steps[n] <= REGRESSORS_STEPS)
         n++;
     return n;
-}
-
-/* The upper half of a float, rounded: all of its range and 8 bits of its value. */
-static uint16_t pack(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return (uint16_t)((isnan(x) ? bits : bits + 0x8000) >> 16);
-}
-
-static float unpack(uint16_t packed) {
-    uint32_t bits = (uint32_t)packed << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 struct residuals *residuals_new(const struct config_class *class, const struct config_model *model) {
@@ -95,7 +82,7 @@ static bool keeps(const struct residuals *r, int slot, uint64_t origin) {
 void residuals_begin(struct residuals *r, int slot, uint64_t step) {
     uint16_t *row = r->rows + place_of(r, slot, step);
     for (size_t i = 0; i < r->row; i++)
-        row[i] = pack(NAN);
+        row[i] = bfloat16_of(NAN);
     r->newest[slot] = step;
 }
 
@@ -115,12 +102,12 @@ void residuals_put(struct residuals *r, int slot, uint64_t origin, int h, int j,
     if (i == r->n_steps || !isfinite((float)value) || !keeps(r, slot, origin))
         return;
     size_t at = (size_t)(i * r->n_targets + j), of = (size_t)slot * r->row + at;
-    r->rows[place_of(r, slot, origin) + at] = pack(bounded(&r->deviations[of], &r->answers[of], (float)value));
+    r->rows[place_of(r, slot, origin) + at] = bfloat16_of(bounded(&r->deviations[of], &r->answers[of], (float)value));
 }
 
 static const float *unpack_row(struct residuals *r, const uint16_t *row) {
     for (size_t i = 0; i < r->row; i++)
-        r->unpacked[i] = unpack(row[i]);
+        r->unpacked[i] = bfloat16_widened(row[i]);
     return r->unpacked;
 }
 

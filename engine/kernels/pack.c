@@ -1,3 +1,4 @@
+#include "engine/kernels/bfloat16.h"
 #include "engine/kernels/levels.h"
 
 #include <stdint.h>
@@ -92,23 +93,14 @@ static float *put_gru_bias(const struct columns *columns, const float *bias, int
     return to + 4 * lanes;
 }
 
-/* To the nearest, to even in the middle; NaN stays one. */
-static uint32_t bf16_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (x != x)
-        return bits >> 16 | 0x40;
-    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-}
-
 /* The columns of two rows, of which the second may be NULL for zeros. */
 static float *put_pair(const struct columns *columns, const float *row, const float *second, float *to) {
     for (int v = 0; v < columns->n; v++, to += columns->lanes) {
         memset(to, 0, (size_t)columns->lanes * sizeof *to);
         for (int j = 0; j < columns->there[v]; j++) {
-            uint32_t pair = bf16_of(row[columns->first[v] + j]);
+            uint32_t pair = bfloat16_of(row[columns->first[v] + j]);
             if (second)
-                pair |= bf16_of(second[columns->first[v] + j]) << 16;
+                pair |= (uint32_t)bfloat16_of(second[columns->first[v] + j]) << 16;
             memcpy(to + j, &pair, sizeof pair);
         }
     }
