@@ -1,7 +1,5 @@
 /* AVX2 and FMA. */
 #include <immintrin.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #define LANES   8
 #define ROWS    3 /* 12 sums, 3 inputs, and a vector of weights at a time */

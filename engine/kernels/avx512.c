@@ -1,6 +1,5 @@
 /* AVX-512: F, BW, DQ and VL. */
 #include <immintrin.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #define LANES   16

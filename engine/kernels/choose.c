@@ -1,8 +1,6 @@
 #include "engine/kernels/levels.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #ifdef __x86_64__
 /* Each implies that the CPU has what those before it need. */

@@ -6,6 +6,7 @@
 #include "engine/kernels/kernels.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 extern const struct kernels kernels_reference;
 #ifdef __x86_64__
@@ -35,11 +36,22 @@ int pack_vectors(const struct packed *packed, int lanes, int block);
 int pack_blocks(const struct packed *packed, int lanes);
 size_t pack_block_size(const struct packed *packed, int lanes);
 
+/* Rows that n inputs take, or n states. */
+static inline size_t pack_rows(enum precision precision, int n) {
+    return precision == PRECISION_BF16 ? ((size_t)n + 1) / 2 : (size_t)n;
+}
+
 /* Whether the last block is one of lanes / 2. */
 bool pack_ends_in_half(const struct packed *packed, int lanes);
 
 /* `pack` of a level of so many lanes; halves: of one that knows blocks of lanes / 2. */
 void pack_weights(const struct packed *packed, int lanes, bool halves, const float *w, const float *u,
                   const float *bias, float *to);
+
+/* y becomes the new h of all rows, whose old one is read until the last block is done. */
+static inline void put_hidden(int rows, int units, float *const *state, const float *y) {
+    for (int r = 0; r < rows; r++)
+        memcpy(state[r], y + (size_t)r * (size_t)units, (size_t)units * sizeof *y);
+}
 
 #endif

@@ -2,7 +2,6 @@
 #include "engine/kernels/levels.h"
 
 #include <stdint.h>
-#include <string.h>
 
 static const int gates_of[] = {[KERNEL_DENSE] = 1, [KERNEL_LSTM] = 4, [KERNEL_GRU] = 3};
 
@@ -10,14 +9,9 @@ static int round_up(int n, int by) {
     return (n + by - 1) / by * by;
 }
 
-/* Rows that n inputs take. */
-static size_t rows_of(enum precision precision, int n) {
-    return precision == PRECISION_BF16 ? ((size_t)n + 1) / 2 : (size_t)n;
-}
-
 /* Floats for each lane of a block, or of a Dense for each output. */
 static size_t depth(enum kernel_cell cell, enum precision precision, int n_in, int units) {
-    size_t rows = rows_of(precision, n_in) + (cell == KERNEL_DENSE ? 0 : rows_of(precision, units));
+    size_t rows = pack_rows(precision, n_in) + (cell == KERNEL_DENSE ? 0 : pack_rows(precision, units));
     return (cell == KERNEL_DENSE ? 1 : PACK_VECTORS) + (size_t)gates_of[cell] * rows;
 }
 

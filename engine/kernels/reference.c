@@ -86,12 +86,6 @@ static void accumulate(int rows, int n_in, int n_out, const float *const *x, siz
                 y[r * y_stride + j] = v_fma(x[r][k], w[k * w_stride + j], y[r * y_stride + j]);
 }
 
-/* y becomes the new h of all rows, whose old one is read until the last block is done. */
-static void put_hidden(int rows, int units, float *const *state, const float *y) {
-    for (int r = 0; r < rows; r++)
-        memcpy(state[r], y + (size_t)r * (size_t)units, (size_t)units * sizeof *y);
-}
-
 /* c and y of n units from their gates before activation. */
 static void lstm_update(int n, float gates[4][LANES], float *c, float *y) {
     for (int j = 0; j < n; j++) {
@@ -112,8 +106,7 @@ static const float *begin_gates(const struct packed *packed, const float *block,
     memcpy(gates, sums ? sums : block, WIDE * sizeof *gates);
     if (!sums)
         return multiply(packed->precision, packed->n_in, n, x, block + WIDE, gates);
-    size_t rows = packed->precision == PRECISION_BF16 ? ((size_t)packed->n_in + 1) / 2 : (size_t)packed->n_in;
-    return block + WIDE + rows * (size_t)n;
+    return block + WIDE + pack_rows(packed->precision, packed->n_in) * (size_t)n;
 }
 
 static void inputs(const struct packed *packed, int rows, const float *x, float *sums) {
@@ -129,46 +122,33 @@ static const float *sums_at(const struct packed *packed, const float *sums, size
     return sums ? sums + r * kernels_inputs_size(packed->units) + (size_t)block * WIDE : NULL;
 }
 
-static void lstm(const struct packed *packed, int rows, const float *x, const float *sums, float *const *state,
-                 float *y) {
-    size_t n_in = (size_t)packed->n_in, units = (size_t)packed->units, size = pack_block_size(packed, LANES);
-    for (int block = 0; block < pack_blocks(packed, LANES); block++) {
-        const float *bias = packed->blocks + (size_t)block * size;
-        int first = block * LANES;
-        for (size_t r = 0; r < (size_t)rows; r++) {
-            float gates[4][LANES];
-            const float *u = begin_gates(packed, bias, x + r * n_in, sums_at(packed, sums, r, block), gates[0]);
-            multiply(packed->precision, packed->units, WIDE, state[r], u, gates[0]);
-            lstm_update(units_there(packed, first, LANES), gates, state[r] + units + first, y + r * units + first);
-        }
-    }
-    put_hidden(rows, packed->units, state, y);
-}
-
-/* y of n units from z, r, and the two parts of the candidate, of which r acts on the second. */
-static void gru_update(int n, float gates[4][LANES], const float *h, float *y) {
+/* y of n units from z, r, and the two parts of the candidate, of which r acts on the recurrent one, the third gate. */
+static void gru_update(int n, float gates[4][LANES], const float *candidate, const float *h, float *y) {
     for (int j = 0; j < n; j++) {
         vec z = activation_sigmoid(gates[0][j]), r = activation_sigmoid(gates[1][j]);
-        vec g = activation_tanh(v_fma(r, gates[3][j], gates[2][j]));
+        vec g = activation_tanh(v_fma(r, gates[2][j], candidate[j]));
         y[j] = v_fma(z, h[j], v_mul(v_sub(1.0f, z), g));
     }
 }
 
-static void gru(const struct packed *packed, int rows, const float *x, const float *sums, float *const *state,
-                float *y) {
+static void cell(const struct packed *packed, int rows, const float *x, const float *sums, float *const *state,
+                 float *y) {
     size_t n_in = (size_t)packed->n_in, units = (size_t)packed->units, size = pack_block_size(packed, LANES);
     for (int block = 0; block < pack_blocks(packed, LANES); block++) {
-        const float *bias = packed->blocks + (size_t)block * size;
-        int first = block * LANES;
+        int first = block * LANES, n = units_there(packed, first, LANES);
         for (size_t r = 0; r < (size_t)rows; r++) {
-            float gates[4][LANES], recurrent[3][LANES];
-            const float *u = begin_gates(packed, bias, x + r * n_in, sums_at(packed, sums, r, block), gates[0]);
-            memcpy(recurrent[2], gates[3], sizeof recurrent[2]);
-            memcpy(recurrent, gates, 2 * sizeof *gates);
-            multiply(packed->precision, packed->units, 3 * LANES, state[r], u, recurrent[0]);
-            memcpy(gates, recurrent, 2 * sizeof *gates);
-            memcpy(gates[3], recurrent[2], sizeof *gates);
-            gru_update(units_there(packed, first, LANES), gates, state[r] + first, y + r * units + first);
+            float gates[4][LANES], candidate[LANES], *y_at = y + r * units + first;
+            const float *u = begin_gates(packed, packed->blocks + (size_t)block * size, x + r * n_in,
+                                         sums_at(packed, sums, r, block), gates[0]);
+            if (packed->cell == KERNEL_LSTM) {
+                multiply(packed->precision, packed->units, WIDE, state[r], u, gates[0]);
+                lstm_update(n, gates, state[r] + units + first, y_at);
+            } else {
+                memcpy(candidate, gates[2], sizeof candidate);
+                memcpy(gates[2], gates[3], sizeof gates[2]);
+                multiply(packed->precision, packed->units, 3 * LANES, state[r], u, gates[0]);
+                gru_update(n, gates, candidate, state[r] + first, y_at);
+            }
         }
     }
     put_hidden(rows, packed->units, state, y);
@@ -185,8 +165,8 @@ const struct kernels kernels_reference = {
     .dense = dense,
     .accumulate = accumulate,
     .inputs = inputs,
-    .lstm = lstm,
-    .gru = gru,
+    .lstm = cell,
+    .gru = cell,
     .axpy = axpy,
     .activate = activate,
 };

@@ -11,7 +11,7 @@
  *     v_abs(a), v_sign(a, b)    a without its sign; with that of b
  *
  * Over all floats, infinities included: |tanh - exact| and |sigmoid - exact| <= 1.5e-7, tanh within [-1, 1] and odd, sigmoid
- * within [0, 1]. NaN gives NaN. tests/unit/test_kernels.c measures it. Internal to the kernels.
+ * within [0, 1]. NaN gives NaN. tests/unit/test_kernels_activations.c measures it. Internal to the kernels.
  */
 #ifndef ENGINE_KERNELS_SIGMOID_H
 #define ENGINE_KERNELS_SIGMOID_H

@@ -20,9 +20,6 @@
 #include "engine/kernels/levels.h"
 #include "engine/kernels/sigmoid.h"
 
-#include <stdbool.h>
-#include <string.h>
-
 enum {
     SUMS = ROWS,              /* rows times blocks of a tile, at most */
     NEAREST_CACHE = 28 << 10, /* bytes of it for weights */
@@ -80,6 +77,10 @@ struct tile {
 #define EACH_BLOCK_AND_VECTOR(tile) \
     UNROLL for (int b = 0; b < tile.blocks; b++) UNROLL for (int v = 0; v < tile.vectors; v++)
 
+#define EACH_SUM(n_rows, n_blocks, n_vectors) \
+    UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++) \
+        UNROLL for (int v = 0; v < n_vectors; v++)
+
 /* sums[block x row][vector] += x w, for input k of each row and a vector of weights. */
 INLINE void multiply_vector(struct tile tile, int block, int vector, const float *const *x, int k, vec weights,
                             vec sums[SUMS][PACK_VECTORS]) {
@@ -124,9 +125,8 @@ INLINE void multiply_packed(struct tile tile, int n, const float *const *x, cons
 
 /* The bias of a block, for all rows. */
 INLINE void begin(struct tile tile, int n_bias, const float *bias, size_t apart, vec sums[SUMS][PACK_VECTORS]) {
-    UNROLL for (int b = 0; b < tile.blocks; b++) UNROLL for (int r = 0; r < tile.rows; r++)
-        UNROLL for (int v = 0; v < n_bias; v++) sums[b * tile.rows + r][v] =
-            v_load(bias + (size_t)b * apart + v * LANES);
+    EACH_SUM(tile.rows, tile.blocks, n_bias)
+    sums[b * tile.rows + r][v] = v_load(bias + (size_t)b * apart + v * LANES);
 }
 
 /* ---- cells -------------------------------------------------------------------------------------- */
@@ -176,10 +176,6 @@ INLINE void gru_update(int n_sums, vec gates[SUMS][PACK_VECTORS], const int *n, 
     }
 }
 
-#define EACH_SUM(n_rows, n_blocks, n_vectors) \
-    UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++) \
-        UNROLL for (int v = 0; v < n_vectors; v++)
-
 /* Which blocks a tile is of: those of a cell, or an LSTM's last one if its vectors have two gates each. */
 enum blocks { OF_LSTM, OF_LSTM_HALF, OF_GRU };
 
@@ -201,7 +197,7 @@ INLINE void cell_tile(enum blocks of, enum precision precision, int n_rows, int 
     const struct packed *packed = work->packed;
     int n_vectors = vectors_of(of), n_bias = bias_of(of), units = packed->units;
     struct tile from_x = {precision, n_rows, n_blocks, n_vectors, 2}, from_h = from_x;
-    size_t rows_of_w = precision == PRECISION_BF16 ? ((size_t)packed->n_in + 1) / 2 : (size_t)packed->n_in;
+    size_t rows_of_w = pack_rows(precision, packed->n_in);
     const float *at = packed->blocks + (size_t)block * work->apart, *x[ROWS], *h[ROWS];
     vec sums[SUMS][PACK_VECTORS];
 
@@ -269,8 +265,7 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
     UNROLL for (int r = 0; r < n_rows; r++) x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
     begin(tile, n_vectors, at, work->apart, sums);
     multiply_packed(tile, packed->n_in, x, at + n_vectors * LANES, work->apart, sums);
-    UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++)
-        UNROLL for (int v = 0; v < n_vectors; v++) {
+    EACH_SUM(n_rows, n_blocks, n_vectors) {
         int unit = ((block + b) * PACK_VECTORS + v) * LANES, n = packed->units - unit;
         store_up_to(work->y + (size_t)(first + r) * (size_t)packed->units + unit, n, sums[b * n_rows + r][v]);
     }
@@ -413,12 +408,6 @@ static void run(const struct work *work, int rows, const struct tiles *tiles) {
                 tiles->rows(n, work, r, b);
             }
     }
-}
-
-/* y becomes the new h of all rows, whose old one is read until the last block is done. */
-static void put_hidden(int rows, int units, float *const *state, const float *y) {
-    for (int r = 0; r < rows; r++)
-        memcpy(state[r], y + (size_t)r * (size_t)units, (size_t)units * sizeof *y);
 }
 
 static struct work work_of(const struct packed *packed, const float *x, float *y) {
