@@ -76,27 +76,30 @@ all: $(PROGRAMS) $(LIBRARIES)
 
 # ---- building -----------------------------------------------------------------------------------
 # LEVEL_FLAGS: what an object cannot do without, also where CFLAGS is given.
+define compile
+@mkdir -p $(@D)
+$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) $(LEVEL_FLAGS) -MMD -MP -c -o $@ $<
+endef
+
 $(BUILD)/obj/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) $(LEVEL_FLAGS) -MMD -MP -c -o $@ $<
+	$(compile)
 
 $(BUILD)/obj/engine/kernels/%.o: CFLAGS += -O3
 $(BUILD)/obj/engine/layers/%.o: CFLAGS += -O3
 $(BUILD)/obj/engine/loss.o: CFLAGS += -O3 -fno-trapping-math
 $(BUILD)/obj/engine/kernels/avx2.o: LEVEL_FLAGS = -mavx2 -mfma
 $(BUILD)/obj/engine/kernels/avx512.o: LEVEL_FLAGS = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+$(BUILD)/obj/engine/kernels/plain.o: LEVEL_FLAGS = -DKERNELS_PLAIN
 $(BUILD)/obj/engine/kernels/plain.o: engine/kernels/reference.c
-	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) -DKERNELS_PLAIN -MMD -MP -c -o $@ $<
+	$(compile)
 
 # Those of training, for each level; there products are fused with additions, or not, as the level can.
 TAPE_FLAGS = -ffp-contract=fast -fno-math-errno
 $(BUILD)/obj/engine/kernels/tape_kernels.o: LEVEL_FLAGS = $(TAPE_FLAGS)
-$(BUILD)/obj/engine/kernels/tape_kernels_avx2.o: LEVEL_FLAGS = $(TAPE_FLAGS) -mavx2 -mfma -DLANES=8 -DWIDE=2
-$(BUILD)/obj/engine/kernels/tape_kernels_avx512.o: LEVEL_FLAGS = $(TAPE_FLAGS) -mavx512f -mfma -mprefer-vector-width=512 -DLANES=16 -DWIDE=4
-$(TAPE_LEVELS): $(BUILD)/obj/engine/kernels/tape_kernels_%.o: engine/kernels/tape_kernels.c
-	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(PC_CFLAGS) $(CFLAGS) $(LEVEL_FLAGS) -DLEVEL=$* -MMD -MP -c -o $@ $<
+$(BUILD)/obj/engine/kernels/tape_kernels_avx2.o: LEVEL_FLAGS = $(TAPE_FLAGS) -mavx2 -mfma -DLEVEL=avx2 -DLANES=8 -DWIDE=2
+$(BUILD)/obj/engine/kernels/tape_kernels_avx512.o: LEVEL_FLAGS = $(TAPE_FLAGS) -mavx512f -mfma -mprefer-vector-width=512 -DLEVEL=avx512 -DLANES=16 -DWIDE=4
+$(TAPE_LEVELS): engine/kernels/tape_kernels.c
+	$(compile)
 
 $(BUILD)/libengine.a: $(ENGINE_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
