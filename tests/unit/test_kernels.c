@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "engine/kernels/kernels.h"
+#include "tests/support/exact.h"
 #include "tests/support/floats.h"
 #include "tests/support/guarded.h"
 
@@ -163,10 +164,6 @@ static void test_accumulate_adds_in_order(void **state) {
         free(before);
         free(expected);
     }
-}
-
-static double exact_sigmoid(double x) {
-    return 1 / (1 + exp(-x));
 }
 
 /* Sums [gates x units] of x w + bias. */

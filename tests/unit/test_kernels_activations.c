@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "engine/kernels/kernels.h"
+#include "tests/support/exact.h"
 #include "tests/support/floats.h"
 
 #include <stdio.h>
@@ -19,17 +20,13 @@ struct worst {
     int outside, nan_lost, nan_made; /* how often */
 };
 
-static double exact(enum activation activation, double x) {
-    return activation == ACTIVATION_TANH ? tanh(x) : 1 / (1 + exp(-x));
-}
-
 static void look_at(struct worst *worst, enum activation activation, float x, float y) {
     if (isnan(x) || isnan(y)) {
         worst->nan_lost += !isnan(y);
         worst->nan_made += !isnan(x);
         return;
     }
-    double error = fabs((double)y - exact(activation, (double)x));
+    double error = fabs((double)y - exact_activated(activation, (double)x));
     if (error > worst->error) {
         worst->error = error;
         worst->at = x;
