@@ -4,10 +4,6 @@
 #include <limits.h>
 #include <stdlib.h>
 
-enum {
-    PACKED_ALIGNMENT = 64, /* of a line of the cache, and of the widest vector */
-};
-
 /* ---- what it is --------------------------------------------------------------------------------- */
 
 const struct network_spec *network_spec(const struct network *network) {
@@ -137,9 +133,8 @@ void network_set_precision(struct network *network, enum precision precision) {
 
 int network_pack(struct network *network, const struct kernels *kernels) {
     if (network->packed == NULL) {
-        size_t bytes = network->n_packed * sizeof *network->packed;
-        network->packed =
-            aligned_alloc(PACKED_ALIGNMENT, (bytes + PACKED_ALIGNMENT) / PACKED_ALIGNMENT * PACKED_ALIGNMENT);
+        size_t line = LINE * sizeof *network->packed, bytes = network->n_packed * sizeof *network->packed;
+        network->packed = aligned_alloc(line, bytes + line); /* never of size zero */
         if (network->packed == NULL)
             return -1;
     }

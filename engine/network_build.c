@@ -222,7 +222,7 @@ static void place_packed(struct network *network) {
         struct layer *layer = &network->layers[i];
         layer->packed_at = network->n_packed;
         layer->n_packed = layer->ops->packed_size ? layer->ops->packed_size(layer) : 0;
-        network->n_packed += (layer->n_packed + 15) / 16 * 16;
+        network->n_packed += whole_lines(layer->n_packed);
     }
 }
 

@@ -17,14 +17,8 @@ struct tape {
     float **state;        /* [max_rows], into the caller's, during tape_forward */
     uint8_t **mask;       /* of each mask */
     uint8_t *bytes;       /* where all of them lie */
-    float *floats;        /* where all of them lie */
+    float *floats;        /* where all of them lie, each from the beginning of a cache line on */
 };
-
-enum { LINE = 16 }; /* floats of a cache line: with one each of these begins */
-
-static size_t whole_lines(size_t n) {
-    return (n + LINE - 1) / LINE * LINE;
-}
 
 static size_t floats_needed(const struct network *network, int rows, int steps) {
     size_t n = 0;

@@ -34,10 +34,6 @@ enum activation {
     N_ACTIVATIONS,
 };
 
-enum {
-    KERNELS_ROWS = 4, /* rows that a cell without a kernel of its own takes together */
-};
-
 enum kernel_cell { KERNEL_DENSE, KERNEL_LSTM, KERNEL_GRU };
 
 /*

@@ -182,13 +182,6 @@ static const float *bias_of(const struct layer *layer, const struct layer_run *r
     return layer->spec.use_bias ? run->params + layer->weights[1].at : NULL;
 }
 
-/* Every row of y [n x width] = bias, or zeros. */
-static void begin_rows(size_t n, size_t width, const float *bias, float *y) {
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < width; j++)
-            y[i * width + j] = bias ? bias[j] : 0;
-}
-
 static void conv_forward(const struct layer *layer, const struct layer_run *run) {
     struct conv conv = conv_of(layer, run);
     struct scratch scratch = scratch_of(run, &conv);
@@ -204,7 +197,7 @@ static void conv_forward(const struct layer *layer, const struct layer_run *run)
             const float *seen_at[BLOCK];
             for (size_t i = 0; i < n; i++)
                 seen_at[i] = scratch.seen + i * conv.n_seen;
-            begin_rows(n, conv.group_out, bias ? bias + group * conv.group_out : NULL, scratch.y);
+            rows_begin(n, conv.group_out, bias ? bias + group * conv.group_out : NULL, scratch.y);
             run->kernels->accumulate((int)n, (int)conv.n_seen, (int)conv.group_out, seen_at, conv.group_out, kernel,
                                      conv.group_out, scratch.y);
             put_columns(&conv, group, n, scratch.y, y + first * conv.filters);

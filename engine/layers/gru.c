@@ -30,31 +30,27 @@ static void make_gates(const struct pass *pass, const struct kernels *kernels, f
     kernels->activate(pass->activation, 1, units, g);
 }
 
-/* inner [n x 3 units] = b' + h U; n <= KERNELS_ROWS. */
+/* inner [n x 3 units] = b' + h U; n <= CELL_ROWS. */
 static void make_inner(const struct pass *pass, const struct kernels *kernels, int n, float *const *state,
                        float *inner) {
     size_t n_z = 3 * (size_t)pass->units;
-    const float *h[KERNELS_ROWS];
-    for (int i = 0; i < n; i++) {
+    const float *h[CELL_ROWS];
+    for (int i = 0; i < n; i++)
         h[i] = state[i];
-        if (pass->bias)
-            memcpy(inner + (size_t)i * n_z, pass->bias + n_z, n_z * sizeof *inner);
-        else
-            memset(inner + (size_t)i * n_z, 0, n_z * sizeof *inner);
-    }
+    rows_begin((size_t)n, n_z, pass->bias ? pass->bias + n_z : NULL, inner);
     kernels->accumulate(n, pass->units, (int)n_z, h, n_z, pass->u, n_z, inner);
 }
 
 static void gru_step(const struct pass *pass, const struct kernels *kernels, int n, const float *x, const float *sums,
                      float *const *state, float *y, float *work) {
     size_t units = (size_t)pass->units;
-    float *inner = work + KERNELS_ROWS * 3 * units;
+    float *inner = work + CELL_ROWS * 3 * units;
     if (pass->is_plain) {
         kernels->gru(&pass->packed, n, x, sums, state, y);
         return;
     }
     for (int r = 0, taken; r < n; r += taken) {
-        taken = n - r < KERNELS_ROWS ? n - r : KERNELS_ROWS;
+        taken = n - r < CELL_ROWS ? n - r : CELL_ROWS;
         pass_affine(pass, kernels, taken, x + (size_t)r * (size_t)pass->n_in, state + r, 0, work);
         make_inner(pass, kernels, taken, state + r, inner);
         for (int i = 0; i < taken; i++) {

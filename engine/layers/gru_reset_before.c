@@ -15,11 +15,11 @@ static void gru_step(const struct pass *pass, const struct kernels *kernels, int
                      float *const *state, float *y, float *work) {
     (void)sums;
     size_t units = (size_t)pass->units;
-    float *reset = work + KERNELS_ROWS * 3 * units; /* r h, [KERNELS_ROWS x units] */
-    const float *reset_at[KERNELS_ROWS];
+    float *reset = work + CELL_ROWS * 3 * units; /* r h, [CELL_ROWS x units] */
+    const float *reset_at[CELL_ROWS];
 
     for (int r = 0, taken; r < n; r += taken) {
-        taken = n - r < KERNELS_ROWS ? n - r : KERNELS_ROWS;
+        taken = n - r < CELL_ROWS ? n - r : CELL_ROWS;
         pass_affine(pass, kernels, taken, x + (size_t)r * (size_t)pass->n_in, state + r, 2, work);
         for (int i = 0; i < taken; i++) {
             float *z = work + (size_t)i * 3 * units, *to = reset + (size_t)i * units;

@@ -158,6 +158,20 @@ struct network {
     const struct kernels *packed_for; /* what they were packed for; NULL: the parameters may have changed since */
 };
 
+enum { LINE = 16 }; /* floats of a cache line, and of the widest vector */
+
+/* So many floats, up to whole lines: what begins on one is followed by what begins on one. */
+static inline size_t whole_lines(size_t n) {
+    return (n + LINE - 1) / LINE * LINE;
+}
+
+/* Every row of y [n x width] = bias, or (NULL) zeros. */
+static inline void rows_begin(size_t n, size_t width, const float *bias, float *y) {
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < width; j++)
+            y[i * width + j] = bias ? bias[j] : 0;
+}
+
 /* Steps of a tensor in a call of `steps` steps, and its floats. */
 static inline int tensor_steps(const struct tensor *tensor, int steps) {
     if (tensor->steps > 0)

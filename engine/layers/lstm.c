@@ -41,7 +41,7 @@ static void lstm_step(const struct pass *pass, const struct kernels *kernels, in
         return;
     }
     for (int r = 0, taken; r < n; r += taken) {
-        taken = n - r < KERNELS_ROWS ? n - r : KERNELS_ROWS;
+        taken = n - r < CELL_ROWS ? n - r : CELL_ROWS;
         pass_affine(pass, kernels, taken, x + (size_t)r * (size_t)pass->n_in, state + r, 4, work);
         for (int i = 0; i < taken; i++)
             lstm_update(pass, kernels, work + (size_t)i * 4 * units, state[r + i], y + (size_t)(r + i) * units);

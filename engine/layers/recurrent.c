@@ -9,6 +9,7 @@
 enum {
     BLOCK = 64, /* rows given to a cell at once; bounds an array on the stack */
     AHEAD = 64, /* rows, of several steps, whose inputs' part is made at once */
+    FEW = 4,    /* rows that at each step would wait for W */
 };
 
 static bool is_bidirectional(const struct layer *layer) {
@@ -194,16 +195,13 @@ size_t pass_output_size(const struct pass *pass, int rows, int steps) {
 void pass_affine(const struct pass *pass, const struct kernels *kernels, int n, const float *x, float *const *state,
                  int recurrent_gates, float *z) {
     size_t n_z = (size_t)pass->ops->n_gates * (size_t)pass->units;
-    const float *x_at[KERNELS_ROWS], *h_at[KERNELS_ROWS];
+    const float *x_at[CELL_ROWS], *h_at[CELL_ROWS];
 
     for (int i = 0; i < n; i++) {
         x_at[i] = x + (size_t)i * (size_t)pass->n_in;
         h_at[i] = state[i];
-        if (pass->bias)
-            memcpy(z + (size_t)i * n_z, pass->bias, n_z * sizeof *z);
-        else
-            memset(z + (size_t)i * n_z, 0, n_z * sizeof *z);
     }
+    rows_begin((size_t)n, n_z, pass->bias, z);
     kernels->accumulate(n, pass->n_in, (int)n_z, x_at, n_z, pass->w, n_z, z);
     kernels->accumulate(n, pass->units, recurrent_gates * pass->units, h_at, n_z, pass->u, n_z, z);
 }
@@ -238,9 +236,9 @@ static float *state_of(const struct walk *walk, int r) {
     return walk->own_states + (size_t)r * (size_t)pass->ops->n_states * (size_t)pass->units;
 }
 
-/* Steps whose inputs' part is made at once, where rows are few and would read W at each step; 0: none. */
+/* Steps whose inputs' part is made at once, where rows are few; 0: none. */
 static size_t steps_ahead(const struct pass *pass, int rows, int steps) {
-    if (!pass->is_plain || !pass->ops->has_kernel || rows > KERNELS_ROWS || steps < 2)
+    if (!pass->is_plain || !pass->ops->has_kernel || rows > FEW || steps < 2)
         return 0;
     return (size_t)(rows * steps < AHEAD ? steps : AHEAD / rows);
 }
@@ -248,7 +246,7 @@ static size_t steps_ahead(const struct pass *pass, int rows, int steps) {
 /* For as many rows, or fewer: it is few that have sums made ahead. */
 size_t pass_work_size(const struct pass *pass, int rows, int steps) {
     size_t own = pass->carries ? 0 : (size_t)rows * (size_t)pass->ops->n_states;
-    int few = rows < KERNELS_ROWS ? rows : KERNELS_ROWS, ahead = few * steps < AHEAD ? few * steps : AHEAD;
+    int few = rows < FEW ? rows : FEW, ahead = few * steps < AHEAD ? few * steps : AHEAD;
     size_t sums = steps_ahead(pass, few, steps) > 0 ? (size_t)ahead * kernels_inputs_size(pass->units) : 0;
     return (PASS_SCRATCH + own) * (size_t)pass->units + sums;
 }

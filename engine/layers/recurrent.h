@@ -14,7 +14,10 @@
 
 #include "engine/layers/layer.h"
 
-enum { CELL_STATES = 2 }; /* most states of a cell: h and c; h comes first */
+enum {
+    CELL_STATES = 2, /* most states of a cell: h and c; h comes first */
+    CELL_ROWS = 4,   /* rows that a cell without a kernel of its own takes together when serving */
+};
 
 struct pass {
     const struct cell_ops *ops;
@@ -82,11 +85,11 @@ struct cell_ops {
 
 extern const struct cell_ops cell_lstm, cell_gru, cell_gru_reset_before, cell_simple_rnn;
 
-enum { PASS_SCRATCH = 6 * KERNELS_ROWS };
+enum { PASS_SCRATCH = 6 * CELL_ROWS };
 
 /* ---- for the cells ------------------------------------------------------------------------------ */
 
-/* z [n x n_gates units] = bias + x W, + h U in the first recurrent_gates of them; n <= KERNELS_ROWS. Serving. */
+/* z [n x n_gates units] = bias + x W, + h U in the first recurrent_gates of them; n <= CELL_ROWS. Serving. */
 void pass_affine(const struct pass *pass, const struct kernels *kernels, int n, const float *x, float *const *state,
                  int recurrent_gates, float *z);
 

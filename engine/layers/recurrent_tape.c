@@ -32,7 +32,7 @@ struct room {
 /* What begins on a cache line goes on so. */
 static float *take(struct room *room, size_t n) {
     float *taken = room->at ? room->at + room->n : NULL;
-    room->n += (n + 15) / 16 * 16;
+    room->n += whole_lines(n);
     return taken;
 }
 

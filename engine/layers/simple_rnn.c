@@ -14,7 +14,7 @@ static void simple_rnn_step(const struct pass *pass, const struct kernels *kerne
     size_t units = (size_t)pass->units;
     (void)work;
     for (int r = 0, taken; r < n; r += taken) {
-        taken = n - r < KERNELS_ROWS ? n - r : KERNELS_ROWS;
+        taken = n - r < CELL_ROWS ? n - r : CELL_ROWS;
         float *y_at = y + (size_t)r * units;
         pass_affine(pass, kernels, taken, x + (size_t)r * (size_t)pass->n_in, state + r, 1, y_at);
         kernels->activate(pass->activation, (size_t)taken, units, y_at);
