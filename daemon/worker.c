@@ -525,10 +525,12 @@ static bool serve_alone(struct worker *worker) {
 
 void worker_serve(struct worker *worker) {
     bool served = false;
-    if (worker->alone_most > 0 && ring_used(worker->output) == 0 && pthread_mutex_trylock(&worker->owner) == 0) {
+    if (worker->alone_most > 0 && pthread_mutex_trylock(&worker->owner) == 0) {
+        /* Looked at by the owner only: before that the worker may fill it, and sleep. */
+        bool room = ring_used(worker->output) == 0;
         if (worker->declined > 0)
             worker->declined--;
-        else
+        else if (room)
             served = serve_alone(worker);
         pthread_mutex_unlock(&worker->owner);
     }
