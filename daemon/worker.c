@@ -430,6 +430,21 @@ static bool advance(struct worker *worker) {
     return true;
 }
 
+static bool advance_measured(struct worker *worker) {
+    int64_t began = clock_read(CLOCK_THREAD_CPUTIME_ID);
+    bool advanced = advance(worker);
+    if (advanced)
+        spent_add(&worker->advancing, clock_read(CLOCK_THREAD_CPUTIME_ID) - began);
+    return advanced;
+}
+
+static bool is_to_be_measured(struct worker *worker, int64_t now) {
+    if (now < worker->measured + measure_every)
+        return false;
+    worker->measured = now;
+    return true;
+}
+
 /* ---- the thread ----------------------------------------------------------------------------- */
 
 static void sleep_until_rung(struct worker *worker) {
@@ -453,23 +468,12 @@ static bool take_turn(struct worker *worker) {
 
 /* The same, with its processor time. */
 static bool take_measured_turn(struct worker *worker) {
-    int64_t began = clock_read(CLOCK_THREAD_CPUTIME_ID);
-    bool advanced = advance(worker);
+    bool advanced = advance_measured(worker);
     int64_t between = clock_read(CLOCK_THREAD_CPUTIME_ID);
     bool more = !worker->stopping && background_slice(worker);
-    if (advanced)
-        spent_add(&worker->advancing, between - began);
     if (more)
         spent_add(&worker->background, clock_read(CLOCK_THREAD_CPUTIME_ID) - between);
     return advanced || more;
-}
-
-static bool is_to_be_measured(struct worker *worker) {
-    int64_t now = clock_monotonic();
-    if (now < worker->measured + measure_every)
-        return false;
-    worker->measured = now;
-    return true;
 }
 
 static void *run(void *context) {
@@ -477,7 +481,7 @@ static void *run(void *context) {
     pthread_mutex_lock(&worker->owner);
     for (;;) {
         bool took = drain(worker);
-        bool busy = is_to_be_measured(worker) ? take_measured_turn(worker) : take_turn(worker);
+        bool busy = is_to_be_measured(worker, clock_monotonic()) ? take_measured_turn(worker) : take_turn(worker);
         if (took || busy) {
             doorbell_ring(worker->bus);
             continue;
@@ -512,14 +516,10 @@ static bool serve_alone(struct worker *worker) {
             break;
         ring_consume(worker->input);
     }
-    while (advance(worker))
-        ;
-    int64_t took = clock_monotonic() - began;
-    if (began >= worker->measured + measure_every) {
-        worker->measured = began;
-        spent_add(&worker->advancing, took);
-    }
-    worker->declined = took > alone_longest ? DECLINED : 0;
+    bool more = is_to_be_measured(worker, began) ? advance_measured(worker) : advance(worker);
+    while (more)
+        more = advance(worker);
+    worker->declined = clock_monotonic() - began > alone_longest ? DECLINED : 0;
     return ring_peek(worker->input, &n) == NULL;
 }
 
