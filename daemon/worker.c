@@ -560,13 +560,15 @@ static size_t at_least(int64_t configured, size_t record) {
     return (size_t)configured > 8 * record ? (size_t)configured : 8 * record;
 }
 
-/* The bus waits for nobody: what it serves by itself must have room in the output. With a journal there may be any number of takeovers
- * to tell of. */
-static int most_alone(const struct config *config, size_t output) {
-    size_t forecast = 2 * emitter_max_record(config);
+/* The bus waits for nobody: what it serves by itself must have room in half of the output, the other half is for what
+ * records skip at the ring's end. Of each model a tick may bring a forecast, by itself and in a bundle. With a journal
+ * there may be any number of takeovers to tell of. */
+static int most_alone(const struct config *config, size_t output, size_t forecast) {
+    size_t tick = 0;
     for (int m = 0; m < config->n_models; m++)
-        forecast += (size_t)(config->models[m].n_alerts + 4) * (sizeof(struct record_told) + WIRE_MAX_NAME);
-    size_t most = output / 2 / (forecast * (size_t)config->n_models);
+        tick +=
+            2 * forecast + (size_t)(config->models[m].n_alerts + 4) * (sizeof(struct record_told) + WIRE_MAX_NAME);
+    size_t most = output / 2 / tick;
     return config->journal[0] != '\0' ? 0 : most < ALONE_MOST ? (int)most : ALONE_MOST;
 }
 
@@ -584,9 +586,9 @@ struct worker *worker_start(const struct worker_setup *setup, struct error *err)
         most_features = config->classes[c].n_features > most_features ? config->classes[c].n_features : most_features;
     size_t tick = sizeof(struct record_tick) + (size_t)most_features * sizeof(double) + 1024;
     worker->input = ring_new(at_least(config->bus.tick_ring, tick));
-    size_t output = at_least(config->bus.forecast_ring, emitter_max_record(config));
+    size_t forecast = emitter_max_record(config), output = at_least(config->bus.forecast_ring, forecast);
     worker->output = ring_new(output);
-    worker->alone_most = most_alone(config, output);
+    worker->alone_most = most_alone(config, output, forecast);
     worker->most_steps = calloc((size_t)config->n_classes, sizeof *worker->most_steps);
     worker->clocks = calloc((size_t)config->n_classes, sizeof *worker->clocks);
     worker->collections = calloc((size_t)config->n_models, sizeof *worker->collections);
