@@ -1,6 +1,6 @@
 /*
  * From forecasts to finished messages in the ring to the bus: what a worker does after an advance. Encodes only what
- * somebody subscribes to. One emitter per worker, used by its thread alone.
+ * somebody subscribes to. One emitter per worker, used by who owns that.
  */
 #ifndef DAEMON_EMIT_H
 #define DAEMON_EMIT_H
@@ -29,8 +29,8 @@ void emitter_free(struct emitter *emitter);
 /* The most bytes that one forecast of any of the models can take, topic and record included. */
 size_t emitter_max_record(const struct config *config);
 
-/* Emits the latest forecasts of n slots of a batch. Blocks while the ring is full: the bus never blocks, so it
- * drains. */
+/* Emits the latest forecasts of n slots of a batch. Blocks while the ring is full, which the bus drains: in its own
+ * thread there has to be room. */
 void emitter_forecasts(struct emitter *emitter, struct batch *batch, const int *slots, int n);
 
 /* Emits the latest forecast of one slot again, flagged "last". */

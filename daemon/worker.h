@@ -48,8 +48,9 @@ struct ring *worker_output(struct worker *worker);
 /* Wakes it after something was put into its input. */
 void worker_wake(struct worker *worker);
 
-/* Has what the bus put into its input served: where it is little and the worker sleeps, by the caller, at once, which spares
- * two threads from being woken; else it is woken. The bus' thread, which then publishes what is in the output. */
+/* Has what the bus put into its input served: where it is little and the worker sleeps, by the caller, at once, which
+ * spares two threads from being woken; else it is woken. The bus' thread, which then publishes what is in the
+ * output. */
 void worker_serve(struct worker *worker);
 
 /* Any thread. */

@@ -1,5 +1,4 @@
-/* The insides of a worker, for worker.c and background.c. All of it belongs to the worker's thread but the
- * atomics. */
+/* The insides of a worker, for worker*.c and background*.c. All of it belongs to who has `owner` but the atomics. */
 #ifndef DAEMON_WORKER_INTERNAL_H
 #define DAEMON_WORKER_INTERNAL_H
 
