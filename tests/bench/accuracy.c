@@ -7,6 +7,7 @@
  * Usage: accuracy [--quick] [NAME...]; names are beginnings of series' names. JSON=1 in the environment: lines of
  * JSON.
  */
+#include "tests/support/bench.h"
 #include "tests/support/generated.h"
 
 #include <errno.h>
@@ -177,10 +178,6 @@ static double ratio_to_best(const json_t *horizon, const char *key) {
     return field(horizon, "published", key) / best;
 }
 
-static bool as_json(void) {
-    return getenv("JSON") != NULL && strcmp(getenv("JSON"), "1") == 0;
-}
-
 static void print_head(void) {
     printf("%-28s %3s  %8s %8s %8s %8s %8s %7s %6s %7s %6s %5s\n", "series", "h", "last", "seasonal", "ridge",
            "forecast", "no net", "mse/b", "mae/b", "net %", "in 80", "in 95");
@@ -200,7 +197,7 @@ static bool print_row(const struct one *one, const json_t *horizon, const json_t
     double mse = ratio_to_best(horizon, "mse"), mae = ratio_to_best(horizon, "mae");
     bool holds = !(mse > allowed) && !(mae > allowed);
     int h = (int)field(horizon, NULL, "h");
-    if (as_json()) {
+    if (bench_as_json()) {
         json_t *row = json_pack("{s:s, s:i, s:b}", "series", one->name, "h", h, "holds", holds);
         const struct {
             const char *key;
@@ -245,7 +242,7 @@ static json_t *load(int run) {
 
 static void print_all(void) {
     int rows = 0, held = 0;
-    if (!as_json())
+    if (!bench_as_json())
         print_head();
     for (int i = 0; i < n_cases; i++) {
         json_t *with = load(2 * i), *without = load(2 * i + 1);

@@ -13,11 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS_MAX = 50 };
-
 /* In each run; as fast as it goes a rate and processor time, else latencies too. */
 struct figures {
-    double rate[RUNS_MAX], cpu[RUNS_MAX], resident[RUNS_MAX], p50[RUNS_MAX], p99[RUNS_MAX];
+    double rate[BENCH_VALUES_MAX], cpu[BENCH_VALUES_MAX], resident[BENCH_VALUES_MAX], p50[BENCH_VALUES_MAX],
+        p99[BENCH_VALUES_MAX];
 };
 
 static struct bus_case {
@@ -51,10 +50,6 @@ static const struct {
     {"p99 while training by that without", offsetof(struct figures, p99), 7, 6},
 };
 
-static double setting(const char *name, double otherwise) {
-    return getenv(name) != NULL ? atof(getenv(name)) : otherwise;
-}
-
 static double number(const json_t *line, const char *member) {
     return json_number_value(json_object_get(line, member));
 }
@@ -72,8 +67,8 @@ static void run_case(struct bus_case *bus_case) {
     char command[512], line[4096];
     const char *build = getenv("BUILD") != NULL ? getenv("BUILD") : "build";
     bool daemon = false, echo = false;
-    snprintf(command, sizeof command, "%s/forecast bench --json --seconds %g %s", build, setting("BUS_SECONDS", 1),
-             bus_case->options);
+    snprintf(command, sizeof command, "%s/forecast bench --json --seconds %g %s", build,
+             bench_setting("BUS_SECONDS", 1), bus_case->options);
     FILE *out = popen(command, "r");
     while (out != NULL && fgets(line, sizeof line, out) != NULL) {
         json_t *read = json_loads(line, 0, NULL);
@@ -94,20 +89,6 @@ static void run_case(struct bus_case *bus_case) {
         fprintf(stderr, "bench_bus: %s: a run failed\n", bus_case->what);
 }
 
-static double median(const struct bus_case *bus_case, const double *values) {
-    double sorted[RUNS_MAX];
-    memcpy(sorted, values, sizeof sorted);
-    return bench_median(sorted, bus_case->n);
-}
-
-/* The median of the runs' a / b. */
-static double ratio(const struct bus_case *bus_case, const double *a, const double *b) {
-    double ratios[RUNS_MAX];
-    for (int i = 0; i < bus_case->n; i++)
-        ratios[i] = a[i] / b[i];
-    return bench_median(ratios, bus_case->n);
-}
-
 static void print_json(const struct bus_case *c) {
     printf("{\"bench\": \"bus\", \"what\": \"%s\", \"streams\": %.0f, \"features\": %.0f, \"hidden\": %.0f, "
            "\"bundle\": %.0f, ",
@@ -116,62 +97,66 @@ static void print_json(const struct bus_case *c) {
     if (c->at_rate)
         printf("\"latency\": {\"p50_us\": %.1f, \"p99_us\": %.1f}, \"peers\": {\"zeromq\": {\"p50_us\": %.1f, "
                "\"p99_us\": %.1f}}, \"ratios\": {\"zeromq\": %.2f}, \"p99_ratio\": %.2f}\n",
-               median(c, c->daemon.p50), median(c, c->daemon.p99), median(c, c->echo.p50), median(c, c->echo.p99),
-               ratio(c, c->echo.p50, c->daemon.p50), ratio(c, c->echo.p99, c->daemon.p99));
+               bench_median(c->daemon.p50, c->n), bench_median(c->daemon.p99, c->n), bench_median(c->echo.p50, c->n),
+               bench_median(c->echo.p99, c->n), bench_ratio(c->echo.p50, c->daemon.p50, c->n),
+               bench_ratio(c->echo.p99, c->daemon.p99, c->n));
     else
         printf(
             "\"forecasts_per_s\": %.0f, \"cpu_us_a_tick\": %.3f, \"resident_mib\": %.1f, \"peers\": {\"zeromq\": %.0f}, "
             "\"ratios\": {\"zeromq\": %.2f}}\n",
-            median(c, c->daemon.rate), median(c, c->daemon.cpu), median(c, c->daemon.resident),
-            median(c, c->echo.rate), ratio(c, c->daemon.rate, c->echo.rate));
+            bench_median(c->daemon.rate, c->n), bench_median(c->daemon.cpu, c->n),
+            bench_median(c->daemon.resident, c->n), bench_median(c->echo.rate, c->n),
+            bench_ratio(c->daemon.rate, c->echo.rate, c->n));
 }
 
 static void print_table(const struct bus_case *c) {
     if (c->at_rate)
         printf("bus  %-24s %10.1f us p50 %10.1f us p99, %.2f and %.2f times a bare ZeroMQ echo's %.1f and %.1f\n",
-               c->what, median(c, c->daemon.p50), median(c, c->daemon.p99), ratio(c, c->daemon.p50, c->echo.p50),
-               ratio(c, c->daemon.p99, c->echo.p99), median(c, c->echo.p50), median(c, c->echo.p99));
+               c->what, bench_median(c->daemon.p50, c->n), bench_median(c->daemon.p99, c->n),
+               bench_ratio(c->daemon.p50, c->echo.p50, c->n), bench_ratio(c->daemon.p99, c->echo.p99, c->n),
+               bench_median(c->echo.p50, c->n), bench_median(c->echo.p99, c->n));
     else
         printf(
             "bus  %-24s %10.0f forecasts a second, %.2f us of processor each, all three; a bare ZeroMQ echo %.0f\n",
-            c->what, median(c, c->daemon.rate), median(c, c->daemon.cpu), median(c, c->echo.rate));
+            c->what, bench_median(c->daemon.rate, c->n), bench_median(c->daemon.cpu, c->n),
+            bench_median(c->echo.rate, c->n));
 }
 
 /* The median of the runs' ratios, and between what half of them lie. */
-static void print_comparison(int i, bool json) {
+static void print_comparison(int i) {
     const struct bus_case *of = &cases[comparisons[i].of], *by = &cases[comparisons[i].by];
     const double *a = (const double *)(const void *)((const char *)&of->daemon + comparisons[i].figure);
     const double *b = (const double *)(const void *)((const char *)&by->daemon + comparisons[i].figure);
     int n = of->n < by->n ? of->n : by->n;
-    double ratios[RUNS_MAX];
+    double ratios[BENCH_VALUES_MAX], quartiles[3];
     for (int run = 0; run < n; run++)
         ratios[run] = a[run] / b[run];
     if (n == 0)
         return;
-    double middle = bench_median(ratios, n); /* which sorts them */
+    bench_quartiles(ratios, n, quartiles);
     printf(
-        json ? "{\"bench\": \"bus\", \"what\": \"%s\", \"ratio\": %.3f, \"quartiles\": [%.3f, %.3f], \"runs\": %d}\n"
-             : "bus  %-42s %.3f times; half of the runs %.3f to %.3f (%d runs)\n",
-        comparisons[i].what, middle, ratios[n / 4], ratios[n - 1 - n / 4], n);
+        bench_as_json()
+            ? "{\"bench\": \"bus\", \"what\": \"%s\", \"ratio\": %.3f, \"quartiles\": [%.3f, %.3f], \"runs\": %d}\n"
+            : "bus  %-42s %.3f times; half of the runs %.3f to %.3f (%d runs)\n",
+        comparisons[i].what, quartiles[1], quartiles[0], quartiles[2], n);
 }
 
 int main(void) {
-    const char *json = getenv("JSON");
-    int runs = (int)setting("RUNS", 9), n = sizeof cases / sizeof *cases;
-    assert(runs > 0 && runs <= RUNS_MAX);
+    int runs = (int)bench_setting("RUNS", 9), n = sizeof cases / sizeof *cases;
+    assert(runs > 0 && runs <= BENCH_VALUES_MAX);
     for (int run = 0; run < runs; run++)
         for (int i = 0; i < n; i++)
             run_case(&cases[i]);
     for (int i = 0; i < n; i++) {
         if (cases[i].n == 0)
             continue;
-        if (json != NULL && json[0] == '1')
+        if (bench_as_json())
             print_json(&cases[i]);
         else
             print_table(&cases[i]);
         json_decref(cases[i].shape);
     }
     for (int i = 0; i < (int)(sizeof comparisons / sizeof *comparisons); i++)
-        print_comparison(i, json != NULL && json[0] == '1');
+        print_comparison(i);
     return 0;
 }

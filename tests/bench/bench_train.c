@@ -122,7 +122,6 @@ static double distance(const double *losses, const char *peer) {
 
 static void compare_losses(int hidden, int n_layers) {
     static const char *const peers[] = {"pytorch_train", "keras_train"};
-    const char *json = getenv("JSON");
     struct setup setup = setup_new(hidden, n_layers);
     double losses[LOSSES];
     for (int i = 0; i < LOSSES; i++)
@@ -132,7 +131,7 @@ static void compare_losses(int hidden, int n_layers) {
         double worst = distance(losses, peers[i]);
         if (isnan(worst))
             continue;
-        if (json != NULL && json[0] == '1')
+        if (bench_as_json())
             printf("{\"bench\": \"train_losses\", \"hidden\": %d, \"layers\": %d, \"steps\": %d, \"peer\": \"%s\", "
                    "\"first\": %.6g, \"last\": %.6g, \"apart\": %.3g}\n",
                    hidden, n_layers, LOSSES, peers[i], losses[0], losses[LOSSES - 1], worst);

@@ -145,8 +145,8 @@ static void measure(int share, bool many, double seconds) {
 }
 
 int main(void) {
-    const char *wanted = getenv("SECONDS"), *shares = getenv("SHARES");
-    double seconds = wanted != NULL ? atof(wanted) : 60;
+    const char *shares = getenv("SHARES");
+    double seconds = bench_setting("SECONDS", 60);
     char *end;
     scenario_begin(86400);
     if (shares == NULL)

@@ -1,8 +1,10 @@
 #include "tests/support/bench.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { RUNS = 7, CALLS_MAX = 1 << 18 };
@@ -19,9 +21,36 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-double bench_median(double *values, int n) {
-    qsort(values, (size_t)n, sizeof *values, ascending);
-    return values[n / 2];
+void bench_quartiles(const double *values, int n, double ret_quartiles[3]) {
+    double sorted[BENCH_VALUES_MAX];
+    assert(n > 0 && n <= BENCH_VALUES_MAX);
+    memcpy(sorted, values, (size_t)n * sizeof *values);
+    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    ret_quartiles[0] = sorted[n / 4];
+    ret_quartiles[1] = sorted[n / 2];
+    ret_quartiles[2] = sorted[n - 1 - n / 4];
+}
+
+double bench_median(const double *values, int n) {
+    double quartiles[3];
+    bench_quartiles(values, n, quartiles);
+    return quartiles[1];
+}
+
+double bench_ratio(const double *a, const double *b, int n) {
+    double ratios[BENCH_VALUES_MAX];
+    assert(n <= BENCH_VALUES_MAX);
+    for (int i = 0; i < n; i++)
+        ratios[i] = a[i] / b[i];
+    return bench_median(ratios, n);
+}
+
+double bench_setting(const char *name, double otherwise) {
+    return getenv(name) != NULL ? atof(getenv(name)) : otherwise;
+}
+
+bool bench_as_json(void) {
+    return getenv("JSON") != NULL && strcmp(getenv("JSON"), "1") == 0;
 }
 
 double bench_run(size_t (*work)(void *context), void *context, double seconds) {
@@ -64,8 +93,7 @@ void bench_row(const char *bench, const char *unit, double rate, const char *mem
     va_start(args, members);
     vsnprintf(text, sizeof text, members, args);
     va_end(args);
-    const char *json = getenv("JSON");
-    if (json != NULL && json[0] == '1') {
+    if (bench_as_json()) {
         printf("{\"bench\": \"%s\", %s, \"%s\": %.0f}\n", bench, text, unit, rate);
         return;
     }

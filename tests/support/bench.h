@@ -3,7 +3,10 @@
 #ifndef TESTS_SUPPORT_BENCH_H
 #define TESTS_SUPPORT_BENCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+enum { BENCH_VALUES_MAX = 200 }; /* of which medians are taken */
 
 /* Calls work, which does some things and returns how many, for about a second in several runs. Returns the median
  * rate a second. */
@@ -19,8 +22,16 @@ struct bench_latency {
 };
 struct bench_latency bench_latency(size_t (*work)(void *context), void *context, double seconds);
 
-/* Of n values, which are sorted. */
-double bench_median(double *values, int n);
+double bench_median(const double *values, int n);
+/* The lower quartile, the median, the upper quartile. */
+void bench_quartiles(const double *values, int n, double ret_quartiles[3]);
+/* The median of a[i] / b[i]. */
+double bench_ratio(const double *a, const double *b, int n);
+
+/* The number of that name in the environment. */
+double bench_setting(const char *name, double otherwise);
+/* Whether rows are to be JSON lines. */
+bool bench_as_json(void);
 
 /* One row: the name of the bench, what was measured (JSON members without braces, as "\"hidden\": 32"), and the
  * rate. */

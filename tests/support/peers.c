@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PEERS = 8, ROUNDS_MAX = 200, LINE = 4096 };
+enum { PEERS = 8, LINE = 4096 };
 
 static struct peer {
     char name[32];
@@ -27,7 +27,7 @@ static bool any;
 
 /* What somebody did in the rounds: rates, or p50 and p99. */
 struct figures {
-    double rates[ROUNDS_MAX], p99[ROUNDS_MAX];
+    double rates[BENCH_VALUES_MAX], p99[BENCH_VALUES_MAX];
 };
 
 /* ---- children ----------------------------------------------------------------------------------- */
@@ -151,10 +151,6 @@ const char *peers_ask(const char *name, const char *line) {
 
 /* ---- rounds ------------------------------------------------------------------------------------- */
 
-static double setting(const char *name, double otherwise) {
-    return getenv(name) != NULL ? atof(getenv(name)) : otherwise;
-}
-
 static void own_turn(const struct peers_bench *bench, void *context, double seconds, int round, struct figures *ret) {
     if (bench->unit != NULL) {
         ret->rates[round] = bench_run(bench->work, context, seconds);
@@ -179,16 +175,16 @@ struct row {
     const struct peers_bench *bench;
     const char *members;
     struct figures own, other, of_peers[PEERS];
-    double peak[ROUNDS_MAX];
+    double peak[BENCH_VALUES_MAX];
     bool answers[PEERS];
     int rounds;
 };
 
 static void run_rounds(struct row *row) {
     const struct peers_bench *bench = row->bench;
-    double seconds = setting("ROUND_SECONDS", 0.03);
-    row->rounds = (int)setting("ROUNDS", 15);
-    assert(row->rounds > 0 && row->rounds <= ROUNDS_MAX);
+    double seconds = bench_setting("ROUND_SECONDS", 0.03);
+    row->rounds = (int)bench_setting("ROUNDS", 15);
+    assert(row->rounds > 0 && row->rounds <= BENCH_VALUES_MAX);
     for (int p = 0; p < n_peers; p++)
         row->answers[p] = !bench->alone && has_case(&peers[p], bench->bench, row->members);
     for (int round = 0; round < row->rounds; round++) {
@@ -202,24 +198,11 @@ static void run_rounds(struct row *row) {
     }
 }
 
-/* The median of the rounds' a / b. */
-static double ratio(const struct row *row, const double *a, const double *b) {
-    double ratios[ROUNDS_MAX];
-    for (int round = 0; round < row->rounds; round++)
-        ratios[round] = a[round] / b[round];
-    return bench_median(ratios, row->rounds);
-}
-
-static double median(const struct row *row, const double *values) {
-    double sorted[ROUNDS_MAX];
-    memcpy(sorted, values, sizeof sorted);
-    return bench_median(sorted, row->rounds);
-}
-
 /* How many times as fast ours is. */
 static double ratio_to(const struct row *row, const struct figures *its) {
     const double *own = row->own.rates;
-    return row->bench->unit != NULL ? ratio(row, own, its->rates) : ratio(row, its->rates, own);
+    return row->bench->unit != NULL ? bench_ratio(own, its->rates, row->rounds)
+                                    : bench_ratio(its->rates, own, row->rounds);
 }
 
 static int best_peer(const struct row *row) {
@@ -232,9 +215,10 @@ static int best_peer(const struct row *row) {
 
 static void print_figures_json(const struct row *row, const struct figures *figures) {
     if (row->bench->unit != NULL)
-        printf("%.0f", median(row, figures->rates));
+        printf("%.0f", bench_median(figures->rates, row->rounds));
     else
-        printf("{\"p50_us\": %.3f, \"p99_us\": %.3f}", median(row, figures->rates), median(row, figures->p99));
+        printf("{\"p50_us\": %.3f, \"p99_us\": %.3f}", bench_median(figures->rates, row->rounds),
+               bench_median(figures->p99, row->rounds));
 }
 
 static void print_json(const struct row *row) {
@@ -243,7 +227,7 @@ static void print_json(const struct row *row) {
     printf("{\"bench\": \"%s\", %s, \"%s\": ", bench->bench, row->members, bench->unit ? bench->unit : "latency");
     print_figures_json(row, &row->own);
     if (bench->flops > 0 && row->peak[0] > 0)
-        printf(", \"peak_share\": %.3f", ratio(row, row->own.rates, row->peak) * bench->flops);
+        printf(", \"peak_share\": %.3f", bench_ratio(row->own.rates, row->peak, row->rounds) * bench->flops);
     if (bench->other != NULL) {
         printf(", \"%s\": ", bench->other_name);
         print_figures_json(row, &row->other);
@@ -272,13 +256,15 @@ static void print_json(const struct row *row) {
 static void print_figures(const struct row *row, const char *name, const struct figures *figures) {
     printf("%27s", name);
     if (row->bench->unit != NULL)
-        printf(" %12.0f %s", median(row, figures->rates), row->bench->unit);
+        printf(" %12.0f %s", bench_median(figures->rates, row->rounds), row->bench->unit);
     else
-        printf(" %9.2f us p50 %9.2f us p99", median(row, figures->rates), median(row, figures->p99));
+        printf(" %9.2f us p50 %9.2f us p99", bench_median(figures->rates, row->rounds),
+               bench_median(figures->p99, row->rounds));
     if (figures != &row->own)
         printf(", ratio %.2f", ratio_to(row, figures));
     else if (row->bench->flops > 0 && row->peak[0] > 0)
-        printf(", %.0f %% of the peak", 100 * ratio(row, row->own.rates, row->peak) * row->bench->flops);
+        printf(", %.0f %% of the peak",
+               100 * bench_ratio(row->own.rates, row->peak, row->rounds) * row->bench->flops);
     printf("\n");
 }
 
@@ -312,8 +298,7 @@ void peers_row(const struct peers_bench *bench, const char *members, ...) {
     va_end(args);
     row = (struct row){.bench = bench, .members = text};
     run_rounds(&row);
-    const char *json = getenv("JSON");
-    if (json != NULL && json[0] == '1')
+    if (bench_as_json())
         print_json(&row);
     else
         print_table(&row);
