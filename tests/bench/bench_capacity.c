@@ -1,19 +1,16 @@
 /*
  * The resident memory of many streams of 8 features with the defaults of a class for as many: light experts, its
- * history full, and all that the daemon keeps of a stream. First all together (STREAMS=100000: 8 GiB is the aim),
- * then its parts on some of them, by leaving them out. Each measurement is a process of its own.
+ * history full, and all that the daemon keeps of a stream. STREAMS=100000 for really so many, which are to fit in
+ * 8 GiB. bench_memory tells the parts.
  */
 #include "daemon/stream.h"
 #include "tests/support/bench.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { FEATURES = 8, SOME = 2560, ADVANCES = 72 };
+enum { FEATURES = 8, ADVANCES = 72 };
 
 static const int64_t second = 1000000000;
 
@@ -27,16 +24,13 @@ static double resident(void) {
     return (double)held * (double)sysconf(_SC_PAGESIZE);
 }
 
-/* of_class, of_model: further keys. */
-static struct config *load(const char *of_class, const char *of_model, int units) {
+static struct config *load(void) {
     char path[] = "/tmp/bench_capacity.XXXXXX";
     struct config *config = NULL;
     struct error err;
     int fd = mkstemp(path);
-    dprintf(fd,
-            "streams:\n  - {class: c, pattern: '*', features: [a, b, c, d, e, f, g, h]%s}\n"
-            "models:\n  - {name: m, class: c, horizon: 12, layers: [{lstm: %d}]%s}\n",
-            of_class, units, of_model);
+    dprintf(fd, "streams:\n  - {class: c, pattern: '*', features: [a, b, c, d, e, f, g, h]}\n"
+                "models:\n  - {name: m, class: c, horizon: 12, layers: [{lstm: 32}]}\n");
     close(fd);
     if (config_load(path, &config, &err) != 0) {
         fprintf(stderr, "%s\n", err.text);
@@ -85,13 +79,15 @@ static struct batch *open_batch(const struct config *config, int b, struct versi
     return batch;
 }
 
-static double bytes_of_a_stream(const struct config *config, int n) {
+/* Fills whole batches, for n streams at least. */
+static void measure(const struct config *config, int n) {
     const struct config_model *model = &config->models[0];
-    int slots = model->batch_size, batches = n / slots, history = config->classes[0].history;
+    int slots = model->batch_size, batches = (n + slots - 1) / slots, history = config->classes[0].history;
+    int filled = batches * slots;
     struct version *version = new_version(model);
     double before = resident();
     struct batch **all = calloc((size_t)batches, sizeof(struct batch *));
-    struct stream **streams = calloc((size_t)n, sizeof(struct stream *));
+    struct stream **streams = calloc((size_t)filled, sizeof(struct stream *));
     int *ready = calloc((size_t)slots, sizeof *ready);
     for (int i = 0; i < slots; i++)
         ready[i] = i;
@@ -103,51 +99,12 @@ static double bytes_of_a_stream(const struct config *config, int n) {
                 take(streams[b * slots + i], i, t);
             forecaster_advance(all[b]->forecaster, ready, slots);
         }
-    return (resident() - before) / ((double)batches * slots);
-}
-
-/* Returns the bytes of a stream. */
-static double measure(const char *of_class, const char *of_model, int units, int n) {
-    int ends[2];
-    double bytes = 0;
-    if (pipe(ends) != 0)
-        exit(1);
-    pid_t child = fork();
-    if (child == 0) {
-        bytes = bytes_of_a_stream(load(of_class, of_model, units), n);
-        _exit(write(ends[1], &bytes, sizeof bytes) != sizeof bytes);
-    }
-    close(ends[1]);
-    if (read(ends[0], &bytes, sizeof bytes) != sizeof bytes)
-        fprintf(stderr, "bench_capacity: a measurement failed\n");
-    close(ends[0]);
-    waitpid(child, NULL, 0);
-    return bytes;
-}
-
-static void print_row(const char *what, double bytes, int n) {
-    bench_row("capacity", "bytes_a_stream", bytes,
-              "\"what\": \"%s\", \"streams\": %d, \"gib_of_100000\": %.2f, \"mib\": %.0f", what, n,
-              bytes * 100000 / (1 << 30), bytes * n / (1 << 20));
+    double bytes = (resident() - before) / filled;
+    bench_row("capacity", "bytes_a_stream", bytes, "\"streams\": %d, \"gib_of_100000\": %.2f, \"mib\": %.0f", filled,
+              bytes * 100000 / (1 << 30), bytes * filled / (1 << 20));
 }
 
 int main(void) {
-    int streams = getenv("STREAMS") != NULL ? atoi(getenv("STREAMS")) : SOME;
-    setvbuf(stdout, NULL, _IOLBF, 0); /* nothing that a child would print once more */
-    print_row("all", measure("", "", 32, streams), streams);
-    double all = measure("", "", 32, SOME), rest = all;
-    const struct {
-        const char *what;
-        double bytes;
-    } parts[] = {
-        /* By a shorter one: 384 steps and 64 pending ones against 128 and 64. */
-        {"history", (all - measure(", history: 128", "", 32, SOME)) * (384 + 64) / (384 - 128)},
-        {"light experts", all - measure("", ", combine: network", 32, SOME)},
-        {"two levels of intervals", all - measure("", ", levels: []", 32, SOME)},
-        {"31 of 32 units of the network", all - measure("", "", 1, SOME)},
-    };
-    for (size_t p = 0; p < sizeof parts / sizeof *parts; rest -= parts[p++].bytes)
-        print_row(parts[p].what, parts[p].bytes, SOME);
-    print_row("the rest: scores, what waits for its answers, state, name", rest, SOME);
+    measure(load(), (int)bench_setting("STREAMS", 2560));
     return 0;
 }
