@@ -187,10 +187,11 @@ bench $(BENCHES): have-deps
 	@$(MAKE) --no-print-directory $(JOBS) $(PROGRAMS) $(BENCH)
 	-@BUILD=$(BUILD) JSON=$(JSON) tests/bench/run $(patsubst bench-%,%,$(filter-out bench,$@))
 
-# Other runtimes, and the tables beside them; the package indexes are needed.
+# Other runtimes, and the tables beside them, one after the other also with -j; the package indexes are needed.
 peers: have-deps
 	@BUILD=$(BUILD) CC="$(CC)" MAKE="$(MAKE)" tests/bench/get_peers
-	@$(MAKE) --no-print-directory bench-kernels bench-train
+	@$(MAKE) --no-print-directory bench-kernels
+	@$(MAKE) --no-print-directory bench-train
 
 $(BUILD)/peers/onednn: PEER_LIBS = -ldnnl
 $(BUILD)/peers/openblas: PEER_LIBS = $(shell pkg-config --libs openblas) -lm
@@ -260,14 +261,16 @@ clean:
 
 help:
 	@echo "make run        forecast this machine's metrics, live (RUN_SECONDS=n stops by itself)"
-	@echo "make test       unit, golden and scenario tests"
+	@echo "make test       unit, golden and scenario tests; make unit, golden, scenario: some of them"
 	@echo "make check      the longer tests: warnings, sanitizers, the demonstration"
 	@echo "make soak       damaged model files by the million, for hours (FUZZ_RUNS=n)"
-	@echo "make bench      benchmarks (JSON=1 for JSON lines); bench-kernels, -train, -bus, -memory alone"
+	@echo "make bench      benchmarks (JSON=1 for JSON lines); bench-kernels, -train, -bus, -memory alone;"
+	@echo "                STREAMS=n for the memory of so many"
 	@echo "make bench-cpu  what share of a processor training takes, over a minute (SECONDS=n, SHARES=\"10 25\")"
 	@echo "make peers      get other runtimes, and measure kernels and training beside them"
 	@echo "make bench-accuracy  forecasts of real and generated series beside simple ones (SERIES=\"ETT vix\")"
 	@echo "make install    to PREFIX ($(PREFIX)) under DESTDIR; make uninstall takes it away"
+	@echo "make format     all C files as .clang-format says; make clean takes $(BUILD) away"
 	@echo "make deps       install the Debian packages that are needed"
 	@echo "make goldens    make the golden files anew from real Keras"
 	@echo "make check-written  let real Keras load what is written here, and compare"
