@@ -47,3 +47,17 @@ def model(shape):
     graph = helper.make_graph(nodes, "row", infos(inputs), infos(outputs), weights)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return made.SerializeToString(), inputs, states
+
+
+def turns(shape, inputs, states, tensor):
+    """Of two calls by turns the tensors by name that go in and those that come out: what one writes as the state the
+    other reads. tensor(array) makes one of the runtime's, which copies it."""
+    def place(dims):
+        return tensor(np.full(dims, 0.1, np.float32))
+
+    x, y = place(inputs["x"]), {}
+    if shape["outputs"]:
+        y["y"] = place((shape["batch"], shape["outputs"]))
+    here, there = ({name: place(inputs[name]) for name in states} for _ in range(2))
+    return [({"x": x, **before}, {**{out: after[name] for name, out in states.items()}, **y})
+            for before, after in ((here, there), (there, here))]

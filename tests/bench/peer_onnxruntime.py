@@ -1,6 +1,5 @@
 """ONNX Runtime as a peer: inputs and outputs bound once, two bindings by turns carry the state."""
 
-import numpy as np
 import onnxruntime as ort
 
 import peer
@@ -17,20 +16,13 @@ def make_case(row):
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(made, options, providers=["CPUExecutionProvider"])
 
-    def value(dims):
-        return ort.OrtValue.ortvalue_from_numpy(np.full(dims, 0.1, np.float32))
-
-    x = value(inputs["x"])
-    places = [{name: value(inputs[name]) for name in states} for _ in range(2)]
     bindings = []
-    for turn in range(2):
+    for into, out in peer_onnx.turns(shape, inputs, states, ort.OrtValue.ortvalue_from_numpy):
         binding = session.io_binding()
-        binding.bind_ortvalue_input("x", x)
-        for name, out in states.items():
-            binding.bind_ortvalue_input(name, places[turn][name])
-            binding.bind_ortvalue_output(out, places[1 - turn][name])
-        if shape["outputs"]:
-            binding.bind_ortvalue_output("y", value((shape["batch"], shape["outputs"])))
+        for name, value in into.items():
+            binding.bind_ortvalue_input(name, value)
+        for name, value in out.items():
+            binding.bind_ortvalue_output(name, value)
         bindings.append(binding)
 
     def work():

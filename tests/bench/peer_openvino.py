@@ -1,6 +1,5 @@
 """OpenVINO as a peer: two requests by turns, what one writes as the state the other reads."""
 
-import numpy as np
 import openvino as ov
 
 import peer
@@ -16,18 +15,11 @@ def make_case(row):
         "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": row["precision"]})
 
-    def tensor(dims):
-        return ov.Tensor(np.full(dims, 0.1, np.float32))  # which copies it
-
-    x = tensor(inputs["x"])
-    places = [{name: tensor(inputs[name]) for name in states} for _ in range(2)]
     requests = []
-    for turn in range(2):
+    for into, out in peer_onnx.turns(shape, inputs, states, ov.Tensor):
         request = compiled.create_infer_request()
-        request.set_tensor("x", x)
-        for name, out in states.items():
-            request.set_tensor(name, places[turn][name])
-            request.set_tensor(out, places[1 - turn][name])
+        for name, tensor in {**into, **out}.items():
+            request.set_tensor(name, tensor)
         requests.append(request)
 
     def work():
