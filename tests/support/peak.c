@@ -1,38 +1,29 @@
 #include "tests/support/peak.h"
 
-enum { CHAINS = 16, TURNS = 4096 }; /* chains: more than the latency of an operation times the units for it */
-
-static volatile float sink; /* so that the compiler keeps it all */
+/* Chains: more than the latency of an operation times the units for it; sixteen registers hold those of AVX2 and two
+ * factors. */
+enum { CHAINS = 16, CHAINS_AVX2 = 12, TURNS = 4096 };
 
 #ifdef __x86_64__
 #include <immintrin.h>
 
-__attribute__((target("avx512f"))) static void turns_avx512(void) {
-    __m512 sum[CHAINS], a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(1e-3f);
-    for (int i = 0; i < CHAINS; i++)
-        sum[i] = _mm512_set1_ps((float)i);
-    for (int turn = 0; turn < TURNS; turn++) {
-#pragma GCC unroll 16
-        for (int i = 0; i < CHAINS; i++)
-            sum[i] = _mm512_fmadd_ps(sum[i], a, b);
-    }
-    for (int i = 0; i < CHAINS; i++)
-        sink = _mm512_reduce_add_ps(sum[i]);
-}
+static volatile float sink; /* where chains begin and end, so that the compiler keeps them all */
 
-__attribute__((target("avx2,fma"))) static void turns_avx2(void) {
-    enum { HALF = CHAINS - 4 }; /* sixteen registers hold the chains and two factors */
-    __m256 sum[HALF], a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
-    for (int i = 0; i < HALF; i++)
-        sum[i] = _mm256_set1_ps((float)i);
-    for (int turn = 0; turn < TURNS; turn++) {
-#pragma GCC unroll 12
-        for (int i = 0; i < HALF; i++)
-            sum[i] = _mm256_fmadd_ps(sum[i], a, b);
+/* A function that makes TURNS of so many chains, of the vectors and the intrinsics of a level. */
+#define DEFINE_TURNS(name, level, vector, of, chains, unroll) \
+    __attribute__((target(level))) static void name(void) { \
+        vector sum[chains], a = of##_set1_ps(0.999f), b = of##_set1_ps(1e-3f); \
+        for (int i = 0; i < (chains); i++) \
+            sum[i] = of##_set1_ps(sink + (float)i); \
+        for (int turn = 0; turn < TURNS; turn++) { \
+            _Pragma(unroll) for (int i = 0; i < (chains); i++) sum[i] = of##_fmadd_ps(sum[i], a, b); \
+        } \
+        for (int i = 0; i < (chains); i++) \
+            sink = sum[i][0]; \
     }
-    for (int i = 0; i < HALF; i++)
-        sink = _mm256_cvtss_f32(sum[i]);
-}
+
+DEFINE_TURNS(turns_avx512, "avx512f", __m512, _mm512, CHAINS, "GCC unroll 16")
+DEFINE_TURNS(turns_avx2, "avx2,fma", __m256, _mm256, CHAINS_AVX2, "GCC unroll 12")
 
 size_t peak_flops(void *unused) {
     (void)unused;
@@ -42,7 +33,7 @@ size_t peak_flops(void *unused) {
     }
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         turns_avx2();
-        return (size_t)TURNS * (CHAINS - 4) * 8 * 2;
+        return (size_t)TURNS * CHAINS_AVX2 * 8 * 2;
     }
     return 0;
 }
