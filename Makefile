@@ -40,7 +40,9 @@ UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 GOLDEN_SRC := $(wildcard tests/golden/test_*.c)
 SCENARIO_SRC := $(wildcard tests/scenario/test_*.c)
 BENCH_SRC  := $(wildcard tests/bench/bench_*.c)
-SUPPORT_SRC := $(wildcard tests/support/*.c)
+FAULT_SRC  := $(wildcard tests/fault/test_*.c)
+LAYER_SRC  := $(wildcard tests/fault/layer/*.c)
+SUPPORT_SRC := $(wildcard tests/support/*.c) $(filter-out $(FAULT_SRC),$(wildcard tests/fault/*.c))
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 TAPE_LEVELS = $(addprefix $(BUILD)/obj/engine/kernels/,tape_kernels_avx2.o tape_kernels_avx512.o)
@@ -61,14 +63,15 @@ UNIT   := $(call test_programs,$(UNIT_SRC))
 GOLDEN := $(call test_programs,$(GOLDEN_SRC))
 SCENARIO := $(call test_programs,$(SCENARIO_SRC))
 BENCH  := $(call test_programs,$(BENCH_SRC))
+FAULT  := $(call test_programs,$(FAULT_SRC))
 
 BENCHES = bench-kernels bench-train bench-bus bench-memory bench-cpu
 
 PROGRAMS = $(BUILD)/forecastd $(BUILD)/forecast
 LIBRARIES = $(BUILD)/libengine.a $(BUILD)/libforecast.a $(BUILD)/libforecast.so $(BUILD)/libforecast.pc
 
-.PHONY: all help deps have-deps run test unit golden scenario run-unit run-golden run-scenario check soak bench $(BENCHES) peers \
-        bench-accuracy format goldens check-written install uninstall clean
+.PHONY: all help deps have-deps run test unit golden scenario fault run-unit run-golden run-scenario run-fault check soak bench \
+        $(BENCHES) peers bench-accuracy format goldens check-written install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -130,6 +133,12 @@ $(BUILD)/forecast: $(BUILD)/obj/clients/forecast/main.o $(BUILD)/libcli.a $(BUIL
 $(BUILD)/libsupport.a: $(SUPPORT_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
+# What comes below a program under test (tests/fault/plan.h).
+$(BUILD)/tests/fault/layer.so: $(call objects,$(LAYER_SRC))
+	@mkdir -p $(@D)
+	$(CC) -shared $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^
+$(FAULT): | $(BUILD)/tests/fault/layer.so
+
 # A test program is one file, linked against the archives: it takes in only what it calls.
 TEST_ARCHIVES = $(addprefix $(BUILD)/,libsupport.a libdaemon.a libcli.a libforecast.a libengine.a)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_ARCHIVES)
@@ -172,13 +181,20 @@ run-golden: $(GOLDEN)
 run-scenario: $(SCENARIO)
 	@BUILD=$(BUILD) tests/run $^
 
+# What fails and crashes; FAULT_LONG=1 for the long forms.
+fault: have-deps
+	@$(MAKE) --no-print-directory all run-fault
+run-fault: $(FAULT)
+	@BUILD=$(BUILD) TIME_LIMIT=$(if $(FAULT_LONG),7200,300) tests/run $^
+
 # What takes longer: both compilers without a warning, the sanitizers, and the demonstration.
 check: have-deps
 	@BUILD=$(BUILD) tests/check
 
-# The long forms: damaged model files by the million, under the sanitizers. FUZZ_RUNS=n for another number.
+# The long forms: all faults, and damaged model files by the million under the sanitizers (FUZZ_RUNS=n of them).
 SOAK = $(addprefix $(BUILD)/asan/tests/unit/,test_keras_container test_keras_read test_keras_architecture)
 soak: have-deps
+	@$(MAKE) --no-print-directory FAULT_LONG=1 fault
 	@$(MAKE) --no-print-directory $(JOBS) BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS="-O1 -g" $(SOAK)
 	@FUZZ_RUNS=$(or $(FUZZ_RUNS),1000000) TIME_LIMIT=86400 BUILD=$(BUILD)/asan tests/run $(SOAK)
 
@@ -262,8 +278,9 @@ clean:
 help:
 	@echo "make run        forecast this machine's metrics, live (RUN_SECONDS=n stops by itself)"
 	@echo "make test       unit, golden and scenario tests; make unit, golden, scenario: some of them"
+	@echo "make fault      what fails and crashes: memory, files, the machine"
 	@echo "make check      the longer tests: warnings, sanitizers, the demonstration"
-	@echo "make soak       damaged model files by the million, for hours (FUZZ_RUNS=n)"
+	@echo "make soak       the long forms: faults (FAULT_LONG=1), damaged model files by the million (FUZZ_RUNS=n)"
 	@echo "make bench      benchmarks (JSON=1 for JSON lines); bench-kernels, -train, -bus, -memory alone;"
 	@echo "                STREAMS=n for the memory of so many"
 	@echo "make bench-cpu  what share of a processor training takes, over a minute (SECONDS=n, SHARES=\"10 25\")"

@@ -1,0 +1,56 @@
+/*
+ * A disk as a crash of the machine would have left it, from the log of the layer (plan.h): what was synced is there;
+ * what was not may be, in parts.
+ *
+ * - The bytes of a file are on the disk when it has been synced since they were written; what a failed sync was to
+ *   bring is lost for good.
+ * - A name (of a file that was made, moved, linked or removed) is on the disk when its folder has been synced since;
+ *   that the file was is not enough.
+ * - Of the rest: names come to the disk in the order in which they were given, as with a journalling file system, and a
+ *   move is whole or not there; of writes to a file any may be there, wholly or in parts of 512 bytes.
+ *
+ * The log of one run has all the instants at which the machine could have crashed: step through it, and make a folder
+ * at each. Errors fail the running cmocka test. One thread.
+ */
+#ifndef TESTS_FAULT_DISK_H
+#define TESTS_FAULT_DISK_H
+
+#include "tests/fault/disk_log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct disk;
+
+/* From a log, and the folder as it stood on the disk when the run began (copied; NULL: empty). */
+struct disk *disk_new(const char *log, const char *base);
+void disk_free(struct disk *disk);
+
+struct disk_step {
+    enum disk_record_kind kind;
+    int64_t time;     /* CLOCK_MONOTONIC, ns */
+    const char *path; /* of a name, or the text of a mark; else NULL */
+    size_t bytes;     /* written */
+};
+
+/* The next operation, not yet done; false at the end. */
+bool disk_peek(const struct disk *disk, struct disk_step *ret_step);
+/* Does it; false at the end. */
+bool disk_step(struct disk *disk, struct disk_step *ret_step);
+/* Syncs so far. */
+size_t disk_syncs(const struct disk *disk);
+
+enum disk_crash {
+    DISK_DROPPED,    /* of what was not synced nothing is there */
+    DISK_TORN,       /* of what was not synced some is there, by the seed */
+    DISK_WRITTEN_OUT /* all of it is, as when only the process was killed */
+};
+
+/* Makes the folder, which must not be there, as the crash leaves it. The disk itself goes on. */
+void disk_leave(const struct disk *disk, enum disk_crash crash, uint64_t seed, const char *folder);
+
+/* Removes a folder with all that is in it. */
+void disk_remove_folder(const char *folder);
+
+#endif

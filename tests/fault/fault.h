@@ -1,0 +1,43 @@
+/*
+ * A program under the layer (plan.h): started by a test, which says meanwhile what fails. Errors fail the running
+ * cmocka test. One thread.
+ */
+#ifndef TESTS_FAULT_FAULT_H
+#define TESTS_FAULT_FAULT_H
+
+#include "tests/fault/plan.h"
+
+#include <stdbool.h>
+
+struct fault {
+    struct fault_plan *plan;
+    char folder[96];                          /* with all that follows */
+    char root[128], plan_path[128], log[128]; /* the root is made, and is empty */
+};
+
+void fault_open(struct fault *fault);
+/* Removes the folder. */
+void fault_close(struct fault *fault);
+/* What a failed test has left: at its teardown. */
+void fault_close_all(void);
+
+/* From now on what this process starts has the layer below it, with a log if wanted; or no more. */
+void fault_begin(const struct fault *fault, bool with_log);
+void fault_end(void);
+
+/* The from-th to the to-th operation of these kinds that comes from now on fails with this error. */
+void fault_set(struct fault *fault, int kinds, int error, long from, long to);
+void fault_clear(struct fault *fault);
+
+/* Runs this test program once more under the layer, with one argument, its root and another: main hands it to a
+ * function of its own. Returns its exit status, or 128 and a signal. */
+int fault_run_self(const struct fault *fault, const char *what, const char *more);
+
+/* Where in the program the latest allocation that failed was asked for, as text until the next call. NULL: in
+ * this one. */
+const char *fault_where(const struct fault *fault, const char *program);
+
+/* Called in a program under test: puts a text into the log where there is a layer. */
+void fault_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
