@@ -1,8 +1,8 @@
 #include "clients/forecast/backtest_takeovers.h"
 
 #include "clients/forecast/npy.h"
+#include "engine/following.h"
 #include "engine/pooled.h"
-#include "engine/forecaster.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -12,8 +12,8 @@
 /* What happened to a stream behind a step. */
 struct one {
     enum { A_TAKEOVER, A_RESET, A_RESET_OF_ALL, A_STATE } kind;
-    const struct version *version; /* of a takeover: one of versions */
-    uint64_t began, step;
+    struct following takeover; /* its version is one of versions */
+    uint64_t step;
     float *values; /* [n_values] of a state */
     size_t n_values;
 };
@@ -30,7 +30,6 @@ struct of_stream {
     struct one *list;      /* [n] in the order of the file */
     int n, size;
     int next;           /* that has not been done */
-    bool going;         /* it is proposed */
     struct turn *turns; /* [n_turns] in their order */
     int n_turns, next_turn;
 };
@@ -110,7 +109,7 @@ static int add_version(struct backtest_takeovers *takeovers, const json_t *map, 
     return 0;
 }
 
-static const struct version *find_version(const struct backtest_takeovers *takeovers, uint64_t number) {
+static struct version *find_version(const struct backtest_takeovers *takeovers, uint64_t number) {
     for (int i = takeovers->n_versions - 1; i >= 0; i--)
         if (version_number(takeovers->versions[i]) == number)
             return takeovers->versions[i];
@@ -158,16 +157,15 @@ static int add_takeover(struct backtest_takeovers *takeovers, const json_t *map,
     struct of_stream *stream = stream_of(takeovers, map);
     if (stream == NULL)
         return 0;
-    struct one one = {.kind = A_TAKEOVER,
-                      .version = find_version(takeovers, step_of(map, "version")),
-                      .began = step_of(map, "began"),
-                      .step = step_of(map, "step")};
+    struct following takeover = {.version = find_version(takeovers, step_of(map, "version")),
+                                 .began = step_of(map, "began"),
+                                 .step = step_of(map, "step")};
     uint64_t before = stream->n > 0 ? stream->list[stream->n - 1].step : 0;
-    if (one.version == NULL || one.began < before || one.step < one.began)
+    if (takeover.version == NULL || takeover.began < before || takeover.step < takeover.began)
         return error_set(err, "%s:%d: this takeover %s", takeovers->path, line,
-                         one.version == NULL ? "is of a version that no line before it tells of"
-                                             : "is not behind what is before it");
-    return add_one(stream, one, err);
+                         takeover.version == NULL ? "is of a version that no line before it tells of"
+                                                  : "is not behind what is before it");
+    return add_one(stream, (struct one){.kind = A_TAKEOVER, .takeover = takeover, .step = takeover.step}, err);
 }
 
 static int add_turn(struct of_stream *stream, struct turn turn, struct error *err) {
@@ -293,36 +291,6 @@ static int differs(const struct backtest_takeovers *takeovers, const struct of_s
                      takeovers->path, stream->name, (unsigned long long)step);
 }
 
-/* The takeover that is due to begin at the step. */
-static int begin(const struct backtest_takeovers *takeovers, struct of_stream *stream, struct forecaster *forecaster,
-                 uint64_t step, struct error *err) {
-    const struct one *one = &stream->list[stream->next];
-    int n;
-    forecaster_takeovers(forecaster, &n);
-    if (forecaster_propose(forecaster, (struct version *)one->version) != 0)
-        return error_set(err, "out of memory");
-    stream->going = true;
-    if (one->step > step && !forecaster_prime(forecaster) && forecaster_replaying(forecaster, 0) == 0)
-        return differs(takeovers, stream, step, err);
-    return 0;
-}
-
-/* Ends it here, and looks whether that is what was written. */
-static int end(const struct backtest_takeovers *takeovers, struct of_stream *stream, struct forecaster *forecaster,
-               uint64_t step, struct error *err) {
-    const struct one *one = &stream->list[stream->next];
-    int n;
-    while (!forecaster_prime(forecaster))
-        ;
-    const struct takeover *done = forecaster_takeovers(forecaster, &n);
-    /* Before its first step a stream is no stream yet. */
-    if (step > 0 && (n != 1 || done->began != one->began || done->step != one->step))
-        return differs(takeovers, stream, step, err);
-    stream->going = false;
-    stream->next++;
-    return 0;
-}
-
 /* A command, in its place between the takeovers. */
 static int obey(const struct backtest_takeovers *takeovers, struct of_stream *stream, struct forecaster *forecaster,
                 struct history *history, uint64_t step, struct error *err) {
@@ -337,15 +305,14 @@ static int obey(const struct backtest_takeovers *takeovers, struct of_stream *st
     }
     if (one->kind == A_RESET_OF_ALL)
         history_reset(history);
-    stream->next++;
     return 0;
 }
 
 /* Up to a takeover that goes on, or something behind a later step. */
 static int follow_list(struct backtest_takeovers *takeovers, struct of_stream *stream, struct forecaster *forecaster,
                        struct history *history, uint64_t step, struct error *err) {
-    while (stream->next < stream->n) {
-        const struct one *one = &stream->list[stream->next];
+    for (; stream->next < stream->n; stream->next++) {
+        struct one *one = &stream->list[stream->next];
         if (one->kind != A_TAKEOVER) {
             if (one->step > step || history == NULL)
                 return 0;
@@ -353,21 +320,12 @@ static int follow_list(struct backtest_takeovers *takeovers, struct of_stream *s
                 return -1;
             continue;
         }
-        if (!stream->going && one->began < step)
-            return differs(takeovers, stream, step, err);
-        if (!stream->going && one->began > step)
-            return 0;
-        if (!stream->going && begin(takeovers, stream, forecaster, step, err) != 0)
-            return -1;
-        if (one->step == step) {
-            if (end(takeovers, stream, forecaster, step, err) != 0)
-                return -1;
-            continue;
+        switch (following_go(&one->takeover, forecaster, step)) {
+        case FOLLOWED_LATER: return 0;
+        case FOLLOWED_OTHERWISE: return differs(takeovers, stream, step, err);
+        case FOLLOWED_NO_MEMORY: return error_set(err, "out of memory");
+        case FOLLOWED_DONE: break;
         }
-        /* It keeps up, but does not catch up before its time. */
-        while (forecaster_replaying(forecaster, 0) > FORECASTER_PRIME_STEPS)
-            forecaster_prime(forecaster);
-        return 0;
     }
     return 0;
 }
