@@ -3,7 +3,7 @@
 # ---- what it needs: Debian 12's packages, one list ----------------------------------------------
 PACKAGES = build-essential pkg-config libzmq3-dev libopenblas-dev libcmocka-dev uthash-dev \
            libjansson-dev libcyaml-dev libyaml-dev libsystemd-dev libncurses-dev libhdf5-dev libzip-dev \
-           libseccomp-dev
+           libseccomp-dev librocksdb-dev libxxhash-dev
 CHECK_PACKAGES = clang
 
 # ---- settings that a user may change ------------------------------------------------------------
@@ -15,7 +15,7 @@ WERROR   ?=
 SANITIZE ?=
 
 VERSION  := 0.1.0
-PC_LIBS  := libzmq openblas jansson libcyaml yaml-0.1 libsystemd ncursesw hdf5 libzip libseccomp
+PC_LIBS  := libzmq openblas jansson libcyaml yaml-0.1 libsystemd ncursesw hdf5 libzip libseccomp rocksdb libxxhash
 ARCH     := $(shell uname -m)
 
 BASE_CFLAGS = -std=c11 -Wall -Wextra -Wpedantic -Wconversion -ffp-contract=off -fPIC -fvisibility=hidden -pthread \
@@ -24,7 +24,7 @@ BASE_CFLAGS = -std=c11 -Wall -Wextra -Wpedantic -Wconversion -ffp-contract=off -
 BASE_LDFLAGS = -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 ENGINE_LIBS = $(shell pkg-config --libs openblas libcyaml yaml-0.1 jansson hdf5 libzip libseccomp) -lm
 WIRE_LIBS   = $(shell pkg-config --libs libzmq jansson)
-DAEMON_LIBS = $(WIRE_LIBS) $(shell pkg-config --libs libsystemd) $(ENGINE_LIBS)
+DAEMON_LIBS = $(WIRE_LIBS) $(shell pkg-config --libs libsystemd rocksdb) $(ENGINE_LIBS)
 CLI_LIBS    = $(WIRE_LIBS) $(shell pkg-config --libs ncursesw) $(ENGINE_LIBS)
 TEST_LIBS   = $(DAEMON_LIBS) $(shell pkg-config --libs cmocka)
 PC_CFLAGS   = $(shell pkg-config --cflags $(PC_LIBS))

@@ -11,6 +11,7 @@
 #include "daemon/publisher.h"
 #include "daemon/records.h"
 #include "daemon/service.h"
+#include "daemon/store.h"
 #include "daemon/trainer.h"
 #include "daemon/wire.h"
 #include "engine/keras/keras.h"
@@ -54,6 +55,7 @@ struct bus {
     int running;             /* workers that have not said that they stopped */
     struct trainer *trainer;
     struct journal *journal; /* NULL: none */
+    struct store *store;     /* NULL: none */
     struct streams *streams;
     struct placement *placement;
     struct publisher *publisher;
@@ -308,7 +310,14 @@ static int open_all(struct bus *bus, struct error *err) {
     bus->publisher = publisher_open(bus->zmq, config, &bus->interest, err);
     if (bus->publisher == NULL)
         return -1;
-    const struct ingest_setup ingest = {config, bus->workers, bus->streams, bus->placement, bus->publisher};
+    if (config->state_dir[0] != '\0' && (bus->store = store_open(config, &bus->bell, err)) == NULL)
+        return -1;
+    const struct ingest_setup ingest = {.config = config,
+                                        .workers = bus->workers,
+                                        .streams = bus->streams,
+                                        .placement = bus->placement,
+                                        .publisher = bus->publisher,
+                                        .store = bus->store};
     bus->ingest = ingest_open(bus->zmq, &ingest, err);
     if (bus->ingest == NULL)
         return -1;
@@ -334,6 +343,7 @@ static int open_all(struct bus *bus, struct error *err) {
                                           .publisher = bus->publisher,
                                           .ingest = bus->ingest,
                                           .learning = bus->learning,
+                                          .store = bus->store,
                                           .write = keras_write,
                                           .bell = &bus->bell,
                                           .disconnects = &bus->disconnects,
@@ -352,6 +362,7 @@ static void bus_free(struct bus *bus) {
         if (bus->monitors[m] != NULL)
             zmq_close(bus->monitors[m]);
     ingest_close(bus->ingest);
+    store_close(bus->store);
     publisher_close(bus->publisher, LINGER_MS);
     if (bus->zmq != NULL)
         zmq_ctx_term(bus->zmq);

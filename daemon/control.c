@@ -173,6 +173,17 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
                                   integer(published.events_suppressed)));
 }
 
+static void describe_store(struct store *store, json_t *reply) {
+    struct store_status status;
+    store_status(store, &status);
+    json_object_set_new(reply, "store",
+                        json_pack("{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "degraded", status.degraded,
+                                  "reason", status.reason, "order", integer(status.order), "durable",
+                                  integer(status.durable), "entries", integer(status.entries), "bytes",
+                                  integer(status.bytes), "blocks", integer(status.blocks), "dropped",
+                                  integer(status.dropped), "times_full", integer(status.full)));
+}
+
 static json_t *do_status(struct control *control, const json_t *request) {
     (void)request;
     const struct ingest_counters *taken = ingest_counters(control->setup.ingest);
@@ -199,6 +210,8 @@ static json_t *do_status(struct control *control, const json_t *request) {
                         json_pack("{s:o, s:o, s:o, s:o}", "requests", integer(asked.requests), "errors",
                                   integer(asked.errors), "waiting", integer(asked.kept), "busy",
                                   integer(asked.busy)));
+    if (control->setup.store != NULL)
+        describe_store(control->setup.store, reply);
     return reply;
 }
 

@@ -23,6 +23,7 @@ struct control_setup {
     struct publisher *publisher;
     struct ingest *ingest;
     struct learning *learning;
+    struct store *store; /* NULL: none */
     saver_write *write;          /* how models are saved */
     struct doorbell *bell;       /* the bus', rung when one is */
     const uint64_t *disconnects; /* the bus' count */

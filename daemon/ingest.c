@@ -38,6 +38,7 @@ struct ingest {
     struct wire_ticks ticks;
     struct wire_tick tick;
     bool parked; /* tick is decoded and does not fit */
+    bool unkept; /* the store has not taken the message; parked as well when it had no room */
     int budget;  /* ticks that may still be looked at in this go */
 
     bool *touched;  /* [workers] to be woken */
@@ -116,7 +117,7 @@ static void close_message(struct ingest *ingest) {
     for (size_t f = 0; f < ingest->n_frames; f++)
         zmq_msg_close(&ingest->frames[f]);
     ingest->open = false;
-    ingest->parked = false;
+    ingest->parked = ingest->unkept = false;
 }
 
 void ingest_close(struct ingest *ingest) {
@@ -333,9 +334,33 @@ static void serve_touched(struct ingest *ingest) {
     }
 }
 
+/* Hands the message at hand over to the store, as it came. Returns false while that has no room. */
+static bool keep(struct ingest *ingest) {
+    zmq_msg_t *last = &ingest->frames[ingest->n_frames - 1];
+    const struct journal_entry entry = {
+        .kind = JOURNAL_TICKS,
+        .source = (uint32_t)ingest->source,
+        .received = ingest->received,
+        .head = ingest->n_frames == 2 ? zmq_msg_data(&ingest->frames[0]) : NULL,
+        .n_head = ingest->n_frames == 2 ? zmq_msg_size(&ingest->frames[0]) : 0,
+        .bytes = zmq_msg_data(last),
+        .n = zmq_msg_size(last),
+    };
+    uint64_t order;
+    if (!store_append(ingest->setup.store, &entry, &order)) {
+        ingest->counters.parked += !ingest->parked;
+        ingest->parked = true;
+        return false;
+    }
+    ingest->unkept = ingest->parked = false;
+    return true;
+}
+
 /* Goes on with the message at hand. Returns whether it is done: not when a tick of it is parked, or the go is
  * over. */
 static bool work_off(struct ingest *ingest) {
+    if (ingest->unkept && !keep(ingest))
+        return false;
     while (ingest->open && ingest->budget-- > 0) {
         enum reason reason = REASON_NONE;
         int got = ingest->parked ? 1 : wire_ticks_next(&ingest->ticks, &ingest->tick, &reason);
@@ -403,6 +428,7 @@ static bool open_message(struct ingest *ingest, int source) {
     enum reason reason = wire_ticks_begin(&ingest->ticks, texts, n); /* which looks at no frame beyond the second */
     if (reason == REASON_NONE) {
         ingest->open = true;
+        ingest->unkept = ingest->setup.store != NULL;
         return true;
     }
     bool named = n == 2 && wire_name_valid(texts[0]);

@@ -11,6 +11,7 @@
 #include "daemon/placement.h"
 #include "daemon/publisher.h"
 #include "daemon/reasons.h"
+#include "daemon/store.h"
 #include "daemon/streams.h"
 #include "daemon/worker.h"
 
@@ -25,6 +26,7 @@ struct ingest_setup {
     struct streams *streams;
     struct placement *placement;
     struct publisher *publisher;
+    struct store *store; /* NULL: what comes is not kept */
 };
 
 /* Opens the sockets: PULL bound, SUB connected, as configured. NULL with the sentence in err. */
@@ -37,7 +39,8 @@ void *ingest_subscribe_socket(const struct ingest *ingest);
 
 /* Takes a bounded number of messages and ticks. Returns whether there may be more that can be taken now. */
 bool ingest_read(struct ingest *ingest);
-/* Whether a tick is parked: then ingest_read tries it again, and reads nothing else. */
+/* Whether a tick, or a message that the store has no room for, is parked: then ingest_read tries it again, and reads
+ * nothing else. */
 bool ingest_parked(const struct ingest *ingest);
 
 /* Goes on with the message at hand, and reads no other. Returns whether it is done: else it is to be called again. */

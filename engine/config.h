@@ -170,9 +170,12 @@ struct config_model {
 };
 
 struct config {
-    int workers;         /* at least 1 */
-    char *journal;       /* folder for what backtest --takeovers needs; "": none */
-    double training_cpu; /* the share of one processor that training takes, at most; 0.01 to 1 */
+    int workers;                        /* at least 1 */
+    char *journal;                      /* folder for what backtest --takeovers needs; "": none */
+    char *state_dir;                    /* folder of the durable store; "": none */
+    int64_t sync_every, snapshot_every; /* ns */
+    int64_t journal_ring;               /* bytes that wait for the store */
+    double training_cpu;                /* the share of one processor that training takes, at most; 0.01 to 1 */
     struct config_bus bus;
     struct config_class *classes;
     int n_classes;

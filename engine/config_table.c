@@ -54,6 +54,17 @@ static const struct config_key table[] = {
      .help =
          "A folder where the versions that serve are kept, and from which step on, and what was commanded, so that "
          "forecast backtest --takeovers gives the same forecasts once more; \"\": none"},
+    {CONFIG_TOP, "state_dir", CONFIG_TEXT, "", 0, 4000, AT(config, state_dir),
+     .help = "A folder of the daemon's own, in which what it takes in is kept, so that nothing is lost when it ends, "
+             "however it ends; \"\": none"},
+    {CONFIG_TOP, "sync_every", CONFIG_DURATION, "10ms", 100 * US, 60 * SECOND, AT(config, sync_every),
+     .help = "With `state_dir`: the latest that ticks are on disk; those that somebody waits for are at once"},
+    {CONFIG_TOP, "snapshot_every", CONFIG_DURATION, "30s", 100 * 1e6, DAY, AT(config, snapshot_every),
+     .help = "With `state_dir`: the states of all streams are written so often; what came since is read again at a "
+             "start"},
+    {CONFIG_TOP, "journal_ring", CONFIG_BYTES, "64MiB", 64 * KIB, 16 * GIB, AT(config, journal_ring),
+     .help = "With `state_dir`: what waits to be written; then the bus takes in no more. At least twice max_message "
+             "is taken"},
     {CONFIG_TOP, "bus", CONFIG_MAPPING, .holds = CONFIG_BUS, AT(config, bus),
      .help = "The sockets of the daemon. An endpoint is tcp://HOST:PORT or ipc://PATH"},
     {CONFIG_TOP, "streams", CONFIG_LIST, .holds = CONFIG_STREAM, .min = 1, .max = 1000, .required = 1,

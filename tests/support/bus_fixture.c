@@ -165,7 +165,16 @@ void rig_open(struct rig *rig, const struct rig_setup *setup) {
     rig->placement = placement_new(rig->config, kernels_choose());
     rig->publisher = publisher_open(rig->zmq, rig->config, &rig->interest, &err);
     assert_true(rig->streams != NULL && rig->placement != NULL && rig->publisher != NULL);
-    const struct ingest_setup ingest = {rig->config, rig->workers, rig->streams, rig->placement, rig->publisher};
+    if (rig->config->state_dir[0] != '\0') {
+        rig->store = store_open(rig->config, &rig->bell, &err);
+        assert_non_null(rig->store);
+    }
+    const struct ingest_setup ingest = {.config = rig->config,
+                                        .workers = rig->workers,
+                                        .streams = rig->streams,
+                                        .placement = rig->placement,
+                                        .publisher = rig->publisher,
+                                        .store = rig->store};
     rig->ingest = ingest_open(rig->zmq, &ingest, &err);
     assert_non_null(rig->ingest);
     if (setup->learns)
@@ -278,6 +287,7 @@ void rig_close(struct rig *rig) {
         control_close(rig->control, 0);
     learning_free(rig->learning);
     ingest_close(rig->ingest);
+    store_close(rig->store);
     publisher_close(rig->publisher, 0);
     zmq_ctx_term(rig->zmq);
     streams_free(rig->streams);

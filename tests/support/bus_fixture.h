@@ -61,6 +61,7 @@ struct rig {
     struct streams *streams;
     struct placement *placement;
     struct publisher *publisher;
+    struct store *store; /* with state_dir */
     struct ingest *ingest;
     struct trainer *trainer;
     struct learning *learning;

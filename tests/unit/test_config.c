@@ -94,7 +94,8 @@ static const struct bad bad_yaml[] = {
 };
 
 static const struct bad bad_keys[] = {
-    {LEAST "worker: 2\n", ":8: worker: not a key; here are workers, training_cpu, journal, bus, streams, models"},
+    {LEAST "worker: 2\n",
+     ":8: worker: not a key; here are workers, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
     {LEAST "bus:\n  tick: x\n",
      ":9: bus.tick: not a key; here are ticks, subscribe, forecasts, forecasts_json, control, "
      "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, events_per_second, "
@@ -106,15 +107,17 @@ static const struct bad bad_keys[] = {
     {LEAST "    layers:\n      - rnn: 32\n",
      ":9: models[0].layers[0].rnn: not a key; here are lstm, dropout, recurrent_dropout, gru, "
      "simple_rnn, dense, activation"},
-    {LEAST "\"a\\nb\": 2\n", ": a: not a key; here are workers, training_cpu, journal, bus, streams, models"},
-    {LEAST "\"\": 2\n", ": \"\": not a key; here are workers, training_cpu, journal, bus, streams, models"},
+    {LEAST "\"a\\nb\": 2\n",
+     ": a: not a key; here are workers, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
+    {LEAST "\"\": 2\n",
+     ": \"\": not a key; here are workers, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
     {LEAST "streams.x: 2\n",
-     ":8: streams.x: not a key; here are workers, training_cpu, journal, bus, streams, models"},
+     ":8: streams.x: not a key; here are workers, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
     {LEAST "\"a[-1].b]\": 2\n",
-     ":8: a[-1].b]: not a key; here are workers, training_cpu, journal, bus, streams, models"},
+     ":8: a[-1].b]: not a key; here are workers, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
     {LEAST "\"streams[-1].01234567890123456789012345678901234567890123456789\": 2\n",
      ":1: streams[-1].012345678901234567890123456789012345678901234567: not a key; here are workers, "
-     "training_cpu, journal, bus, streams, models"},
+     "training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
     {"workers: 2\n" LEAST "workers: 3\n", ":9: workers: given a second time"},
     {STREAMS "    history: 10\n    history: 10\n" MODELS, ":6: streams[0].history: given a second time"},
     {"workers: 1\n", ": streams: missing; it has no default"},
@@ -419,8 +422,10 @@ static void bounds_names(void **state) {
     config_free(load(text));
     /* A long key is cut; the sentence still ends. */
     snprintf(text, sizeof text, LEAST "%s: 1\n", name);
-    snprintf(unknown, sizeof unknown,
-             ": %.60s: not a key; here are workers, training_cpu, journal, bus, streams, models", name);
+    snprintf(
+        unknown, sizeof unknown,
+        ": %.60s: not a key; here are workers, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models",
+        name);
     expect_error(text, strlen(text), unknown);
 }
 
@@ -538,6 +543,7 @@ static void has_defaults(void **state) {
 
 static const char full[] =
     "workers: 3\n"
+    "state_dir: /var/lib/x\nsync_every: 5ms\nsnapshot_every: 1m\njournal_ring: 2MiB\n"
     "bus: {ticks: '', subscribe: ['tcp://a:1', 'ipc:///run/b'], forecasts: 'tcp://*:2', forecasts_json: 'tcp://*:3',\n"
     "      control: 'tcp://*:*', max_message: 1MiB, receive_hwm: 4, send_hwm: 5, tick_ring: 65536,\n"
     "      forecast_ring: 1GiB, events_per_second: 0.5, repeats_per_second: 0}\n"
@@ -634,6 +640,10 @@ static void takes_every_key(void **state) {
     (void)state;
     struct config *config = load(full);
     assert_int_equal(config->workers, 3);
+    assert_string_equal(config->state_dir, "/var/lib/x");
+    assert_int_equal(config->sync_every, 5000000);
+    assert_int_equal(config->snapshot_every, INT64_C(60000000000));
+    assert_int_equal(config->journal_ring, 2 << 20);
     check_full_bus(&config->bus);
     assert_int_equal(config->n_classes, 2);
     const struct config_class *class = &config->classes[1];

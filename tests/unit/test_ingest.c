@@ -717,8 +717,11 @@ static void an_endpoint_that_cannot_be_had_is_named(void **state) {
     struct error err;
     open_scene(&scene);
     struct config *config = scene.rig.config;
-    const struct ingest_setup setup = {config, scene.rig.workers, scene.rig.streams, scene.rig.placement,
-                                       scene.rig.publisher};
+    const struct ingest_setup setup = {.config = config,
+                                       .workers = scene.rig.workers,
+                                       .streams = scene.rig.streams,
+                                       .placement = scene.rig.placement,
+                                       .publisher = scene.rig.publisher};
     char *ticks = config->bus.ticks;
     static char nowhere[] = "ipc:///nowhere/at/all", none[] = "", strange[] = "strange://x";
     config->bus.ticks = nowhere;

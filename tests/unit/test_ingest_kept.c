@@ -1,0 +1,117 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "daemon/ingest.h"
+
+#include "tests/support/bus_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+struct scene {
+    struct rig rig;
+    void *push;
+    char folder[256];
+};
+
+static void open_scene(struct scene *scene, const char *top, const char *bus) {
+    static int number;
+    char rest[1024];
+    snprintf(scene->folder, sizeof scene->folder, "%s/kept-%d", rig_folder(), number++);
+    snprintf(rest, sizeof rest, "state_dir: %s\n%s" RIG_CLASS RIG_MODEL, scene->folder, top);
+    const struct rig_setup setup = {.bus = bus, .rest = rest, .idle = true, .idle_bytes = 1 << 20};
+    rig_open(&scene->rig, &setup);
+    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
+}
+
+static void close_scene(struct scene *scene) {
+    char command[300];
+    rig_disconnect(scene->push);
+    rig_close(&scene->rig);
+    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void read_messages(struct scene *scene, uint64_t n) {
+    for (int64_t began = 0; ingest_read(scene->rig.ingest) || ingest_parked(scene->rig.ingest) ||
+                            ingest_counters(scene->rig.ingest)->messages < n;)
+        assert_true(rig_wait(&began));
+}
+
+static const char *const heads[] = {"c/1", NULL, NULL};
+static const char *const bodies[] = {"{\"t\": 5, \"v\": [1, 2]}", "c/2 a=1,b=2 7\nc/3 a=1,b=2 8\n", "c/2 a=1,b=2 9"};
+enum { MESSAGES = 3 };
+
+static void send_all(struct scene *scene) {
+    for (int m = 0; m < MESSAGES; m++) {
+        if (heads[m] != NULL)
+            assert_true(zmq_send(scene->push, heads[m], strlen(heads[m]), ZMQ_SNDMORE) > 0);
+        rig_send(scene->push, bodies[m], strlen(bodies[m]));
+    }
+}
+
+static bool take(void *context, uint64_t order, const struct journal_entry *entry) {
+    int m = (*(int *)context)++;
+    assert_int_equal(order, m + 1);
+    assert_int_equal(entry->kind, JOURNAL_TICKS);
+    assert_true(entry->received > 0);
+    assert_int_equal(entry->n, strlen(bodies[m]));
+    assert_memory_equal(entry->bytes, bodies[m], entry->n);
+    assert_int_equal(entry->n_head, heads[m] != NULL ? strlen(heads[m]) : 0);
+    if (heads[m] != NULL)
+        assert_memory_equal(entry->head, heads[m], entry->n_head);
+    return true;
+}
+
+/* In their order, frames and all; what is refused as a whole is not. */
+static void messages_are_kept_as_they_came(void **state) {
+    (void)state;
+    struct scene scene;
+    struct error err;
+    open_scene(&scene, "", "");
+    rig_send(scene.push, "[", 1);
+    send_all(&scene);
+    read_messages(&scene, MESSAGES + 1);
+    assert_int_equal(ingest_counters(scene.rig.ingest)->ticks, 4);
+    store_close(scene.rig.store);
+    scene.rig.store = store_open(scene.rig.config, &scene.rig.bell, &err);
+    assert_non_null(scene.rig.store);
+    int taken = 0;
+    assert_int_equal(store_tail(scene.rig.store, take, &taken, &err), 0);
+    assert_int_equal(taken, MESSAGES);
+    close_scene(&scene);
+}
+
+/* More than the ring has room for: nothing is read until the store has taken what waits, and nothing is lost. */
+static void a_full_store_parks_what_comes(void **state) {
+    (void)state;
+    enum { N = 900, SIZE = 900 };
+    struct scene scene;
+    struct store_status status;
+    open_scene(&scene, "journal_ring: 64KiB\n", "  max_message: 1KiB\n");
+    char text[SIZE + 1];
+    memset(text, ' ', SIZE);
+    memcpy(text, "c/2 a=1,b=2 9", 13);
+    for (int i = 0; i < N; i++)
+        rig_send(scene.push, text, SIZE);
+    read_messages(&scene, N);
+    store_status(scene.rig.store, &status);
+    assert_true(ingest_counters(scene.rig.ingest)->parked > 0);
+    assert_int_equal(status.order, N);
+    assert_int_equal(status.dropped, 0);
+    assert_int_equal(ingest_counters(scene.rig.ingest)->ticks, N);
+    close_scene(&scene);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(messages_are_kept_as_they_came),
+        cmocka_unit_test(a_full_store_parks_what_comes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
