@@ -22,10 +22,9 @@ double baseline_seasonal(const struct history *history, uint64_t step, int featu
 
 /* The steps that the slope reaches back: what the history keeps of a step, not what it holds at this moment. */
 static int drift_steps(const struct history *history, uint64_t step, int feature, int period) {
-    uint64_t most = (uint64_t)history->kept - 1;
+    uint64_t most = history_reach(history, step) - 1;
     uint64_t back = period > BASELINE_DRIFT_STEPS ? (uint64_t)period : BASELINE_DRIFT_STEPS;
-    back = back < most ? back : most;
-    for (back = back < step - 1 ? back : step - 1; back > 0; back /= 2) {
+    for (back = back < most ? back : most; back > 0; back /= 2) {
         if (period > 0 && back > (uint64_t)period)
             back -= back % (uint64_t)period;
         if (!isnan(history_values(history, step - back)[feature]))

@@ -56,8 +56,7 @@ uint64_t forecaster_replaying(const struct forecaster *f, int slot) {
 /* The slot's replay begins: where the state began anew, or as far back as is kept. */
 static void begin_replay(struct forecaster *f, struct lane *lane, int slot) {
     const struct history *history = f->history[slot];
-    uint64_t seen = f->serving->seen[slot], kept = (uint64_t)history->kept;
-    uint64_t from = seen > kept ? seen - kept : 0;
+    uint64_t seen = f->serving->seen[slot], from = seen - history_reach(history, seen);
     if (f->anew[slot] > from)
         from = f->anew[slot];
     for (int i = 0; i < f->class->n_features; i++)

@@ -42,7 +42,7 @@ void history_free(struct history *history) {
 }
 
 void history_append(struct history *history, int64_t t, const double *values, uint8_t flags) {
-    const double *before = history->n > 0 ? history_values(history, history->n) : NULL;
+    const double *before = history_oldest(history) <= history->n ? history_values(history, history->n) : NULL;
     history->n++;
     size_t at = history->at = history->at + 1 == (size_t)history->capacity ? 0 : history->at + 1;
     double *row = history->values + at * (size_t)history->n_features;
@@ -111,4 +111,102 @@ float history_label_of(const struct history *history, uint64_t step) {
     if (history->labels == NULL || step < history_oldest(history) || step > history->n)
         return NAN;
     return history->labels[history_place(history, step)];
+}
+
+/* ---- images ------------------------------------------------------------------------------------- */
+
+enum { STATE_FORMAT = 1, STEPS_FORMAT = 1 };
+static const uint64_t most_steps = UINT64_MAX / 4;
+
+/* The labels of the latest steps, as many as it has room for. */
+static void serialize_labels(struct history *history, struct image_io *io) {
+    uint64_t room = (uint64_t)history->capacity, n = history->labels == NULL ? 0
+                                                     : history->n < room     ? history->n
+                                                                             : room;
+    image_count(io, &n, history->n, "more labels than steps");
+    for (uint64_t back = n; back > 0; back--) {
+        bool held = history->labels != NULL && back <= room;
+        float label, *at = held ? &history->labels[history_place(history, history->n + 1 - back)] : &label;
+        image_io(io, at, 1);
+    }
+}
+
+void history_serialize(struct history *history, struct image_io *io) {
+    struct image_io section;
+    uint32_t n_features = (uint32_t)history->n_features;
+    image_enter(io, "hist", STATE_FORMAT, &section);
+    image_io(&section, &n_features, 1);
+    if (image_reads(io) && image_check(&section, true, "") && n_features != (uint32_t)history->n_features)
+        image_refuse(&section, "the image is of a stream of %u features, and its class has %d", n_features,
+                     history->n_features);
+    image_count(&section, &history->n, most_steps, "too many steps");
+    image_count(&section, &history->reset, history->n, "a reset behind the newest step");
+    image_bool(&section, &history->paused);
+    serialize_labels(history, &section);
+    if (image_reads(io))
+        history->first = history->n + 1;
+    image_leave(io, &section);
+}
+
+/* A run of steps, of which those within first .. last are held. */
+struct block {
+    uint64_t from, to, first, last;
+};
+
+/* What the ring has of each step, n numbers of a width. */
+static void serialize_column(const struct history *history, const struct block *block, void *ring, size_t n,
+                             size_t width, struct image_io *io) {
+    size_t bytes = n * width, held = (size_t)(block->last + 1 - block->first);
+    size_t place = history_place(history, block->first), room = (size_t)history->capacity - place;
+    size_t run = held < room ? held : room;
+    image_skip(io, (size_t)(block->first - block->from) * bytes);
+    image_numbers(io, (uint8_t *)ring + place * bytes, run * n, width);
+    image_numbers(io, ring, (held - run) * n, width);
+    image_skip(io, (size_t)(block->to - block->last) * bytes);
+}
+
+static void serialize_steps(const struct history *history, const struct block *block, struct image_io *io) {
+    serialize_column(history, block, history->t, 1, sizeof *history->t, io);
+    serialize_column(history, block, history->values, (size_t)history->n_features, sizeof *history->values, io);
+    serialize_column(history, block, history->missing, (size_t)history->mask_bytes, 1, io);
+    serialize_column(history, block, history->flags, 1, 1, io);
+}
+
+void history_save(const struct history *history, uint64_t from, uint64_t to, struct image_io *io) {
+    assert(from >= history_oldest(history) && from <= to && to <= history->n);
+    struct image_io section;
+    uint32_t n_features = (uint32_t)history->n_features, n = (uint32_t)(to + 1 - from);
+    image_enter(io, "step", STEPS_FORMAT, &section);
+    image_io(&section, &n_features, 1);
+    image_io(&section, &from, 1);
+    image_io(&section, &n, 1);
+    serialize_steps(history, &(struct block){from, to, from, to}, &section);
+    image_leave(io, &section);
+}
+
+void history_load(struct history *history, struct image_io *io) {
+    struct image_io section;
+    uint32_t n_features = 0, n = 0;
+    uint64_t from = 0, oldest = history_oldest(history), room = (uint64_t)history->capacity;
+    uint64_t least = history->n > room ? history->n - room + 1 : 1;
+    image_enter(io, "step", STEPS_FORMAT, &section);
+    image_io(&section, &n_features, 1);
+    image_count(&section, &from, most_steps, "steps that cannot be");
+    image_io(&section, &n, 1);
+    if (image_check(&section, from > 0 && n > 0, "no steps") && n_features != (uint32_t)history->n_features)
+        image_refuse(&section, "the steps are of %u features, and the stream has %d", n_features,
+                     history->n_features);
+    struct block block = {.from = from, .to = from + n - 1};
+    if (image_ok(&section) && (block.to + 1 < oldest || from > history->n))
+        image_refuse(&section, "steps %llu to %llu do not reach up to step %llu, which is the next that is needed",
+                     (unsigned long long)from, (unsigned long long)block.to, (unsigned long long)oldest - 1);
+    block.first = from > least ? from : least;
+    block.last = block.to < history->n ? block.to : history->n;
+    if (image_ok(&section) && block.first <= block.last) {
+        serialize_steps(history, &block, &section);
+        history->first = block.first < oldest ? block.first : oldest;
+    } else {
+        image_skip(&section, (size_t)(section.end - section.at));
+    }
+    image_leave(io, &section);
 }

@@ -5,9 +5,15 @@
  * Steps are numbered from 1 as the stream lives. The ring holds the latest `kept` steps that its
  * models have seen and up to `pending` that they have not. One owner (the stream's worker);
  * memory is taken at new, none later.
+ *
+ * A history comes back from images: what it is besides its steps (history_serialize), then its steps in blocks, the
+ * newest first. What a step is does not change, so a block is written once; labels come later than their steps and
+ * are with the former.
  */
 #ifndef ENGINE_HISTORY_H
 #define ENGINE_HISTORY_H
+
+#include "engine/image.h"
 
 #include <assert.h>
 #include <math.h>
@@ -30,6 +36,7 @@ struct history {
     int capacity;     /* kept + pending */
     uint64_t n;       /* the newest step's number; 0: none yet */
     size_t at;        /* its place in the ring */
+    uint64_t first;   /* none before it was ever held: it came back with fewer steps than it had; else 0 */
     uint64_t reset;   /* the latest step before the last reset by command; 0: never reset */
     bool paused;      /* what is appended comes in a pause */
     int64_t *t;       /* [capacity] ns */
@@ -66,10 +73,28 @@ void history_pause(struct history *history, bool paused);
  * gap, or where it lies in another interval of time than the step before (if that is held too). */
 bool history_begins_anew(const struct history *history, uint64_t step, int64_t reset_every);
 
+/* All but the steps: a section of an image, or what one says; then it holds no step yet. */
+void history_serialize(struct history *history, struct image_io *io);
+
+/* The steps from .. to, which it holds, as a section. */
+void history_save(const struct history *history, uint64_t from, uint64_t to, struct image_io *io);
+/* Takes the steps of such a section in that reach up to those that it holds, or to its newest, as far as it has room.
+ * A failure leaves a history that is to be freed. */
+void history_load(struct history *history, struct image_io *io);
+
 /* The oldest step that is still held, 1 at least; above n when there is none. */
 static inline uint64_t history_oldest(const struct history *history) {
     uint64_t capacity = (uint64_t)history->capacity;
-    return history->n > capacity ? history->n - capacity + 1 : 1;
+    uint64_t oldest = history->n > capacity ? history->n - capacity + 1 : 1;
+    return oldest > history->first ? oldest : history->first;
+}
+
+/* How many steps may be looked at from a step: it and those before it, `kept` at most. The same whatever has come
+ * since. */
+static inline uint64_t history_reach(const struct history *history, uint64_t step) {
+    uint64_t kept = (uint64_t)history->kept, first = history->first > 0 ? history->first : 1;
+    uint64_t all = step + 1 > first ? step + 1 - first : 0;
+    return all < kept ? all : kept;
 }
 
 /* Where the ring holds a step between oldest and n. */

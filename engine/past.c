@@ -19,8 +19,7 @@ double past_bounded(const struct past_range *range, double value) {
 }
 
 static bool copy(struct past *past, const struct history *history, uint64_t step, int feature) {
-    uint64_t kept = (uint64_t)history->kept;
-    int held = (int)(step < kept ? step : kept);
+    int held = (int)history_reach(history, step);
     double latest = history_values(history, step)[feature];
     if (!isfinite(latest))
         return false;

@@ -205,10 +205,8 @@ float *pooled_solve(const struct config_model *model, const struct window *const
 
 /* The value at a step, or the oldest one that is held. */
 static double value_at(const struct history *history, uint64_t step, int back, int feature) {
-    uint64_t kept = (uint64_t)history->kept, oldest = history_oldest(history);
-    oldest = step >= kept && step - kept + 1 > oldest ? step - kept + 1 : oldest;
-    uint64_t at = step >= oldest + (uint64_t)back ? step - (uint64_t)back : oldest;
-    return history_values(history, at)[feature];
+    uint64_t most = history_reach(history, step) - 1;
+    return history_values(history, step - ((uint64_t)back < most ? (uint64_t)back : most))[feature];
 }
 
 static void forecast_target(const struct config_model *model, const struct plan *plan, const float *coefficients,

@@ -55,3 +55,13 @@ int series_take(struct series *series, int64_t t, const double *values, enum tim
     history_append(series->history, closed_t, values, flags);
     return 1;
 }
+
+void series_serialize(struct series *series, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    image_enter(io, "seri", FORMAT, &section);
+    history_serialize(series->history, &section);
+    time_policy_serialize(&series->time, &section);
+    image_io(&section, series->open, (size_t)series->history->n_features);
+    image_leave(io, &section);
+}

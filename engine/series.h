@@ -23,4 +23,8 @@ void series_free(struct series *series);
  * 0 when it did not, -1 when its time is refused (*ret_verdict says which way). */
 int series_take(struct series *series, int64_t t, const double *values, enum time_verdict *ret_verdict);
 
+/* All but the steps (history_save), as a section of an image; or from one: then the series is a new one, and its steps
+ * come next (history_load). With them it goes on as the one that was saved. */
+void series_serialize(struct series *series, struct image_io *io);
+
 #endif

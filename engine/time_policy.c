@@ -47,3 +47,14 @@ enum time_verdict time_policy_take(struct time_policy *policy, const struct time
     policy->open = start;
     return TIME_CLOSES;
 }
+
+void time_policy_serialize(struct time_policy *policy, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    image_enter(io, "time", FORMAT, &section);
+    image_bool(&section, &policy->started);
+    image_io(&section, &policy->latest, 1);
+    image_io(&section, &policy->open, 1);
+    image_bool(&section, &policy->gap);
+    image_leave(io, &section);
+}

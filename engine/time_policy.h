@@ -12,6 +12,8 @@
 #ifndef ENGINE_TIME_POLICY_H
 #define ENGINE_TIME_POLICY_H
 
+#include "engine/image.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,6 +48,9 @@ enum time_verdict {
  * the step that closed; with TIME_STEP, of the tick's own. */
 enum time_verdict time_policy_take(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
                                    int64_t *ret_t, bool *ret_gap);
+
+/* As a section of an image, or from one. */
+void time_policy_serialize(struct time_policy *policy, struct image_io *io);
 
 /* The start of the interval of that length (above 0), counted from 1970, in which t lies. */
 int64_t time_interval_start(int64_t t, int64_t length);

@@ -35,8 +35,7 @@ uint64_t windows_fewest_steps(const struct config_model *model) {
 
 bool windows_begin(struct windows_cursor *cursor, const struct config_model *model, const char *stream,
                    const struct history *history, uint64_t seen) {
-    uint64_t kept = (uint64_t)history->kept;
-    uint64_t oldest = seen > kept ? seen - kept + 1 : 1;
+    uint64_t oldest = seen + 1 - history_reach(history, seen);
     if (history->reset + 1 > oldest)
         oldest = history->reset + 1;
     uint64_t n = seen + 1 > oldest ? seen + 1 - oldest : 0, held_back = held_back_of(model, n);

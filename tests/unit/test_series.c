@@ -4,10 +4,13 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "engine/random.h"
 #include "engine/series.h"
 #include "tests/support/fixtures.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 static bool same(double a, double b) {
     return a == b || (isnan(a) && isnan(b));
@@ -97,11 +100,207 @@ static void gaps(void **state) {
     series_free(series);
 }
 
+/* ---- images ------------------------------------------------------------------------------------- */
+
+enum { FEATURES = 2, KEPT = 8, PENDING = 4, CAPACITY = KEPT + PENDING };
+
+static const struct time_policy_spec fixed = {.every = 10, .gap_after = 15, .gap = GAP_RESET};
+
+static struct series *open_series(int kept) {
+    struct series *series = series_new(&fixed, FEATURES, kept, PENDING);
+    assert_int_equal(history_keep_labels(series->history), 0);
+    return series;
+}
+
+/* The i-th thing that happens to a series: ticks, labels, resets, pauses. */
+static void happen(struct series *series, uint64_t i) {
+    struct rng rng = {i};
+    struct history *history = series->history;
+    double values[FEATURES];
+    enum time_verdict verdict;
+    for (int f = 0; f < FEATURES; f++)
+        values[f] = rng_below(&rng, 3) == 0 ? NAN : rng_normal(&rng);
+    series_take(series, 4 * (int64_t)i - (int64_t)rng_below(&rng, 6) + 20 * (int64_t)(i / 16), values, &verdict);
+    if (rng_below(&rng, 4) == 0 && history->n > 0)
+        history_label(history, history_time(history, history->n), (float)rng_below(&rng, 5));
+    if (rng_below(&rng, 20) == 0)
+        history_reset(history);
+    if (rng_below(&rng, 9) == 0)
+        history_pause(history, !history->paused);
+}
+
+static void check_same(const struct series *a, const struct series *b) {
+    assert_int_equal(a->history->n, b->history->n);
+    assert_int_equal(a->history->reset, b->history->reset);
+    assert_int_equal(a->history->paused, b->history->paused);
+    assert_int_equal(history_oldest(a->history), history_oldest(b->history));
+    for (uint64_t step = history_oldest(a->history); step <= a->history->n; step++) {
+        float labels[] = {history_label_of(a->history, step), history_label_of(b->history, step)};
+        assert_int_equal(history_time(a->history, step), history_time(b->history, step));
+        assert_int_equal(history_flags(a->history, step), history_flags(b->history, step));
+        assert_true(same((double)labels[0], (double)labels[1]));
+        for (int f = 0; f < FEATURES; f++) {
+            assert_true(same(history_values(a->history, step)[f], history_values(b->history, step)[f]));
+            assert_true(same(history_sent(a->history, step, f), history_sent(b->history, step, f)));
+        }
+    }
+}
+
+static void save(struct series *series, struct image *image) {
+    struct image_io io;
+    image_begin(&io, image);
+    series_serialize(series, &io);
+    assert_int_equal(image_end(&io), 0);
+}
+
+static void save_steps(const struct history *history, uint64_t from, uint64_t to, struct image *image) {
+    struct image_io io;
+    image_begin(&io, image);
+    history_save(history, from, to, &io);
+    assert_int_equal(image_end(&io), 0);
+}
+
+static int load(struct series *series, const struct image *image, struct error *err) {
+    struct image_io io;
+    if (image_open(&io, image->bytes, image->n, err) != 0)
+        return -1;
+    series_serialize(series, &io);
+    return image_end(&io);
+}
+
+static int load_steps(struct history *history, const struct image *image, struct error *err) {
+    struct image_io io;
+    if (image_open(&io, image->bytes, image->n, err) != 0)
+        return -1;
+    history_load(history, &io);
+    return image_end(&io);
+}
+
+/* In blocks of some steps, of which the last begins before what is held, the newest first. */
+static struct series *come_back(struct series *series, uint64_t each) {
+    struct image image = {0};
+    struct error err;
+    struct series *back = open_series(KEPT);
+    save(series, &image);
+    assert_int_equal(load(back, &image, &err), 0);
+    uint64_t oldest = history_oldest(series->history);
+    for (uint64_t to = series->history->n; to >= oldest && to > 0; to -= to < each ? to : each) {
+        save_steps(series->history, to + 1 > oldest + each ? to + 1 - each : oldest, to, &image);
+        assert_int_equal(load_steps(back->history, &image, &err), 0);
+    }
+    image_free(&image);
+    return back;
+}
+
+static void a_series_comes_back(void **state) {
+    (void)state;
+    for (uint64_t until = 0; until < 90; until++) {
+        struct series *series = open_series(KEPT);
+        for (uint64_t i = 0; i < until; i++)
+            happen(series, i);
+        struct series *back = come_back(series, 1 + until % 5);
+        check_same(series, back);
+        for (uint64_t i = until; i < until + 40; i++) {
+            happen(series, i);
+            happen(back, i);
+            check_same(series, back);
+        }
+        struct image image = {0}, again = {0};
+        save(series, &image);
+        save(back, &again);
+        assert_true(image.n == again.n && memcmp(image.bytes, again.bytes, image.n) == 0);
+        image_free(&image);
+        image_free(&again);
+        series_free(series);
+        series_free(back);
+    }
+}
+
+/* A history of another length takes what there is, and what it has room for; it reaches no further back. */
+static void into_a_history_of_another_length(void **state) {
+    (void)state;
+    struct series *series = open_series(KEPT), *longer = open_series(20), *shorter = open_series(3);
+    struct image image = {0}, steps = {0};
+    struct error err;
+    for (uint64_t i = 0; i < 90; i++)
+        happen(series, i);
+    uint64_t n = series->history->n, oldest = history_oldest(series->history);
+    save(series, &image);
+    save_steps(series->history, oldest, n, &steps);
+    struct series *const others[] = {longer, shorter};
+    for (int o = 0; o < 2; o++) {
+        struct history *history = others[o]->history;
+        assert_int_equal(load(others[o], &image, &err), 0);
+        assert_true(history_oldest(history) > n && history_reach(history, n) == 0);
+        assert_int_equal(load_steps(history, &steps, &err), 0);
+        assert_int_equal(history_oldest(history), o == 0 ? oldest : n + 1 - (3 + PENDING));
+        assert_int_equal(history_reach(history, n), o == 0 ? CAPACITY : 3);
+        for (uint64_t step = history_oldest(history); step <= n; step++) {
+            assert_int_equal(history_time(history, step), history_time(series->history, step));
+            assert_true(same(history_values(history, step)[1], history_values(series->history, step)[1]));
+        }
+        for (uint64_t i = 90; i < 400; i++)
+            happen(others[o], i);
+        assert_int_equal(history_reach(history, history->n), o == 0 ? 20 : 3);
+        series_free(others[o]);
+    }
+    image_free(&image);
+    image_free(&steps);
+    series_free(series);
+}
+
+/* Steps that do not belong together, other features, and bytes that are anything. */
+static void what_does_not_fit_is_refused(void **state) {
+    (void)state;
+    struct series *series = open_series(KEPT), *back = open_series(KEPT);
+    struct image image = {0}, steps = {0};
+    struct error err;
+    for (uint64_t i = 0; i < 90; i++)
+        happen(series, i);
+    uint64_t n = series->history->n;
+    save(series, &image);
+    assert_int_equal(load(back, &image, &err), 0);
+    save_steps(series->history, n - 2, n, &steps);
+    assert_int_equal(load_steps(back->history, &steps, &err), 0);
+    save_steps(series->history, n - 5, n - 4, &steps);
+    assert_int_equal(load_steps(back->history, &steps, &err), -1);
+    assert_non_null(strstr(err.text, "do not reach up to"));
+    save_steps(series->history, n - 5, n - 1, &steps); /* some of them are there already */
+    assert_int_equal(load_steps(back->history, &steps, &err), 0);
+    assert_int_equal(history_oldest(back->history), n - 5);
+    series_free(back);
+
+    struct series *other = series_new(&fixed, FEATURES + 1, KEPT, PENDING);
+    assert_int_equal(load(other, &image, &err), -1);
+    assert_string_equal(err.text, "the image is of a stream of 2 features, and its class has 3");
+    series_free(other);
+    for (size_t byte = 0; byte < image.n - 8; byte++) {
+        struct image_io io;
+        struct image wrong = {.bytes = malloc(image.n), .n = image.n - 8, .room = image.n};
+        memcpy(wrong.bytes, image.bytes, image.n);
+        wrong.bytes[byte] ^= 0x55;
+        io = (struct image_io){.to = &wrong};
+        assert_int_equal(image_end(&io), 0); /* with a sum that is right */
+        back = open_series(KEPT);
+        if (load(back, &wrong, &err) == 0 && load_steps(back->history, &steps, &err) == 0)
+            for (uint64_t i = 90; i < 100; i++)
+                happen(back, i);
+        series_free(back);
+        image_free(&wrong);
+    }
+    image_free(&image);
+    image_free(&steps);
+    series_free(series);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(irregular),
         cmocka_unit_test(every),
         cmocka_unit_test(gaps),
+        cmocka_unit_test(a_series_comes_back),
+        cmocka_unit_test(into_a_history_of_another_length),
+        cmocka_unit_test(what_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
