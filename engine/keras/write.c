@@ -1,14 +1,12 @@
 /* Writing a model: made whole in memory, then put where it belongs in one step. */
 #include "engine/keras/keras.h"
 #include "engine/keras/write.h"
+#include "engine/whole_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include <zip.h>
 
 /* ---- the zip ------------------------------------------------------------------------------------ */
@@ -109,68 +107,6 @@ static int make_zip(const struct written *written, char *config, const char *own
     return failed;
 }
 
-/* ---- the file ----------------------------------------------------------------------------------- */
-
-static int write_all(int fd, const char *bytes, size_t n) {
-    while (n > 0) {
-        ssize_t put = write(fd, bytes, n);
-
-        if (put < 0 && errno != EINTR)
-            return -1;
-        if (put > 0) {
-            bytes += put;
-            n -= (size_t)put;
-        }
-    }
-    return 0;
-}
-
-/* So that the name is on disk as the contents are. */
-static int sync_folder(const char *path) {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, failed = -1;
-
-    if (fd >= 0) {
-        failed = fsync(fd) != 0 && errno != EINVAL; /* EINVAL: a file system that has nothing to sync */
-        close(fd);
-    }
-    free(folder);
-    return failed;
-}
-
-static int put_file(const char *path, const void *bytes, size_t n, struct error *err) {
-    char *beside = malloc(strlen(path) + 32);
-    int fd = -1, failed;
-
-    if (!beside)
-        return error_set(err, "not enough memory");
-    for (int attempt = 0; fd < 0 && attempt < 100; attempt++) {
-        sprintf(beside, "%s.%ld.%d.tmp", path, (long)getpid(), attempt);
-        fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd < 0 && errno != EEXIST)
-            break;
-    }
-    if (fd < 0) {
-        failed = error_set(err, "%s", strerror(errno));
-        goto free_name;
-    }
-    failed = write_all(fd, bytes, n) || fsync(fd);
-    if (failed)
-        error_set(err, "%s", strerror(errno));
-    if (close(fd) != 0 && !failed)
-        failed = error_set(err, "%s", strerror(errno));
-    if (!failed && rename(beside, path) != 0)
-        failed = error_set(err, "%s", strerror(errno));
-    if (failed)
-        unlink(beside);
-    else if (sync_folder(path))
-        failed = error_set(err, "its folder cannot be synced: %s", strerror(errno));
-free_name:
-    free(beside);
-    return failed ? -1 : 0;
-}
-
 /* ---- keras_write -------------------------------------------------------------------------------- */
 
 static bool ends_in(const char *path, const char *ending) {
@@ -208,7 +144,7 @@ int keras_write(const char *path, const struct network *network, const char *own
         return error_set(err, "%s: only a .keras file has room for what the daemon adds to a model", path);
     if (make_file(network, keras3, own, &bytes, &n, err) != 0)
         return error_prefix(err, "%s", path);
-    int failed = put_file(path, bytes, n, err);
+    int failed = whole_file_write(path, bytes, n, err);
     free(bytes);
     return failed ? error_prefix(err, "%s", path) : 0;
 }
