@@ -1,17 +1,14 @@
 #include "daemon/saver.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
+#include "daemon/errand.h"
+
 #include <stdlib.h>
 
 struct saver {
     saver_write *write;
-    struct doorbell *bus;
+    struct errand errand;
 
-    /* The file at hand: the thread's until `written`. */
-    bool begun;
-    pthread_t thread;
-    atomic_bool written;
+    /* The file at hand: the errand's until it is done. */
     struct version *version;
     char *path, *own;
     struct saver_result result;
@@ -22,8 +19,7 @@ struct saver *saver_new(saver_write *write, struct doorbell *bus) {
     if (saver == NULL)
         return NULL;
     saver->write = write;
-    saver->bus = bus;
-    atomic_init(&saver->written, false);
+    errand_init(&saver->errand, bus);
     return saver;
 }
 
@@ -35,13 +31,10 @@ void saver_free(struct saver *saver) {
     free(saver);
 }
 
-static void *run(void *context) {
+static void run(void *context) {
     struct saver *saver = context;
     saver->result.failed =
         saver->write(saver->path, version_network(saver->version), saver->own, &saver->result.err) != 0;
-    atomic_store_explicit(&saver->written, true, memory_order_release);
-    doorbell_ring(saver->bus);
-    return NULL;
 }
 
 static void let_go(struct saver *saver) {
@@ -50,12 +43,11 @@ static void let_go(struct saver *saver) {
     free(saver->own);
     saver->version = NULL;
     saver->path = saver->own = NULL;
-    saver->begun = false;
 }
 
 int saver_start(struct saver *saver, uint64_t request, struct version *version, char *path, char *own,
                 struct error *err) {
-    if (saver->begun) {
+    if (saver->errand.begun) {
         free(path);
         free(own);
         return -1;
@@ -64,25 +56,21 @@ int saver_start(struct saver *saver, uint64_t request, struct version *version, 
     saver->version = version_acquire(version);
     saver->path = path;
     saver->own = own;
-    atomic_store_explicit(&saver->written, false, memory_order_relaxed);
-    if (path == NULL || pthread_create(&saver->thread, NULL, run, saver) != 0) {
+    if (path == NULL || errand_begin(&saver->errand, "saver", run, saver) != 0) {
         error_set(err, "save: out of memory or threads");
         let_go(saver);
         return -2;
     }
-    pthread_setname_np(saver->thread, "saver");
-    saver->begun = true;
     return 0;
 }
 
 bool saver_has_result(const struct saver *saver) {
-    return saver->begun && atomic_load_explicit(&saver->written, memory_order_acquire);
+    return errand_is_done(&saver->errand);
 }
 
 bool saver_take(struct saver *saver, struct saver_result *ret_result) {
-    if (!saver->begun)
+    if (!errand_end(&saver->errand))
         return false;
-    pthread_join(saver->thread, NULL);
     *ret_result = saver->result;
     let_go(saver);
     return true;
