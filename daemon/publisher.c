@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define HASH_NONFATAL_OOM 1 /* what has no room is not added: its hh.tbl is NULL */
 #include <uthash.h>
 #include <zmq.h>
 
@@ -114,38 +115,44 @@ static bool covers(const char *prefix, size_t n, const char *head) {
 }
 
 /* A subscription has come (by: 1) or is gone (-1). Counted, as there may be one per stream. */
-static void count_subscription(struct publisher *publisher, const struct subscription *subscription, int by) {
-    const char *prefix = subscription->key + 1;
-    size_t n = subscription->n - 1;
-    publisher->n_single += covers(prefix, n, "forecast/") ? by : 0;
-    publisher->n_bundle += covers(prefix, n, "bundle/") ? by : 0;
-    publisher->n_of[subscription->key[0] - '0'] += by;
+static void count_subscription(struct publisher *publisher, const char *key, size_t n, int by) {
+    const char *prefix = key + 1;
+    publisher->n_single += covers(prefix, n - 1, "forecast/") ? by : 0;
+    publisher->n_bundle += covers(prefix, n - 1, "bundle/") ? by : 0;
+    publisher->n_of[key[0] - '0'] += by;
     publisher->counters.subscriptions = HASH_COUNT(publisher->subscriptions);
     atomic_store_explicit(&publisher->interest->single, publisher->n_single > 0, memory_order_relaxed);
     atomic_store_explicit(&publisher->interest->bundle, publisher->n_bundle > 0, memory_order_relaxed);
 }
 
-/* Takes a subscription message: 1 or 0, then the prefix. Returns whether it subscribes. */
-static bool take_subscription(struct publisher *publisher, int socket, const char *message, size_t n) {
-    char *key = malloc(n);
-    if (key == NULL)
-        return false;
-    key[0] = (char)('0' + socket);
-    memcpy(key + 1, message + 1, n - 1);
-    struct subscription *known;
-    HASH_FIND(hh, publisher->subscriptions, key, n, known);
-    if (message[0] == 0 && known != NULL) {
-        HASH_DEL(publisher->subscriptions, known);
-        count_subscription(publisher, known, -1);
-        free(known);
-    } else if (message[0] == 1 && known == NULL && (known = malloc(sizeof *known + n)) != NULL) {
-        known->n = n;
-        memcpy(known->key, key, n);
-        HASH_ADD_KEYPTR(hh, publisher->subscriptions, known->key, known->n, known);
-        count_subscription(publisher, known, 1);
+/* Without memory it is counted only, and for good: its subscriber hears all the same. */
+static void add_subscription(struct publisher *publisher, const char *key, size_t n) {
+    struct subscription *subscription = malloc(sizeof *subscription + n);
+    if (subscription != NULL) {
+        subscription->n = n;
+        memcpy(subscription->key, key, n);
+        HASH_ADD_KEYPTR(hh, publisher->subscriptions, subscription->key, subscription->n, subscription);
+        if (subscription->hh.tbl == NULL)
+            free(subscription);
     }
-    free(key);
-    return message[0] == 1;
+    count_subscription(publisher, key, n, 1);
+}
+
+/* Takes a subscription message: 1 or 0, then the prefix; that byte becomes the socket's, as in a key. Returns whether
+ * it subscribes. */
+static bool take_subscription(struct publisher *publisher, int socket, char *message, size_t n) {
+    bool subscribes = message[0] == 1;
+    struct subscription *known;
+    message[0] = (char)('0' + socket);
+    HASH_FIND(hh, publisher->subscriptions, message, n, known);
+    if (!subscribes && known != NULL) {
+        HASH_DEL(publisher->subscriptions, known);
+        count_subscription(publisher, message, n, -1);
+        free(known);
+    } else if (subscribes && known == NULL) {
+        add_subscription(publisher, message, n);
+    }
+    return subscribes;
 }
 
 /* One message of one socket. Returns -1 when there is none, 1 for a new subscription to forecasts, else 0. */
@@ -156,7 +163,7 @@ static int read_subscription(struct publisher *publisher, int socket, char *pref
         zmq_msg_close(&message);
         return -1;
     }
-    const char *data = zmq_msg_data(&message);
+    char *data = zmq_msg_data(&message);
     size_t n = zmq_msg_size(&message);
     int wants = 0;
     /* Longer prefixes than any topic match nothing. */
@@ -229,7 +236,10 @@ static struct event_kind *find_kind(struct publisher *publisher, const char *nam
     kind->tokens = most_tokens(publisher);
     kind->filled = clock_monotonic();
     HASH_ADD_STR(publisher->kinds, name, kind);
-    return kind;
+    if (kind->hh.tbl != NULL)
+        return kind;
+    free(kind);
+    return NULL;
 }
 
 /* Whether one more event of the kind may be sent now. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#define HASH_NONFATAL_OOM 1 /* what has no room is not added: its hh.tbl is NULL */
 #include <uthash.h>
 #include <utlist.h>
 
@@ -202,17 +203,20 @@ static void remember(struct streams *streams, const struct stream *stream) {
         HASH_DEL(streams->ended, ended); /* added anew: the youngest now */
     else
         ended = malloc(sizeof *ended + stream->name_length);
-    if (ended == NULL) {
+    if (ended != NULL) {
+        ended->generation = stream->generation;
+        ended->leaving = stream->worker;
+        ended->n = stream->name_length;
+        memcpy(ended->name, stream->name, ended->n);
+        HASH_ADD_KEYPTR(hh, streams->ended, ended->name, ended->n, ended);
+    }
+    if (ended == NULL || ended->hh.tbl == NULL) {
         /* Without memory for the name: all later streams come after it. */
         if (stream->generation > streams->forgotten)
             streams->forgotten = stream->generation;
+        free(ended);
         return;
     }
-    ended->generation = stream->generation;
-    ended->leaving = stream->worker;
-    ended->n = stream->name_length;
-    memcpy(ended->name, stream->name, ended->n);
-    HASH_ADD_KEYPTR(hh, streams->ended, ended->name, ended->n, ended);
     if ((int64_t)HASH_COUNT(streams->ended) > streams->most_ended)
         forget(streams, streams->ended);
 }
