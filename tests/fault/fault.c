@@ -72,6 +72,7 @@ void fault_begin(const struct fault *fault, bool with_log) {
     if (realpath(relative, layer) == NULL)
         fail_msg("%s: %s", relative, strerror(errno));
     setenv("LD_PRELOAD", layer, 1);
+    setenv("MALLOC_PERTURB_", "165", 1); /* what is used before it is set, or after it was freed, shows */
     setenv("FAULT_PLAN", fault->plan_path, 1);
     setenv("FAULT_ROOT", fault->root, 1);
     if (with_log)
@@ -80,6 +81,7 @@ void fault_begin(const struct fault *fault, bool with_log) {
 
 void fault_end(void) {
     unsetenv("LD_PRELOAD");
+    unsetenv("MALLOC_PERTURB_");
     unsetenv("FAULT_PLAN");
     unsetenv("FAULT_ROOT");
     unsetenv("FAULT_LOG");

@@ -207,18 +207,24 @@ static bool has_ended(struct daemon *daemon, int *ret_status) {
 
 static bool try_to_ask(struct daemon *daemon, const char *request, int ms, json_t **ret_reply);
 
-void daemon_start(struct daemon *daemon) {
+bool daemon_try_start(struct daemon *daemon, int *ret_status) {
     daemon_launch(daemon, NULL);
-    int status;
     json_t *reply = NULL;
     int64_t until = scenario_now() + patience();
     while (!try_to_ask(daemon, "{\"cmd\":\"hello\",\"protocol\":1}", 50, &reply)) {
-        if (has_ended(daemon, &status))
-            fail_msg("the daemon ended with %d: %s", status, daemon_output(daemon));
+        if (has_ended(daemon, ret_status))
+            return false;
         if (scenario_now() > until)
             fail_msg("the daemon does not answer: %s", daemon_output(daemon));
     }
     json_decref(reply);
+    return true;
+}
+
+void daemon_start(struct daemon *daemon) {
+    int status;
+    if (!daemon_try_start(daemon, &status))
+        fail_msg("the daemon ended with %d: %s", status, daemon_output(daemon));
 }
 
 struct daemon *daemon_run(const struct daemon_setup *setup) {

@@ -63,6 +63,8 @@ struct daemon *daemon_new(const struct daemon_setup *setup);
 void daemon_write_config(struct daemon *daemon, const char *text);
 /* Starts it and waits until control answers. Again after it has ended, if wanted. */
 void daemon_start(struct daemon *daemon);
+/* The same; false: it ended instead, with *ret_status as from daemon_wait. */
+bool daemon_try_start(struct daemon *daemon, int *ret_status);
 /* Starts it without waiting for anything. Without arguments (NULL) those that serve the configuration. */
 void daemon_launch(struct daemon *daemon, const char *const *arguments);
 /* daemon_new and daemon_start. */
