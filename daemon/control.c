@@ -122,6 +122,18 @@ static json_t *refused_counts(const uint64_t *counts) {
     return map;
 }
 
+static json_t *time_counts(const uint64_t *counts) {
+    static const char *const names[N_TIME_CASES] = {
+#define X(constant, name) [TIME_CASE_##constant] = name,
+        TIME_CASES(X)
+#undef X
+    };
+    json_t *map = json_object();
+    for (int c = 0; c < N_TIME_CASES; c++)
+        json_object_set_new(map, names[c], integer(counts[c]));
+    return map;
+}
+
 /* Sums of the workers' counters, and what the rings hold and how often they were full. */
 static void describe_workers(const struct control *control, json_t *reply, uint64_t *refused) {
     struct worker_counters sum = {0}, one;
@@ -142,6 +154,8 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
         sum.resets_gap += one.resets_gap;
         sum.resets_time += one.resets_time;
         worker_spent(worker, &advances, &background);
+        for (int c = 0; c < N_TIME_CASES; c++)
+            sum.time[c] += one.time[c];
         for (int r = 0; r < N_REASONS; r++)
             refused[r] += one.refused[r];
         input_used += ring_used(worker_input(worker));
@@ -158,6 +172,7 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
     json_object_set_new(reply, "resets",
                         json_pack("{s:o, s:o, s:o}", "command", integer(sum.resets_asked), "gap",
                                   integer(sum.resets_gap), "time", integer(sum.resets_time)));
+    json_object_set_new(reply, "time", time_counts(sum.time));
     json_object_set_new(reply, "windows_left_out", integer(sum.windows_left_out));
     json_object_set_new(reply, "tick_rings",
                         json_pack("{s:o, s:o}", "bytes", integer(input_used), "times_full", integer(input_full)));

@@ -140,14 +140,18 @@ void emitter_free(struct emitter *emitter) {
     free(emitter);
 }
 
-static uint32_t flags_of(const struct forecast *forecast) {
-    uint32_t flags = 0;
+static uint32_t flags_of(const struct forecast *forecast, const struct arrival *arrival) {
+    uint32_t flags = arrival->ticks > 1 ? WIRE_FLAG(AGGREGATED) : 0;
     if (forecast->step_flags & STEP_GAP)
         flags |= WIRE_FLAG(GAP);
     if (forecast->step_flags & STEP_IMPUTED)
         flags |= WIRE_FLAG(MISSING);
     if (forecast->step_flags & STEP_PAUSED)
         flags |= WIRE_FLAG(PAUSED);
+    if (forecast->step_flags & STEP_FILLED)
+        flags |= WIRE_FLAG(FILLED);
+    if (forecast->step_flags & STEP_REPLACED)
+        flags |= WIRE_FLAG(REPLACED);
     if (forecast->warming)
         flags |= WIRE_FLAG(WARMING);
     if (forecast->capped)
@@ -263,7 +267,7 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
         .values = forecast->values,
         .mean = forecast->mean,
         .anomaly = forecast->anomaly,
-        .flags = flags_of(forecast),
+        .flags = flags_of(forecast, arrival),
         .source = forecast->from_network ? WIRE_SOURCE_NETWORK : WIRE_SOURCE_BASELINE,
         .baseline = baselines[forecast->baseline],
         .received = arrival->received,

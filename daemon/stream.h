@@ -44,6 +44,7 @@ enum { STREAM_LINE = 64 }; /* bytes of a cache line */
 /* When and from where the tick came that closed a step. */
 struct arrival {
     uint32_t source;
+    uint32_t ticks;   /* that the step is an aggregate of; at most 1: of none */
     uint64_t number;  /* position: (source, number) */
     int64_t received; /* ns since 1970 UTC */
 };

@@ -104,12 +104,15 @@ void wire_bundle_fini(struct wire_bundle *bundle);
 
 /* Flags of a forecast; on the wire an array of names. X(constant, name) */
 #define WIRE_FLAGS(X) \
-    X(GAP, "gap")         /* ticks are missing before this step */ \
-    X(MISSING, "missing") /* a feature of this step was missing and stood in for by its last value */ \
-    X(WARMING, "warming") /* the state has seen fewer steps than burn_in, or the stream than a window has */ \
-    X(REPEAT, "last")     /* sent again because somebody subscribed */ \
-    X(CAPPED, "capped")   /* an interval would be infinite, or wider than errors ever were, and is cut */ \
-    X(PAUSED, "paused")   /* the step came in a pause: nothing is learnt from it, and no alarm raised */
+    X(GAP, "gap")               /* ticks are missing before this step */ \
+    X(MISSING, "missing")       /* a feature of this step was missing and stood in for by its last value */ \
+    X(WARMING, "warming")       /* the state has seen fewer steps than burn_in, or the stream than a window has */ \
+    X(REPEAT, "last")           /* sent again because somebody subscribed */ \
+    X(CAPPED, "capped")         /* an interval would be infinite, or wider than errors ever were, and is cut */ \
+    X(PAUSED, "paused")         /* the step came in a pause: nothing is learnt from it, and no alarm raised */ \
+    X(AGGREGATED, "aggregated") /* the step's values are the mean, sum or the like of several ticks */ \
+    X(FILLED, "filled")         /* no tick came in the step's interval: all its values are missing */ \
+    X(REPLACED, "replaced")     /* a tick of the step took the place of another at the same time */
 enum wire_flag_bit {
 #define X(constant, name) WIRE_FLAG_BIT_##constant,
     WIRE_FLAGS(X)

@@ -105,15 +105,32 @@ static void set_clock(struct worker *worker, const struct stream *stream) {
     atomic_store_explicit(&worker->clocks[stream->class], history_time(history, history->n), memory_order_relaxed);
 }
 
+/* What stands out of the step, by its flags. */
+static void count_step(struct worker *worker, const struct stream *stream, uint8_t flags) {
+    if ((flags & STEP_RESET) != 0)
+        tell_anew(worker, stream, true, -1, stream->series->history->n - 1);
+    if ((flags & STEP_IMPUTED) != 0)
+        count(&worker->time[TIME_CASE_MISSING], 1);
+    if ((flags & STEP_FILLED) != 0)
+        count(&worker->time[TIME_CASE_FILLED], 1);
+}
+
 /* The newest step of the history has just closed, by a tick that came so. */
-static void take_step(struct worker *worker, struct stream *stream, struct arrival arrival) {
-    uint64_t step = stream->series->history->n;
-    *stream_arrival(stream, step) = arrival;
+static void take_step(struct worker *worker, struct stream *stream, const struct arrival *arrival) {
+    const struct series *series = stream->series;
+    uint64_t step = series->history->n;
+    struct arrival *kept = stream_arrival(stream, step);
+    *kept = *arrival;
+    if (series->spec->aggregate != AGGREGATE_LAST && series->of_ticks > 1) {
+        kept->ticks = series->of_ticks;
+        count(&worker->time[TIME_CASE_AGGREGATED], 1);
+    }
     atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
     count(&worker->steps, 1);
     set_clock(worker, stream);
-    if ((history_flags(stream->series->history, step) & STEP_RESET) != 0)
-        tell_anew(worker, stream, true, -1, step - 1);
+    uint8_t flags = history_flags(series->history, step);
+    if (flags != 0)
+        count_step(worker, stream, flags);
     for (int i = 0; i < stream->n_places; i++)
         make_ready(worker, &stream->places[i]);
 }
@@ -135,14 +152,35 @@ static bool waits(const struct stream *stream) {
     return false;
 }
 
+/* Whether the stream may close one more step: else its models have to catch up. */
+static bool has_room(struct worker *worker, struct stream *stream) {
+    uint64_t waiting = waits(stream) ? stream_pending(stream) : 0;
+    if (waiting < (uint64_t)stream->series->history->pending && stream_keep_arrivals(stream, waiting + 1))
+        return true;
+    count(&worker->pending_full, 1);
+    return false;
+}
+
+/* What else follows from the tick at the ring's begin. Returns false when it has to wait. */
+static bool take_more(struct worker *worker, struct stream *stream, const struct arrival *arrival) {
+    worker->taken = true;
+    while (series_due(stream->series)) {
+        if (!has_room(worker, stream))
+            return false;
+        if (series_next(stream->series))
+            take_step(worker, stream, arrival);
+    }
+    worker->taken = false;
+    return true;
+}
+
 /* Returns false when the tick has to wait until the stream's models have caught up. */
 static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     struct stream *stream = tick->stream;
-    uint64_t waiting = waits(stream) ? stream_pending(stream) : 0;
-    if (waiting >= (uint64_t)stream->series->history->pending || !stream_keep_arrivals(stream, waiting + 1)) {
-        count(&worker->pending_full, 1);
+    if (worker->taken)
+        return take_more(worker, stream, &tick->arrival);
+    if (!has_room(worker, stream))
         return false;
-    }
     count(&worker->ticks, 1);
     if (!ids_known(&worker->config->classes[stream->class], tick->values)) {
         tell_refused(worker, stream, REASON_ID, tick->t);
@@ -152,10 +190,11 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     int closed = series_take(stream->series, tick->t, tick->values, &verdict);
     if (closed < 0)
         tell_refused(worker, stream, verdict == TIME_LATE ? REASON_LATE : REASON_REPEATED, tick->t);
-    if (closed <= 0)
-        return true;
-    take_step(worker, stream, tick->arrival);
-    return true;
+    else if (verdict == TIME_REPLACES)
+        count(&worker->time[TIME_CASE_REPLACED], 1);
+    if (closed > 0)
+        take_step(worker, stream, &tick->arrival);
+    return !series_due(stream->series) || take_more(worker, stream, &tick->arrival);
 }
 
 /* Steps before it do not know it, whenever they are seen. In a stream with fixed intervals the label of any tick is that of its interval's step. */
@@ -505,6 +544,11 @@ static void *run(void *context) {
 static const int64_t alone_longest = 200000;
 enum { ALONE_MOST = 4, DECLINED = 16 };
 
+/* Whether more steps than one may follow from a tick: more than the output may have room for. */
+static bool may_bring_many(const struct series *series) {
+    return series->spec->gap == GAP_FILL;
+}
+
 /* Takes ticks alone, and advances until nothing is ready. Returns whether nothing is left to be taken. */
 static bool serve_alone(struct worker *worker) {
     int64_t began = clock_monotonic();
@@ -512,7 +556,8 @@ static bool serve_alone(struct worker *worker) {
     size_t n;
     for (int taken = 0; taken < worker->alone_most; taken++) {
         tick = ring_peek(worker->input, &n);
-        if (tick == NULL || tick->kind != RECORD_TICK || !take_tick(worker, tick))
+        if (tick == NULL || tick->kind != RECORD_TICK || may_bring_many(tick->stream->series) ||
+            !take_tick(worker, tick))
             break;
         ring_consume(worker->input);
     }
@@ -658,6 +703,8 @@ void worker_counters(const struct worker *worker, struct worker_counters *ret_co
         .resets_gap = read_counter(&worker->resets_gap),
         .resets_time = read_counter(&worker->resets_time),
     };
+    for (int c = 0; c < N_TIME_CASES; c++)
+        ret_counters->time[c] = read_counter(&worker->time[c]);
     for (int r = 0; r < N_REASONS; r++)
         ret_counters->refused[r] = read_counter(&worker->refused[r]);
 }

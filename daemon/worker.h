@@ -28,11 +28,25 @@ struct worker_setup {
     struct doorbell *bus; /* rung when something is in the output ring */
 };
 
+/* What becomes of ticks as they really come; X(constant, name in the status). */
+#define TIME_CASES(X) \
+    X(AGGREGATED, "aggregated") /* steps that are an aggregate of several ticks */ \
+    X(FILLED, "filled")         /* steps of intervals without a tick */ \
+    X(REPLACED, "replaced")     /* ticks that took the place of another */ \
+    X(MISSING, "missing")       /* steps with a value missing */
+enum time_case {
+#define X(constant, name) TIME_CASE_##constant,
+    TIME_CASES(X)
+#undef X
+        N_TIME_CASES
+};
+
 /* Counters, a snapshot of them; each only grows. */
 struct worker_counters {
     uint64_t ticks, steps, advances, forecasts, waits, pending_full, not_finite, windows_left_out, repeats;
     uint64_t resets_asked, resets_gap; /* streams whose states began anew: by command, behind a gap */
     uint64_t resets_time;              /* states that began anew by reset_every */
+    uint64_t time[N_TIME_CASES];
     uint64_t refused[N_REASONS];
 };
 

@@ -47,6 +47,7 @@ struct worker {
     int alone_most;        /* ticks that the bus may serve by itself: whose output surely has room; 0: none */
     int declined;          /* times that it is not to, as the last one took long */
     bool stopping;
+    bool taken; /* the tick at the ring's begin is taken, but not all steps that follow from it */
 
     struct batch **batches;
     int n_batches, room;
@@ -67,6 +68,7 @@ struct worker {
 
     atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
     atomic_uint_fast64_t resets_asked, resets_gap, resets_time;
+    atomic_uint_fast64_t time[N_TIME_CASES];
     atomic_uint_fast64_t refused[N_REASONS];
     struct spent advancing, background;
     int64_t measured;                 /* when these were measured last, ns */

@@ -89,6 +89,25 @@ static int check_features(const struct entry *entry, const struct config_class *
 /* A class of at most FEW_STREAMS can afford much for each of them, where the configuration does not say. */
 enum { FEW_STREAMS = 1000, HISTORY_OF_FEW = 4096, HISTORY_OF_MANY = 384 };
 
+/* What contradicts itself of how a class treats time. */
+static int check_time(const struct entry *entry, const struct time_policy_spec *time) {
+    if (time->every && says(entry, "time"))
+        return fail(entry, "every", "contradicts `time: irregular`; for fixed intervals leave time out");
+    if (time->aggregate != AGGREGATE_LAST && !time->every)
+        return fail(entry, "aggregate", "is of the ticks within an interval; give every");
+    if (time->same_time == SAME_TIME_REPLACE && !time->every)
+        return fail(entry, "same_time", "an irregular tick is a step at once, and cannot be replaced; give every");
+    if (time->gap == GAP_FILL && !time->every)
+        return fail(entry, "gap", "only intervals can be filled in; give every");
+    if (time->gap == GAP_FILL && time->gap_after)
+        return fail(entry, "gap_after", "with `gap: fill` a gap is more than fill_most empty intervals; give that");
+    if (time->gap != GAP_FILL && says(entry, "fill_most"))
+        return fail(entry, "fill_most", "is of `gap: fill`");
+    if (time->gap == GAP_RESET && !time->every && !time->gap_after)
+        return fail(entry, "gap", "a gap in irregular ticks is one longer than gap_after; give that");
+    return 0;
+}
+
 static int check_class(const struct entry *entry, const struct config *config, int index) {
     struct config_class *class = &config->classes[index];
     char quoted[CONFIG_QUOTED];
@@ -100,11 +119,7 @@ static int check_class(const struct entry *entry, const struct config *config, i
         if (!strcmp(class->pattern, config->classes[j].pattern))
             return fail(entry, "pattern", "the same as streams[%d].pattern, which has all these streams", j);
     }
-    if (class->time.every && says(entry, "time"))
-        return fail(entry, "every", "contradicts `time: irregular`; for fixed intervals leave time out");
-    if (class->time.gap == GAP_RESET && !class->time.every && !class->time.gap_after)
-        return fail(entry, "gap", "a gap in irregular ticks is one longer than gap_after; give that");
-    return check_features(entry, class);
+    return check_time(entry, &class->time) ? -1 : check_features(entry, class);
 }
 
 /* A class that no model serves would take ticks in for nothing. */
@@ -335,6 +350,10 @@ static int check_fits(const struct entry *entry, const struct config_model *mode
 static int note_vocabulary(const struct entry *entry, const struct config_model *model, struct config_class *class) {
     if (model->vocabulary == 0)
         return 0;
+    if (class->time.aggregate == AGGREGATE_MEAN || class->time.aggregate == AGGREGATE_SUM)
+        return fail(entry, "class", "%s is ids, of which class %s makes a %s (streams: aggregate)",
+                    class->features[model->inputs[0]], class->name,
+                    class->time.aggregate == AGGREGATE_MEAN ? "mean" : "sum");
     if (!class->vocabulary)
         class->vocabulary = calloc((size_t) class->n_features, sizeof *class->vocabulary);
     if (!class->vocabulary)

@@ -21,8 +21,9 @@
 
 /* In the order of their enums. */
 static const char *const times[] = {"irregular", NULL};
-static const char *const aggregates[] = {"last", NULL};
-static const char *const gaps[] = {"ignore", "reset", NULL};
+static const char *const aggregates[] = {"last", "mean", "sum", "min", "max", NULL};
+static const char *const same_times[] = {"drop", "keep", "replace", NULL};
+static const char *const gaps[] = {"ignore", "fill", "reset", NULL};
 static const char *const activations[] = {
     "linear",      "tanh",     "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_keras2",
     "softsign",    "softplus", "elu",     "selu", "swish",        "gelu",
@@ -110,10 +111,16 @@ static const struct config_key table[] = {
      .help = "Every tick is a step; for steps at fixed intervals leave this out and give `every`"},
     {CONFIG_STREAM, "every", CONFIG_DURATION, NULL, US, 365 * DAY, AT(config_class, time.every), .example = "#1s",
      .help = "The interval of a step, of the ticks' own times"},
-    {CONFIG_STREAM, "aggregate", CONFIG_CHOICE, "last", .choices = aggregates,
-     .help = "With `every`: which values of an interval make its step"},
+    {CONFIG_STREAM, "aggregate", CONFIG_CHOICE, "last", .choices = aggregates, AT(config_class, time.aggregate),
+     .help = "With `every`: what of a feature's values within an interval is its step's"},
+    {CONFIG_STREAM, "same_time", CONFIG_CHOICE, "drop", .choices = same_times, AT(config_class, time.same_time),
+     .help = "A tick at the time of the latest one: is refused; is one more tick; or takes its place, while its "
+             "interval is open"},
     {CONFIG_STREAM, "gap", CONFIG_CHOICE, "ignore", .choices = gaps, AT(config_class, time.gap),
-     .help = "Behind a gap in time the states go on, or begin anew: reset"},
+     .help = "Behind a gap in time the states go on; or, with `every`, its intervals become steps without values "
+             "(fill); or the states begin anew (reset)"},
+    {CONFIG_STREAM, "fill_most", CONFIG_INTEGER, "60", 1, 1 << 16, AT(config_class, time.fill_most), .unit = "steps",
+     .example = "#60", .help = "With `gap: fill`: a longer gap is not filled, and the states begin anew behind it"},
     {CONFIG_STREAM, "gap_after", CONFIG_DURATION, NULL, US, 365 * DAY, AT(config_class, time.gap_after),
      .example = "#10s",
      .help =

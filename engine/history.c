@@ -47,11 +47,11 @@ void history_append(struct history *history, int64_t t, const double *values, ui
     size_t at = history->at = history->at + 1 == (size_t)history->capacity ? 0 : history->at + 1;
     double *row = history->values + at * (size_t)history->n_features;
     uint8_t *mask = history->missing + at * (size_t)history->mask_bytes;
-    assert((flags & ~(STEP_GAP | STEP_RESET)) == 0);
+    assert((flags & (STEP_IMPUTED | STEP_PAUSED)) == 0);
     memset(mask, 0, (size_t)history->mask_bytes);
     for (int f = 0; f < history->n_features; f++) {
-        row[f] = values[f];
-        if (!isnan(values[f]))
+        row[f] = values != NULL ? values[f] : NAN;
+        if (!isnan(row[f]))
             continue;
         row[f] = before != NULL ? before[f] : NAN;
         mask[f / BYTE_BITS] |= (uint8_t)(1 << (f % BYTE_BITS));

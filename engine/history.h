@@ -23,10 +23,12 @@
 
 /* Flags of a step. */
 enum {
-    STEP_GAP = 1,     /* ticks are missing before it */
-    STEP_IMPUTED = 2, /* at least one value was missing and is the one before */
-    STEP_RESET = 4,   /* all states begin anew with it, as it comes after a gap */
-    STEP_PAUSED = 8,  /* it came in a pause: nothing is learnt from it */
+    STEP_GAP = 1,       /* ticks are missing before it */
+    STEP_IMPUTED = 2,   /* at least one value was missing and is the one before */
+    STEP_RESET = 4,     /* all states begin anew with it, as it comes after a gap */
+    STEP_PAUSED = 8,    /* it came in a pause: nothing is learnt from it */
+    STEP_FILLED = 16,   /* no tick came in its interval */
+    STEP_REPLACED = 32, /* a tick of it took the place of another at the same time */
 };
 
 struct history {
@@ -60,7 +62,7 @@ uint64_t history_label(struct history *history, int64_t t, float label);
 /* The label of a step; NaN: not told, or not held. */
 float history_label_of(const struct history *history, uint64_t step);
 
-/* Appends a step; values [n_features] with NaN for missing ones; flags: of STEP_GAP and STEP_RESET. */
+/* Appends a step; values [n_features] with NaN for missing ones, NULL: all are; flags: but STEP_IMPUTED and STEP_PAUSED. */
 void history_append(struct history *history, int64_t t, const double *values, uint8_t flags);
 
 /* By command: all states begin anew with the next step, and what was before it is forgotten. */

@@ -9,19 +9,35 @@
 #include "engine/time_policy.h"
 
 struct series {
-    struct time_policy_spec time_spec;
+    const struct time_policy_spec *spec; /* of the class, borrowed */
     struct time_policy time;
     struct history *history;
-    double *open; /* [n_features] the values of the open interval; NaN: missing so far */
+    double *open;      /* [n_features] what the ticks of the open interval come to so far; NaN: no value yet */
+    uint32_t ticks;    /* in the open interval */
+    uint32_t of_ticks; /* in the newest step; 0: it was filled in */
+    int fill_left;     /* steps without values that are still to be appended, right before the open interval */
+    uint8_t flags;     /* STEP_* of the open interval beside those of gaps */
+    uint32_t *counts;  /* [n_features] values in each of open, for their mean; NULL: other aggregates need none */
+    /* [n_features] same_time: replace: the latest tick of the open interval, which is not in open yet; else NULL */
+    double *newest;
 };
 
-/* NULL when memory is short. */
-struct series *series_new(const struct time_policy_spec *time, int n_features, int kept, int pending);
+/* spec must outlive it. NULL when memory is short. */
+struct series *series_new(const struct time_policy_spec *spec, int n_features, int kept, int pending);
 void series_free(struct series *series);
 
 /* Takes a tick; values [n_features], NaN for missing. Returns 1 when it closed a step (the newest of the history),
- * 0 when it did not, -1 when its time is refused (*ret_verdict says which way). */
+ * 0 when it did not, -1 when its time is refused (*ret_verdict says which way). Before the next tick is taken, what else
+ * follows from this one is to be appended, series_next. */
 int series_take(struct series *series, int64_t t, const double *values, enum time_verdict *ret_verdict);
+
+/* Whether more steps follow from the latest tick. */
+static inline bool series_due(const struct series *series) {
+    return series->fill_left > 0;
+}
+
+/* Appends one of them, where there is one. Returns whether there was. */
+bool series_next(struct series *series);
 
 /* All but the steps (history_save), as a section of an image; or from one: then the series is a new one, and its steps
  * come next (history_load). With them it goes on as the one that was saved. */

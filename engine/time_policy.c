@@ -15,22 +15,48 @@ static uint64_t distance(int64_t from, int64_t to) {
 }
 
 static enum time_verdict take_irregular(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
-                                        int64_t *ret_t, bool *ret_gap) {
-    *ret_t = t;
-    *ret_gap = policy->started && spec->gap_after > 0 && distance(policy->latest, t) > (uint64_t)spec->gap_after;
+                                        struct time_closed *ret_closed) {
+    ret_closed->t = t;
+    ret_closed->gap =
+        policy->started && spec->gap_after > 0 && distance(policy->latest, t) > (uint64_t)spec->gap_after;
     policy->latest = t;
     policy->started = true;
     return TIME_STEP;
 }
 
+/* The interval that begins at start follows the one that was open. Returns the empty ones between that are steps. */
+static int follow(struct time_policy *policy, const struct time_policy_spec *spec, int64_t start) {
+    uint64_t apart = distance(policy->open, start);
+    policy->open = start;
+    if (spec->gap != GAP_FILL) {
+        int64_t within = spec->gap_after > spec->every ? spec->gap_after : spec->every;
+        policy->gap = apart > (uint64_t)within;
+        return 0;
+    }
+    uint64_t empty = (apart - 1) / (uint64_t)spec->every; /* also where the first began with time itself */
+    policy->gap = empty > (uint64_t)spec->fill_most;
+    return policy->gap ? 0 : (int)empty;
+}
+
+/* The tick has the time of the latest one. */
+static enum time_verdict take_same(const struct time_policy_spec *spec, int64_t t, struct time_closed *ret_closed) {
+    if (spec->same_time == SAME_TIME_DROP || (spec->same_time == SAME_TIME_REPLACE && spec->every == 0))
+        return TIME_REPEATED;
+    if (spec->every > 0)
+        return spec->same_time == SAME_TIME_KEEP ? TIME_JOINS : TIME_REPLACES;
+    ret_closed->t = t;
+    return TIME_STEP;
+}
+
 enum time_verdict time_policy_take(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
-                                   int64_t *ret_t, bool *ret_gap) {
+                                   struct time_closed *ret_closed) {
+    *ret_closed = (struct time_closed){0};
     if (policy->started && t < policy->latest)
         return TIME_LATE;
     if (policy->started && t == policy->latest)
-        return TIME_REPEATED;
+        return take_same(spec, t, ret_closed);
     if (spec->every == 0)
-        return take_irregular(policy, spec, t, ret_t, ret_gap);
+        return take_irregular(policy, spec, t, ret_closed);
 
     int64_t start = time_interval_start(t, spec->every);
     bool first = !policy->started;
@@ -40,11 +66,9 @@ enum time_verdict time_policy_take(struct time_policy *policy, const struct time
         policy->open = start;
         return TIME_JOINS;
     }
-    *ret_t = policy->open;
-    *ret_gap = policy->gap;
-    int64_t within = spec->gap_after > spec->every ? spec->gap_after : spec->every;
-    policy->gap = distance(policy->open, start) > (uint64_t)within;
-    policy->open = start;
+    ret_closed->t = policy->open;
+    ret_closed->gap = policy->gap;
+    ret_closed->missing = follow(policy, spec, start);
     return TIME_CLOSES;
 }
 

@@ -2,12 +2,13 @@
  * How the ticks of a stream become steps. Pure functions of the ticks' own times.
  *
  * irregular: every tick closes a step.
- * every:     time is cut into intervals [k every, (k + 1) every); the last values within an interval are
- *            its step, which closes when a tick of a later interval arrives; its time is the interval's
- *            start. Empty intervals make no step.
+ * every:     time is cut into intervals [k every, (k + 1) every); the ticks within an interval are its step, which
+ *            closes when a tick of a later interval arrives; its time is the interval's start. Empty intervals make
+ *            no step, but where gaps are filled.
  *
  * A gap lies between two ticks (every: between the starts of two intervals) that are more than gap_after apart;
- * without gap_after, between two intervals that have an empty one between them.
+ * without gap_after, between two intervals that have an empty one between them. Where gaps are filled, up to
+ * fill_most empty intervals become steps and are no gap; more are one, and none of them is a step.
  */
 #ifndef ENGINE_TIME_POLICY_H
 #define ENGINE_TIME_POLICY_H
@@ -19,35 +20,57 @@
 
 enum gap_policy {
     GAP_IGNORE, /* the states go on over it */
+    GAP_FILL,   /* empty intervals are steps without values; behind too many of them states begin anew */
     GAP_RESET,  /* they begin anew behind it */
+};
+
+/* What the step of an interval is made of, for each feature: of its values in the order of their times. */
+enum aggregate { AGGREGATE_LAST, AGGREGATE_MEAN, AGGREGATE_SUM, AGGREGATE_MIN, AGGREGATE_MAX };
+
+/* A tick at the time of the latest one. */
+enum same_time {
+    SAME_TIME_DROP,    /* is not taken */
+    SAME_TIME_KEEP,    /* is a tick as any other */
+    SAME_TIME_REPLACE, /* takes its place, while that is no part of a closed step */
 };
 
 struct time_policy_spec {
     int64_t every;     /* ns; 0 for irregular */
     int64_t gap_after; /* ns; 0: empty intervals are gaps; irregular streams have none */
     enum gap_policy gap;
+    int fill_most; /* with GAP_FILL: empty intervals in a row that become steps */
+    enum aggregate aggregate;
+    enum same_time same_time;
 };
 
 /* Of one stream. Zero-initialise. */
 struct time_policy {
-    bool started;
     int64_t latest; /* time of the latest tick taken */
     int64_t open;   /* start of the interval that is open (every) */
-    bool gap;       /* the open interval comes after a gap */
+    bool started;
+    bool gap; /* the open interval comes after a gap */
 };
 
 enum time_verdict {
     TIME_LATE,     /* before the latest tick: not taken */
     TIME_REPEATED, /* at the time of the latest tick: not taken */
-    TIME_JOINS,    /* taken; its values replace those of the open interval */
-    TIME_CLOSES,   /* taken; what was open before it is now a step, and its values open the next */
+    TIME_JOINS,    /* taken; it is one more tick of the open interval */
+    TIME_REPLACES, /* taken; it is the latest tick of the open interval, in the place of the one before */
+    TIME_CLOSES,   /* taken; what was open before it is now a step, and it begins the next */
     TIME_STEP,     /* taken; it is a step by itself */
 };
 
-/* Judges a tick at t and updates the policy unless the tick is refused. With TIME_CLOSES, *ret_t and *ret_gap tell of
- * the step that closed; with TIME_STEP, of the tick's own. */
+/* What a tick has brought about. */
+struct time_closed {
+    int64_t t;   /* with TIME_CLOSES of the step that closed, with TIME_STEP of the tick's own */
+    bool gap;    /* that step comes after a gap */
+    int missing; /* the empty intervals right before the one that is open now that are to be steps */
+};
+
+/* Judges a tick at t and updates the policy unless the tick is refused; then, with TIME_JOINS and with TIME_REPLACES
+ * nothing has closed. */
 enum time_verdict time_policy_take(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
-                                   int64_t *ret_t, bool *ret_gap);
+                                   struct time_closed *ret_closed);
 
 /* As a section of an image, or from one. */
 void time_policy_serialize(struct time_policy *policy, struct image_io *io);

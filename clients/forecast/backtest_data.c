@@ -182,10 +182,9 @@ uint64_t backtest_stream_steps(const struct backtest_stream *stream, const struc
     struct time_policy policy = {0};
     uint64_t steps = 0;
     for (size_t i = 0; i < stream->n; i++) {
-        int64_t t;
-        bool gap;
-        enum time_verdict verdict = time_policy_take(&policy, spec, stream->t[i], &t, &gap);
-        steps += verdict == TIME_STEP || verdict == TIME_CLOSES;
+        struct time_closed closed;
+        enum time_verdict verdict = time_policy_take(&policy, spec, stream->t[i], &closed);
+        steps += (uint64_t)(verdict == TIME_STEP || verdict == TIME_CLOSES) + (uint64_t)closed.missing;
     }
     return steps;
 }

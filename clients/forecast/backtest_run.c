@@ -159,14 +159,18 @@ void backtest_result_fini(struct backtest_result *result) {
 
 /* ---- the way through the data --------------------------------------------------------------- */
 
+/* The last step of a stream that is scored. */
+static uint64_t last_step(const struct backtest_setup *setup) {
+    uint64_t before = setup->train + setup->valid;
+    return setup->online < UINT64_MAX - before ? before + setup->online : UINT64_MAX;
+}
+
 /* The stream whose next tick is the earliest, of those that are still to be scored; -1 at the end of all. */
 static int next_stream(const struct run *run) {
     const struct backtest_setup *setup = run->setup;
-    uint64_t before = setup->train + setup->valid, end = UINT64_MAX;
+    uint64_t end = last_step(setup);
     int next = -1;
     int64_t earliest = 0;
-    if (setup->online < UINT64_MAX - before)
-        end = before + setup->online;
     for (int i = 0; i < setup->n_streams; i++) {
         const struct backtest_stream *stream = &setup->streams[i];
         size_t at = run->places[i].at;
@@ -212,7 +216,12 @@ static int take_tick(struct run *run, int i, struct error *err) {
     place->at++;
     run->ticks++;
     run->result->refused += closed < 0;
-    return closed == 1 ? take_step(run, i, err) : 0;
+    if (closed == 1 && take_step(run, i, err) != 0)
+        return -1;
+    while (place->series->history->n < last_step(run->setup) && series_next(place->series))
+        if (take_step(run, i, err) != 0)
+            return -1;
+    return 0;
 }
 
 static int go_through(struct run *run, struct error *err) {

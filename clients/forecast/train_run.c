@@ -16,9 +16,12 @@ static struct series *take_steps(const struct config_class *class, const struct 
     struct series *series = series_new(&class->time, class->n_features, kept, class->pending);
     enum time_verdict verdict;
     lane_clear(lane, 0);
-    for (size_t i = 0; series != NULL && i < stream->n; i++)
-        if (series_take(series, stream->t[i], stream->values + i * (size_t) class->n_features, &verdict) == 1)
+    for (size_t i = 0; series != NULL && i < stream->n; i++) {
+        const double *values = stream->values + i * (size_t) class->n_features;
+        bool closed = series_take(series, stream->t[i], values, &verdict) == 1;
+        for (; closed || series_next(series); closed = false)
             lane_update_scalers(lane, 0, series->history, series->history->n);
+    }
     return series;
 }
 

@@ -140,8 +140,15 @@ size_t view_line(const struct forecast *forecast, int target, char *buffer, size
     static const struct {
         unsigned flag;
         const char *name;
-    } flags[] = {{FORECAST_FLAG_GAP, "gap"},   {FORECAST_FLAG_MISSING, "missing"}, {FORECAST_FLAG_WARMING, "warming"},
-                 {FORECAST_FLAG_LAST, "last"}, {FORECAST_FLAG_CAPPED, "capped"},   {FORECAST_FLAG_PAUSED, "paused"}};
+    } flags[] = {{FORECAST_FLAG_GAP, "gap"},
+                 {FORECAST_FLAG_MISSING, "missing"},
+                 {FORECAST_FLAG_WARMING, "warming"},
+                 {FORECAST_FLAG_LAST, "last"},
+                 {FORECAST_FLAG_CAPPED, "capped"},
+                 {FORECAST_FLAG_PAUSED, "paused"},
+                 {FORECAST_FLAG_AGGREGATED, "aggregated"},
+                 {FORECAST_FLAG_FILLED, "filled"},
+                 {FORECAST_FLAG_REPLACED, "replaced"}};
     char time[32];
     size_t used = 0;
     double mae, last_value;

@@ -114,12 +114,15 @@ enum forecast_baseline {
 };
 
 enum {
-    FORECAST_FLAG_GAP = 1,     /* ticks are missing before this step */
-    FORECAST_FLAG_MISSING = 2, /* a feature of this step was missing; its last value stood in */
-    FORECAST_FLAG_WARMING = 4, /* the state has seen fewer steps than the model's burn_in */
-    FORECAST_FLAG_LAST = 8,    /* sent again because somebody subscribed */
-    FORECAST_FLAG_CAPPED = 16, /* an interval would be infinite, or wider than errors ever were, and is cut */
-    FORECAST_FLAG_PAUSED = 32  /* the step came in a pause: nothing is learnt from it */
+    FORECAST_FLAG_GAP = 1,         /* ticks are missing before this step */
+    FORECAST_FLAG_MISSING = 2,     /* a feature of this step was missing; its last value stood in */
+    FORECAST_FLAG_WARMING = 4,     /* the state has seen fewer steps than the model's burn_in */
+    FORECAST_FLAG_LAST = 8,        /* sent again because somebody subscribed */
+    FORECAST_FLAG_CAPPED = 16,     /* an interval would be infinite, or wider than errors ever were, and is cut */
+    FORECAST_FLAG_PAUSED = 32,     /* the step came in a pause: nothing is learnt from it */
+    FORECAST_FLAG_AGGREGATED = 64, /* the step's values are the mean, sum or the like of several ticks */
+    FORECAST_FLAG_FILLED = 128,    /* no tick came in the step's interval: all its values are missing */
+    FORECAST_FLAG_REPLACED = 256   /* a tick of the step took the place of another at the same time */
 };
 
 enum { FORECAST_MAX_LEVELS = 8 };

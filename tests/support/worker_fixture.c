@@ -16,10 +16,12 @@
     "  - {class: e, pattern: 'e/*', features: [a, b], history: 32, every: 1us}\n" \
     "  - {class: g, pattern: 'g/*', features: [a, b], history: 32, gap: reset, gap_after: 1us}\n" \
     "  - {class: l, pattern: 'l/*', features: [a, b], history: 32, every: 1us}\n" \
+    "  - {class: t, pattern: 't/*', features: [a, b], history: 96, pending: 4, every: 1us, aggregate: sum,\n" \
+    "     same_time: replace, gap: fill}\n" \
     "models:\n" RIG_MODEL_OF("m", "c") \
         RIG_MODEL_OF("x", "e") "  - {name: o, class: c, horizon: 2, batch_size: 3, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" RIG_MODEL_OF( \
             "g", \
-            "g") "  - {name: l, class: l, head: event, classes: 3, batch_size: 2, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"
+            "g") "  - {name: l, class: l, head: event, classes: 3, batch_size: 2, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" RIG_MODEL_OF("t", "t")
 
 void worker_scene_open(struct worker_scene *scene, const char *bus) {
     *scene = (struct worker_scene){0};
@@ -87,7 +89,7 @@ double worker_value(int64_t t, int feature) {
 void worker_tick(struct worker_scene *scene, struct stream *stream, int64_t t) {
     _Alignas(struct record_tick) char buffer[sizeof(struct record_tick) + 2 * sizeof(double)];
     struct record_tick *record = (struct record_tick *)(void *)buffer;
-    *record = (struct record_tick){RECORD_TICK, stream, t, {0, ++scene->number, 1}};
+    *record = (struct record_tick){RECORD_TICK, stream, t, {0, 1, ++scene->number, 1}};
     const double values[2] = {worker_value(t, 0), worker_value(t, 1)};
     memcpy(record->values, values, sizeof values);
     worker_give(scene, buffer, sizeof buffer);

@@ -10,9 +10,10 @@
 
 /* Class "c": two models, "m" in batches of 2, "o" in batches of 3; class "e" has steps of a microsecond, and model
  * "x"; class "g" begins anew behind gaps of more than a microsecond, and has model "g"; class "l" has such steps too,
- * and model "l", of an event of three classes. */
-enum { CLASS_C, CLASS_E, CLASS_G, CLASS_L };
-enum { MODEL_M, MODEL_X, MODEL_O, MODEL_G, MODEL_L };
+ * and model "l", of an event of three classes; class "t" has steps of a microsecond, which are sums, and fills gaps,
+ * and has model "t". */
+enum { CLASS_C, CLASS_E, CLASS_G, CLASS_L, CLASS_T };
+enum { MODEL_M, MODEL_X, MODEL_O, MODEL_G, MODEL_L, MODEL_T };
 
 struct worker_scene {
     struct rig rig;

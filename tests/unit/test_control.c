@@ -270,7 +270,7 @@ static void status_counts(void **state) {
     expect_shape(
         reply,
         "ok:t version:s epoch:i workers:i kernels:s uptime_s:r streams:i started:i ended:i ticks:o steps:i "
-        "advances:i spent:o pending_full:i not_finite:i resets:o windows_left_out:i tick_rings:o forecast_rings:o forecasts:o events:o "
+        "advances:i spent:o pending_full:i not_finite:i resets:o time:o windows_left_out:i tick_rings:o forecast_rings:o forecasts:o events:o "
         "disconnects:i control:o");
     expect_shape(json_object_get(reply, "ticks"), "taken:i labels:i messages:i bytes:i parked:i refused:o");
     expect_shape(json_object_get(reply, "spent"), "advances:o background:o");
@@ -281,6 +281,7 @@ static void status_counts(void **state) {
     expect_shape(json_object_get(reply, "events"), "sent:i suppressed:i");
     expect_shape(json_object_get(reply, "control"), "requests:i errors:i waiting:i busy:i");
     expect_shape(json_object_get(reply, "resets"), "command:i gap:i time:i");
+    expect_shape(json_object_get(reply, "time"), "aggregated:i filled:i replaced:i missing:i");
     char *refused =
         json_dumps(json_object_get(json_object_get(reply, "ticks"), "refused"), JSON_COMPACT | JSON_SORT_KEYS);
     assert_string_equal(refused, "{\"no_class\":1,\"repeated\":1}"); /* the bus' and the workers' */

@@ -80,7 +80,7 @@ static void advance(struct scene *scene, int64_t t) {
             values[f] = value_of(step, i, f);
         enum time_verdict verdict;
         assert_int_equal(series_take(stream->series, t, values, &verdict), 1);
-        *stream_arrival(stream, step) = (struct arrival){1, 1000 * step + (uint64_t)i, 5000 + (int64_t)step};
+        *stream_arrival(stream, step) = (struct arrival){1, 1, 1000 * step + (uint64_t)i, 5000 + (int64_t)step};
         slots[i] = i;
     }
     forecaster_advance(scene->batch->forecaster, slots, scene->n);
@@ -384,7 +384,7 @@ static void the_longest_record_is_known(void **state) {
         for (int64_t t = 0; t < 3; t++)
             advance(&scene, INT64_MIN / 2 + t * INT64_C(1000000000000));
         struct arrival *arrival = &scene.streams[0]->arrivals[3];
-        *arrival = (struct arrival){UINT32_MAX, UINT64_MAX, INT64_MIN};
+        *arrival = (struct arrival){UINT32_MAX, 1, UINT64_MAX, INT64_MIN};
         for (int bundle = 0; bundle < 2; bundle++) {
             size_t n;
             want(&scene, !bundle, bundle);

@@ -106,8 +106,13 @@ enum { FEATURES = 2, KEPT = 8, PENDING = 4, CAPACITY = KEPT + PENDING };
 
 static const struct time_policy_spec fixed = {.every = 10, .gap_after = 15, .gap = GAP_RESET};
 
+/* With all that an interval may have been taken apart into. */
+static const struct time_policy_spec mean = {
+    .every = 10, .gap = GAP_FILL, .fill_most = 3, .aggregate = AGGREGATE_MEAN, .same_time = SAME_TIME_REPLACE};
+static const struct time_policy_spec *of_class = &fixed;
+
 static struct series *open_series(int kept) {
-    struct series *series = series_new(&fixed, FEATURES, kept, PENDING);
+    struct series *series = series_new(of_class, FEATURES, kept, PENDING);
     assert_int_equal(history_keep_labels(series->history), 0);
     return series;
 }
@@ -121,6 +126,8 @@ static void happen(struct series *series, uint64_t i) {
     for (int f = 0; f < FEATURES; f++)
         values[f] = rng_below(&rng, 3) == 0 ? NAN : rng_normal(&rng);
     series_take(series, 4 * (int64_t)i - (int64_t)rng_below(&rng, 6) + 20 * (int64_t)(i / 16), values, &verdict);
+    while (series_next(series))
+        ;
     if (rng_below(&rng, 4) == 0 && history->n > 0)
         history_label(history, history_time(history, history->n), (float)rng_below(&rng, 5));
     if (rng_below(&rng, 20) == 0)
@@ -131,6 +138,12 @@ static void happen(struct series *series, uint64_t i) {
 
 static void check_same(const struct series *a, const struct series *b) {
     assert_int_equal(a->history->n, b->history->n);
+    assert_true(a->ticks == b->ticks && a->of_ticks == b->of_ticks && a->flags == b->flags);
+    for (int f = 0; f < FEATURES; f++) {
+        assert_true(same(a->open[f], b->open[f]));
+        assert_true(a->counts == NULL || a->counts[f] == b->counts[f]);
+        assert_true(a->newest == NULL || same(a->newest[f], b->newest[f]));
+    }
     assert_int_equal(a->history->reset, b->history->reset);
     assert_int_equal(a->history->paused, b->history->paused);
     assert_int_equal(history_oldest(a->history), history_oldest(b->history));
@@ -194,7 +207,9 @@ static struct series *come_back(struct series *series, uint64_t each) {
 
 static void a_series_comes_back(void **state) {
     (void)state;
-    for (uint64_t until = 0; until < 90; until++) {
+    for (uint64_t round = 0; round < 180; round++) {
+        uint64_t until = round / 2;
+        of_class = round % 2 == 0 ? &fixed : &mean;
         struct series *series = open_series(KEPT);
         for (uint64_t i = 0; i < until; i++)
             happen(series, i);
@@ -214,6 +229,28 @@ static void a_series_comes_back(void **state) {
         series_free(series);
         series_free(back);
     }
+}
+
+/* An interval that was taken apart goes on in a class that does not, and the other way round. */
+static void into_a_class_that_aggregates_otherwise(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        const double first[] = {4, NAN}, second[] = {7, 5};
+        enum time_verdict verdict;
+        of_class = i == 0 ? &mean : &fixed;
+        struct series *series = open_series(KEPT);
+        series_take(series, 11, first, &verdict);
+        series_take(series, 12, second, &verdict);
+        of_class = i == 0 ? &fixed : &mean;
+        struct series *back = come_back(series, 1);
+        series_take(back, 13, (const double[]){9, NAN}, &verdict);
+        assert_int_equal(series_take(back, 20, first, &verdict), 1);
+        assert_true(history_values(back->history, 1)[0] == (i == 0 ? 9 : 8));
+        assert_true(history_values(back->history, 1)[1] == 5);
+        series_free(series);
+        series_free(back);
+    }
+    of_class = &fixed;
 }
 
 /* A history of another length takes what there is, and what it has room for; it reaches no further back. */
@@ -299,6 +336,7 @@ int main(void) {
         cmocka_unit_test(every),
         cmocka_unit_test(gaps),
         cmocka_unit_test(a_series_comes_back),
+        cmocka_unit_test(into_a_class_that_aggregates_otherwise),
         cmocka_unit_test(into_a_history_of_another_length),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };

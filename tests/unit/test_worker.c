@@ -69,7 +69,7 @@ static void a_few_ticks_need_no_worker(void **state) {
     for (int64_t t = 1; t <= TICKS; t++) {
         struct record_tick *record = ring_reserve(worker_input(scene.worker), sizeof *record + 2 * sizeof(double), 0);
         assert_non_null(record);
-        *record = (struct record_tick){RECORD_TICK, stream, t, {0, (uint64_t)t, 1}};
+        *record = (struct record_tick){RECORD_TICK, stream, t, {0, 1, (uint64_t)t, 1}};
         record->values[0] = record->values[1] = (double)t;
         ring_commit(worker_input(scene.worker), sizeof *record + 2 * sizeof(double));
         if (t % 3 == 0) {
@@ -109,6 +109,37 @@ static void a_step_closes_with_its_interval(void **state) {
     }
     assert_int_equal(worker_counters_of(&scene).ticks, 5);
     assert_int_equal(worker_counters_of(&scene).steps, 3);
+    worker_scene_close(&scene);
+}
+
+/* One tick closes more steps than may wait; each is forecast from, in order, and has the tick's position. */
+static void a_gap_is_filled(void **state) {
+    (void)state;
+    enum { FILLED = 51 };
+    struct worker_scene scene;
+    worker_scene_open(&scene, "");
+    struct stream *stream = worker_begin(&scene, CLASS_T, "t/1");
+    static const int64_t times[] = {100, 200, 200, 1000 * (FILLED + 1), 1000 * (FILLED + 2)};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        worker_tick(&scene, stream, times[i]);
+    for (int step = 1; step <= FILLED + 2; step++) {
+        struct wire_forecast forecast = worker_next_forecast(&scene);
+        bool filled = step > 1 && step <= FILLED + 1;
+        uint32_t flags = filled      ? WIRE_FLAG(FILLED) | WIRE_FLAG(MISSING)
+                         : step == 1 ? WIRE_FLAG(AGGREGATED) | WIRE_FLAG(REPLACED)
+                                     : 0;
+        assert_int_equal(forecast.step, step);
+        assert_int_equal(forecast.t, 1000 * (step - 1));
+        assert_int_equal(forecast.flags & ~(WIRE_FLAG(CAPPED) | WIRE_FLAG(WARMING)), flags);
+        assert_int_equal(forecast.number, step <= FILLED + 1 ? 4 : 5);
+        assert_true(filled ? isnan(forecast.values[0])
+                           : forecast.values[0] == (step == 1 ? worker_value(100, 0) + worker_value(200, 0)
+                                                              : worker_value(times[3], 0)));
+    }
+    const struct worker_counters counters = worker_counters_of(&scene);
+    assert_true(counters.ticks == 5 && counters.steps == FILLED + 2 && counters.pending_full > 0);
+    assert_true(counters.time[TIME_CASE_FILLED] == FILLED && counters.time[TIME_CASE_MISSING] == FILLED &&
+                counters.time[TIME_CASE_REPLACED] == 1 && counters.time[TIME_CASE_AGGREGATED] == 1);
     worker_scene_close(&scene);
 }
 
@@ -600,6 +631,7 @@ int main(void) {
         cmocka_unit_test(steps_come_in_order),
         cmocka_unit_test(a_few_ticks_need_no_worker),
         cmocka_unit_test(a_step_closes_with_its_interval),
+        cmocka_unit_test(a_gap_is_filled),
         cmocka_unit_test(a_label_scores_what_was_forecast),
         cmocka_unit_test(a_label_is_behind_the_ticks_before_it),
         cmocka_unit_test(what_comes_late_is_refused),

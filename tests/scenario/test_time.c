@@ -1,0 +1,108 @@
+/* Ticks as they really come, through a real daemon: what becomes of them is counted and flagged, and the forecasts are
+ * those of a stream that is fed the steps themselves. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "tests/support/daemon.h"
+#include "tests/support/heard.h"
+
+#include <math.h>
+#include <string.h>
+#include <zmq.h>
+
+static const int64_t second = INT64_C(1000000000);
+static const int64_t begin = INT64_C(1700000000000000000);
+
+#define MODEL(name) \
+    "  - {name: " name ", class: " name ", horizon: 3, layers: [{lstm: 8}], train: false, batch_size: 4, " \
+    "combine: network}\n"
+
+static const char configuration[] =
+    "streams:\n"
+    "  - {class: mean, pattern: \"mean/*\", features: [a, b], every: 1s, aggregate: mean, gap: fill, fill_most: 3,\n"
+    "     same_time: replace}\n"
+    "  - {class: plain, pattern: \"*\", features: [a, b]}\n"
+    "models:\n" MODEL("mean") MODEL("plain");
+
+struct scene {
+    struct daemon *daemon;
+    void *ticks;
+    struct heard *heard;
+};
+
+static void open_scene(struct scene *scene) {
+    const struct daemon_setup setup = {.bus = "  events_per_second: 1000\n", .rest = configuration};
+    scene->daemon = daemon_run(&setup);
+    scene->heard = heard_all(scene->daemon);
+    scene->ticks = daemon_connect(scene->daemon, ZMQ_PUSH, scene->daemon->ticks);
+}
+
+static void close_scene(struct scene *scene) {
+    heard_free(scene->heard);
+    daemon_stop(scene->daemon);
+    daemon_free(&scene->daemon);
+}
+
+static void feed(const struct scene *scene, const char *stream, double t, double a, double b) {
+    const double values[2] = {a, b};
+    feed_tick(scene->ticks, stream, begin + (int64_t)(t * 10) * (second / 10), values, 2);
+}
+
+/* All that is heard of a stream is what is heard of another, which was fed its steps; flags by step. */
+static void expect_same(const struct scene *scene, const char *model, const char *stream, const char *steps,
+                        const uint32_t *flags, size_t n) {
+    struct heard_stream *one = heard_find(scene->heard, model, stream),
+                        *other = heard_find(scene->heard, "plain", steps);
+    assert_true(one != NULL && other != NULL && one->n == n && other->n == n);
+    for (size_t i = 0; i < n; i++) {
+        const struct heard_forecast *forecast = heard_at(one, i), *of_step = heard_at(other, i);
+        assert_int_equal(forecast->t, of_step->t);
+        if (memcmp(heard_mean(forecast), heard_mean(of_step), 6 * sizeof(double)) != 0)
+            fail_msg("forecast %zu of %s is not that of %s", i, stream, steps);
+        if ((forecast->flags & ~(WIRE_FLAG(CAPPED) | WIRE_FLAG(WARMING))) != flags[i])
+            fail_msg("forecast %zu of %s has flags %x, not %x", i, stream, forecast->flags, flags[i]);
+    }
+}
+
+static void intervals_are_aggregated_replaced_and_filled(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    feed(&scene, "mean/1", 0.1, 1, 5);
+    feed(&scene, "mean/1", 0.5, 2, NAN);
+    feed(&scene, "mean/1", 0.9, 6, NAN); /* (3, 5) */
+    feed(&scene, "mean/1", 1.2, 4, 4);
+    feed(&scene, "mean/1", 1.2, 2, 3); /* (2, 3) */
+    feed(&scene, "mean/1", 4.0, 1, 1); /* behind two empty intervals */
+    feed(&scene, "mean/1", 9.0, 8, 8); /* behind four, which are too many */
+    feed(&scene, "mean/1", 8.9, 7, 7); /* too late */
+    feed(&scene, "mean/1", 10.0, 0, 0);
+    const double steps[][3] = {{0, 3, 5}, {1, 2, 3}, {2, NAN, NAN}, {3, NAN, NAN}, {4, 1, 1}};
+    for (size_t i = 0; i < 5; i++)
+        feed(&scene, "steps", steps[i][0], steps[i][1], steps[i][2]);
+    heard_until(scene.heard, 6 + 5);
+    const uint32_t filled = WIRE_FLAG(FILLED) | WIRE_FLAG(MISSING);
+    const uint32_t flags[] = {WIRE_FLAG(AGGREGATED), WIRE_FLAG(REPLACED), filled, filled, 0, WIRE_FLAG(GAP)};
+    struct heard_stream *last = heard_find(scene.heard, "mean", "mean/1");
+    const struct heard_forecast *anew = heard_at(last, 5);
+    assert_true(anew->primed == 1 && anew->flags & WIRE_FLAG(GAP) && anew->t == begin + 9 * second);
+    last->n = 5;
+    expect_same(&scene, "mean", "mean/1", "steps", flags, 5);
+    daemon_expect_count(scene.daemon, "time.aggregated", 1);
+    daemon_expect_count(scene.daemon, "time.replaced", 1);
+    daemon_expect_count(scene.daemon, "time.filled", 2);
+    daemon_expect_count(scene.daemon, "time.missing", 4);
+    daemon_expect_count(scene.daemon, "resets.gap", 1);
+    daemon_expect_count(scene.daemon, "ticks.refused.late", 1);
+    close_scene(&scene);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(intervals_are_aggregated_replaced_and_filled),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
