@@ -3,7 +3,7 @@
 #include "daemon/doorbell.h"
 #include "daemon/log.h"
 #include "daemon/ring.h"
-#include "engine/pooled.h"
+#include "engine/version_file.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -33,6 +33,7 @@ struct entry {
 struct journal {
     const struct config *config;
     char folder[4200];
+    char **made_for; /* [n_models] by version_file_model */
     FILE *file;
     struct ring *ring;
     struct doorbell bell;
@@ -45,50 +46,35 @@ struct journal {
 
 /* ---- the thread --------------------------------------------------------------------------------- */
 
-static void fail(struct journal *journal, const char *path) {
+static void fail(struct journal *journal, const struct error *err) {
     if (!journal->failed)
-        log_error("journal: cannot write %s: %s", path, strerror(errno));
+        log_error("journal: cannot write %s", err->text);
     journal->failed = true;
+}
+
+static void fail_file(struct journal *journal) {
+    struct error err;
+    error_set(&err, "%s: %s", journal->folder, strerror(errno));
+    fail(journal, &err);
 }
 
 /* Takes the map. */
 static void put_line(struct journal *journal, json_t *map) {
     if (map == NULL || json_dumpf(map, journal->file, JSON_COMPACT) != 0 || fputc('\n', journal->file) == EOF)
-        fail(journal, journal->folder);
+        fail_file(journal);
     json_decref(map);
-}
-
-/* numpy.lib.format, version 1.0: the header ends at a multiple of 64 bytes. */
-static void put_floats(struct journal *journal, const char *name, const float *floats, size_t n) {
-    char path[8600], header[128], text[100];
-    snprintf(path, sizeof path, "%s/%s", journal->folder, name);
-    int length = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu,), }", n);
-    memset(header, ' ', sizeof header);
-    memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10); /* 118 bytes follow */
-    memcpy(header + 10, text, (size_t)length);
-    header[sizeof header - 1] = '\n';
-    FILE *file = fopen(path, "wbe");
-    bool good = file != NULL && fwrite(header, 1, sizeof header, file) == sizeof header &&
-                fwrite(floats, sizeof(float), n, file) == n;
-    if ((file != NULL && fclose(file) != 0) || !good)
-        fail(journal, path);
 }
 
 static void put_version(struct journal *journal, const struct entry *entry) {
     const struct config_model *of = &journal->config->models[entry->model];
-    const char *model = of->name;
-    const struct network *network = version_network(entry->version);
-    const float *ridge = version_ridge(entry->version);
-    char name[CONFIG_MAX_NAME + 32], ridge_name[CONFIG_MAX_NAME + 40];
+    char path[8600], name[CONFIG_MAX_NAME + 40];
+    struct error err;
     uint64_t number = version_number(entry->version);
-    snprintf(name, sizeof name, "%s-%llu.npy", model, (unsigned long long)number);
-    snprintf(ridge_name, sizeof ridge_name, "%s-%llu-ridge.npy", model, (unsigned long long)number);
-    if (network != NULL)
-        put_floats(journal, name, network_params_const(network), network_n_params(network));
-    if (ridge != NULL)
-        put_floats(journal, ridge_name, ridge, pooled_size(of));
-    put_line(journal, json_pack("{s:s, s:I, s:s?, s:s?}", "model", model, "version", (json_int_t)number, "params",
-                                network != NULL ? name : NULL, "ridge", ridge != NULL ? ridge_name : NULL));
+    snprintf(name, sizeof name, "%s-%llu.version", of->name, (unsigned long long)number);
+    snprintf(path, sizeof path, "%s/%s", journal->folder, name);
+    if (version_file_write(path, of, entry->version, journal->made_for[entry->model], "{}", &err) != 0)
+        fail(journal, &err);
+    put_line(journal, json_pack("{s:s, s:I, s:s}", "model", of->name, "version", (json_int_t)number, "file", name));
 }
 
 /* The map of a stream and a model, to which the rest is added. NULL without memory. */
@@ -144,7 +130,7 @@ static void *run(void *context) {
         for (const struct entry *entry; (entry = ring_peek(journal->ring, &n)) != NULL; ring_consume(journal->ring))
             put_entry(journal, entry);
         if (fflush(journal->file) != 0)
-            fail(journal, journal->folder);
+            fail_file(journal);
         if (stopping)
             return NULL;
         doorbell_arm(&journal->bell);
@@ -242,6 +228,19 @@ static int open_file(struct journal *journal, const char *folder, uint64_t epoch
     return journal->file != NULL ? 0 : error_set(err, "journal: cannot write %s: %s", path, strerror(errno));
 }
 
+static int describe_models(struct journal *journal, struct error *err) {
+    const struct config *config = journal->config;
+    journal->made_for = calloc((size_t)config->n_models, sizeof(char *));
+    if (journal->made_for == NULL)
+        return error_set(err, "journal: out of memory");
+    for (int m = 0; m < config->n_models; m++) {
+        const struct config_model *model = &config->models[m];
+        if ((journal->made_for[m] = version_file_model(model, &config->classes[model->class], err)) == NULL)
+            return -1;
+    }
+    return 0;
+}
+
 struct journal *journal_open(const struct config *config, uint64_t epoch, struct error *err) {
     struct journal *journal = calloc(1, sizeof *journal);
     if (journal == NULL) {
@@ -251,7 +250,7 @@ struct journal *journal_open(const struct config *config, uint64_t epoch, struct
     journal->config = config;
     journal->bell.fd = -1;
     atomic_init(&journal->stopping, false);
-    if (open_file(journal, config->journal, epoch, err) != 0)
+    if (open_file(journal, config->journal, epoch, err) != 0 || describe_models(journal, err) != 0)
         goto fail;
     journal->ring = ring_new(RING_BYTES);
     if (journal->ring == NULL || doorbell_init(&journal->bell) != 0 ||
@@ -277,7 +276,10 @@ void journal_close(struct journal *journal) {
         pthread_join(journal->thread, NULL);
     }
     if (journal->file != NULL && fclose(journal->file) != 0)
-        fail(journal, journal->folder);
+        fail_file(journal);
+    for (int m = 0; journal->made_for != NULL && m < journal->config->n_models; m++)
+        free(journal->made_for[m]);
+    free(journal->made_for);
     ring_free(journal->ring);
     doorbell_fini(&journal->bell);
     free(journal);

@@ -5,14 +5,13 @@
  *
  *   takeovers.jsonl   a version, before anybody takes it over; a struct takeover; commands, M null: in all models,
  *                     the values those of the whole state, as struct state_order has them; so many lines had no room:
- *                       {"model": M, "version": V, "params": FILE or null, "ridge": FILE or null}
+ *                       {"model": M, "version": V, "file": FILE}
  *                       {"stream": S, "generation": G, "model": M, "version": V, "began": N, "step": N}
  *                       {"stream": S, "generation": G, "model": M or null, "command": "reset", "step": N}
  *                       {"stream": S, "generation": G, "model": null, "command": "pause" or "resume", "step": N}
  *                       {"stream": S, "generation": G, "model": M, "command": "set_state", "step": N, "values": [..]}
  *                       {"lost": N}
- *   M-V.npy           the parameters of its network: float32, in the order of network_params
- *   M-V-ridge.npy     the coefficients of its pooled ridge (engine/pooled.h)
+ *   M-V.version       a version: its parameters and its pooled ridge (engine/version_file.h)
  *
  * One owner, the bus, which never waits for the disk: a thread of the journal's own writes what is handed over
  * through a bounded ring. What has no room is counted and told in the file.

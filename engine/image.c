@@ -78,6 +78,7 @@ bool image_check(struct image_io *io, bool good, const char *what) {
 }
 
 static int refuse_newer(struct image_io *io, const char *what, int format, int newest) {
+    io->newer = true;
     return image_refuse(io, "%s has format %d, and this version of forecastd reads up to %d: a newer one is needed",
                         what, format, newest);
 }
@@ -164,6 +165,8 @@ void image_leave(struct image_io *io, struct image_io *section) {
     if (image_reads(io)) {
         image_check(section, section->at == section->end, "there is more than was expected");
         io->failed = section->failed;
+        io->newer = section->newer;
+        io->memory = section->memory;
         io->at = section->failed ? io->end : section->at;
         return;
     }
@@ -212,4 +215,21 @@ void image_count(struct image_io *io, uint64_t *x, uint64_t most, const char *wh
     image_io(io, &number, 1);
     if (image_reads(io))
         *x = image_check(io, number <= most, what) ? number : 0;
+}
+
+void image_text(struct image_io *io, char **text) {
+    uint32_t n = image_reads(io) ? 0 : (uint32_t)strlen(*text);
+    image_io(io, &n, 1);
+    if (image_reads(io)) {
+        *text = NULL;
+        if (!image_check(io, n <= (size_t)(io->end - io->at), "a text is too long"))
+            return;
+        *text = calloc((size_t)n + 1, 1);
+        if (*text == NULL) {
+            io->memory = true;
+            image_refuse(io, "out of memory");
+            return;
+        }
+    }
+    image_numbers(io, *text, n, 1);
 }

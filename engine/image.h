@@ -40,6 +40,8 @@ struct image_io {
     char tag[5];
     uint16_t format; /* of the section */
     bool failed;
+    bool newer;  /* failed, as it is of a later format */
+    bool memory; /* failed, for want of memory */
     struct error *err;
 };
 
@@ -73,6 +75,9 @@ void image_bool(struct image_io *io, bool *x);
 /* Within least and most; what: its name in the sentence, where it is not. */
 void image_int(struct image_io *io, int *x, int least, int most, const char *what);
 void image_count(struct image_io *io, uint64_t *x, uint64_t most, const char *what);
+
+/* A text without NUL; read, it is the caller's to free, NULL where that has failed. */
+void image_text(struct image_io *io, char **text);
 
 /* While reading: the section is damaged where `good` is false. Returns whether all is good so far. */
 bool image_check(struct image_io *io, bool good, const char *what);

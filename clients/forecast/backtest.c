@@ -290,8 +290,9 @@ static int backtest_all(struct backtest *backtest, char *const *paths, int n_pat
     if (fit_horizons(backtest, err) != 0 || check_lengths(backtest, err) != 0)
         return -1;
     if (options.takeovers != NULL) {
-        backtest->takeovers = backtest_takeovers_load(options.takeovers, &input->model, input->data.streams,
-                                                      input->data.n_streams, err);
+        backtest->takeovers =
+            backtest_takeovers_load(options.takeovers, &input->model, &input->config->classes[input->model.class],
+                                    input->data.streams, input->data.n_streams, err);
         if (backtest->takeovers == NULL)
             return -1;
     }

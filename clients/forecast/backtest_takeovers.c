@@ -1,8 +1,7 @@
 #include "clients/forecast/backtest_takeovers.h"
 
-#include "clients/forecast/npy.h"
 #include "engine/following.h"
-#include "engine/pooled.h"
+#include "engine/version_file.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -37,6 +36,7 @@ struct of_stream {
 struct backtest_takeovers {
     const char *path;
     const struct config_model *model;
+    char *made_for;            /* by version_file_model */
     struct version **versions; /* [n_versions] */
     int n_versions;
     struct of_stream *streams; /* [n_streams] */
@@ -45,67 +45,23 @@ struct backtest_takeovers {
 
 /* ---- the file ---------------------------------------------------------------------------------- */
 
-/* The parameters stand in a file beside the journal. */
-static int read_floats(const struct backtest_takeovers *takeovers, const char *name, float *floats, size_t n,
-                       struct error *err) {
+/* It stands in a file beside the journal. */
+static int add_version(struct backtest_takeovers *takeovers, const json_t *map, struct error *err) {
     char path[4096];
-    struct npy npy;
+    const char *name = json_string_value(json_object_get(map, "file"));
     const char *slash = strrchr(takeovers->path, '/');
     int folder = slash != NULL ? (int)(slash + 1 - takeovers->path) : 0;
-    if ((size_t)snprintf(path, sizeof path, "%.*s%s", folder, takeovers->path, name) >= sizeof path)
-        return error_set(err, "%s: the path is too long", takeovers->path);
-    if (npy_read(path, &npy, err) != 0)
-        return -1;
-    bool fits = npy.n == n;
-    for (size_t i = 0; fits && i < npy.n; i++)
-        floats[i] = (float)npy_value(&npy, i);
-    if (!fits)
-        error_set(err, "%s holds %zu parameters, and the model \"%s\" has %zu", path, npy.n, takeovers->model->name,
-                  n);
-    npy_fini(&npy);
-    return fits ? 0 : -1;
-}
-
-static int add_version(struct backtest_takeovers *takeovers, const json_t *map, struct error *err) {
-    const char *params = json_string_value(json_object_get(map, "params"));
-    struct network *network = NULL;
-    if (params != NULL) {
-        network = forecaster_network(takeovers->model, err);
-        if (network == NULL ||
-            read_floats(takeovers, params, network_params(network), network_n_params(network), err) != 0) {
-            network_free(network);
-            return -1;
-        }
-    }
-    float *ridge = NULL;
-    const char *ridge_name = json_string_value(json_object_get(map, "ridge"));
-    if (ridge_name != NULL) {
-        size_t n = pooled_size(takeovers->model);
-        ridge = calloc(n, sizeof *ridge);
-        if (ridge == NULL || read_floats(takeovers, ridge_name, ridge, n, err) != 0) {
-            free(ridge);
-            network_free(network);
-            return -1;
-        }
-    }
-    uint64_t number = (uint64_t)json_integer_value(json_object_get(map, "version"));
-    struct version *version = version_new(number, network);
+    if (name == NULL || (size_t)snprintf(path, sizeof path, "%.*s%s", folder, takeovers->path, name) >= sizeof path)
+        return error_set(err, "%s: a version has no file, or the path is too long", takeovers->path);
     struct version **versions =
         realloc(takeovers->versions, ((size_t)takeovers->n_versions + 1) * sizeof(struct version *));
-    if (versions != NULL)
-        takeovers->versions = versions;
-    if (version == NULL || versions == NULL) {
-        if (version == NULL) {
-            network_free(network);
-            free(ridge);
-        } else {
-            version_set_ridge(version, ridge);
-        }
-        version_release(version);
+    if (versions == NULL)
         return error_set(err, "out of memory");
-    }
-    version_set_ridge(version, ridge);
-    takeovers->versions[takeovers->n_versions++] = version;
+    takeovers->versions = versions;
+    if (version_file_read(path, takeovers->model, takeovers->made_for, &versions[takeovers->n_versions], NULL, err) !=
+        VERSION_FILE_READ)
+        return -1;
+    takeovers->n_versions++;
     return 0;
 }
 
@@ -239,6 +195,7 @@ static int read_file(struct backtest_takeovers *takeovers, struct error *err) {
 }
 
 struct backtest_takeovers *backtest_takeovers_load(const char *path, const struct config_model *model,
+                                                   const struct config_class *class,
                                                    const struct backtest_stream *streams, int n_streams,
                                                    struct error *err) {
     struct backtest_takeovers *takeovers = calloc(1, sizeof *takeovers);
@@ -251,7 +208,8 @@ struct backtest_takeovers *backtest_takeovers_load(const char *path, const struc
     takeovers->n_streams = takeovers->streams != NULL ? n_streams : 0;
     for (int i = 0; i < takeovers->n_streams; i++)
         takeovers->streams[i] = (struct of_stream){.name = streams[i].name, .generation = -1};
-    if (takeovers->streams != NULL && read_file(takeovers, err) == 0)
+    if (takeovers->streams != NULL && (takeovers->made_for = version_file_model(model, class, err)) != NULL &&
+        read_file(takeovers, err) == 0)
         return takeovers;
     backtest_takeovers_free(takeovers);
     return NULL;
@@ -268,6 +226,7 @@ void backtest_takeovers_free(struct backtest_takeovers *takeovers) {
         free(takeovers->streams[i].list);
         free(takeovers->streams[i].turns);
     }
+    free(takeovers->made_for);
     free(takeovers->versions);
     free(takeovers->streams);
     free(takeovers);

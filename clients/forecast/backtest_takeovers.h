@@ -12,9 +12,10 @@ struct forecaster;
 struct history;
 struct backtest_takeovers;
 
-/* Reads the file and the parameters beside it: what it says of the model and the streams [n_streams], by their names;
+/* Reads the file and the versions beside it: what it says of the model and the streams [n_streams], by their names;
  * of several generations of a name the first. NULL with the sentence in err. */
 struct backtest_takeovers *backtest_takeovers_load(const char *path, const struct config_model *model,
+                                                   const struct config_class *class,
                                                    const struct backtest_stream *streams, int n_streams,
                                                    struct error *err);
 void backtest_takeovers_free(struct backtest_takeovers *takeovers);

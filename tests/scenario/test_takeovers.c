@@ -227,7 +227,8 @@ static void replay(const struct daemon *daemon, const struct heard *heard, uint6
         all += streams[s].n;
     }
     snprintf(path, sizeof path, "%s/%llu/takeovers.jsonl", folder, (unsigned long long)epoch);
-    struct backtest_takeovers *takeovers = backtest_takeovers_load(path, &config->models[0], streams, STREAMS, &err);
+    struct backtest_takeovers *takeovers =
+        backtest_takeovers_load(path, &config->models[0], &config->classes[0], streams, STREAMS, &err);
     if (takeovers == NULL)
         fail_msg("%s", err.text);
     *ret_takeovers = backtest_takeovers_count(takeovers);

@@ -6,13 +6,13 @@
 #include <cmocka.h>
 
 #include "clients/forecast/backtest_run.h"
-#include "clients/forecast/npy.h"
 #include "engine/forecaster.h"
 #include "engine/pooled.h"
 #include "engine/random.h"
 #include "engine/retraining.h"
 #include "engine/series.h"
 #include "engine/training.h"
+#include "engine/version_file.h"
 #include "engine/windows.h"
 #include "tests/support/floats.h"
 
@@ -201,26 +201,22 @@ static void it_is_the_daemons_path_to_the_bit(void **state) {
 
 static FILE *journal;
 
-static struct version *write_version(const struct config_model *model, uint64_t number) {
+static struct version *write_version(const struct config_class *class, const struct config_model *model,
+                                     uint64_t number, bool with_network) {
     struct error err;
-    struct network *network = forecaster_network(model, &err);
-    char path[64];
-    network_init_weights(network, number);
-    size_t n = network_n_params(network);
-    snprintf(path, sizeof path, "/tmp/test_backtest.%d-m-%d.npy", (int)getpid(), (int)number);
-    assert_int_equal(npy_write(path, 1, &n, network_params(network), &err), 0);
-    fprintf(journal, "{\"model\": \"m\", \"version\": %d, \"params\": \"%s\"", (int)number, strrchr(path, '/') + 1);
+    char path[64], *made_for = version_file_model(model, class, &err);
+    struct network *network = with_network ? forecaster_network(model, &err) : NULL;
+    if (network != NULL)
+        network_init_weights(network, number);
     struct version *version = version_new(number, network);
-    if (number % 2 == 1) {
+    if (with_network && number % 2 == 1) {
         struct rng rng = {number};
-        n = pooled_size(model);
-        float *ridge = floats_random(&rng, n, 0.02);
-        snprintf(path, sizeof path, "/tmp/test_backtest.%d-m-%d-ridge.npy", (int)getpid(), (int)number);
-        assert_int_equal(npy_write(path, 1, &n, ridge, &err), 0);
-        fprintf(journal, ", \"ridge\": \"%s\"", strrchr(path, '/') + 1);
-        version_set_ridge(version, ridge);
+        version_set_ridge(version, floats_random(&rng, pooled_size(model), 0.02));
     }
-    fputs("}\n", journal);
+    snprintf(path, sizeof path, "/tmp/test_backtest.%d-m-%d.version", (int)getpid(), (int)number);
+    assert_int_equal(version_file_write(path, model, version, made_for, "{}", &err), 0);
+    fprintf(journal, "{\"model\": \"m\", \"version\": %d, \"file\": \"%s\"}\n", (int)number, strrchr(path, '/') + 1);
+    free(made_for);
     return version;
 }
 
@@ -248,9 +244,7 @@ static void take_over_by_hand(const struct fixture *f, const char *path, struct 
             take(&said[i], model, forecaster, slot);
         }
         if (next < N && plan[next].at == i) {
-            if (next == 4)
-                fputs("{\"model\": \"m\", \"version\": 5, \"params\": null}\n", journal);
-            struct version *version = next == 4 ? version_new(5, NULL) : write_version(model, (uint64_t)next + 1);
+            struct version *version = write_version(class, model, (uint64_t)next + 1, next != 4);
             assert_int_equal(forecaster_propose(forecaster, version), 0);
             version_release(version);
             next++;
@@ -282,7 +276,7 @@ static void a_journal_is_followed_to_the_bit(void **state) {
     snprintf(path, sizeof path, "/tmp/test_backtest.%d", (int)getpid());
     take_over_by_hand(f, path, said);
     f->config->models[0].batch_size = 1;
-    f->setup.takeovers = backtest_takeovers_load(path, f->setup.model, &f->stream, 1, &err);
+    f->setup.takeovers = backtest_takeovers_load(path, f->setup.model, &f->config->classes[0], &f->stream, 1, &err);
     if (f->setup.takeovers == NULL)
         fail_msg("%s", err.text);
     assert_int_equal(backtest_takeovers_count(f->setup.takeovers), 6);
@@ -296,13 +290,13 @@ static void a_journal_is_followed_to_the_bit(void **state) {
     journal = fopen(path, "a");
     fputs("{\"lost\": 7}\n", journal);
     fclose(journal);
-    assert_null(backtest_takeovers_load(path, f->setup.model, &f->stream, 1, &err));
+    assert_null(backtest_takeovers_load(path, f->setup.model, &f->config->classes[0], &f->stream, 1, &err));
     assert_non_null(strstr(err.text, "the daemon had no room for 7 lines"));
     journal = fopen(path, "w");
     fputs("{\"stream\": \"s\", \"generation\": 1, \"model\": \"m\", \"version\": 9, \"began\": 1, \"step\": 2}\n",
           journal);
     fclose(journal);
-    assert_null(backtest_takeovers_load(path, f->setup.model, &f->stream, 1, &err));
+    assert_null(backtest_takeovers_load(path, f->setup.model, &f->config->classes[0], &f->stream, 1, &err));
     assert_non_null(strstr(err.text, ":1: this takeover is of a version that no line before it tells of"));
     snprintf(command, sizeof command, "rm -f %s*", path);
     assert_int_equal(system(command), 0);

@@ -6,9 +6,9 @@
 
 #include "daemon/journal.h"
 
-#include "clients/forecast/npy.h"
 #include "daemon/log.h"
 #include "engine/pooled.h"
+#include "engine/version_file.h"
 #include "tests/support/bus_fixture.h"
 #include "tests/support/fixtures.h"
 
@@ -84,8 +84,7 @@ static void versions_and_takeovers_are_written(void **state) {
     json_t *map = next_line(file);
     assert_string_equal(json_string_value(json_object_get(map, "model")), "m");
     assert_int_equal(number(map, "version"), 7);
-    assert_string_equal(json_string_value(json_object_get(map, "params")), "m-7.npy");
-    assert_true(json_is_null(json_object_get(map, "ridge")));
+    assert_string_equal(json_string_value(json_object_get(map, "file")), "m-7.version");
     json_decref(map);
     map = next_line(file);
     assert_string_equal(json_string_value(json_object_get(map, "stream")), "c/\"odd\"");
@@ -97,25 +96,28 @@ static void versions_and_takeovers_are_written(void **state) {
     assert_true(number(map, "step") == INT64_C(1) << 60);
     json_decref(map);
     map = next_line(file);
-    assert_true(number(map, "version") == 8 && json_is_null(json_object_get(map, "params")));
-    assert_string_equal(json_string_value(json_object_get(map, "ridge")), "m-8-ridge.npy");
+    assert_int_equal(number(map, "version"), 8);
+    assert_string_equal(json_string_value(json_object_get(map, "file")), "m-8.version");
     json_decref(map);
     assert_null(next_line(file));
     fclose(file);
 
-    struct npy npy;
-    snprintf(path, sizeof path, "%s/42/m-7.npy", scene.folder);
-    assert_int_equal(npy_read(path, &npy, &err), 0);
+    char *made_for = version_file_model(model, &scene.config->classes[0], &err);
+    struct version *read;
+    snprintf(path, sizeof path, "%s/42/m-7.version", scene.folder);
+    assert_int_equal(version_file_read(path, model, made_for, &read, NULL, &err), VERSION_FILE_READ);
     const struct network *network = version_network(version);
-    assert_int_equal(npy.n, network_n_params(network));
-    assert_int_equal(npy.n_dims, 1);
-    assert_memory_equal(npy.data, network_params_const(network), npy.n * sizeof(float));
-    npy_fini(&npy);
-    snprintf(path, sizeof path, "%s/42/m-8-ridge.npy", scene.folder);
-    assert_int_equal(npy_read(path, &npy, &err), 0);
-    assert_int_equal(npy.n, pooled_size(model));
-    assert_true(npy_value(&npy, 3) == 0.25 && npy_value(&npy, 0) == 0);
-    npy_fini(&npy);
+    assert_int_equal(version_number(read), 7);
+    assert_memory_equal(network_params_const(version_network(read)), network_params_const(network),
+                        network_n_params(network) * sizeof(float));
+    assert_null(version_ridge(read));
+    version_release(read);
+    snprintf(path, sizeof path, "%s/42/m-8.version", scene.folder);
+    assert_int_equal(version_file_read(path, model, made_for, &read, NULL, &err), VERSION_FILE_READ);
+    assert_null(version_network(read));
+    assert_true(version_ridge(read)[3] == 0.25f && version_ridge(read)[0] == 0);
+    version_release(read);
+    free(made_for);
     version_release(version);
     close_scene(&scene);
 }
