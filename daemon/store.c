@@ -1,6 +1,7 @@
 #include "daemon/store.h"
 
 #include "daemon/store_internal.h"
+#include "engine/whole_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +22,10 @@ enum { HURRY_SHARE = 4 };
 
 static int lock_folder(struct store *store, struct error *err) {
     char path[4200];
-    if ((mkdir(store->folder, 0700) != 0 && errno != EEXIST) || chmod(store->folder, 0700) != 0)
-        return error_set(err, "state_dir: cannot make %s, or make it private: %s", store->folder, strerror(errno));
+    if (whole_file_folder(store->folder, err) != 0)
+        return error_prefix(err, "state_dir");
+    if (chmod(store->folder, 0700) != 0)
+        return error_set(err, "state_dir: cannot make %s private: %s", store->folder, strerror(errno));
     snprintf(path, sizeof path, "%s/lock", store->folder);
     store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (store->lock < 0)
@@ -71,7 +74,9 @@ static int begin(struct store *store, struct error *err) {
 
 static int open_database(struct store *store, struct error *err) {
     snprintf(store->path, sizeof store->path, "%s/db", store->folder);
-    if (db_open(&store->db, store->path, err) == 0 && begin(store, err) == 0)
+    /* RocksDB would make the folder, but leave its name to chance. */
+    if (whole_file_folder(store->path, err) == 0 && db_open(&store->db, store->path, err) == 0 &&
+        begin(store, err) == 0)
         return 0;
     return error_prefix(err,
                         "state_dir: the database in %s cannot be used: restore the folder from a copy, or move it "

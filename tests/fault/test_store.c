@@ -1,0 +1,252 @@
+/*
+ * The store after a crash of the machine at every sync point of its life: all that was told to be durable is there, in
+ * its order and whole, behind it at most what was appended, and it goes on from there.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "tests/fault/disk.h"
+#include "tests/fault/fault.h"
+#include "tests/support/daemon.h"
+#include "tests/support/store_fixture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { LIVES = 3, ENTRIES = 400 /* of a life */, TORN_SEEDS = 2 };
+
+/* ---- what runs under the layer -------------------------------------------------------------- */
+
+/* A configuration for a store in that folder. */
+static void scene_in(struct store_scene *scene, char *folder) {
+    store_scene_config(scene, "sync_every: 2ms\n");
+    free(scene->config->state_dir);
+    scene->config->state_dir = strdup(folder);
+    assert_non_null(scene->config->state_dir);
+}
+
+static void scene_out(struct store_scene *scene) {
+    store_close(scene->store);
+    doorbell_fini(&scene->bell);
+    config_free(scene->config);
+}
+
+static void await_durable(struct store_scene *scene, uint64_t order) {
+    store_hurry(scene->store);
+    for (int64_t began = 0; store_durable(scene->store) < order;)
+        assert_true(rig_wait(&began));
+    fault_note("durable %llu", (unsigned long long)order);
+}
+
+/* Groups of many sizes, some waited for; the end of a life is in order. */
+static void live(const char *root) {
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s/state", root);
+    uint64_t order = 0;
+    for (int life = 0; life < LIVES; life++) {
+        struct store_scene scene;
+        scene_in(&scene, folder);
+        store_scene_start(&scene);
+        for (int i = 1; i <= ENTRIES; i++) {
+            order = store_scene_append(&scene, (int)order + 1);
+            if (i % 40 == 0 || i < 5)
+                await_durable(&scene, order);
+        }
+        scene_out(&scene);
+        fault_note("durable %llu", (unsigned long long)order);
+    }
+}
+
+/* A shorter life, on a disk that fails: refused with a sentence, or degraded, or not told of. */
+static void endure(const char *root) {
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s/state", root);
+    uint64_t order = 0;
+    for (int life = 0; life < 2; life++) {
+        struct store_scene scene;
+        struct error err = {""};
+        scene_in(&scene, folder);
+        scene.store = store_open(scene.config, &scene.bell, &err);
+        if (scene.store == NULL && strlen(err.text) < 20)
+            abort();
+        order = scene.store != NULL ? store_order(scene.store) : 0;
+        for (int i = 1; scene.store != NULL && i <= 30; i++) {
+            order = store_scene_append(&scene, (int)order + 1);
+            if (i % 10 != 0)
+                continue;
+            store_hurry(scene.store);
+            for (int64_t began = 0; store_durable(scene.store) < order && !store_degraded(scene.store);)
+                assert_true(rig_wait(&began));
+            fault_note("durable %llu", (unsigned long long)store_durable(scene.store));
+        }
+        scene_out(&scene);
+    }
+}
+
+/* ---- what is left --------------------------------------------------------------------------- */
+
+static struct fault fault;
+
+static int set_up(void **state) {
+    (void)state;
+    fault_open(&fault);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    fault_close_all();
+    return 0;
+}
+
+/* Opens what is left, and lives a little more. Returns the last order that was there. */
+static uint64_t open_left(char *folder, uint64_t durable, const char *which) {
+    struct store_scene scene;
+    struct error err;
+    scene_in(&scene, folder);
+    scene.store = store_open(scene.config, &scene.bell, &err);
+    if (scene.store == NULL)
+        fail_msg("%s: %s", which, err.text);
+    uint64_t last = store_order(scene.store);
+    if (last < durable)
+        fail_msg("%s: %llu entries were durable, %llu are there", which, (unsigned long long)durable,
+                 (unsigned long long)last);
+    store_scene_expect(&scene, 1, last);
+    assert_int_equal(store_scene_append(&scene, (int)last + 1), last + 1);
+    await_durable(&scene, last + 1);
+    scene_out(&scene);
+    scene_in(&scene, folder);
+    store_scene_start(&scene);
+    store_scene_expect(&scene, 1, last + 1);
+    scene_out(&scene);
+    return last;
+}
+
+struct tally {
+    int crashes, more; /* of them with entries behind the durable ones */
+    uint64_t seed;
+};
+
+static void crash(const struct disk *disk, uint64_t durable, struct tally *tally) {
+    for (int s = 0; s <= TORN_SEEDS; s++) {
+        char left[256], state[300], which[128];
+        snprintf(left, sizeof left, "%s/left", fault.folder);
+        snprintf(state, sizeof state, "%s/state", left);
+        snprintf(which, sizeof which, "crash %d at sync %zu, %s", tally->crashes, disk_syncs(disk),
+                 s == 0 ? "dropped" : "torn");
+        disk_leave(disk, s == 0 ? DISK_DROPPED : DISK_TORN, tally->seed++, left);
+        tally->more += open_left(state, durable, which) > durable;
+        tally->crashes++;
+        disk_remove_folder(left);
+    }
+}
+
+/* Before a sync and behind it, for every sync, or some of them in the short form. */
+static void test_crashes(void **state) {
+    (void)state;
+    assert_int_equal(fault_run_self(&fault, "live", NULL), 0);
+    struct disk *disk = disk_new(fault.log, NULL);
+    struct disk_step step;
+    struct tally tally = {0};
+    uint64_t durable = 0, marked;
+    size_t every = getenv("FAULT_LONG") != NULL ? 1 : 5;
+    while (disk_peek(disk, &step)) {
+        bool now = step.kind == DISK_SYNCED && disk_syncs(disk) % every == 0;
+        if (now)
+            crash(disk, durable, &tally);
+        disk_step(disk, &step);
+        if (step.kind == DISK_MARK && sscanf(step.path, "durable %lu", &marked) == 1)
+            durable = marked;
+        if (now)
+            crash(disk, durable, &tally);
+    }
+    crash(disk, durable, &tally);
+    print_message("%d crashes around %zu syncs, %d left more than was promised\n", tally.crashes, disk_syncs(disk),
+                  tally.more);
+    assert_int_equal(durable, LIVES * ENTRIES);
+    assert_true(tally.more > 0);
+    disk_free(disk);
+}
+
+/* ---- a disk that fails ---------------------------------------------------------------------- */
+
+/* What the process has left, and what a crash of the machine behind its end would have. */
+static void look_after(const char *which) {
+    char left[256], state[300];
+    struct disk *disk = disk_new(fault.log, NULL);
+    struct disk_step step;
+    uint64_t durable = 0, marked;
+    while (disk_step(disk, &step))
+        if (step.kind == DISK_MARK && sscanf(step.path, "durable %lu", &marked) == 1)
+            durable = marked > durable ? marked : durable;
+    snprintf(state, sizeof state, "%s/state", fault.root);
+    open_left(state, durable, which);
+    snprintf(left, sizeof left, "%s/left", fault.folder);
+    snprintf(state, sizeof state, "%s/state", left);
+    disk_leave(disk, DISK_DROPPED, 0, left);
+    open_left(state, durable, which);
+    disk_remove_folder(left);
+    disk_free(disk);
+}
+
+/* The n-th operation, or all from the n-th on, for every n until none fails. */
+static void fail_each(int kinds, int error, bool for_good) {
+    long n = 1, step = getenv("FAULT_LONG") != NULL ? 1 : for_good ? 37 : 13;
+    for (bool failed = true; failed; n += n < 5 ? 1 : step) {
+        char which[128];
+        fault_set(&fault, kinds, error, n, for_good ? 1000000000 : n);
+        int status = fault_run_self(&fault, "endure", NULL);
+        failed = atomic_load(&fault.plan->failed) > 0;
+        fault_clear(&fault);
+        snprintf(which, sizeof which, "%s %s operation %ld", strerror(error), for_good ? "from" : "at", n);
+        if (status != 0)
+            fail_msg("%s: the process ended with %d", which, status);
+        look_after(which);
+        assert_int_equal(remove(fault.log), 0);
+        disk_remove_folder(fault.root);
+        assert_int_equal(mkdir(fault.root, 0700), 0);
+    }
+    print_message("%ld operations\n", n);
+}
+
+static void test_one_error(void **state) {
+    (void)state;
+    fail_each(FAULT_FILES, EIO, false);
+}
+
+static void test_broken_disk(void **state) {
+    (void)state;
+    fail_each(FAULT_FILES, EIO, true);
+}
+
+static void test_full_disk(void **state) {
+    (void)state;
+    fail_each(FAULT_CHANGES, ENOSPC, true);
+}
+
+static void test_read_only_disk(void **state) {
+    (void)state;
+    fail_each(FAULT_CHANGES, EROFS, true);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 2) {
+        (strcmp(argv[1], "live") == 0 ? live : endure)(argv[2]);
+        return 0;
+    }
+    scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_crashes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_broken_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_read_only_disk, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
