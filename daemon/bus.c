@@ -40,8 +40,9 @@ static const int64_t drain_ns = 500000000;
 enum { LINGER_MS = 1000 };
 
 /* The sockets whose disconnections are watched. */
-enum { N_MONITORS = 5 };
-static const char *const monitored[N_MONITORS] = {"ticks", "subscribe", "forecasts", "forecasts_json", "control"};
+enum { N_MONITORS = 6 };
+static const char *const monitored[N_MONITORS] = {"ticks",          "subscribe", "forecasts",
+                                                  "forecasts_json", "control",   "acknowledged"};
 
 struct bus {
     const struct config *config;
@@ -91,15 +92,7 @@ static void take_output(struct bus *bus, const void *at) {
     switch (((const struct record *)at)->kind) {
     case RECORD_FORECAST:
     case RECORD_BUNDLE: publisher_message(bus->publisher, at); break;
-    case RECORD_REFUSED: {
-        /* The worker has counted it. */
-        const struct record_refused *refused = at;
-        publisher_event(bus->publisher, "refused", reason_name(refused->reason),
-                        json_pack("{s:s, s:s%, s:I}", "reason", reason_name(refused->reason), "stream", refused->name,
-                                  refused->n, "time", (json_int_t)refused->t),
-                        "%s", reason_sentence(refused->reason));
-        break;
-    }
+    case RECORD_REFUSED: ingest_refused(bus->ingest, at); break;
     case RECORD_ANEW: tell_anew(bus, at); break;
     case RECORD_TOLD: notices_publish(bus->publisher, bus->config, at); break;
     case RECORD_STATE_DONE: {
@@ -133,6 +126,11 @@ static bool publish(struct bus *bus) {
         more |= taken == PUBLISH_MOST;
     }
     return more;
+}
+
+static void acknowledge(struct bus *bus) {
+    if (ingest_acknowledged(bus->ingest) != NULL)
+        acknowledged_reply(ingest_acknowledged(bus->ingest));
 }
 
 /* ---- inputs --------------------------------------------------------------------------------- */
@@ -191,11 +189,15 @@ static void poll_models(struct bus *bus) {
 
 static void wait_for_work(struct bus *bus, bool busy) {
     bool parked = ingest_parked(bus->ingest);
+    const struct acknowledged *acknowledged = ingest_acknowledged(bus->ingest);
     /* Each socket costs, with each tick. Absent ones, and ticks that could not be taken, are not looked at; monitors
      * are by poll_models. */
-    void *const sockets[] = {control_socket(bus->control), publisher_socket(bus->publisher),
-                             publisher_json_socket(bus->publisher), parked ? NULL : ingest_ticks_socket(bus->ingest),
-                             parked ? NULL : ingest_subscribe_socket(bus->ingest)};
+    void *const sockets[] = {control_socket(bus->control),
+                             publisher_socket(bus->publisher),
+                             publisher_json_socket(bus->publisher),
+                             parked ? NULL : ingest_ticks_socket(bus->ingest),
+                             parked ? NULL : ingest_subscribe_socket(bus->ingest),
+                             parked || acknowledged == NULL ? NULL : acknowledged_socket(acknowledged)};
     enum { N_SOCKETS = sizeof sockets / sizeof *sockets };
     zmq_pollitem_t items[1 + N_SOCKETS] = {{.fd = doorbell_fd(&bus->bell), .events = ZMQ_POLLIN}};
     int n = 1;
@@ -209,6 +211,7 @@ static void wait_for_work(struct bus *bus, bool busy) {
     size_t size;
     for (int w = 0; w < bus->config->workers; w++)
         waiting |= ring_peek(worker_output(bus->workers[w]), &size) != NULL;
+    waiting |= acknowledged != NULL && acknowledged_ready(acknowledged);
     zmq_poll(items, n, busy || waiting ? 0 : parked ? PARKED_WAIT_MS : POLL_MS);
     doorbell_disarm(&bus->bell);
 }
@@ -220,6 +223,20 @@ static bool serve_once(struct bus *bus) {
     learning_finished(bus->learning);
     poll_models(bus);
     return busy;
+}
+
+/* What was taken is acknowledged when the disk has it, if that does not take too long: else its senders send it again. */
+static void drain_acknowledged(struct bus *bus) {
+    const struct acknowledged *acknowledged = ingest_acknowledged(bus->ingest);
+    int64_t until = clock_monotonic() + drain_ns;
+    acknowledge(bus);
+    while (acknowledged != NULL && acknowledged_waits(acknowledged) && clock_monotonic() < until) {
+        doorbell_arm(&bus->bell);
+        if (!acknowledged_ready(acknowledged))
+            doorbell_wait(&bus->bell, POLL_MS);
+        doorbell_disarm(&bus->bell);
+        acknowledge(bus);
+    }
 }
 
 /* No new ticks are read; what has been read, and what ZeroMQ had already received, goes its way to the end. */
@@ -241,6 +258,7 @@ static void drain(struct bus *bus) {
         wait_for_work(bus, false);
         publish(bus);
     }
+    drain_acknowledged(bus);
 }
 
 static void *run(void *context) {
@@ -251,6 +269,7 @@ static void *run(void *context) {
         busy = serve_once(bus);
         busy |= ingest_read(bus->ingest);
         busy |= publish(bus); /* of what was served at once */
+        acknowledge(bus);
     }
     service_stopping();
     drain(bus);
@@ -279,9 +298,11 @@ static int open_monitor(struct bus *bus, int monitor, void *socket, struct error
 }
 
 static int open_monitors(struct bus *bus, struct error *err) {
-    void *const sockets[N_MONITORS] = {ingest_ticks_socket(bus->ingest), ingest_subscribe_socket(bus->ingest),
-                                       publisher_socket(bus->publisher), publisher_json_socket(bus->publisher),
-                                       control_socket(bus->control)};
+    const struct acknowledged *acknowledged = ingest_acknowledged(bus->ingest);
+    void *const sockets[N_MONITORS] = {
+        ingest_ticks_socket(bus->ingest), ingest_subscribe_socket(bus->ingest),
+        publisher_socket(bus->publisher), publisher_json_socket(bus->publisher),
+        control_socket(bus->control),     acknowledged != NULL ? acknowledged_socket(acknowledged) : NULL};
     for (int m = 0; m < N_MONITORS; m++)
         if (open_monitor(bus, m, sockets[m], err) != 0)
             return -1;
@@ -305,6 +326,18 @@ static void stop_asked(void *context) {
     bus_request_stop(context);
 }
 
+static bool know_producer(void *context, uint64_t order, const struct journal_entry *entry) {
+    (void)order;
+    if (entry->producer != 0)
+        acknowledged_restore(context, entry->producer, entry->sequence, entry->received);
+    return true;
+}
+
+static int know_producers(struct bus *bus, struct error *err) {
+    struct acknowledged *acknowledged = ingest_acknowledged(bus->ingest);
+    return acknowledged != NULL ? store_tail(bus->store, know_producer, acknowledged, err) : 0;
+}
+
 static int open_all(struct bus *bus, struct error *err) {
     const struct config *config = bus->config;
     bus->publisher = publisher_open(bus->zmq, config, &bus->interest, err);
@@ -317,9 +350,11 @@ static int open_all(struct bus *bus, struct error *err) {
                                         .streams = bus->streams,
                                         .placement = bus->placement,
                                         .publisher = bus->publisher,
-                                        .store = bus->store};
+                                        .store = bus->store,
+                                        .durable = store_durable,
+                                        .degraded = store_degraded};
     bus->ingest = ingest_open(bus->zmq, &ingest, err);
-    if (bus->ingest == NULL)
+    if (bus->ingest == NULL || know_producers(bus, err) != 0)
         return -1;
     if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
         return -1;

@@ -199,6 +199,17 @@ static void describe_store(struct store *store, json_t *reply) {
                                   integer(status.dropped), "times_full", integer(status.full)));
 }
 
+static void describe_acknowledged(const struct acknowledged *acknowledged, json_t *reply) {
+    const struct acknowledged_counters n = acknowledged_counters(acknowledged);
+    json_object_set_new(reply, "acknowledged",
+                        json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "producers",
+                                  n.producers, "clients", n.clients, "asked", integer(n.asked), "ticks",
+                                  integer(n.ticks), "durable", integer(n.durable), "repeated", integer(n.repeated),
+                                  "gaps", integer(n.gaps), "over_credit", integer(n.over_credit), "degraded",
+                                  integer(n.degraded), "errors", integer(n.errors), "replies", integer(n.replies),
+                                  "lost", integer(n.lost), "forgotten", integer(n.forgotten)));
+}
+
 static json_t *do_status(struct control *control, const json_t *request) {
     (void)request;
     const struct ingest_counters *taken = ingest_counters(control->setup.ingest);
@@ -227,6 +238,8 @@ static json_t *do_status(struct control *control, const json_t *request) {
                                   integer(asked.busy)));
     if (control->setup.store != NULL)
         describe_store(control->setup.store, reply);
+    if (ingest_acknowledged(control->setup.ingest) != NULL)
+        describe_acknowledged(ingest_acknowledged(control->setup.ingest), reply);
     return reply;
 }
 

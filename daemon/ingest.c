@@ -20,14 +20,18 @@ enum { FEW_TICKS = 8 };
 /* Room in a worker's ring that ticks leave to commands. */
 enum { COMMAND_SPARE = 16 * 1024 };
 
-/* Sources of ticks; the position of a tick is (source, number). */
-enum source { SOURCE_TICKS, SOURCE_SUBSCRIBE, N_SOURCES };
+/* At the end, how long replies may take to leave. */
+enum { REPLIES_LINGER_MS = 1000 };
+
+/* Sources of ticks. The position of a tick is (source, number); an acknowledged one's is its producer's. */
+enum source { SOURCE_TICKS, SOURCE_SUBSCRIBE, SOURCE_ACKNOWLEDGED, N_SOURCES };
 
 struct ingest {
     struct ingest_setup setup;
     void *sockets[N_SOURCES];
-    uint64_t numbers[N_SOURCES]; /* ticks taken */
-    int next;                    /* source to be read next: they take turns */
+    struct acknowledged *acknowledged; /* NULL: none */
+    uint64_t numbers[N_SOURCES];       /* ticks taken */
+    int next;                          /* source to be read next: they take turns */
 
     /* The message at hand. */
     bool open;
@@ -37,9 +41,11 @@ struct ingest {
     int64_t received;
     struct wire_ticks ticks;
     struct wire_tick tick;
-    bool parked; /* tick is decoded and does not fit */
-    bool unkept; /* the store has not taken the message; parked as well when it had no room */
-    int budget;  /* ticks that may still be looked at in this go */
+    bool parked;          /* tick is decoded and does not fit */
+    bool unkept;          /* the store has not taken the message; parked as well when it had no room */
+    int budget;           /* ticks that may still be looked at in this go */
+    size_t count, passed; /* of its ticks: all, and those that have been read; where it is acknowledged */
+    struct acknowledged_origin origin; /* of an acknowledged one */
 
     bool *touched;  /* [workers] to be woken */
     double *values; /* [most features] of a tick, in order */
@@ -79,6 +85,23 @@ static int open_subscribe(struct ingest *ingest, void *zmq, struct error *err) {
     return 0;
 }
 
+static int open_acknowledged(struct ingest *ingest, void *zmq, struct error *err) {
+    const struct acknowledged_setup setup = {.config = ingest->setup.config,
+                                             .workers = ingest->setup.workers,
+                                             .store = ingest->setup.store,
+                                             .durable = ingest->setup.durable,
+                                             .degraded = ingest->setup.degraded};
+    if (setup.config->bus.acknowledged[0] == '\0')
+        return 0;
+    if (setup.store == NULL)
+        return error_set(err, "bus.acknowledged: needs state_dir, where the ticks are kept");
+    ingest->acknowledged = acknowledged_open(zmq, &setup, err);
+    if (ingest->acknowledged == NULL)
+        return -1;
+    ingest->sockets[SOURCE_ACKNOWLEDGED] = acknowledged_socket(ingest->acknowledged);
+    return 0;
+}
+
 static bool allocate(struct ingest *ingest) {
     const struct config *config = ingest->setup.config;
     size_t classes = (size_t)config->n_classes, most = 0;
@@ -103,19 +126,26 @@ struct ingest *ingest_open(void *zmq, const struct ingest_setup *setup, struct e
     }
     ingest->setup = *setup;
     error_set(err, "ingest: out of memory");
-    if (!allocate(ingest) || open_ticks(ingest, zmq, err) != 0 || open_subscribe(ingest, zmq, err) != 0) {
+    if (!allocate(ingest) || open_ticks(ingest, zmq, err) != 0 || open_subscribe(ingest, zmq, err) != 0 ||
+        open_acknowledged(ingest, zmq, err) != 0) {
         ingest_close(ingest);
         return NULL;
     }
     return ingest;
 }
 
-static void close_message(struct ingest *ingest) {
-    if (!ingest->open)
-        return;
+static void close_frames(struct ingest *ingest) {
     wire_ticks_end(&ingest->ticks);
     for (size_t f = 0; f < ingest->n_frames; f++)
         zmq_msg_close(&ingest->frames[f]);
+}
+
+static void close_message(struct ingest *ingest) {
+    if (!ingest->open)
+        return;
+    if (ingest->source == SOURCE_ACKNOWLEDGED && !ingest->unkept)
+        acknowledged_taken(ingest->acknowledged);
+    close_frames(ingest);
     ingest->open = false;
     ingest->parked = ingest->unkept = false;
 }
@@ -124,7 +154,8 @@ void ingest_close(struct ingest *ingest) {
     if (ingest == NULL)
         return;
     close_message(ingest);
-    for (int s = 0; s < N_SOURCES; s++)
+    acknowledged_close(ingest->acknowledged, REPLIES_LINGER_MS);
+    for (int s = 0; s < SOURCE_ACKNOWLEDGED; s++)
         if (ingest->sockets[s] != NULL)
             zmq_close(ingest->sockets[s]);
     free(ingest->touched);
@@ -141,6 +172,10 @@ void *ingest_subscribe_socket(const struct ingest *ingest) {
     return ingest->sockets[SOURCE_SUBSCRIBE];
 }
 
+struct acknowledged *ingest_acknowledged(const struct ingest *ingest) {
+    return ingest->acknowledged;
+}
+
 /* ---- refusing ------------------------------------------------------------------------------- */
 
 /* Counts a refused message or tick and tells of it. name may be NULL. */
@@ -154,6 +189,18 @@ static void refuse(struct ingest *ingest, enum reason reason, const char *name, 
     json_object_set_new(fields, "stream", stream != NULL ? stream : json_string(""));
     json_object_set_new(fields, "total", json_integer((json_int_t)ingest->counters.refused[reason]));
     publisher_event(ingest->setup.publisher, "refused", reason_name(reason), fields, "%s", reason_sentence(reason));
+}
+
+void ingest_refused(struct ingest *ingest, const struct record_refused *refused) {
+    if (refused->producer != 0)
+        acknowledged_refused(ingest->acknowledged, refused->producer - 1, refused->number, refused->number,
+                             refused->reason, refused->name, refused->n);
+    /* The worker has counted it. */
+    if (refused->tell)
+        publisher_event(ingest->setup.publisher, "refused", reason_name(refused->reason),
+                        json_pack("{s:s, s:s%, s:I}", "reason", reason_name(refused->reason), "stream", refused->name,
+                                  refused->n, "time", (json_int_t)refused->t),
+                        "%s", reason_sentence(refused->reason));
 }
 
 /* ---- routing -------------------------------------------------------------------------------- */
@@ -267,6 +314,20 @@ static enum routed find_stream(struct ingest *ingest, struct wire_text name, str
     return open_stream(ingest, class, name, ret_stream, ret_reason);
 }
 
+/* That of the tick, which has its number. */
+static struct arrival arrival_of(const struct ingest *ingest) {
+    if (ingest->source == SOURCE_ACKNOWLEDGED)
+        return (struct arrival){.source = ingest->origin.source,
+                                .number = ingest->origin.first + ingest->passed - 1,
+                                .received = ingest->received};
+    return (struct arrival){
+        .source = (uint32_t)ingest->source, .number = ingest->numbers[ingest->source], .received = ingest->received};
+}
+
+static uint32_t producer_of(const struct ingest *ingest) {
+    return ingest->source == SOURCE_ACKNOWLEDGED ? ingest->origin.place + 1 : 0;
+}
+
 /* A label opens no stream. */
 static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
     const struct wire_tick *tick = &ingest->tick;
@@ -277,8 +338,12 @@ static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
     struct record_label *record = ring_reserve(ring_of(ingest, stream->worker), sizeof *record, COMMAND_SPARE);
     if (record == NULL)
         return PARKED;
-    *record =
-        (struct record_label){.kind = RECORD_LABEL, .stream = stream, .t = tick->t, .label = (float)tick->label};
+    *record = (struct record_label){.kind = RECORD_LABEL,
+                                    .producer = producer_of(ingest),
+                                    .stream = stream,
+                                    .t = tick->t,
+                                    .number = arrival_of(ingest).number,
+                                    .label = (float)tick->label};
     ring_commit(ring_of(ingest, stream->worker), sizeof *record);
     ingest->touched[stream->worker] = true;
     ingest->counters.labels++;
@@ -303,11 +368,11 @@ static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
         return PARKED;
     int64_t t = tick->has_time ? tick->t : ingest->received;
     record->kind = RECORD_TICK;
+    record->producer = producer_of(ingest);
     record->stream = stream;
     record->t = t;
-    record->arrival = (struct arrival){.source = (uint32_t)ingest->source,
-                                       .number = ++ingest->numbers[ingest->source],
-                                       .received = ingest->received};
+    ingest->numbers[ingest->source]++;
+    record->arrival = arrival_of(ingest);
     memcpy(record->values, ingest->values, (size_t) class->n_features * sizeof(double));
     ring_commit(ring_of(ingest, stream->worker), n);
     ingest->touched[stream->worker] = true;
@@ -337,10 +402,13 @@ static void serve_touched(struct ingest *ingest) {
 /* Hands the message at hand over to the store, as it came. Returns false while that has no room. */
 static bool keep(struct ingest *ingest) {
     zmq_msg_t *last = &ingest->frames[ingest->n_frames - 1];
+    const bool acknowledged = ingest->source == SOURCE_ACKNOWLEDGED;
     const struct journal_entry entry = {
         .kind = JOURNAL_TICKS,
-        .source = (uint32_t)ingest->source,
+        .source = acknowledged ? ingest->origin.source : (uint32_t)ingest->source,
         .received = ingest->received,
+        .producer = acknowledged ? ingest->origin.producer : 0,
+        .sequence = acknowledged ? ingest->origin.first + ingest->count - 1 : ingest->numbers[ingest->source],
         .head = ingest->n_frames == 2 ? zmq_msg_data(&ingest->frames[0]) : NULL,
         .n_head = ingest->n_frames == 2 ? zmq_msg_size(&ingest->frames[0]) : 0,
         .bytes = zmq_msg_data(last),
@@ -352,8 +420,18 @@ static bool keep(struct ingest *ingest) {
         ingest->parked = true;
         return false;
     }
+    if (acknowledged)
+        acknowledged_begin(ingest->acknowledged, order);
     ingest->unkept = ingest->parked = false;
     return true;
+}
+
+static void refuse_tick(struct ingest *ingest, enum reason reason, size_t passed_before) {
+    const struct wire_text stream = ingest->tick.stream;
+    refuse(ingest, reason, stream.at, stream.n);
+    if (ingest->source == SOURCE_ACKNOWLEDGED)
+        acknowledged_refused(ingest->acknowledged, ingest->origin.place, ingest->origin.first + passed_before,
+                             ingest->origin.first + ingest->passed - 1, reason, stream.at, stream.n);
 }
 
 /* Goes on with the message at hand. Returns whether it is done: not when a tick of it is parked, or the go is
@@ -363,11 +441,14 @@ static bool work_off(struct ingest *ingest) {
         return false;
     while (ingest->open && ingest->budget-- > 0) {
         enum reason reason = REASON_NONE;
+        size_t passed_before = ingest->passed;
         int got = ingest->parked ? 1 : wire_ticks_next(&ingest->ticks, &ingest->tick, &reason);
         if (got == 0) {
             close_message(ingest);
             break;
         }
+        if (!ingest->parked)
+            ingest->passed = wire_ticks_passed(&ingest->ticks, ingest->count, ingest->passed);
         struct wire_text ahead[2];
         int n_ahead = wire_ticks_ahead(&ingest->ticks, ahead);
         if (n_ahead > 0)
@@ -380,9 +461,9 @@ static bool work_off(struct ingest *ingest) {
             ingest->parked = true;
             break;
         }
-        ingest->parked = false;
         if (routed == REFUSED)
-            refuse(ingest, reason, ingest->tick.stream.at, ingest->tick.stream.n);
+            refuse_tick(ingest, reason, ingest->parked ? ingest->passed - 1 : passed_before);
+        ingest->parked = false;
     }
     if (ingest->budget < READ_TICKS - FEW_TICKS)
         wake_touched(ingest);
@@ -412,13 +493,37 @@ static size_t read_frames(struct ingest *ingest, void *socket) {
     return n;
 }
 
+/* Whether what has been opened, of a source whose clients are told, is to be taken. */
+static bool admit(struct ingest *ingest) {
+    size_t bytes = 0;
+    for (size_t f = 0; f < ingest->n_frames; f++)
+        bytes += zmq_msg_size(&ingest->frames[f]);
+    ingest->count = wire_ticks_count(&ingest->ticks, &ingest->tick);
+    ingest->passed = 0;
+    if (!acknowledged_admit(ingest->acknowledged, ingest->count, bytes))
+        return false;
+    ingest->origin = acknowledged_origin(ingest->acknowledged);
+    return true;
+}
+
+/* Reads a message, of n frames. Returns whether there was one; n is 0 where it has been answered. */
+static bool read_message(struct ingest *ingest, int source, size_t *ret_n) {
+    if (source != SOURCE_ACKNOWLEDGED)
+        return (*ret_n = read_frames(ingest, ingest->sockets[source])) > 0;
+    enum acknowledged_got got = acknowledged_read(ingest->acknowledged, ingest->frames, ret_n);
+    ingest->n_frames = *ret_n;
+    for (size_t f = 0; f < *ret_n; f++)
+        ingest->counters.bytes += zmq_msg_size(&ingest->frames[f]);
+    return got != ACKNOWLEDGED_NONE;
+}
+
 /* Opens the next message of a source. Returns false when there is none. */
 static bool open_message(struct ingest *ingest, int source) {
-    if (ingest->sockets[source] == NULL)
+    size_t n;
+    if (ingest->sockets[source] == NULL || !read_message(ingest, source, &n))
         return false;
-    size_t n = read_frames(ingest, ingest->sockets[source]);
     if (n == 0)
-        return false;
+        return true;
     ingest->counters.messages++;
     ingest->source = source;
     ingest->received = clock_realtime();
@@ -426,16 +531,19 @@ static bool open_message(struct ingest *ingest, int source) {
     for (size_t f = 0; f < ingest->n_frames; f++)
         texts[f] = (struct wire_text){zmq_msg_data(&ingest->frames[f]), zmq_msg_size(&ingest->frames[f])};
     enum reason reason = wire_ticks_begin(&ingest->ticks, texts, n); /* which looks at no frame beyond the second */
-    if (reason == REASON_NONE) {
+    const bool acknowledged = source == SOURCE_ACKNOWLEDGED;
+    if (reason == REASON_NONE && (!acknowledged || admit(ingest))) {
         ingest->open = true;
         ingest->unkept = ingest->setup.store != NULL;
         return true;
     }
-    bool named = n == 2 && wire_name_valid(texts[0]);
-    refuse(ingest, reason, named ? texts[0].at : NULL, named ? texts[0].n : 0);
-    wire_ticks_end(&ingest->ticks);
-    for (size_t f = 0; f < ingest->n_frames; f++)
-        zmq_msg_close(&ingest->frames[f]);
+    if (reason != REASON_NONE) {
+        bool named = n == 2 && wire_name_valid(texts[0]);
+        refuse(ingest, reason, named ? texts[0].at : NULL, named ? texts[0].n : 0);
+        if (acknowledged)
+            acknowledged_malformed(ingest->acknowledged, reason);
+    }
+    close_frames(ingest);
     return true;
 }
 
@@ -455,6 +563,8 @@ static bool read_go(struct ingest *ingest) {
 bool ingest_read(struct ingest *ingest) {
     ingest->budget = READ_TICKS;
     bool more = read_go(ingest);
+    if (ingest->acknowledged != NULL)
+        acknowledged_close_group(ingest->acknowledged);
     serve_touched(ingest);
     return more;
 }
@@ -462,6 +572,8 @@ bool ingest_read(struct ingest *ingest) {
 bool ingest_finish(struct ingest *ingest) {
     ingest->budget = READ_TICKS;
     bool done = work_off(ingest);
+    if (ingest->acknowledged != NULL)
+        acknowledged_close_group(ingest->acknowledged);
     wake_touched(ingest);
     return done;
 }

@@ -1,5 +1,6 @@
 /*
- * The incoming side of the bus: ticks from PULL and SUB to the workers' rings. Bus thread only.
+ * The incoming side of the bus: ticks from PULL, SUB and acknowledged ones to the workers' rings; with a store each message
+ * goes into its journal before. Bus thread only.
  *
  * Never blocks. When a worker's ring is full the tick that does not fit is parked, with the rest of its message,
  * and nothing is read until it fits: senders then wait at their high-water marks. What was read is never dropped;
@@ -8,9 +9,11 @@
 #ifndef DAEMON_INGEST_H
 #define DAEMON_INGEST_H
 
+#include "daemon/acknowledged.h"
 #include "daemon/placement.h"
 #include "daemon/publisher.h"
 #include "daemon/reasons.h"
+#include "daemon/records.h"
 #include "daemon/store.h"
 #include "daemon/streams.h"
 #include "daemon/worker.h"
@@ -27,15 +30,24 @@ struct ingest_setup {
     struct placement *placement;
     struct publisher *publisher;
     struct store *store; /* NULL: what comes is not kept */
+    uint64_t (*durable)(
+        const struct store *store); /* store_durable, and store_degraded: what is acknowledged goes by them */
+    bool (*degraded)(const struct store *store);
 };
 
-/* Opens the sockets: PULL bound, SUB connected, as configured. NULL with the sentence in err. */
+/* Opens the sockets: PULL and ROUTER bound, SUB connected, as configured. NULL with the sentence in err. */
 struct ingest *ingest_open(void *zmq, const struct ingest_setup *setup, struct error *err);
 void ingest_close(struct ingest *ingest);
 
 /* For polling; NULL where not configured. */
 void *ingest_ticks_socket(const struct ingest *ingest);
 void *ingest_subscribe_socket(const struct ingest *ingest);
+
+/* Acknowledged ticks; NULL: none. It is the ingest's. */
+struct acknowledged *ingest_acknowledged(const struct ingest *ingest);
+
+/* Acknowledged ticks; NULL: none. It is the ingest's. */
+struct acknowledged *ingest_acknowledged(const struct ingest *ingest);
 
 /* Takes a bounded number of messages and ticks. Returns whether there may be more that can be taken now. */
 bool ingest_read(struct ingest *ingest);
@@ -53,6 +65,9 @@ int ingest_end(struct ingest *ingest, const char *name);
 int ingest_pause(struct ingest *ingest, const char *name, bool paused);
 /* The same for a reset, of a stream or (NULL) all of them, in one model or (-1) all of them. */
 int ingest_reset(struct ingest *ingest, const char *name, int model);
+
+/* A worker has refused a tick. */
+void ingest_refused(struct ingest *ingest, const struct record_refused *refused);
 
 /* A worker has let go of a stream: its slots are free again, and it is freed. */
 void ingest_ended(struct ingest *ingest, struct stream *stream);

@@ -48,6 +48,7 @@ struct record {
 
 struct record_tick {
     enum record_kind kind;
+    uint32_t producer; /* of an acknowledged tick: its place + 1; 0: none */
     struct stream *stream;
     int64_t t;
     struct arrival arrival;
@@ -57,8 +58,10 @@ struct record_tick {
 /* What the tick at t turned out to be. */
 struct record_label {
     enum record_kind kind;
+    uint32_t producer; /* and number: as of a tick */
     struct stream *stream;
     int64_t t;
+    uint64_t number;
     float label; /* a class of some model's event */
 };
 
@@ -141,6 +144,9 @@ struct record_message {
 struct record_refused {
     enum record_kind kind;
     enum reason reason;
+    bool tell;         /* as an event; an acknowledged tick comes here in any case, for its reply */
+    uint32_t producer; /* and number: as of the tick */
+    uint64_t number;
     int64_t t;
     size_t n;
     char name[]; /* of the stream */

@@ -131,6 +131,14 @@ const void *ring_look(const struct ring *ring, size_t *at) {
     return ring->buffer + ((from + HEAD) & (ring->size - 1));
 }
 
+size_t ring_written(const struct ring *ring) {
+    return atomic_load_explicit(&ring->written, memory_order_acquire);
+}
+
+size_t ring_consumed(const struct ring *ring) {
+    return atomic_load_explicit(&ring->read, memory_order_acquire);
+}
+
 size_t ring_used(const struct ring *ring) {
     size_t read = atomic_load_explicit(&ring->read, memory_order_acquire);
     return atomic_load_explicit(&ring->written, memory_order_acquire) - read;

@@ -38,6 +38,11 @@ void ring_consume(struct ring *ring);
  * further one is known of yet. */
 const void *ring_look(const struct ring *ring, size_t *at);
 
+/* Any thread: bytes written, and bytes whose records have been consumed, since the beginning. What was committed before
+ * ring_written has been consumed once ring_consumed is not less. */
+size_t ring_written(const struct ring *ring);
+size_t ring_consumed(const struct ring *ring);
+
 /* Any thread, as a snapshot. */
 size_t ring_used(const struct ring *ring);
 uint64_t ring_times_full(const struct ring *ring); /* reserve calls that found no room */

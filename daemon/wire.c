@@ -113,6 +113,18 @@ int wire_ticks_next(struct wire_ticks *ticks, struct wire_tick *ret_tick, enum r
     }
 }
 
+size_t wire_ticks_count(const struct wire_ticks *ticks, struct wire_tick *scratch) {
+    if (ticks->form != WIRE_FORM_LINES)
+        return ticks->left;
+    /* What it unescapes, it unescapes once more, to the same places. */
+    struct wire_ticks through = *ticks;
+    enum reason reason;
+    size_t n = 0;
+    while (wire_lines_next(&through, scratch, &reason) != 0)
+        n++;
+    return n;
+}
+
 void wire_ticks_end(struct wire_ticks *ticks) {
     json_decref(ticks->json);
     free(ticks->unescaped);

@@ -72,6 +72,13 @@ enum reason wire_ticks_begin(struct wire_ticks *ticks, const struct wire_text *f
  * goes on with the tick behind it, or ends where the rest cannot be read. */
 int wire_ticks_next(struct wire_ticks *ticks, struct wire_tick *ret_tick, enum reason *ret_reason);
 void wire_ticks_end(struct wire_ticks *ticks);
+/* How many ticks a message that has just been opened holds, refused ones among them; what cannot be read has the number that
+ * it claims. Line protocol is read through for it, into scratch. */
+size_t wire_ticks_count(const struct wire_ticks *ticks, struct wire_tick *scratch);
+/* How many of them have been read; passed_before: when this was asked last, before the latest call of wire_ticks_next. */
+static inline size_t wire_ticks_passed(const struct wire_ticks *ticks, size_t count, size_t passed_before) {
+    return ticks->form == WIRE_FORM_LINES ? passed_before + 1 : count - ticks->left;
+}
 /* The streams of the next two ticks of a bundle in MessagePack, unchecked, as far as they are plain to see without reading
  * them. Returns their number. */
 int wire_ticks_ahead(const struct wire_ticks *ticks, struct wire_text ret_streams[2]);

@@ -29,13 +29,18 @@ static void count(atomic_uint_fast64_t *counter, uint64_t n) {
 
 /* ---- taking records ------------------------------------------------------------------------- */
 
-static void tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t) {
+static void tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t,
+                         uint32_t producer, uint64_t number) {
     count(&worker->refused[reason], 1);
-    if (!worker_may_tell(worker, &worker->refused_telling))
+    bool tell = worker_may_tell(worker, &worker->refused_telling);
+    if (!tell && producer == 0)
         return;
     struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
     record->kind = RECORD_REFUSED;
     record->reason = reason;
+    record->tell = tell;
+    record->producer = producer;
+    record->number = number;
     record->t = t;
     record->n = stream->name_length;
     memcpy(record->name, stream->name, stream->name_length);
@@ -183,13 +188,14 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
         return false;
     count(&worker->ticks, 1);
     if (!ids_known(&worker->config->classes[stream->class], tick->values)) {
-        tell_refused(worker, stream, REASON_ID, tick->t);
+        tell_refused(worker, stream, REASON_ID, tick->t, tick->producer, tick->arrival.number);
         return true;
     }
     enum time_verdict verdict;
     int closed = series_take(stream->series, tick->t, tick->values, &verdict);
     if (closed < 0)
-        tell_refused(worker, stream, verdict == TIME_LATE ? REASON_LATE : REASON_REPEATED, tick->t);
+        tell_refused(worker, stream, verdict == TIME_LATE ? REASON_LATE : REASON_REPEATED, tick->t, tick->producer,
+                     tick->arrival.number);
     else if (verdict == TIME_REPLACES)
         count(&worker->time[TIME_CASE_REPLACED], 1);
     if (closed > 0)
@@ -206,7 +212,7 @@ static bool take_label(struct worker *worker, const struct record_label *label) 
     int64_t t = every > 0 ? time_interval_start(label->t, every) : label->t;
     uint64_t step = history_label(stream->series->history, t, label->label);
     if (step == 0)
-        tell_refused(worker, stream, REASON_LABEL, label->t);
+        tell_refused(worker, stream, REASON_LABEL, label->t, label->producer, label->number);
     for (int i = 0; step > 0 && i < stream->n_places; i++)
         forecaster_label(stream->places[i].batch->forecaster, stream->places[i].slot, step);
     return true;

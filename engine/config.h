@@ -24,8 +24,9 @@
 enum { CONFIG_MAX_FEATURES = 1024, CONFIG_MAX_NAME = 255, CONFIG_MAX_LEVELS = 8, CONFIG_SCORED_ALL_MOST = 512 };
 
 struct config_bus {
-    char *ticks;      /* PULL binds here; "" for none */
-    char **subscribe; /* [n_subscribe] publishers of ticks that SUB connects to */
+    char *ticks;        /* PULL binds here; "" for none */
+    char *acknowledged; /* ROUTER, for ticks that are acknowledged; "" for none */
+    char **subscribe;   /* [n_subscribe] publishers of ticks that SUB connects to */
     int n_subscribe;
     char *forecasts;           /* XPUB, MessagePack */
     char *forecasts_json;      /* XPUB, JSON; "" for none */
@@ -34,6 +35,10 @@ struct config_bus {
     int receive_hwm, send_hwm; /* messages per peer */
     int64_t tick_ring;         /* bytes of waiting ticks per worker */
     int64_t forecast_ring;     /* bytes of waiting forecasts per worker */
+    int credit_ticks;          /* of a producer that may be taken and not acknowledged */
+    int64_t credit_bytes;      /* the same of its messages */
+    int producers;             /* known at most */
+    int64_t producer_idle;     /* ns since one was heard of, after which it may be forgotten for another */
     double events_per_second;  /* per kind of event; more are counted, not sent */
     double repeats_per_second; /* last forecasts sent again for new subscribers */
 };

@@ -42,13 +42,13 @@ static int check_endpoint(const struct config_lines *lines, const char *path, co
                              config_quote(quoted, endpoint), connects ? "connect to" : "bind");
 }
 
-static int check_bus(const struct config_lines *lines, const struct config_bus *bus, struct error *err) {
+static int check_bus(const struct config_lines *lines, const struct config *config, struct error *err) {
+    const struct config_bus *bus = &config->bus;
     const struct {
         const char *path, *endpoint;
     } bound[] = {
-        {"bus.ticks", bus->ticks},
-        {"bus.forecasts", bus->forecasts},
-        {"bus.forecasts_json", bus->forecasts_json},
+        {"bus.ticks", bus->ticks},         {"bus.acknowledged", bus->acknowledged},
+        {"bus.forecasts", bus->forecasts}, {"bus.forecasts_json", bus->forecasts_json},
         {"bus.control", bus->control},
     };
     for (size_t i = 0; i < sizeof bound / sizeof *bound; i++) {
@@ -68,8 +68,11 @@ static int check_bus(const struct config_lines *lines, const struct config_bus *
         if (check_endpoint(lines, path, bus->subscribe[i], true, err))
             return -1;
     }
-    if (!*bus->ticks && bus->n_subscribe == 0)
-        return config_lines_fail(lines, err, "bus.ticks", "no way in for ticks; give this or bus.subscribe");
+    if (*bus->acknowledged && !*config->state_dir)
+        return config_lines_fail(lines, err, "bus.acknowledged", "needs state_dir, where the ticks are kept");
+    if (!*bus->ticks && !*bus->acknowledged && bus->n_subscribe == 0)
+        return config_lines_fail(lines, err, "bus.ticks",
+                                 "no way in for ticks; give this, bus.acknowledged or bus.subscribe");
     return 0;
 }
 
@@ -549,7 +552,7 @@ int config_check(const struct config_lines *lines, const struct config_cell *cel
         long online = sysconf(_SC_NPROCESSORS_ONLN);
         config->workers = online < 1 ? 1 : online > 1024 ? 1024 : (int)online;
     }
-    if (check_bus(lines, &config->bus, err))
+    if (check_bus(lines, config, err))
         return -1;
     for (int i = 0; i < config->n_classes; i++) {
         struct entry entry = entry_of(lines, cells, CONFIG_STREAM, "streams", i, err);

@@ -77,6 +77,11 @@ static const struct config_key table[] = {
 
     {CONFIG_BUS, "ticks", CONFIG_TEXT, "tcp://127.0.0.1:7701", 0, 255, AT(config_bus, ticks),
      .help = "Ticks come in here: PULL, bound; \"\": none"},
+    {CONFIG_BUS, "acknowledged", CONFIG_TEXT, "", 0, 255, AT(config_bus, acknowledged),
+     .example = "#tcp://127.0.0.1:7704",
+     .help =
+         "Ticks come in here, too, and are acknowledged when they are on disk: ROUTER, bound; needs state_dir; \"\": "
+         "none"},
     {CONFIG_BUS, "subscribe", CONFIG_TEXTS, "[]", .max = 1000, COUNTED(config_bus, subscribe, n_subscribe),
      .help = "Publishers of ticks that the daemon connects to with SUB"},
     {CONFIG_BUS, "forecasts", CONFIG_TEXT, "tcp://127.0.0.1:7702", 1, 255, AT(config_bus, forecasts),
@@ -95,6 +100,16 @@ static const struct config_key table[] = {
      .help = "Ticks that wait per worker; then the bus takes in no more"},
     {CONFIG_BUS, "forecast_ring", CONFIG_BYTES, "16MiB", 64 * KIB, 16 * GIB, AT(config_bus, forecast_ring),
      .help = "Forecasts that wait per worker; then the worker waits"},
+    {CONFIG_BUS, "credit_ticks", CONFIG_INTEGER, "100000", 1, 1e8, AT(config_bus, credit_ticks), .unit = "ticks",
+     .help = "That a producer may have sent and that are not acknowledged; more are refused"},
+    {CONFIG_BUS, "credit_bytes", CONFIG_BYTES, "16MiB", KIB, 16 * GIB, AT(config_bus, credit_bytes),
+     .help = "The same in bytes"},
+    {CONFIG_BUS, "producers", CONFIG_INTEGER, "1000", 1, 1e6, AT(config_bus, producers), .unit = "producers",
+     .help = "Senders of acknowledged ticks whose numbers are remembered; further ones are refused"},
+    {CONFIG_BUS, "producer_idle", CONFIG_DURATION, "7d", 0, 3650 * DAY, AT(config_bus, producer_idle),
+     .help =
+         "A producer that has not been heard of for so long may be forgotten for a new one; what it then sends again is "
+         "taken again"},
     {CONFIG_BUS, "events_per_second", CONFIG_NUMBER, "10", 0, 1e6, AT(config_bus, events_per_second),
      .unit = "a second", .help = "Events sent per kind; more are counted, not sent"},
     {CONFIG_BUS, "repeats_per_second", CONFIG_NUMBER, "10000", 0, 1e9, AT(config_bus, repeats_per_second),

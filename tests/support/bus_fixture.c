@@ -174,7 +174,9 @@ void rig_open(struct rig *rig, const struct rig_setup *setup) {
                                         .streams = rig->streams,
                                         .placement = rig->placement,
                                         .publisher = rig->publisher,
-                                        .store = rig->store};
+                                        .store = rig->store,
+                                        .durable = setup->durable != NULL ? setup->durable : store_durable,
+                                        .degraded = setup->degraded != NULL ? setup->degraded : store_degraded};
     rig->ingest = ingest_open(rig->zmq, &ingest, &err);
     assert_non_null(rig->ingest);
     if (setup->learns)
@@ -192,6 +194,7 @@ static void take_output(struct rig *rig, const void *at) {
     case RECORD_REFUSED:
         rig->refused++;
         rig->latest_refused = ((const struct record_refused *)at)->reason;
+        ingest_refused(rig->ingest, at);
         break;
     case RECORD_ENDED:
         rig->ended++;
@@ -238,6 +241,9 @@ void rig_turn(struct rig *rig) {
         learning_poll(rig->learning);
     }
     ingest_read(rig->ingest);
+    rig_publish(rig);
+    if (ingest_acknowledged(rig->ingest) != NULL)
+        acknowledged_reply(ingest_acknowledged(rig->ingest));
 }
 
 void rig_turn_until(struct rig *rig, const int *counter, int least) {

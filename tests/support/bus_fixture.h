@@ -48,7 +48,10 @@ struct rig_setup {
     const char *bus, *rest; /* of the configuration */
     bool idle;              /* workers without threads */
     size_t idle_bytes;      /* of their input rings */
-    bool learns;            /* has a trainer, learning and control */
+                            /* Instead of the store's, where the configuration has state_dir; or NULL. */
+    uint64_t (*durable)(const struct store *store);
+    bool (*degraded)(const struct store *store);
+    bool learns; /* has a trainer, learning and control */
 };
 
 struct rig {

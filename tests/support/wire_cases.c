@@ -147,8 +147,14 @@ size_t ticks_walk(const struct wire_text *frames, size_t n_frames) {
     size_t taken = 0, calls = 0, bytes = n_frames ? frames[n_frames - 1].n : 0;
     int status = 0;
     need((unsigned)reason < N_REASONS, "reason of a message");
+    size_t count = reason == REASON_NONE ? wire_ticks_count(&ticks, &tick) : 0, passed = 0;
+    need(count <= bytes, "more ticks claimed than bytes");
     while (reason == REASON_NONE && (status = wire_ticks_next(&ticks, &tick, &reason)) != 0) {
         need(++calls <= bytes + 1, "more ticks than bytes");
+        /* Bytes behind the last tick are refused, and are none. */
+        bool behind = passed == count;
+        passed = wire_ticks_passed(&ticks, count, passed);
+        need(behind ? status < 0 : passed >= calls && passed <= count, "number of a tick");
         touch(tick.stream);
         need(tick.stream.n == 0 || wire_name_valid(tick.stream), "name");
         if (status < 0) {
@@ -165,6 +171,7 @@ size_t ticks_walk(const struct wire_text *frames, size_t n_frames) {
         }
         taken++;
     }
+    need(passed == count, "number of ticks");
     wire_ticks_end(&ticks);
     free_frames(&copies);
     return taken;

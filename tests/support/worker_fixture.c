@@ -21,7 +21,8 @@
     "models:\n" RIG_MODEL_OF("m", "c") \
         RIG_MODEL_OF("x", "e") "  - {name: o, class: c, horizon: 2, batch_size: 3, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" RIG_MODEL_OF( \
             "g", \
-            "g") "  - {name: l, class: l, head: event, classes: 3, batch_size: 2, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" RIG_MODEL_OF("t", "t")
+            "g") "  - {name: l, class: l, head: event, classes: 3, batch_size: 2, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" RIG_MODEL_OF("t", \
+                                                                                                                                                            "t")
 
 void worker_scene_open(struct worker_scene *scene, const char *bus) {
     *scene = (struct worker_scene){0};
@@ -89,7 +90,8 @@ double worker_value(int64_t t, int feature) {
 void worker_tick(struct worker_scene *scene, struct stream *stream, int64_t t) {
     _Alignas(struct record_tick) char buffer[sizeof(struct record_tick) + 2 * sizeof(double)];
     struct record_tick *record = (struct record_tick *)(void *)buffer;
-    *record = (struct record_tick){RECORD_TICK, stream, t, {0, 1, ++scene->number, 1}};
+    *record =
+        (struct record_tick){.kind = RECORD_TICK, .stream = stream, .t = t, .arrival = {0, 1, ++scene->number, 1}};
     const double values[2] = {worker_value(t, 0), worker_value(t, 1)};
     memcpy(record->values, values, sizeof values);
     worker_give(scene, buffer, sizeof buffer);

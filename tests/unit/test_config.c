@@ -97,8 +97,8 @@ static const struct bad bad_keys[] = {
     {LEAST "worker: 2\n",
      ":8: worker: not a key; here are workers, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
     {LEAST "bus:\n  tick: x\n",
-     ":9: bus.tick: not a key; here are ticks, subscribe, forecasts, forecasts_json, control, "
-     "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, events_per_second, "
+     ":9: bus.tick: not a key; here are ticks, acknowledged, subscribe, forecasts, forecasts_json, control, "
+     "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, credit_ticks, credit_bytes, producers, producer_idle, events_per_second, "
      "repeats_per_second"},
     {LEAST "    training:\n      window: 10\n      windows: 10\n",
      ":10: models[0].training.windows: not a key; here are window, stride, order, burn_in, unroll, batch, epochs, "
@@ -238,7 +238,11 @@ static const struct bad bad_values[] = {
 };
 
 static const struct bad bad_together[] = {
-    {"bus:\n  ticks: ''\n" LEAST, ":2: bus.ticks: no way in for ticks; give this or bus.subscribe"},
+    {"bus:\n  ticks: ''\n" LEAST, ":2: bus.ticks: no way in for ticks; give this, bus.acknowledged or bus.subscribe"},
+    {"bus:\n  acknowledged: tcp://127.0.0.1:7704\n" LEAST,
+     ":2: bus.acknowledged: needs state_dir, where the ticks are kept"},
+    {"state_dir: x\nbus:\n  acknowledged: tcp://127.0.0.1:7701\n" LEAST,
+     ":3: bus.acknowledged: the same endpoint as bus.ticks"},
     {"bus:\n  ticks: udp://127.0.0.1:1\n" LEAST,
      ":2: bus.ticks: \"udp://127.0.0.1:1\" is not an endpoint to bind (tcp://HOST:PORT or ipc://PATH)"},
     {"bus:\n  ticks: inproc://ticks\n" LEAST,
@@ -556,7 +560,8 @@ static void has_defaults(void **state) {
 static const char full[] =
     "workers: 3\n"
     "state_dir: /var/lib/x\nsync_every: 5ms\nsnapshot_every: 1m\njournal_ring: 2MiB\n"
-    "bus: {ticks: '', subscribe: ['tcp://a:1', 'ipc:///run/b'], forecasts: 'tcp://*:2', forecasts_json: 'tcp://*:3',\n"
+    "bus: {ticks: '', acknowledged: 'tcp://*:7', credit_ticks: 6, credit_bytes: 1MiB, producers: 8, producer_idle: 1h,\n"
+    "      subscribe: ['tcp://a:1', 'ipc:///run/b'], forecasts: 'tcp://*:2', forecasts_json: 'tcp://*:3',\n"
     "      control: 'tcp://*:*', max_message: 1MiB, receive_hwm: 4, send_hwm: 5, tick_ring: 65536,\n"
     "      forecast_ring: 1GiB, events_per_second: 0.5, repeats_per_second: 0}\n"
     "models:\n"
@@ -579,6 +584,11 @@ static const char full[] =
     "     history: 18, pending: 19, gap: reset, gap_after: 1m}\n";
 
 static void check_full_bus(const struct config_bus *bus) {
+    assert_string_equal(bus->acknowledged, "tcp://*:7");
+    assert_int_equal(bus->credit_ticks, 6);
+    assert_int_equal(bus->credit_bytes, 1 << 20);
+    assert_int_equal(bus->producers, 8);
+    assert_int_equal(bus->producer_idle, INT64_C(3600000000000));
     assert_string_equal(bus->ticks, "");
     assert_int_equal(bus->n_subscribe, 2);
     assert_string_equal(bus->subscribe[1], "ipc:///run/b");

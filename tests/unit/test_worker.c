@@ -69,7 +69,8 @@ static void a_few_ticks_need_no_worker(void **state) {
     for (int64_t t = 1; t <= TICKS; t++) {
         struct record_tick *record = ring_reserve(worker_input(scene.worker), sizeof *record + 2 * sizeof(double), 0);
         assert_non_null(record);
-        *record = (struct record_tick){RECORD_TICK, stream, t, {0, 1, (uint64_t)t, 1}};
+        *record =
+            (struct record_tick){.kind = RECORD_TICK, .stream = stream, .t = t, .arrival = {0, 1, (uint64_t)t, 1}};
         record->values[0] = record->values[1] = (double)t;
         ring_commit(worker_input(scene.worker), sizeof *record + 2 * sizeof(double));
         if (t % 3 == 0) {
@@ -144,7 +145,8 @@ static void a_gap_is_filled(void **state) {
 }
 
 static void give_label(struct worker_scene *scene, struct stream *stream, int64_t t, float label) {
-    worker_give(scene, &(struct record_label){RECORD_LABEL, stream, t, label}, sizeof(struct record_label));
+    worker_give(scene, &(struct record_label){.kind = RECORD_LABEL, .stream = stream, .t = t, .label = label},
+                sizeof(struct record_label));
 }
 
 /* Steps are of a microsecond: a label is of the interval in which its time lies, once that has closed. */

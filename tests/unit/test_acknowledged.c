@@ -1,0 +1,690 @@
+/* Acknowledged ticks from their socket to the workers' rings and back to replies, with a store that says to be durable when the
+ * test does, and workers without threads. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "daemon/acknowledged.h"
+
+#include "daemon/clock.h"
+#include "daemon/records.h"
+#include "tests/support/bus_fixture.h"
+#include "tests/support/wire_cases.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#define CLASSES \
+    "workers: 2\nstreams:\n" \
+    "  - {class: c, pattern: 'c/*', features: [a], history: 16}\n" \
+    "models:\n" \
+    "  - {name: m, class: c, horizon: 1, batch_size: 1, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"
+
+/* What the store says; at most what was appended. */
+static uint64_t said_durable;
+static bool said_degraded;
+
+static uint64_t durable(const struct store *store) {
+    return said_durable < store_order(store) ? said_durable : store_order(store);
+}
+
+static bool degraded(const struct store *store) {
+    (void)store;
+    return said_degraded;
+}
+
+struct scene {
+    struct rig rig;
+    char folder[256];
+    void *client, *push;
+};
+
+static void open_scene_on(struct scene *scene, const char *keys) {
+    static int number;
+    char bus[512], rest[1024];
+    *scene = (struct scene){0};
+    snprintf(scene->folder, sizeof scene->folder, "%s/acknowledged-%d", rig_folder(), number++);
+    snprintf(bus, sizeof bus, "  acknowledged: ipc://%s/acknowledged\n%s", rig_folder(), keys);
+    snprintf(rest, sizeof rest, "state_dir: %s\n" CLASSES, scene->folder);
+    const struct rig_setup setup = {
+        .bus = bus, .rest = rest, .idle = true, .idle_bytes = 65536, .durable = durable, .degraded = degraded};
+    said_durable = 0;
+    said_degraded = false;
+    rig_open(&scene->rig, &setup);
+    scene->client = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.acknowledged);
+    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
+}
+
+static void open_scene(struct scene *scene) {
+    open_scene_on(scene, "");
+}
+
+static void close_scene(struct scene *scene) {
+    rig_disconnect(scene->client);
+    rig_disconnect(scene->push);
+    rig_close(&scene->rig);
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
+    assert_int_equal(system(command), 0);
+}
+
+/* One message of text frames, divided by NULL at the end. */
+static void send_frames(void *socket, const char *first, const char *second, const char *third) {
+    const char *const frames[] = {first, second, third};
+    for (int f = 0; f < 3 && frames[f] != NULL; f++) {
+        bool more = f < 2 && frames[f + 1] != NULL;
+        assert_true(zmq_send(socket, frames[f], strlen(frames[f]), more ? ZMQ_SNDMORE : 0) >= 0);
+    }
+}
+
+/* Takes turns until a reply has come to the client; a new reference. */
+static json_t *next_reply_to(struct scene *scene, void *client) {
+    char text[4096];
+    int64_t began = 0;
+    int n;
+    while ((n = rig_receive(client, text, sizeof text, 0)) < 0) {
+        rig_turn(&scene->rig);
+        if (!rig_wait(&began))
+            fail_msg("no reply");
+    }
+    bool as_json;
+    json_t *reply = wire_message_decode(text, (size_t)n, &as_json);
+    assert_non_null(reply);
+    return reply;
+}
+
+/* What it says, as sorted JSON with single quotes; valid until the next call. */
+static const char *heard_by(struct scene *scene, void *client) {
+    static char text[4096];
+    json_t *reply = next_reply_to(scene, client);
+    char *dumped = json_dumps(reply, JSON_COMPACT | JSON_SORT_KEYS);
+    snprintf(text, sizeof text, "%s", dumped);
+    for (char *p = text; *p != '\0'; p++)
+        if (*p == '"')
+            *p = '\'';
+    free(dumped);
+    json_decref(reply);
+    return text;
+}
+
+static const char *heard(struct scene *scene) {
+    return heard_by(scene, scene->client);
+}
+
+static void expect_error(struct scene *scene, const char *code, int64_t expected) {
+    json_t *reply = next_reply_to(scene, scene->client);
+    const json_t *error = json_object_get(reply, "error");
+    assert_string_equal(json_string_value(json_object_get(error, "code")), code);
+    assert_true(json_string_length(json_object_get(error, "message")) > 10);
+    if (expected > 0)
+        assert_int_equal(json_integer_value(json_object_get(reply, "expected")), expected);
+    json_decref(reply);
+}
+
+static void ask_by(void *client, const char *producer) {
+    char text[128];
+    snprintf(text, sizeof text, "{\"cmd\":\"ask\",\"producer\":%s}", producer);
+    send_frames(client, text, NULL, NULL);
+}
+
+/* Asks, and has it answered with this last durable number. */
+static void ask(struct scene *scene, const char *producer, int64_t durable) {
+    ask_by(scene->client, producer);
+    json_t *reply = next_reply_to(scene, scene->client);
+    assert_true(json_is_true(json_object_get(reply, "ok")));
+    assert_int_equal(json_integer_value(json_object_get(reply, "durable")), durable);
+    json_decref(reply);
+}
+
+/* Ticks of a stream from a number on, at times that are the numbers. */
+static void send_ticks(void *client, const char *stream, int first, int n) {
+    char header[32], bundle[4096];
+    int used = snprintf(bundle, sizeof bundle, "[");
+    for (int i = first; i < first + n; i++)
+        used += snprintf(bundle + used, sizeof bundle - (size_t)used, "%s[\"%s\",%d,[1]]", i > first ? "," : "",
+                         stream, i);
+    snprintf(bundle + used, sizeof bundle - (size_t)used, "]");
+    snprintf(header, sizeof header, "{\"seq\":%d}", first);
+    send_frames(client, header, bundle, NULL);
+}
+
+static struct acknowledged_counters counters(struct scene *scene) {
+    return acknowledged_counters(ingest_acknowledged(scene->rig.ingest));
+}
+
+static void turn_until(struct scene *scene, const uint64_t *counter, uint64_t least) {
+    int64_t began = 0;
+    while (*counter < least) {
+        rig_turn(&scene->rig);
+        if (!rig_wait(&began))
+            fail_msg("%d of %d", (int)*counter, (int)least);
+    }
+}
+
+/* Turns until so many ticks have been taken, without a reply. */
+static void take(struct scene *scene, uint64_t ticks) {
+    turn_until(scene, &ingest_counters(scene->rig.ingest)->ticks, ticks);
+    char text[64];
+    for (int i = 0; i < 5; i++)
+        rig_turn(&scene->rig);
+    assert_int_equal(rig_receive(scene->client, text, sizeof text, 5), -1);
+}
+
+/* The workers have taken all that is in their rings. */
+static void work(struct scene *scene) {
+    for (int w = 0; w < scene->rig.config->workers; w++) {
+        size_t n;
+        while (ring_peek(worker_input(scene->rig.workers[w]), &n) != NULL)
+            ring_consume(worker_input(scene->rig.workers[w]));
+    }
+}
+
+/* A worker tells that it has refused the tick. */
+static void refuse(struct scene *scene, int worker, uint64_t number, const char *stream) {
+    struct ring *output = worker_output(scene->rig.workers[worker]);
+    struct record_refused *record = ring_reserve(output, sizeof *record + strlen(stream), 0);
+    *record = (struct record_refused){
+        .kind = RECORD_REFUSED, .reason = REASON_LATE, .producer = 1, .number = number, .n = strlen(stream)};
+    memcpy(record->name, stream, strlen(stream));
+    ring_commit(output, sizeof *record + strlen(stream));
+}
+
+/* ---- asking --------------------------------------------------------------------------------------- */
+
+static void an_ask_tells_what_is_durable_and_the_credit(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene_on(&scene, "  credit_ticks: 50\n  credit_bytes: 4KiB\n");
+    send_frames(scene.client, "{\"cmd\":\"ask\",\"producer\":7,\"id\":[3]}", NULL, NULL);
+    assert_string_equal(heard(&scene), "{'credit_bytes':4096,'credit_ticks':50,'degraded':false,'durable':0,'id':[3],"
+                                       "'ok':true,'source':2147483655,'taken':0}");
+    acknowledged_restore(ingest_acknowledged(scene.rig.ingest), 8, 4711, 0);
+    ask(&scene, "8", 4711);
+    ask(&scene, "\"boiler\"", 0); /* a name */
+    assert_int_equal(counters(&scene).producers, 3);
+    assert_int_equal(counters(&scene).clients, 1);
+    close_scene(&scene);
+}
+
+static void an_ask_in_messagepack_is_answered_so(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    char request[64], reply[256];
+    size_t n = bytes_of("82 a3'cmd' a3'ask' a8'producer' 07", request, sizeof request);
+    rig_send(scene.client, request, n);
+    int64_t began = 0;
+    while (rig_receive(scene.client, reply, sizeof reply, 0) < 0) {
+        rig_turn(&scene.rig);
+        assert_true(rig_wait(&began));
+    }
+    assert_int_equal((unsigned char)reply[0] & 0xf0, 0x80); /* a map */
+    close_scene(&scene);
+}
+
+static void nonsense_is_answered_and_takes_nothing(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    static const char *const asks[] = {"",
+                                       "{}",
+                                       "[1]",
+                                       "7",
+                                       "{\"cmd\":\"ask\"}",
+                                       "{\"cmd\":\"ask\",\"producer\":0}",
+                                       "{\"cmd\":\"ask\",\"producer\":-1}",
+                                       "{\"cmd\":\"ask\",\"producer\":1.5}",
+                                       "{\"cmd\":\"ask\",\"producer\":\"\"}",
+                                       "{\"cmd\":\"stop\",\"producer\":1}",
+                                       "{\"cmd\":\"ask\",\"producer\":18446744073709551615}"};
+    for (size_t i = 0; i < sizeof asks / sizeof *asks; i++) {
+        send_frames(scene.client, asks[i], NULL, NULL);
+        expect_error(&scene, "argument", 0);
+    }
+    send_ticks(scene.client, "c/1", 1, 1);
+    expect_error(&scene, "ask", 0); /* nobody has */
+    ask(&scene, "1", 0);
+    static const char *const headers[] = {"", "{}", "{\"seq\":0}", "{\"seq\":-1}", "{\"seq\":\"1\"}", "[1]"};
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        send_frames(scene.client, headers[i], "[[\"c/1\",1,[1]]]", NULL);
+        expect_error(&scene, "argument", 1);
+    }
+    assert_true(zmq_send(scene.client, "{\"seq\":1}", 9, ZMQ_SNDMORE) >= 0);
+    assert_true(zmq_send(scene.client, "c/1", 3, ZMQ_SNDMORE) >= 0);
+    send_frames(scene.client, "[1,[1]]", "and more", NULL);
+    expect_error(&scene, "argument", 1);
+    send_frames(scene.client, "{\"seq\":1}", "[[\"c/1\",1,[1]", NULL);
+    expect_error(&scene, "malformed", 1);
+    send_frames(scene.client, "{\"seq\":1}", "", NULL);
+    expect_error(&scene, "malformed", 1);
+    assert_int_equal(store_order(scene.rig.store), 0);
+    assert_int_equal(ingest_counters(scene.rig.ingest)->ticks, 0);
+    send_ticks(scene.client, "c/1", 1, 1); /* and it goes on */
+    take(&scene, 1);
+    close_scene(&scene);
+}
+
+static void the_latest_client_speaks_for_a_producer(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    ask(&scene, "1", 0);
+    void *other = rig_connect(&scene.rig, ZMQ_DEALER, scene.rig.config->bus.acknowledged);
+    ask_by(other, "1");
+    assert_non_null(strstr(heard_by(&scene, other), "'ok':true"));
+    expect_error(&scene, "superseded", 1);
+    send_ticks(scene.client, "c/1", 1, 1);
+    expect_error(&scene, "ask", 0);
+    rig_disconnect(other);
+    close_scene(&scene);
+}
+
+static void producers_are_bounded(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene_on(&scene, "  producers: 2\n  producer_idle: 1h\n");
+    ask(&scene, "1", 0);
+    ask(&scene, "2", 0);
+    send_frames(scene.client, "{\"cmd\":\"ask\",\"producer\":3}", NULL, NULL);
+    expect_error(&scene, "producers", 0);
+    ask(&scene, "1", 0);
+    close_scene(&scene);
+}
+
+/* ---- acknowledging -------------------------------------------------------------------------------- */
+
+static void a_reply_comes_when_ticks_are_durable_and_taken(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    ask(&scene, "7", 0);
+    send_ticks(scene.client, "c/1", 1, 3);
+    take(&scene, 3);
+    said_durable = 1;
+    take(&scene, 3); /* the worker has not seen them */
+    assert_false(acknowledged_ready(ingest_acknowledged(scene.rig.ingest)));
+    work(&scene);
+    assert_true(acknowledged_ready(ingest_acknowledged(scene.rig.ingest)));
+    assert_string_equal(heard(&scene), "{'durable':3}");
+    assert_false(acknowledged_ready(ingest_acknowledged(scene.rig.ingest)));
+    assert_false(acknowledged_waits(ingest_acknowledged(scene.rig.ingest)));
+
+    send_ticks(scene.client, "c/1", 4, 1);
+    take(&scene, 4);
+    work(&scene);
+    take(&scene, 4); /* the disk has not got it */
+    assert_true(acknowledged_waits(ingest_acknowledged(scene.rig.ingest)));
+    said_durable = 2;
+    assert_string_equal(heard(&scene), "{'durable':4}");
+    assert_int_equal(counters(&scene).ticks, 4);
+    assert_int_equal(counters(&scene).durable, 4);
+    close_scene(&scene);
+}
+
+static void one_reply_covers_many_messages(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    ask(&scene, "7", 0);
+    for (int i = 0; i < 1000; i++) { /* more than there are groups */
+        send_ticks(scene.client, "c/1", 1 + i, 1);
+        if (i % 3 == 0) {
+            turn_until(&scene, &ingest_counters(scene.rig.ingest)->ticks, (uint64_t)i + 1);
+            work(&scene);
+        }
+    }
+    take(&scene, 1000);
+    work(&scene);
+    said_durable = 700;
+    json_t *reply = next_reply_to(&scene, scene.client);
+    int64_t durable = json_integer_value(json_object_get(reply, "durable"));
+    assert_in_range(durable, 1, 700);
+    json_decref(reply);
+    said_durable = UINT64_MAX;
+    assert_string_equal(heard(&scene), "{'durable':1000}");
+    close_scene(&scene);
+}
+
+static void refused_ticks_are_listed(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    said_durable = UINT64_MAX;
+    ask(&scene, "7", 0);
+    send_frames(scene.client, "{\"seq\":1}",
+                "[[\"c/1\",1,[1]],[\"x\",2,[1]],[\"x\",3,[1]],[\"c/2\",4,[1]],[\"c/1\",5,[1,2]],[\"c/1\",1,[1]]]",
+                NULL);
+    take(&scene, 3);
+    refuse(&scene, 0, 6, "c/1"); /* before the others are told of */
+    work(&scene);
+    assert_string_equal(heard(&scene),
+                        "{'durable':6,'refused':[[2,3,'no_class','x'],[5,5,'features','c/1'],[6,6,'late','c/1']]}");
+    /* Told once. */
+    send_ticks(scene.client, "c/1", 7, 1);
+    take(&scene, 4);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':7}");
+    close_scene(&scene);
+}
+
+/* Refusals in the workers' outputs come before the reply, however full these are. */
+static void what_workers_refused_is_waited_for(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    said_durable = UINT64_MAX;
+    ask(&scene, "7", 0);
+    send_ticks(scene.client, "c/1", 1, 2);
+    take(&scene, 2);
+    refuse(&scene, 0, 2, "c/1");
+    work(&scene);
+    struct acknowledged *acknowledged = ingest_acknowledged(scene.rig.ingest);
+    acknowledged_reply(acknowledged); /* the output has not been read */
+    char text[64];
+    assert_int_equal(rig_receive(scene.client, text, sizeof text, 20), -1);
+    assert_false(acknowledged_ready(acknowledged));
+    assert_string_equal(heard(&scene), "{'durable':2,'refused':[[2,2,'late','c/1']]}");
+    close_scene(&scene);
+}
+
+static void the_rest_of_a_bundle_that_cannot_be_read_is_refused_as_one(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    said_durable = UINT64_MAX;
+    ask(&scene, "7", 0);
+    char bundle[64];
+    size_t n = bytes_of("95 93 a3'c/1' 01 91 01 c1 c1 c1 c1 c1", bundle, sizeof bundle);
+    assert_true(zmq_send(scene.client, "{\"seq\":1}", 9, ZMQ_SNDMORE) >= 0);
+    rig_send(scene.client, bundle, n);
+    take(&scene, 1);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':5,'refused':[[2,5,'malformed','']]}");
+    /* Bytes behind the last tick have no number. */
+    n = bytes_of("91 93 a3'c/1' 02 91 01 c1", bundle, sizeof bundle);
+    assert_true(zmq_send(scene.client, "{\"seq\":6}", 9, ZMQ_SNDMORE) >= 0);
+    rig_send(scene.client, bundle, n);
+    take(&scene, 2);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':6}");
+    close_scene(&scene);
+}
+
+/* All forms that come through PULL. */
+static void each_form_has_its_numbers(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    said_durable = UINT64_MAX;
+    ask(&scene, "7", 0);
+    send_frames(scene.client, "{\"seq\":1}", "c/1", "[1,[1]]");
+    take(&scene, 1);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':1}");
+    send_frames(scene.client, "{\"seq\":2}", "# a comment\nc/1 a=1 2\n\nc/2 a=1 x\nc/\\ 3,t=\\, a=1 3\n", NULL);
+    take(&scene, 3);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':4,'refused':[[3,3,'time','c/2']]}");
+    send_frames(scene.client, "{\"seq\":5}", "# nothing\n", NULL); /* no ticks: what was durable */
+    assert_string_equal(heard(&scene), "{'durable':4}");
+    assert_int_equal(store_order(scene.rig.store), 2);
+    close_scene(&scene);
+}
+
+static void a_position_is_the_sequence_number(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    acknowledged_restore(ingest_acknowledged(scene.rig.ingest), 7, 40, 0);
+    ask(&scene, "7", 40);
+    send_frames(scene.client, "{\"seq\":41}", "[[\"x\",1,[1]],[\"c/1\",1,[1]]]", NULL);
+    take(&scene, 1);
+    size_t n;
+    struct ring *input = worker_input(scene.rig.workers[0]);
+    ring_peek(input, &n); /* the opening */
+    ring_consume(input);
+    const struct record_tick *tick = ring_peek(input, &n);
+    assert_int_equal(tick->kind, RECORD_TICK);
+    assert_int_equal(tick->arrival.number, 42);
+    assert_int_equal(tick->arrival.source, UINT32_C(0x80000007));
+    assert_int_equal(tick->producer, 1);
+    close_scene(&scene);
+}
+
+/* ---- sequence numbers ----------------------------------------------------------------------------- */
+
+static void what_was_taken_is_not_taken_again(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    ask(&scene, "7", 0);
+    send_ticks(scene.client, "c/1", 1, 4);
+    send_ticks(scene.client, "c/1", 1, 4); /* in flight */
+    assert_string_equal(heard(&scene), "{'durable':0}");
+    work(&scene);
+    said_durable = UINT64_MAX;
+    assert_string_equal(heard(&scene), "{'durable':4}");
+    send_ticks(scene.client, "c/1", 2, 2); /* durable */
+    assert_string_equal(heard(&scene), "{'durable':4}");
+    assert_int_equal(ingest_counters(scene.rig.ingest)->ticks, 4);
+    assert_int_equal(counters(&scene).repeated, 2);
+    assert_int_equal(store_order(scene.rig.store), 1);
+    close_scene(&scene);
+}
+
+static void a_gap_names_the_number_that_is_expected(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    ask(&scene, "7", 0);
+    send_ticks(scene.client, "c/1", 2, 1);
+    expect_error(&scene, "gap", 1);
+    send_ticks(scene.client, "c/1", 1, 3);
+    send_ticks(scene.client, "c/1", 3, 2); /* one of them was taken */
+    expect_error(&scene, "gap", 4);
+    send_frames(scene.client, "{\"seq\":9223372036854775807}", "[[\"c/1\",1,[1]],[\"c/1\",2,[1]]]", NULL);
+    expect_error(&scene, "gap", 4);
+    assert_int_equal(counters(&scene).gaps, 3);
+    send_ticks(scene.client, "c/1", 4, 1);
+    take(&scene, 4);
+    close_scene(&scene);
+}
+
+static void credit_bounds_what_is_in_flight(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene_on(&scene, "  credit_ticks: 10\n");
+    ask(&scene, "7", 0);
+    send_ticks(scene.client, "c/1", 1, 8);
+    send_ticks(scene.client, "c/1", 9, 3);
+    expect_error(&scene, "credit", 9);
+    assert_int_equal(ingest_counters(scene.rig.ingest)->ticks, 8); /* nothing of it */
+    send_ticks(scene.client, "c/1", 9, 2);
+    take(&scene, 10);
+    work(&scene);
+    said_durable = UINT64_MAX;
+    assert_string_equal(heard(&scene), "{'durable':10}");
+    send_ticks(scene.client, "c/1", 11, 10); /* it is free again */
+    take(&scene, 20);
+    assert_int_equal(counters(&scene).over_credit, 1);
+    close_scene(&scene);
+}
+
+static void credit_counts_bytes_too(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene_on(&scene, "  credit_bytes: 1KiB\n");
+    ask(&scene, "7", 0);
+    send_ticks(scene.client, "c/1", 1, 40);
+    send_ticks(scene.client, "c/1", 41, 60);
+    expect_error(&scene, "credit", 41);
+    close_scene(&scene);
+}
+
+/* ---- trouble -------------------------------------------------------------------------------------- */
+
+static void a_failing_disk_is_told_and_takes_nothing(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    ask(&scene, "7", 0);
+    send_ticks(scene.client, "c/1", 1, 1);
+    take(&scene, 1);
+    said_degraded = true;
+    expect_error(&scene, "degraded", 2); /* of what is in flight */
+    send_ticks(scene.client, "c/1", 2, 1);
+    expect_error(&scene, "degraded", 2);
+    assert_int_equal(ingest_counters(scene.rig.ingest)->ticks, 1);
+    const double value = 1;
+    rig_send_tick(scene.push, "c/2", 1, &value, 1); /* PULL goes on */
+    turn_until(&scene, &ingest_counters(scene.rig.ingest)->ticks, 2);
+    ask_by(scene.client, "7");
+    assert_non_null(strstr(heard(&scene), "'degraded':true"));
+    said_degraded = false;
+    said_durable = UINT64_MAX;
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':1}");
+    send_ticks(scene.client, "c/1", 2, 1);
+    turn_until(&scene, &ingest_counters(scene.rig.ingest)->ticks, 3);
+    close_scene(&scene);
+}
+
+struct kept {
+    uint64_t producer, sequence;
+    uint32_t source;
+    const char *head, *bytes; /* NULL: not looked at */
+};
+static const struct kept kept[] = {{0, 0, 0, "c/1", NULL},
+                                   {7, 2, UINT32_C(0x80000007), "", "[[\"c/1\",1,[1]],[\"c/1\",2,[1]]]"},
+                                   {0, 1, 0, "c/1", NULL},
+                                   {7, 4, UINT32_C(0x80000007), "", "c/1 a=1 3\nc/1 a=1 4"}};
+
+static bool expect_kept(void *context, uint64_t order, const struct journal_entry *entry) {
+    const struct kept *expected = &kept[(*(int *)context)++];
+    assert_int_equal(order, expected - kept + 1);
+    assert_int_equal(entry->kind, JOURNAL_TICKS);
+    assert_true(entry->producer == expected->producer && entry->sequence == expected->sequence);
+    assert_int_equal(entry->source, expected->source);
+    assert_true(entry->received > 0);
+    assert_int_equal(entry->n_head, strlen(expected->head));
+    assert_memory_equal(entry->head != NULL ? entry->head : "", expected->head, entry->n_head);
+    if (expected->bytes != NULL) {
+        assert_int_equal(entry->n, strlen(expected->bytes));
+        assert_memory_equal(entry->bytes, expected->bytes, entry->n);
+    }
+    return true;
+}
+
+/* In one order, also of those that nobody waits for: as they came, each with the last number of its ticks. */
+static void messages_are_in_the_journal_in_one_order(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    const double value = 1;
+    ask(&scene, "7", 0);
+    rig_send_tick(scene.push, "c/1", 1, &value, 1);
+    take(&scene, 1);
+    send_ticks(scene.client, "c/1", 1, 2);
+    take(&scene, 3);
+    rig_send_tick(scene.push, "c/1", 9, &value, 1);
+    take(&scene, 4);
+    send_ticks(scene.client, "c/1", 1, 2); /* repeated */
+    assert_string_equal(heard(&scene), "{'durable':0}");
+    send_frames(scene.client, "{\"seq\":3}", "c/1 a=1 3\nc/1 a=1 4", NULL);
+    take(&scene, 6);
+    struct error err;
+    int n = 0;
+    store_close(scene.rig.store);
+    scene.rig.store = store_open(scene.rig.config, &scene.rig.bell, &err);
+    assert_int_equal(store_tail(scene.rig.store, expect_kept, &n, &err), 0);
+    assert_int_equal(n, sizeof kept / sizeof *kept);
+    close_scene(&scene);
+}
+
+/* Of ticks that wait for room in a worker's ring. */
+static void a_parked_message_is_acknowledged_whole(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    said_durable = UINT64_MAX;
+    ask(&scene, "7", 0);
+    int sent = 0;
+    while (!ingest_parked(scene.rig.ingest)) {
+        send_ticks(scene.client, "c/1", sent + 1, 100);
+        sent += 100;
+        turn_until(&scene, &ingest_counters(scene.rig.ingest)->messages, (uint64_t)sent / 100);
+    }
+    assert_true(ingest_counters(scene.rig.ingest)->ticks < (uint64_t)sent);
+    char text[64];
+    assert_int_equal(rig_receive(scene.client, text, sizeof text, 10), -1);
+    work(&scene);
+    json_t *reply = next_reply_to(&scene, scene.client);
+    while (json_integer_value(json_object_get(reply, "durable")) < sent) {
+        json_decref(reply);
+        work(&scene);
+        reply = next_reply_to(&scene, scene.client);
+    }
+    assert_null(json_object_get(reply, "refused"));
+    json_decref(reply);
+    assert_int_equal(ingest_counters(scene.rig.ingest)->ticks, sent);
+    close_scene(&scene);
+}
+
+/* A client that reads nothing is forgotten, and what it had sent stays taken. */
+static void a_slow_reader_has_to_ask_again(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    said_durable = UINT64_MAX;
+    void *slow = zmq_socket(scene.rig.zmq, ZMQ_DEALER);
+    int one = 1, zero = 0;
+    zmq_setsockopt(slow, ZMQ_RCVHWM, &one, sizeof one);
+    zmq_setsockopt(slow, ZMQ_LINGER, &zero, sizeof zero);
+    assert_int_equal(zmq_connect(slow, scene.rig.config->bus.acknowledged), 0);
+    ask_by(slow, "7");
+    int sent = 0;
+    int64_t began = 0;
+    while (counters(&scene).lost == 0) {
+        /* Each is answered with what is durable. */
+        send_ticks(slow, "c/1", 1, 100);
+        rig_turn(&scene.rig);
+        work(&scene);
+        if (++sent % 256 == 0)
+            assert_true(rig_wait(&began));
+    }
+    assert_int_equal(counters(&scene).clients, 0);
+    ask(&scene, "7", 100);
+    rig_disconnect(slow);
+    close_scene(&scene);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_ask_tells_what_is_durable_and_the_credit),
+        cmocka_unit_test(an_ask_in_messagepack_is_answered_so),
+        cmocka_unit_test(nonsense_is_answered_and_takes_nothing),
+        cmocka_unit_test(the_latest_client_speaks_for_a_producer),
+        cmocka_unit_test(producers_are_bounded),
+        cmocka_unit_test(a_reply_comes_when_ticks_are_durable_and_taken),
+        cmocka_unit_test(one_reply_covers_many_messages),
+        cmocka_unit_test(refused_ticks_are_listed),
+        cmocka_unit_test(what_workers_refused_is_waited_for),
+        cmocka_unit_test(the_rest_of_a_bundle_that_cannot_be_read_is_refused_as_one),
+        cmocka_unit_test(each_form_has_its_numbers),
+        cmocka_unit_test(a_position_is_the_sequence_number),
+        cmocka_unit_test(what_was_taken_is_not_taken_again),
+        cmocka_unit_test(a_gap_names_the_number_that_is_expected),
+        cmocka_unit_test(credit_bounds_what_is_in_flight),
+        cmocka_unit_test(credit_counts_bytes_too),
+        cmocka_unit_test(a_failing_disk_is_told_and_takes_nothing),
+        cmocka_unit_test(messages_are_in_the_journal_in_one_order),
+        cmocka_unit_test(a_parked_message_is_acknowledged_whole),
+        cmocka_unit_test(a_slow_reader_has_to_ask_again),
+    };
+    return cmocka_run_group_tests_name("acknowledged", tests, NULL, NULL);
+}
