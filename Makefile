@@ -48,7 +48,7 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 TAPE_LEVELS = $(addprefix $(BUILD)/obj/engine/kernels/,tape_kernels_avx2.o tape_kernels_avx512.o)
 # The kernels' levels: those of x86 with the instructions that they are for, and the reference once more without fused
 # multiply-add, for CPUs that would do it in software.
-X86_LEVELS = engine/kernels/avx2.c engine/kernels/avx512.c
+X86_LEVELS = $(addprefix engine/kernels/,avx2.c avx512.c amx.c)
 LEVELS = $(if $(filter x86_64,$(ARCH)),$(BUILD)/obj/engine/kernels/plain.o $(TAPE_LEVELS))
 ENGINE_SRC := $(filter-out $(if $(filter x86_64,$(ARCH)),,$(X86_LEVELS)),$(ENGINE_SRC))
 
@@ -91,10 +91,14 @@ $(BUILD)/obj/engine/kernels/%.o: CFLAGS += -O3
 $(BUILD)/obj/engine/layers/%.o: CFLAGS += -O3
 $(BUILD)/obj/engine/loss.o: CFLAGS += -O3 -fno-trapping-math
 $(BUILD)/obj/engine/kernels/avx2.o: LEVEL_FLAGS = -mavx2 -mfma
-$(BUILD)/obj/engine/kernels/avx512.o: LEVEL_FLAGS = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+AVX512_FLAGS = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+$(BUILD)/obj/engine/kernels/avx512.o: LEVEL_FLAGS = $(AVX512_FLAGS)
+$(BUILD)/obj/engine/kernels/amx.o: LEVEL_FLAGS = $(AVX512_FLAGS) -mavx512bf16 -mamx-tile -mamx-bf16
 $(BUILD)/obj/engine/kernels/plain.o: LEVEL_FLAGS = -DKERNELS_PLAIN
 $(BUILD)/obj/engine/kernels/plain.o: engine/kernels/reference.c
 	$(compile)
+
+$(BUILD)/obj/tests/support/amx_emulator.o: CFLAGS += -O3
 
 # Those of training, for each level; there products are fused with additions, or not, as the level can.
 TAPE_FLAGS = -ffp-contract=fast -fno-math-errno

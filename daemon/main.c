@@ -155,6 +155,11 @@ static void print_checked(const char *path, const struct config *config) {
 
 int main(int argc, char **argv) {
     struct options options = {.config = "/etc/forecastd/forecastd.yaml"};
+    struct error err;
+    if (kernels_check(&err) != 0) {
+        fprintf(stderr, "forecastd: %s\n", err.text);
+        return EXIT_USAGE;
+    }
     int status = parse(argc, argv, &options);
     if (status >= 0)
         return status;
@@ -164,7 +169,6 @@ int main(int argc, char **argv) {
         return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     struct config *config;
-    struct error err;
     if (config_load(options.config, &config, &err) != 0) {
         log_error("%s", err.text);
         return EXIT_FAILURE;

@@ -1,4 +1,5 @@
 #include "clients/forecast/commands.h"
+#include "engine/kernels/kernels.h"
 
 #include <locale.h>
 #include <stdio.h>
@@ -46,6 +47,11 @@ int main(int argc, char **argv) {
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         printf("forecast %s\n", FORECASTD_VERSION);
         return 0;
+    }
+    struct error err;
+    if (kernels_check(&err) != 0) {
+        fprintf(stderr, "forecast: %s\n", err.text);
+        return 2;
     }
     for (int i = 0; i < N_COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0)

@@ -5,13 +5,16 @@
  *     bias, then + x[k] w[k][j] for k ascending, then + h[k] u[k][j] for k ascending,
  * each term by a fused multiply-add, and every activation is the one polynomial of sigmoid.h. Thus the result of a row
  * depends neither on the number of rows, nor on its neighbours, nor on the level: all levels agree to the last bit. But
- * for "plain", for CPUs without a fused multiply-add, which rounds the products too, and has bits of its own.
+ * for "plain", for CPUs without a fused multiply-add, which rounds the products too, and for weights in bfloat16 "amx"
+ * (amx.c), which rounds inputs too: they have bits of their own, that depend neither on rows nor on neighbours.
  *
  * Any thread may call a kernel; it allocates nothing and never blocks. Rows may hold NaN or infinities: they stay in
  * their row.
  */
 #ifndef ENGINE_KERNELS_H
 #define ENGINE_KERNELS_H
+
+#include "engine/error.h"
 
 #include <stddef.h>
 
@@ -105,13 +108,17 @@ struct kernels {
 };
 
 /* The fastest level that this CPU has, or, where the environment's FORECASTD_KERNELS names one that it has, that one. The
- * table is constant and lives for ever. */
+ * table is constant and lives for ever. The first call may ask the operating system for the use of tile registers, for all
+ * threads of the process. */
 const struct kernels *kernels_choose(void);
+
+/* Whether FORECASTD_KERNELS is left out or names a level that there is; else -1, and err says which there are. */
+int kernels_check(struct error *err);
 
 /* Every level that this CPU can run and that agrees with the reference, which comes first; NULL past the end. */
 const struct kernels *kernels_at(int index);
 
-/* By its name; NULL where there is none, or this CPU has not what it takes. */
+/* By its name; NULL where there is none, or this CPU or its operating system has not what it takes. */
 const struct kernels *kernels_named(const char *level);
 
 #endif

@@ -10,12 +10,13 @@
 
 extern const struct kernels kernels_reference;
 #ifdef __x86_64__
-extern const struct kernels kernels_plain, kernels_avx2, kernels_avx512;
+extern const struct kernels kernels_plain, kernels_avx2, kernels_avx512, kernels_amx;
 #endif
 
 enum {
     LANES_MAX = 16,   /* floats of the widest vector */
     PACK_VECTORS = 4, /* vectors of a block */
+    PACK_TILE_ROWS = 16,
 };
 
 /*
@@ -29,6 +30,9 @@ enum {
  *
  * What is past the outputs is zeros. Of PRECISION_BF16 two rows of W, or of U, stand together as one: in each place the
  * first in the lower half, and the second, zero where there is none, in the upper half.
+ *
+ * In tiles (of PRECISION_BF16, by 16 lanes, without halves) W and U are [tiles][vectors][16 pairs of rows][16 lanes], by gate,
+ * the last tile filled up with zeros.
  */
 /* Vectors of a block for each input: the gates, or of a Dense up to PACK_VECTORS. */
 int pack_vectors(const struct packed *packed, int lanes, int block);
@@ -47,6 +51,15 @@ bool pack_ends_in_half(const struct packed *packed, int lanes);
 /* `pack` of a level of so many lanes; halves: of one that knows blocks of lanes / 2. */
 void pack_weights(const struct packed *packed, int lanes, bool halves, const float *w, const float *u,
                   const float *bias, float *to);
+
+/* Tiles that n inputs, or n states, take for each vector; floats from one block of them to the next. */
+static inline int pack_tiles(int n) {
+    return (n + 2 * PACK_TILE_ROWS - 1) / (2 * PACK_TILE_ROWS);
+}
+size_t pack_tiles_block_size(const struct packed *packed);
+
+/* `pack` of a level with tiles, for PRECISION_BF16. */
+void pack_weights_in_tiles(const struct packed *packed, const float *w, const float *u, const float *bias, float *to);
 
 /* y becomes the new h of all rows, whose old one is read until the last block is done. */
 static inline void put_hidden(int rows, int units, float *const *state, const float *y) {
