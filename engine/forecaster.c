@@ -267,15 +267,16 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
     int slot = f->row[row];
     const struct history *history = f->history[slot];
     const struct scaler *scalers = runner_scalers(f->runner, row);
+    enum scaler_kind kind = head_scaler(model);
+    const double *last = history_values(history, lane->seen[slot]); /* the step at hand is held */
     mean += (size_t)slot * (size_t)f->n_outputs;
     for (int j = 0; j < model->n_targets; j++) {
         int feature = model->targets[j];
-        f->units[j] = scaler_unit(head_scaler(model), &scalers[feature]);
+        f->units[j] = scaler_unit(kind, &scalers[feature]);
         if (!model->residual)
-            f->from[j] = scaler_unscale(head_scaler(model), &scalers[feature], 0);
+            f->from[j] = scaler_unscale(kind, &scalers[feature], 0);
         else
-            f->from[j] = ahead > 0 ? mean[(ahead - 1) * model->n_targets + j]
-                                   : baseline_last_value(history, lane->seen[slot], feature);
+            f->from[j] = ahead > 0 ? mean[(ahead - 1) * model->n_targets + j] : last[feature];
     }
     mean += ahead * model->n_targets;
     for (int h = 1; h <= n; h++, mean += model->n_targets) {
@@ -317,7 +318,8 @@ static void see_error(struct forecaster *f, int slot, const double *values) {
     for (int j = 0; j < f->model->n_targets; j++) {
         if (isnan(values[j]) || isnan(said[j]))
             continue;
-        error += fmin(fabs(values[j] - said[j]) / f->units[j], SCALER_CLIP);
+        double scaled = fabs(values[j] - said[j]) / f->units[j];
+        error += scaled < SCALER_CLIP ? scaled : SCALER_CLIP;
         answers++;
     }
     if (answers == 0)
@@ -342,10 +344,10 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
     see_interval(f, slot, step);
 
     double *values = f->values + (size_t)slot * (size_t)model->n_targets;
-    for (int j = 0; j < model->n_targets; j++) {
-        values[j] = history_sent(history, step, model->targets[j]);
-        f->units[j] = scaler_unit(model->scaler, &lane_scalers(lane, slot)[model->targets[j]]);
-    }
+    const struct scaler *scalers = lane_scalers(lane, slot);
+    history_sent_values(history, step, model->targets, model->n_targets, values);
+    for (int j = 0; j < model->n_targets; j++)
+        f->units[j] = scaler_unit(model->scaler, &scalers[model->targets[j]]);
     bool paused = (history_flags(history, step) & STEP_PAUSED) != 0;
     if (model->head == HEAD_FORECAST && step > 1 && f->forecasts[slot].step == step - 1 && !paused &&
         (f->forecasts[slot].step_flags & STEP_PAUSED) == 0)

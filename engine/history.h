@@ -144,4 +144,22 @@ static inline double history_observed(const struct history *history, uint64_t st
     return history_values(history, step)[feature];
 }
 
+/* history_sent, and history_observed, of n features of a step that is held: one look at its flags is enough where
+ * nothing is missing. */
+static inline void history_sent_values(const struct history *history, uint64_t step, const int *features, int n,
+                                       double *ret_values) {
+    bool all = (history_flags(history, step) & STEP_IMPUTED) == 0;
+    const double *values = history_values(history, step);
+    for (int i = 0; i < n; i++)
+        ret_values[i] = all ? values[features[i]] : history_sent(history, step, features[i]);
+}
+
+static inline void history_observed_values(const struct history *history, uint64_t step, const int *features, int n,
+                                           double *ret_values) {
+    bool all = (history_flags(history, step) & (STEP_PAUSED | STEP_IMPUTED)) == 0;
+    const double *values = history_values(history, step);
+    for (int i = 0; i < n; i++)
+        ret_values[i] = all ? values[features[i]] : history_observed(history, step, features[i]);
+}
+
 #endif

@@ -220,8 +220,8 @@ static void see_errors(struct score_means *means, float share, const struct outc
     quad_store(&means->mae, quad_choose((x <= most) & (x >= -most), next, mean));
 }
 
-static void see_outcome(struct score *score, struct score_level *levels, int n_levels, const struct outcome *outcome,
-                        int targets) {
+static inline void see_outcome(struct score *score, struct score_level *levels, int n_levels,
+                               const struct outcome *outcome, int targets) {
     score->n += score->n < UINT32_MAX;
     struct shares shares = shares_of(1, score->n);
     see_errors(&score->recent, shares.recent, outcome, 1 / (float)targets);
@@ -286,34 +286,45 @@ struct said {
 };
 
 /* The value a season before, as it would have been served, so that the means are over the same answers. */
-static double seasonal_value(const struct scores *scores, const struct history *history, const struct said *said,
-                             int feature) {
+static inline double seasonal_value(const struct scores *scores, const struct history *history,
+                                    const struct said *said, int feature) {
     int period = scores->model->period;
     return period > 0 ? baseline_forecast(BASELINE_SEASONAL, history, said->made, feature, scores->h[said->i], period)
                       : NAN;
 }
 
-/* The answer of one target to what was said. Returns false where there is none. */
-static bool answer_target(struct scores *scores, int slot, const struct history *history, const struct said *said,
-                          int target, double answer, double per, struct outcome *ret_outcome) {
-    size_t n_targets = (size_t)scores->n_targets, n_levels = (size_t)scores->n_levels, j = (size_t)target;
+/* The half-widths of one target that went out, and the network's own; [n_levels]. */
+static void take_radii(const struct scores *scores, const struct said *said, int target, float *ret_radii,
+                       float *ret_own) {
+    size_t n_targets = (size_t)scores->n_targets, n_levels = (size_t)scores->n_levels;
+    for (size_t l = 0; l < n_levels; l++) {
+        size_t at = (said->place * n_levels + l) * n_targets + (size_t)target;
+        ret_radii[l] = scores->waiting_radii[at];
+        ret_own[l] = scores->waiting_own != NULL ? scores->waiting_own[at] : 0;
+    }
+}
+
+/* The answer of one target to what was said. n_levels is the scores', known when this is compiled where there are none.
+ * Returns false where there is no answer. */
+static inline bool answer_target(struct scores *scores, int slot, const struct history *history,
+                                 const struct said *said, int target, double answer, double per, int n_levels,
+                                 struct outcome *ret_outcome) {
     int feature = scores->model->targets[target];
-    double mean = scores->mean[said->place * n_targets + j], last = said->last != NULL ? said->last[feature] : NAN;
+    double mean = scores->mean[said->place * (size_t)scores->n_targets + (size_t)target];
+    double last = said->last != NULL ? said->last[feature] : NAN;
     if (isnan(answer) || isnan(mean) || isnan(last))
         return false;
     double error = fabs(answer - mean), scaled = error * per;
-    float radii[CONFIG_MAX_LEVELS], own[CONFIG_MAX_LEVELS];
-    for (size_t l = 0; l < n_levels; l++) {
-        size_t at = (said->place * n_levels + l) * n_targets + j;
-        radii[l] = scores->waiting_radii[at];
-        own[l] = scores->waiting_own != NULL ? scores->waiting_own[at] : 0;
-    }
     ret_outcome->errors[0] = (float)scaled;
     ret_outcome->errors[1] = (float)(scaled * scaled);
     ret_outcome->errors[2] = (float)(fabs(answer - last) * per);
     ret_outcome->errors[3] = (float)(fabs(answer - seasonal_value(scores, history, said, feature)) * per);
-    see_intervals(scores, error, per, radii, ret_outcome);
-    see_outcome(target_of(scores, slot, said->i, target), levels_of(scores, slot, said->i, target), scores->n_levels,
+    float radii[CONFIG_MAX_LEVELS], own[CONFIG_MAX_LEVELS];
+    if (n_levels > 0) {
+        take_radii(scores, said, target, radii, own);
+        see_intervals(scores, error, per, radii, ret_outcome);
+    }
+    see_outcome(target_of(scores, slot, said->i, target), levels_of(scores, slot, said->i, target), n_levels,
                 ret_outcome, 1);
     if (n_levels == 0)
         return true;
@@ -324,7 +335,7 @@ static bool answer_target(struct scores *scores, int slot, const struct history 
     return true;
 }
 
-static void add(struct outcome *sum, const struct outcome *outcome, int n_levels) {
+static inline void add(struct outcome *sum, const struct outcome *outcome, int n_levels) {
     quad_store(sum->errors, quad_load(sum->errors) + quad_load(outcome->errors));
     sum->pinball += outcome->pinball;
     for (int l = 0; l < n_levels; l++) {
@@ -348,27 +359,37 @@ void scores_fetch(const struct scores *scores, int slot, uint64_t step) {
     }
 }
 
+/* All targets at one scored step. n_levels: as of answer_target. */
+static inline __attribute__((always_inline)) void answer_targets(struct scores *scores, int slot,
+                                                                 const struct history *history,
+                                                                 const struct said *said, const double *units,
+                                                                 int n_levels) {
+    struct outcome outcome, sum = {0};
+    int targets = 0;
+    for (int j = 0; j < scores->n_targets; j++)
+        if (answer_target(scores, slot, history, said, j, scores->answers[j], 1 / units[j], n_levels, &outcome)) {
+            add(&sum, &outcome, n_levels);
+            targets++;
+        }
+    if (targets > 0)
+        see_outcome(&scores->pooled[slot * scores->n + said->i], levels_of(scores, slot, said->i, -1), n_levels, &sum,
+                    targets);
+}
+
 void scores_answer(struct scores *scores, int slot, const struct history *history, uint64_t step,
                    const double *units) {
     scores->anomaly[slot] = NAN;
-    for (int j = 0; j < scores->n_targets; j++)
-        scores->answers[j] = history_observed(history, step, scores->model->targets[j]);
+    history_observed_values(history, step, scores->model->targets, scores->n_targets, scores->answers);
     for (int i = 0; i < scores->n && (uint64_t)scores->h[i] < step; i++) {
         struct said said = {.i = i, .made = step - (uint64_t)scores->h[i]};
         said.place = waiting_place(scores, slot, i, said.made);
         if (scores->made[said.place] != said.made)
             continue;
         said.last = said.made >= history_oldest(history) ? history_values(history, said.made) : NULL;
-        struct outcome outcome, sum = {0};
-        int targets = 0;
-        for (int j = 0; j < scores->n_targets; j++)
-            if (answer_target(scores, slot, history, &said, j, scores->answers[j], 1 / units[j], &outcome)) {
-                add(&sum, &outcome, scores->n_levels);
-                targets++;
-            }
-        if (targets > 0)
-            see_outcome(&scores->pooled[slot * scores->n + i], levels_of(scores, slot, i, -1), scores->n_levels, &sum,
-                        targets);
+        if (scores->n_levels == 0)
+            answer_targets(scores, slot, history, &said, units, 0);
+        else
+            answer_targets(scores, slot, history, &said, units, scores->n_levels);
     }
 }
 
