@@ -191,12 +191,27 @@ static void describe_workers(const struct control *control, json_t *reply, uint6
 static void describe_store(struct store *store, json_t *reply) {
     struct store_status status;
     store_status(store, &status);
-    json_object_set_new(reply, "store",
-                        json_pack("{s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "degraded", status.degraded,
-                                  "reason", status.reason, "order", integer(status.order), "durable",
-                                  integer(status.durable), "entries", integer(status.entries), "bytes",
-                                  integer(status.bytes), "blocks", integer(status.blocks), "dropped",
-                                  integer(status.dropped), "times_full", integer(status.full)));
+    json_t *map = json_pack("{s:b, s:s}", "degraded", status.degraded, "reason", status.reason);
+    const struct {
+        const char *key;
+        uint64_t value;
+    } counts[] = {{"order", status.order},
+                  {"durable", status.durable},
+                  {"trimmed", status.trimmed},
+                  {"entries", status.entries},
+                  {"bytes", status.bytes},
+                  {"blocks", status.blocks},
+                  {"images", status.images},
+                  {"rounds", status.rounds},
+                  {"image_bytes", status.image_bytes},
+                  {"asked", status.asked},
+                  {"dropped", status.dropped},
+                  {"failures", status.failures},
+                  {"times_full", status.full},
+                  {"images_full", status.images_full}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        json_object_set_new(map, counts[i].key, integer(counts[i].value));
+    json_object_set_new(reply, "store", map);
 }
 
 static void describe_acknowledged(const struct acknowledged *acknowledged, json_t *reply) {

@@ -1,5 +1,6 @@
 #include "daemon/store.h"
 
+#include "daemon/clock.h"
 #include "daemon/store_internal.h"
 #include "engine/whole_file.h"
 
@@ -17,6 +18,15 @@ enum { BLOCK_BYTES = 2 << 20 };
 
 /* The bus rings `urgent` when it has appended so much of the ring since. */
 enum { HURRY_SHARE = 4 };
+
+/* Requests that wait, in bytes; streams that are asked for and not answered. */
+enum { REQUEST_RING = 128 << 10, ASKED_MOST = 1024 };
+
+/* A go of the thread that takes longer is a disk that fails, ns. */
+static const int64_t slow = 5000000000;
+
+/* Bytes of the journal behind which a round is wanted. */
+static const uint64_t journal_most = (uint64_t)1 << 30;
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
@@ -37,8 +47,7 @@ static int lock_folder(struct store *store, struct error *err) {
     return 0;
 }
 
-/* Finds the last order of the journal. */
-static int find_end(struct store *store, uint64_t *ret_last, struct error *err) {
+int store_find_end(struct store *store, uint64_t *ret_last, struct error *err) {
     uint64_t last = store->record.trimmed;
     rocksdb_iterator_t *at = rocksdb_create_iterator_cf(store->db.db, store->db.read, store->db.families[DB_JOURNAL]);
     int rc = 0;
@@ -59,7 +68,8 @@ static int find_end(struct store *store, uint64_t *ret_last, struct error *err) 
 
 /* Says in the store's own record that it is in use. */
 static int begin(struct store *store, struct error *err) {
-    if (db_read_record(&store->db, &store->record, err) != 0 || find_end(store, &store->order, err) != 0)
+    if (db_read_record(&store->db, &store->record, err) != 0 || store_find_end(store, &store->order, err) != 0 ||
+        producers_read(&store->producers, &store->db, err) != 0)
         return -1;
     store->record.epoch++;
     store->record.clean = 0;
@@ -67,21 +77,37 @@ static int begin(struct store *store, struct error *err) {
     if (db_write(&store->db, err) != 0)
         return -1;
     store->taken = store->order;
-    atomic_store_explicit(&store->given, store->order, memory_order_relaxed);
+    atomic_store_explicit(&store->counts.given, store->order, memory_order_relaxed);
     atomic_store_explicit(&store->durable, store->order, memory_order_relaxed);
+    atomic_store_explicit(&store->trimmed, store->record.trimmed, memory_order_relaxed);
+    atomic_store_explicit(&store->gaps, store->record.gap != 0, memory_order_relaxed);
     return 0;
 }
 
 static int open_database(struct store *store, struct error *err) {
     snprintf(store->path, sizeof store->path, "%s/db", store->folder);
     /* RocksDB would make the folder, but leave its name to chance. */
-    if (whole_file_folder(store->path, err) == 0 && db_open(&store->db, store->path, err) == 0 &&
+    if (whole_file_folder(store->path, err) == 0 && db_open(&store->db, store->path, true, err) == 0 &&
         begin(store, err) == 0)
         return 0;
     return error_prefix(err,
                         "state_dir: the database in %s cannot be used: restore the folder from a copy, or move it "
                         "away to begin anew",
                         store->path);
+}
+
+static int allocate_rings(struct store *store, const struct config *config) {
+    /* The largest message fits. */
+    size_t least = 2 * (size_t)config->bus.max_message + 4096;
+    store->ring = ring_new((size_t)config->journal_ring > least ? (size_t)config->journal_ring : least);
+    store->requests = ring_new(REQUEST_RING);
+    store->answers = ring_new(2 * ASKED_MOST * 16);
+    if (store->ring == NULL || store->requests == NULL || store->answers == NULL || store_new_images(store) != 0)
+        return -1;
+    size_t most = ring_max_record(store->ring);
+    store->block_bytes = sizeof(struct block_head) + (most > BLOCK_BYTES ? most : BLOCK_BYTES);
+    store->block = malloc(store->block_bytes);
+    return store->block != NULL && doorbell_init(&store->bell) == 0 && doorbell_init(&store->urgent) == 0 ? 0 : -1;
 }
 
 static struct store *allocate(const struct config *config, struct doorbell *bus) {
@@ -92,24 +118,19 @@ static struct store *allocate(const struct config *config, struct doorbell *bus)
     store->bus = bus;
     store->lock = store->bell.fd = store->urgent.fd = -1;
     pthread_mutex_init(&store->told, NULL);
+    producers_init(&store->producers);
     snprintf(store->folder, sizeof store->folder, "%s", config->state_dir);
-    /* The largest message fits. */
-    size_t least = 2 * (size_t)config->bus.max_message + 4096;
-    store->ring = ring_new((size_t)config->journal_ring > least ? (size_t)config->journal_ring : least);
-    if (store->ring == NULL)
+    if (allocate_rings(store, config) == 0)
         return store;
-    size_t most = ring_max_record(store->ring);
-    store->block_bytes = sizeof(struct block_head) + (most > BLOCK_BYTES ? most : BLOCK_BYTES);
-    store->block = malloc(store->block_bytes);
-    return store;
+    store_close(store);
+    return NULL;
 }
 
 struct store *store_open(const struct config *config, struct doorbell *bus, struct error *err) {
     struct store *store = allocate(config, bus);
-    if (store == NULL || store->block == NULL || doorbell_init(&store->bell) != 0 ||
-        doorbell_init(&store->urgent) != 0) {
+    if (store == NULL) {
         error_set(err, "state_dir: out of memory or descriptors");
-        goto fail;
+        return NULL;
     }
     if (lock_folder(store, err) != 0 || open_database(store, err) != 0)
         goto fail;
@@ -137,6 +158,8 @@ void store_close(struct store *store) {
         pthread_join(store->thread, NULL);
     }
     db_close(&store->db);
+    store_free_images(store);
+    producers_fini(&store->producers);
     ring_free(store->ring);
     free(store->block);
     doorbell_fini(&store->bell);
@@ -184,29 +207,71 @@ int store_tail(struct store *store, bool (*take)(void *context, uint64_t order, 
                                   store->path);
 }
 
-/* ---- the bus -------------------------------------------------------------------------------- */
+/* ---- the bus: entries ----------------------------------------------------------------------- */
 
-bool store_append(struct store *store, const struct journal_entry *entry, uint64_t *ret_order) {
-    if (store_degraded(store)) {
-        atomic_fetch_add_explicit(&store->dropped, 1, memory_order_relaxed);
-    } else {
-        size_t n = block_entry_size(entry);
-        void *place = ring_reserve(store->ring, n, 0);
-        if (place == NULL) {
-            store_hurry(store);
-            return false;
-        }
-        block_entry_put(place, entry);
-        ring_commit(store->ring, n);
-        doorbell_ring(&store->bell);
-        store->unhurried += n;
-    }
-    *ret_order = ++store->order;
-    atomic_store_explicit(&store->given, store->order, memory_order_relaxed);
+static uint64_t load(const atomic_uint_fast64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* The thread has no database, or waits for the disk and does not come back. */
+static bool is_stuck(const struct store *store) {
+    int64_t since = atomic_load_explicit(&store->working, memory_order_relaxed);
+    return atomic_load_explicit(&store->failing, memory_order_acquire) ||
+           (since != 0 && clock_monotonic() - since > slow);
+}
+
+static bool put(struct store *store, const struct journal_entry *entry) {
+    size_t n = block_entry_size(entry);
+    void *place = ring_reserve(store->ring, n, 0);
+    if (place == NULL)
+        return false;
+    block_entry_put(place, entry);
+    ring_commit(store->ring, n);
+    doorbell_ring(&store->bell);
+    store->unhurried += n;
     if (store->unhurried > (size_t)store->config->journal_ring / HURRY_SHARE) {
         store->unhurried = 0;
         doorbell_ring(&store->urgent);
     }
+    atomic_store_explicit(&store->counts.given, ++store->order, memory_order_relaxed);
+    return true;
+}
+
+/* The disk is back, and the ring empty again: from here on entries are kept. */
+static void end_gap(struct store *store) {
+    const struct journal_entry gap = {.kind = JOURNAL_GAP,
+                                      .received = clock_realtime(),
+                                      .bytes = &store->dropped_now,
+                                      .n = sizeof store->dropped_now};
+    if (!is_stuck(store) && ring_used(store->ring) == 0 && put(store, &gap))
+        store->dropping = false;
+}
+
+static void drop(struct store *store, const struct journal_entry *entry) {
+    if (entry->producer != 0)
+        producers_note(&store->producers, entry->producer, entry->sequence, entry->received, false);
+    store->dropped_now++;
+    store_count(&store->counts.dropped, 1);
+}
+
+bool store_append(struct store *store, const struct journal_entry *entry, uint64_t *ret_order) {
+    if (store->dropping)
+        end_gap(store);
+    if (!store->dropping && put(store, entry)) {
+        *ret_order = store->order;
+        return true;
+    }
+    if (!store->dropping && !is_stuck(store)) {
+        store_hurry(store);
+        return false;
+    }
+    if (!store->dropping) {
+        store->dropping = true;
+        store->dropped_now = 0;
+        store_count(&store->gaps, 1);
+    }
+    drop(store, entry);
+    *ret_order = store->order; /* of the entry before: it has none of its own */
     return true;
 }
 
@@ -225,23 +290,127 @@ uint64_t store_durable(const struct store *store) {
 }
 
 bool store_degraded(const struct store *store) {
-    return atomic_load_explicit(&store->degraded, memory_order_acquire);
+    return is_stuck(store) || atomic_load_explicit(&store->gaps, memory_order_acquire) !=
+                                  atomic_load_explicit(&store->closed, memory_order_acquire);
 }
 
-static uint64_t load(const atomic_uint_fast64_t *counter) {
-    return atomic_load_explicit(counter, memory_order_relaxed);
+void store_producers(struct store *store,
+                     void (*each)(void *context, uint64_t producer, uint64_t sequence, int64_t received),
+                     void *context) {
+    producers_each(&store->producers, each, context);
+}
+
+void store_forget_producer(struct store *store, uint64_t producer) {
+    producers_forget(&store->producers, producer);
+}
+
+/* ---- streams -------------------------------------------------------------------------------- */
+
+bool store_put(struct store *store, int worker, struct stored *stored) {
+    void *place = ring_reserve(store->images[worker], sizeof(struct stored *), 0);
+    if (place == NULL)
+        return false;
+    *(struct stored **)place = stored;
+    ring_commit(store->images[worker], sizeof(struct stored *));
+    doorbell_ring(&store->urgent);
+    return true;
+}
+
+static bool request(struct store *store, const struct request *request) {
+    void *place = ring_reserve(store->requests, sizeof *request, 0);
+    if (place == NULL)
+        return false;
+    memcpy(place, request, sizeof *request);
+    ring_commit(store->requests, sizeof *request);
+    doorbell_ring(&store->urgent);
+    return true;
+}
+
+static bool request_stream(struct store *store, const struct request *head, const char *name, size_t n,
+                           const struct stored *as) {
+    struct request record = *head;
+    record.stored = stored_new(name, n);
+    if (record.stored == NULL)
+        return false;
+    record.stored->context = as->context;
+    record.stored->found = as->found;
+    record.stored->generation = as->generation;
+    record.stored->order = as->order;
+    if (request(store, &record))
+        return true;
+    stored_free(record.stored);
+    return false;
+}
+
+bool store_ask(struct store *store, const char *name, size_t n, void *context) {
+    const struct stored as = {.context = context};
+    if (store->asked == ASKED_MOST || !request_stream(store, &(struct request){.kind = REQUEST_ASK}, name, n, &as))
+        return false;
+    store->asked++;
+    return true;
+}
+
+struct stored *store_answer(struct store *store) {
+    size_t n;
+    void *at = ring_peek(store->answers, &n);
+    if (at == NULL)
+        return NULL;
+    struct stored *stored = *(struct stored **)at;
+    ring_consume(store->answers);
+    store->asked--;
+    return stored;
+}
+
+bool store_forget(struct store *store, const char *name, size_t n, uint32_t generation) {
+    const struct stored as = {.found = STORED_ENDED, .generation = generation, .order = store->order};
+    return request_stream(store, &(struct request){.kind = REQUEST_FORGET}, name, n, &as);
+}
+
+bool store_round_begin(struct store *store, uint64_t order) {
+    /* A gap that has not ended yet is not closed by it. */
+    return request(
+        store,
+        &(struct request){.kind = REQUEST_ROUND_BEGIN, .order = order, .gaps = load(&store->gaps) - store->dropping});
+}
+
+bool store_round_end(struct store *store) {
+    return request(store, &(struct request){.kind = REQUEST_ROUND_END});
+}
+
+uint64_t store_trimmed(const struct store *store) {
+    return atomic_load_explicit(&store->trimmed, memory_order_acquire);
+}
+
+bool store_round_wanted(const struct store *store) {
+    return !is_stuck(store) &&
+           (load(&store->untrimmed) > journal_most ||
+            load(&store->gaps) - store->dropping != atomic_load_explicit(&store->closed, memory_order_acquire));
 }
 
 void store_status(struct store *store, struct store_status *ret_status) {
-    *ret_status = (struct store_status){.order = load(&store->given),
+    const struct store_counts *counts = &store->counts;
+    uint64_t images_full = 0;
+    for (int w = 0; w < store->config->workers; w++)
+        images_full += ring_times_full(store->images[w]);
+    *ret_status = (struct store_status){.order = load(&counts->given),
                                         .durable = store_durable(store),
-                                        .entries = load(&store->entries),
-                                        .bytes = load(&store->bytes),
-                                        .blocks = load(&store->blocks),
-                                        .dropped = load(&store->dropped),
+                                        .trimmed = store_trimmed(store),
+                                        .entries = load(&counts->entries),
+                                        .bytes = load(&counts->bytes),
+                                        .blocks = load(&counts->blocks),
+                                        .images = load(&counts->images),
+                                        .image_bytes = load(&counts->image_bytes),
+                                        .rounds = load(&counts->rounds),
+                                        .asked = load(&counts->asked),
+                                        .dropped = load(&counts->dropped),
+                                        .failures = load(&counts->failures),
                                         .full = ring_times_full(store->ring),
+                                        .images_full = images_full,
                                         .degraded = store_degraded(store)};
     pthread_mutex_lock(&store->told);
     memcpy(ret_status->reason, store->reason, sizeof ret_status->reason);
     pthread_mutex_unlock(&store->told);
+    if (ret_status->degraded && ret_status->reason[0] == '\0')
+        snprintf(ret_status->reason, sizeof ret_status->reason, "%s",
+                 is_stuck(store) ? "the disk does not answer" : "all streams are to be written first");
 }

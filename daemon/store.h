@@ -1,6 +1,6 @@
 /*
- * The durable store in state_dir: the journal of what came in (ticks as their messages were, commands, takeovers), in
- * one order over all sources, on RocksDB. Only with `state_dir`.
+ * The durable store in state_dir, on RocksDB: the journal of what came in (ticks as their messages were, commands,
+ * takeovers), in one order over all sources, and images of streams. Only with `state_dir`.
  *
  * The store's thread alone writes to disk. The bus appends to a bounded ring; all that waits there becomes one block,
  * written and synced at once (group commit): as soon as somebody waits for it (store_hurry), else sync_every after the
@@ -13,6 +13,7 @@
 #define DAEMON_STORE_H
 
 #include "daemon/doorbell.h"
+#include "daemon/stored.h"
 #include "engine/config.h"
 
 #include <stdbool.h>
@@ -52,24 +53,64 @@ void store_close(struct store *store);
 int store_tail(struct store *store, bool (*take)(void *context, uint64_t order, const struct journal_entry *entry),
                void *context, struct error *err);
 
+/* Before the first append: the last sequence of each producer, as far as it survives. */
+void store_producers(struct store *store,
+                     void (*each)(void *context, uint64_t producer, uint64_t sequence, int64_t received),
+                     void *context);
+/* Bus thread: it is not known any more; at the next writing it is not in the store either. */
+void store_forget_producer(struct store *store, uint64_t producer);
+
+/* ---- entries ------------------------------------------------------------------------------------ */
+
 /* Bus thread. Gives the entry the next order, from 1 on, also over restarts; false: the ring is full, try again. While
- * the store is degraded the entry is dropped, and counted, and has its order all the same. */
+ * the disk fails entries are still taken until the ring is full; then they are dropped, and counted, and have the order
+ * of the entry before them. Behind them stands a JOURNAL_GAP: what a stream's image does not have from behind it
+ * on, its tail has not either, so its tail ends there. */
 bool store_append(struct store *store, const struct journal_entry *entry, uint64_t *ret_order);
 /* Bus thread: the last order that was given, 0: none yet. */
 uint64_t store_order(const struct store *store);
 /* Bus thread: somebody waits for the entries so far. */
 void store_hurry(struct store *store);
 
-/* Any thread: all entries up to this order are on disk. Does not grow while the store is degraded. */
+/* Any thread: all entries up to this order are on disk. Where store_degraded, that acknowledges none. */
 uint64_t store_durable(const struct store *store);
-/* Any thread: the disk does not take what it should. */
+/* Any thread: the disk fails, or has failed so long that entries are missing, and no round has been completed since. */
 bool store_degraded(const struct store *store);
 
+/* ---- streams ------------------------------------------------------------------------------------ */
+
+/* The worker's thread: an image with new blocks of steps, which it hands over; false: the ring is full, it stays the caller's. */
+bool store_put(struct store *store, int worker, struct stored *stored);
+
+/* Bus thread: asks for all that is kept of a stream; images that were handed over before are seen. The answer comes by
+ * store_answer, with the context; false: too many are under way. */
+bool store_ask(struct store *store, const char *name, size_t n, void *context);
+/* Bus thread, when rung: the next answer, to be freed by stored_free; NULL: none. */
+struct stored *store_answer(struct store *store);
+
+/* Bus thread: the stream's generations up to this one have ended for good: all goes but that they have (STORED_ENDED).
+ * false: too many requests are under way. */
+bool store_forget(struct store *store, const char *name, size_t n, uint32_t generation);
+
+/* Bus thread. A round: begin, then each stream that has changed is put as it stands at `order` or later, then end. When all
+ * of it is on disk store_trimmed is `order`, and the entries up to there are gone. `order` is one whose ticks have all
+ * been handed to the workers. Where the disk fails meanwhile, nothing is trimmed, and another round is due. false: too
+ * many requests are under way. */
+bool store_round_begin(struct store *store, uint64_t order);
+bool store_round_end(struct store *store);
+uint64_t store_trimmed(const struct store *store); /* any thread */
+/* Whether a round should begin before its time: behind a gap, or where the journal has become long. */
+bool store_round_wanted(const struct store *store);
+
+/* ---- how it is -------------------------------------------------------------------------------- */
+
 struct store_status {
-    uint64_t order, durable;
+    uint64_t order, durable, trimmed;
     uint64_t entries, bytes, blocks; /* written since the start: entries, their bytes, groups synced */
-    uint64_t dropped;                /* entries while degraded */
-    uint64_t full;                   /* appends that found no room in the ring */
+    uint64_t images, image_bytes;    /* written */
+    uint64_t rounds, asked;          /* completed; streams that were asked for */
+    uint64_t dropped, failures;      /* entries dropped while the disk failed; times that it began to */
+    uint64_t full, images_full;      /* appends, and images, that found no room in their ring */
     bool degraded;
     char reason[256]; /* why; "" */
 };

@@ -12,11 +12,17 @@ enum { RECORD_FORMAT = 1 };
 
 /* Memory: what was written lies there until it goes to a file, twice this where the disk is slower. */
 static const size_t journal_buffer = 32 * MIB;
+static const size_t streams_buffer = 256 * MIB; /* never full: the store flushes it long before */
 static const size_t cache_bytes = 32 * MIB;
+/* Memories of a family that wait for the disk; behind them writing waits. */
+enum { BUFFERS = 4 };
+/* Values from this size on stand in files of their own, so that merging keys does not write them again; a file of them
+ * is taken away when the most of what it holds has been overwritten. */
+enum { LARGE = 512 };
 /* Log behind which memory goes to files, so that a start reads no more than this. */
 static const uint64_t log_bytes = 128 * MIB;
 
-static const char *const names[N_DB_FAMILIES] = {"default", "journal"};
+static const char *const names[N_DB_FAMILIES] = {"default", "journal", "streams"};
 static const char record_key[] = "store";
 
 /* Takes RocksDB's message. */
@@ -26,9 +32,9 @@ static int failed(struct error *err, char *message) {
     return -1;
 }
 
-static void set_options(struct db *db) {
+static void set_options(struct db *db, bool make) {
     rocksdb_options_t *o = db->options;
-    rocksdb_options_set_create_if_missing(o, 1);
+    rocksdb_options_set_create_if_missing(o, make);
     rocksdb_options_set_create_missing_column_families(o, 1);
     rocksdb_options_set_env(o, db->env);
     rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
@@ -44,6 +50,47 @@ static void set_options(struct db *db) {
     rocksdb_options_set_stats_dump_period_sec(o, 0);
 }
 
+/* A stream's records have its name, with a zero behind it, in common. */
+static char *prefix_of(void *state, const char *key, size_t n, size_t *ret_n) {
+    (void)state;
+    const char *end = memchr(key, 0, n);
+    *ret_n = end != NULL ? (size_t)(end - key) + 1 : n;
+    return (char *)(uintptr_t)key;
+}
+
+static unsigned char has_prefix(void *state, const char *key, size_t n) {
+    (void)state;
+    return memchr(key, 0, n) != NULL;
+}
+
+static const char *prefix_name(void *state) {
+    (void)state;
+    return "forecastd.stream";
+}
+
+static void nothing(void *state) {
+    (void)state;
+}
+
+static void set_streams(rocksdb_options_t *o, rocksdb_block_based_table_options_t *table) {
+    rocksdb_options_set_prefix_extractor(
+        o, rocksdb_slicetransform_create(NULL, nothing, prefix_of, has_prefix, has_prefix, prefix_name));
+    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_whole_key_filtering(table, 0);
+    rocksdb_options_set_write_buffer_size(o, streams_buffer);
+    rocksdb_options_set_enable_blob_files(o, 1);
+    rocksdb_options_set_min_blob_size(o, LARGE);
+    rocksdb_options_set_blob_file_size(o, 64 * MIB);
+    rocksdb_options_set_enable_blob_gc(o, 1);
+    rocksdb_options_set_blob_gc_age_cutoff(o, 0.5);
+    rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
+    /* Never makes the journal wait: the store holds images back instead. */
+    rocksdb_options_set_level0_slowdown_writes_trigger(o, 1 << 20);
+    rocksdb_options_set_level0_stop_writes_trigger(o, 1 << 20);
+    rocksdb_options_set_soft_pending_compaction_bytes_limit(o, 0);
+    rocksdb_options_set_hard_pending_compaction_bytes_limit(o, 0);
+}
+
 static rocksdb_options_t *family_options(const struct db *db, int family) {
     rocksdb_options_t *o = rocksdb_options_create_copy(db->options);
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
@@ -55,25 +102,35 @@ static rocksdb_options_t *family_options(const struct db *db, int family) {
         rocksdb_options_set_write_buffer_size(o, journal_buffer);
         rocksdb_options_set_level0_file_num_compaction_trigger(o, 1);
         rocksdb_options_set_max_bytes_for_level_base(o, (uint64_t)1 << 50);
+    } else if (family == DB_STREAMS) {
+        set_streams(o, table);
     } else {
         rocksdb_options_set_write_buffer_size(o, MIB);
     }
+    rocksdb_options_set_max_write_buffer_number(o, BUFFERS);
     rocksdb_options_set_block_based_table_factory(o, table);
     rocksdb_block_based_options_destroy(table);
     return o;
 }
 
-int db_open(struct db *db, const char *path, struct error *err) {
+int db_open(struct db *db, const char *path, bool make, struct error *err) {
     *db = (struct db){.options = rocksdb_options_create(),
                       .env = rocksdb_create_default_env(),
                       .cache = rocksdb_cache_create_lru(cache_bytes),
                       .synced = rocksdb_writeoptions_create(),
+                      .unlogged = rocksdb_writeoptions_create(),
                       .read = rocksdb_readoptions_create(),
+                      .read_stream = rocksdb_readoptions_create(),
+                      .unwaited = rocksdb_flushoptions_create(),
                       .batch = rocksdb_writebatch_create()};
     rocksdb_env_lower_thread_pool_cpu_priority(db->env);
     rocksdb_env_lower_thread_pool_io_priority(db->env);
     rocksdb_writeoptions_set_sync(db->synced, 1);
-    set_options(db);
+    rocksdb_writeoptions_disable_WAL(db->unlogged, 1);
+    rocksdb_flushoptions_set_wait(db->unwaited, 0);
+    rocksdb_readoptions_set_total_order_seek(db->read, 1);
+    rocksdb_readoptions_set_prefix_same_as_start(db->read_stream, 1);
+    set_options(db, make);
     for (int f = 0; f < N_DB_FAMILIES; f++)
         db->family_options[f] = family_options(db, f);
     char *message = NULL;
@@ -99,17 +156,59 @@ void db_close(struct db *db) {
         rocksdb_close(db->db);
     rocksdb_writebatch_destroy(db->batch);
     rocksdb_readoptions_destroy(db->read);
+    rocksdb_readoptions_destroy(db->read_stream);
+    rocksdb_flushoptions_destroy(db->unwaited);
     rocksdb_writeoptions_destroy(db->synced);
+    rocksdb_writeoptions_destroy(db->unlogged);
     rocksdb_options_destroy(db->options);
     rocksdb_cache_destroy(db->cache);
     rocksdb_env_destroy(db->env);
     *db = (struct db){0};
 }
 
-int db_write(struct db *db, struct error *err) {
+static int write_batch(struct db *db, const rocksdb_writeoptions_t *how, struct error *err) {
     char *message = NULL;
-    rocksdb_write(db->db, db->synced, db->batch, &message);
+    rocksdb_write(db->db, how, db->batch, &message);
     rocksdb_writebatch_clear(db->batch);
+    return message == NULL ? 0 : failed(err, message);
+}
+
+int db_write(struct db *db, struct error *err) {
+    return write_batch(db, db->synced, err);
+}
+
+int db_write_unlogged(struct db *db, struct error *err) {
+    return write_batch(db, db->unlogged, err);
+}
+
+/* ---- memory and files --------------------------------------------------------------------------- */
+
+int db_flush(struct db *db, int family, struct error *err) {
+    char *message = NULL;
+    rocksdb_flush_cf(db->db, db->unwaited, db->families[family], &message);
+    return message == NULL ? 0 : failed(err, message);
+}
+
+static uint64_t property(const struct db *db, int family, const char *name) {
+    uint64_t value = 0;
+    rocksdb_property_int_cf(db->db, db->families[family], name, &value);
+    return value;
+}
+
+bool db_is_flushing(const struct db *db, int family) {
+    return property(db, family, "rocksdb.num-immutable-mem-table") > 0;
+}
+
+bool db_has_failed(const struct db *db) {
+    return property(db, DB_DEFAULT, "rocksdb.background-errors") > 0;
+}
+
+int db_drop_journal(struct db *db, uint64_t before, struct error *err) {
+    char *message = NULL, first[8], last[8];
+    db_order_key(first, 0);
+    db_order_key(last, before - 1);
+    rocksdb_delete_file_in_range_cf(db->db, db->families[DB_JOURNAL], first, sizeof first, last, sizeof last,
+                                    &message);
     return message == NULL ? 0 : failed(err, message);
 }
 

@@ -1,0 +1,236 @@
+#include "daemon/store_streams.h"
+
+#include "daemon/wire.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Format versions of what is read, and written. */
+enum { STREAM_FORMAT = 1 };
+
+/* The kinds of records; the numbers are on disk. */
+enum kind { KIND_ENDED = 1, KIND_IMAGE = 2, KIND_BLOCK = 3 };
+
+/* Before each value. The layout is on disk. */
+struct head {
+    uint32_t format, kind;
+    uint64_t check; /* XXH3 of the value, seeded with that of what follows here */
+    uint64_t order, oldest;
+};
+
+enum { KEY_MOST = WIRE_MAX_NAME + 1 + 4 + 1 + 8 };
+
+struct key {
+    char bytes[KEY_MOST];
+    size_t n;
+};
+
+/* ---- keys --------------------------------------------------------------------------------------- */
+
+static struct key key_of(const struct stored *stored, uint32_t generation, enum kind kind, uint64_t number) {
+    struct key key;
+    uint32_t newest_first = htobe32(~generation);
+    uint64_t big = htobe64(number);
+    assert(stored->name_length <= WIRE_MAX_NAME);
+    memcpy(key.bytes, stored->name, stored->name_length);
+    key.n = stored->name_length;
+    key.bytes[key.n++] = 0;
+    memcpy(key.bytes + key.n, &newest_first, sizeof newest_first);
+    key.n += sizeof newest_first;
+    key.bytes[key.n++] = (char)kind;
+    if (kind == KIND_BLOCK) {
+        memcpy(key.bytes + key.n, &big, sizeof big);
+        key.n += sizeof big;
+    }
+    return key;
+}
+
+/* Takes a key of the stream apart. */
+static bool read_key(const char *key, size_t n, size_t name_length, uint32_t *ret_generation, enum kind *ret_kind,
+                     uint64_t *ret_number) {
+    uint32_t generation;
+    uint64_t number = 0;
+    size_t at = name_length + 1;
+    if (n != at + 5 && n != at + 13)
+        return false;
+    memcpy(&generation, key + at, sizeof generation);
+    if (n == at + 13)
+        memcpy(&number, key + at + 5, sizeof number);
+    *ret_generation = ~be32toh(generation);
+    *ret_kind = (enum kind)key[at + 4];
+    *ret_number = be64toh(number);
+    return (*ret_kind == KIND_BLOCK) == (n == at + 13);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------ */
+
+static uint64_t check_of(const struct head *head, const void *bytes, size_t n) {
+    const uint64_t seed = XXH3_64bits(&head->order, sizeof *head - offsetof(struct head, order)) ^ head->kind;
+    return XXH3_64bits_withSeed(bytes, n, seed);
+}
+
+static void put(struct db *db, const struct key *key, struct head *head, const void *bytes, size_t n) {
+    const char *keys[] = {key->bytes}, *values[] = {(const char *)head, bytes};
+    const size_t key_sizes[] = {key->n}, value_sizes[] = {sizeof *head, n};
+    head->format = STREAM_FORMAT;
+    head->check = check_of(head, bytes, n);
+    rocksdb_writebatch_putv_cf(db->batch, db->families[DB_STREAMS], 1, keys, key_sizes, n > 0 ? 2 : 1, values,
+                               value_sizes);
+}
+
+/* Takes away all records of the stream up to a generation. */
+static int put_end(struct db *db, const struct stored *stored, struct error *err) {
+    struct key prefix = key_of(stored, UINT32_MAX, KIND_ENDED, 0);
+    rocksdb_iterator_t *at = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
+    for (rocksdb_iter_seek(at, prefix.bytes, stored->name_length + 1); rocksdb_iter_valid(at);
+         rocksdb_iter_next(at)) {
+        size_t n;
+        const char *key = rocksdb_iter_key(at, &n);
+        uint32_t generation;
+        uint64_t number;
+        enum kind kind;
+        if (!read_key(key, n, stored->name_length, &generation, &kind, &number) || generation <= stored->generation)
+            rocksdb_writebatch_delete_cf(db->batch, db->families[DB_STREAMS], key, n);
+    }
+    char *message = NULL;
+    rocksdb_iter_get_error(at, &message);
+    rocksdb_iter_destroy(at);
+    if (message != NULL) {
+        error_set(err, "%s", message);
+        rocksdb_free(message);
+        rocksdb_writebatch_clear(db->batch);
+        return -1;
+    }
+    struct key key = key_of(stored, stored->generation, KIND_ENDED, 0);
+    struct head head = {.kind = KIND_ENDED, .order = stored->order};
+    put(db, &key, &head, "", 0);
+    return 0;
+}
+
+int streams_put(struct db *db, const struct stored *stored, struct error *err) {
+    if (stored->found == STORED_ENDED)
+        return put_end(db, stored, err);
+    struct key key = key_of(stored, stored->generation, KIND_IMAGE, 0);
+    struct head head = {.kind = KIND_IMAGE, .order = stored->order, .oldest = stored->oldest};
+    put(db, &key, &head, stored->bytes, stored->n);
+    for (int b = 0; b < stored->n_blocks; b++) {
+        const struct stored_block *block = &stored->blocks[b];
+        key = key_of(stored, stored->generation, KIND_BLOCK, block->number);
+        struct head block_head = {.kind = KIND_BLOCK, .order = block->number};
+        put(db, &key, &block_head, block->bytes, block->n);
+    }
+    /* `oldest` has grown by no more than came. What a lost image leaves behind goes with the stream. */
+    uint64_t most = (uint64_t)stored->n_blocks + 1;
+    for (uint64_t old = stored->oldest > most ? stored->oldest - most : 0; old < stored->oldest; old++) {
+        key = key_of(stored, stored->generation, KIND_BLOCK, old);
+        rocksdb_writebatch_delete_cf(db->batch, db->families[DB_STREAMS], key.bytes, key.n);
+    }
+    return 0;
+}
+
+size_t streams_size(const struct stored *stored) {
+    size_t n = sizeof *stored + stored->name_length + stored->n;
+    for (int b = 0; b < stored->n_blocks; b++)
+        n += sizeof *stored->blocks + stored->blocks[b].n;
+    return n;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+static enum stored_found damaged(struct stored *stored, const char *what) {
+    error_set(&stored->err, "stream %s: %s: restore state_dir from a copy, or end the stream to begin it anew",
+              stored->name, what);
+    return STORED_DAMAGED;
+}
+
+/* Checks a value; its bytes behind the head as a copy (malloc). */
+static enum stored_found read_value(struct stored *stored, const char *value, size_t n, enum kind kind,
+                                    struct head *ret_head, void **ret_bytes, size_t *ret_n) {
+    if (n < sizeof *ret_head)
+        return damaged(stored, "its record is damaged");
+    memcpy(ret_head, value, sizeof *ret_head);
+    if (ret_head->format > STREAM_FORMAT)
+        return damaged(stored, "its record was written by a newer forecastd");
+    value += sizeof *ret_head;
+    n -= sizeof *ret_head;
+    if (ret_head->kind != (uint32_t)kind || ret_head->check != check_of(ret_head, value, n))
+        return damaged(stored, "its record is damaged");
+    *ret_bytes = malloc(n > 0 ? n : 1);
+    if (*ret_bytes == NULL) {
+        error_set(&stored->err, "stream %s: out of memory", stored->name);
+        return STORED_FAILED;
+    }
+    memcpy(*ret_bytes, value, n);
+    *ret_n = n;
+    return STORED_IMAGE;
+}
+
+/* Adds a record to what has been found so far. STORED_NONE: it belongs to an older generation, and none follows. */
+static enum stored_found add_record(struct stored *stored, bool first, const char *key, size_t key_n,
+                                    const char *value, size_t value_n) {
+    uint32_t generation;
+    uint64_t number;
+    enum kind kind;
+    if (!read_key(key, key_n, stored->name_length, &generation, &kind, &number))
+        return damaged(stored, "its record has no such key");
+    if (!first && generation != stored->generation)
+        return STORED_NONE;
+    if (first == (kind == KIND_BLOCK))
+        return damaged(stored, first ? "its image is missing" : "it has two images");
+    if (kind == KIND_BLOCK && number < stored->oldest)
+        return STORED_IMAGE;
+    struct head head;
+    void *bytes;
+    size_t n;
+    enum stored_found found = read_value(stored, value, value_n, kind, &head, &bytes, &n);
+    if (found != STORED_IMAGE)
+        return found;
+    if (kind == KIND_BLOCK) {
+        if (stored_add_block(stored, number, bytes, n) == 0)
+            return STORED_IMAGE;
+        free(bytes);
+        error_set(&stored->err, "stream %s: out of memory", stored->name);
+        return STORED_FAILED;
+    }
+    stored->generation = generation;
+    stored->order = head.order;
+    stored->oldest = head.oldest;
+    if (kind == KIND_ENDED) {
+        free(bytes);
+        return STORED_ENDED;
+    }
+    stored->bytes = bytes;
+    stored->n = n;
+    return STORED_IMAGE;
+}
+
+void streams_get(struct db *db, struct stored *stored) {
+    struct key prefix = key_of(stored, 0, KIND_ENDED, 0);
+    rocksdb_iterator_t *at = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
+    enum stored_found found = STORED_NONE;
+    rocksdb_iter_seek(at, prefix.bytes, stored->name_length + 1);
+    for (bool first = true; rocksdb_iter_valid(at); rocksdb_iter_next(at), first = false) {
+        size_t key_n, value_n;
+        const char *key = rocksdb_iter_key(at, &key_n), *value = rocksdb_iter_value(at, &value_n);
+        enum stored_found added = add_record(stored, first, key, key_n, value, value_n);
+        if (added == STORED_NONE)
+            break;
+        found = added;
+        if (found != STORED_IMAGE)
+            break;
+    }
+    char *message = NULL;
+    rocksdb_iter_get_error(at, &message);
+    rocksdb_iter_destroy(at);
+    if (message != NULL) {
+        found = strncmp(message, "Corruption", strlen("Corruption")) == 0 ? damaged(stored, message) : STORED_FAILED;
+        if (found == STORED_FAILED)
+            error_set(&stored->err, "stream %s: %s", stored->name, message);
+        rocksdb_free(message);
+    }
+    stored->found = found;
+}

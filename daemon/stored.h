@@ -1,0 +1,51 @@
+/*
+ * What the store keeps of a stream: made by its worker, handed to the store, and given back by it when the stream
+ * returns. Memory alone; one owner at a time.
+ */
+#ifndef DAEMON_STORED_H
+#define DAEMON_STORED_H
+
+#include "engine/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum stored_found {
+    STORED_IMAGE,
+    STORED_NONE,    /* no such stream */
+    STORED_ENDED,   /* it was ended for good: generation is its last one's */
+    STORED_DAMAGED, /* set aside; err says what, and where it is now */
+    STORED_FAILED,  /* the disk cannot be read now; err says why */
+};
+
+/* A block of steps; every block but the last one is full, and one of the same number takes the place of what was. */
+struct stored_block {
+    uint64_t number; /* of the block: 0, 1, ... */
+    void *bytes;     /* malloc */
+    size_t n;
+};
+
+struct stored {
+    enum stored_found found; /* of an answer */
+    void *context;           /* of an answer: whose */
+    struct error err;
+    uint32_t generation;
+    uint64_t order; /* all entries of the journal up to it are in the image, as far as they concern the stream */
+    void *bytes;    /* malloc: the image, without steps */
+    size_t n;
+    uint64_t oldest; /* blocks before this number are needed no more */
+    int n_blocks;
+    struct stored_block *blocks; /* by number; of an answer: all that are held; else what is new */
+    size_t name_length;
+    char name[];
+};
+
+/* NULL when memory is short. */
+struct stored *stored_new(const char *name, size_t n);
+/* With all that it points to. NULL is fine. */
+void stored_free(struct stored *stored);
+/* Takes bytes (malloc) over as the next block. -1 when memory is short: they stay the caller's. */
+int stored_add_block(struct stored *stored, uint64_t number, void *bytes, size_t n);
+
+#endif

@@ -1,0 +1,396 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "daemon/store.h"
+
+#include "tests/support/store_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a test keeps: image and blocks are texts that say whose they are. */
+static void *text_of(size_t *ret_n, size_t least, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void *text_of(size_t *ret_n, size_t least, const char *format, ...) {
+    char head[128];
+    va_list list;
+    va_start(list, format);
+    size_t n = (size_t)vsnprintf(head, sizeof head, format, list);
+    va_end(list);
+    *ret_n = n > least ? n : least;
+    char *text = malloc(*ret_n);
+    assert_non_null(text);
+    memset(text, '.', *ret_n);
+    memcpy(text, head, n);
+    return text;
+}
+
+static struct stored *image(const char *name, uint32_t generation, uint64_t order, size_t size) {
+    struct stored *stored = stored_new(name, strlen(name));
+    assert_non_null(stored);
+    stored->generation = generation;
+    stored->order = order;
+    stored->bytes = text_of(&stored->n, size, "%s %u %llu", name, generation, (unsigned long long)order);
+    return stored;
+}
+
+static void add_block(struct stored *stored, uint64_t number, const char *what) {
+    size_t n;
+    void *bytes = text_of(&n, 0, "block %llu %s", (unsigned long long)number, what);
+    assert_int_equal(stored_add_block(stored, number, bytes, n), 0);
+}
+
+static void put(struct store_scene *scene, struct stored *stored) {
+    for (int64_t began = 0; !store_put(scene->store, 0, stored);)
+        assert_true(rig_wait(&began));
+}
+
+static struct stored *ask(struct store_scene *scene, const char *name) {
+    struct stored *stored;
+    assert_true(store_ask(scene->store, name, strlen(name), scene));
+    for (int64_t began = 0; (stored = store_answer(scene->store)) == NULL;)
+        assert_true(rig_wait(&began));
+    assert_ptr_equal(stored->context, scene);
+    assert_string_equal(stored->name, name);
+    return stored;
+}
+
+static void expect_block(const struct stored *stored, int b, uint64_t number, const char *what) {
+    char text[64];
+    assert_true(b < stored->n_blocks);
+    assert_int_equal(stored->blocks[b].number, number);
+    int n = snprintf(text, sizeof text, "block %llu %s", (unsigned long long)number, what);
+    assert_int_equal(stored->blocks[b].n, n);
+    assert_memory_equal(stored->blocks[b].bytes, text, (size_t)n);
+}
+
+static void expect_image(struct store_scene *scene, const char *name, uint32_t generation, uint64_t order,
+                         size_t size, int n_blocks) {
+    struct stored *stored = ask(scene, name);
+    if (stored->found != STORED_IMAGE)
+        fail_msg("%s: found %d: %s", name, stored->found, stored->err.text);
+    size_t n;
+    char *text = text_of(&n, size, "%s %u %llu", name, generation, (unsigned long long)order);
+    assert_int_equal(stored->generation, generation);
+    assert_int_equal(stored->order, order);
+    assert_int_equal(stored->n, n);
+    assert_memory_equal(stored->bytes, text, n);
+    assert_int_equal(stored->n_blocks, n_blocks);
+    free(text);
+    stored_free(stored);
+}
+
+static void expect_found(struct store_scene *scene, const char *name, enum stored_found found, uint32_t generation) {
+    struct stored *stored = ask(scene, name);
+    assert_int_equal(stored->found, found);
+    assert_int_equal(stored->generation, generation);
+    assert_null(stored->bytes);
+    assert_int_equal(stored->n_blocks, 0);
+    stored_free(stored);
+}
+
+static void round_of(struct store_scene *scene, uint64_t order) {
+    assert_true(store_round_begin(scene->store, order));
+    assert_true(store_round_end(scene->store));
+    for (int64_t began = 0; store_trimmed(scene->store) < order;)
+        assert_true(rig_wait(&began));
+}
+
+static void an_image_comes_back(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    expect_found(&scene, "c/1", STORED_NONE, 0);
+    put(&scene, image("c/1", 3, 0, 10));
+    put(&scene, image("c/10", 1, 0, 20000));
+    put(&scene, image("c", 1, 0, 0));
+    for (int turn = 0; turn < 3; turn++) {
+        expect_image(&scene, "c/1", 3, 0, 10, 0);
+        expect_image(&scene, "c/10", 1, 0, 20000, 0);
+        expect_image(&scene, "c", 1, 0, 0, 0);
+        expect_found(&scene, "c/", STORED_NONE, 0);
+        expect_found(&scene, "c/100", STORED_NONE, 0);
+        if (turn == 0)
+            round_of(&scene, 0);
+        else
+            store_scene_reopen(&scene);
+    }
+    store_scene_close(&scene);
+}
+
+/* The last one counts; so does the newest generation. */
+static void an_image_takes_the_place_of_the_one_before(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    for (int i = 1; i <= 3; i++)
+        store_scene_append(&scene, i);
+    put(&scene, image("c/1", 1, 1, 3000));
+    put(&scene, image("c/1", 1, 2, 100));
+    expect_image(&scene, "c/1", 1, 2, 100, 0);
+    put(&scene, image("c/1", 256, 3, 10));
+    put(&scene, image("c/1", 2, 3, 10));
+    expect_image(&scene, "c/1", 256, 3, 10, 0);
+    store_scene_reopen(&scene);
+    expect_image(&scene, "c/1", 256, 3, 10, 0);
+    store_scene_close(&scene);
+}
+
+static void steps_come_back_in_their_blocks(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    struct stored *stored = image("c/1", 1, 0, 10);
+    add_block(stored, 254, "full");
+    add_block(stored, 255, "full");
+    add_block(stored, 256, "half");
+    stored->oldest = 254;
+    put(&scene, stored);
+    expect_image(&scene, "c/1", 1, 0, 10, 3);
+
+    stored = image("c/1", 1, 0, 20);
+    add_block(stored, 256, "full");
+    add_block(stored, 257, "half");
+    stored->oldest = 256;
+    put(&scene, stored);
+    for (int turn = 0; turn < 2; turn++) {
+        struct stored *found = ask(&scene, "c/1");
+        assert_int_equal(found->oldest, 256);
+        assert_int_equal(found->n_blocks, 2);
+        expect_block(found, 0, 256, "full");
+        expect_block(found, 1, 257, "half");
+        stored_free(found);
+        store_scene_reopen(&scene);
+    }
+    store_scene_close(&scene);
+}
+
+static void an_ended_stream_is_known_to_have_ended(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    struct stored *stored = image("c/1", 4, 0, 2000);
+    add_block(stored, 0, "x");
+    put(&scene, stored);
+    put(&scene, image("c/2", 1, 0, 10));
+    assert_true(store_forget(scene.store, "c/1", 3, 4));
+    for (int turn = 0; turn < 2; turn++) {
+        expect_found(&scene, "c/1", STORED_ENDED, 4);
+        expect_image(&scene, "c/2", 1, 0, 10, 0);
+        store_scene_reopen(&scene);
+    }
+    /* The next generation's image may come before the end of the one before. */
+    put(&scene, image("c/1", 5, 0, 30));
+    expect_image(&scene, "c/1", 5, 0, 30, 0);
+    assert_true(store_forget(scene.store, "c/1", 3, 4));
+    expect_image(&scene, "c/1", 5, 0, 30, 0);
+    assert_true(store_forget(scene.store, "c/1", 3, 5));
+    expect_found(&scene, "c/1", STORED_ENDED, 5);
+    store_scene_close(&scene);
+}
+
+/* More than is held in memory at once, by a worker that outruns the disk. */
+static void many_images_come_back(void **state) {
+    (void)state;
+    enum { N = 6000, SIZE = 20000 };
+    struct store_scene scene;
+    struct store_status status;
+    char name[32];
+    store_scene_open(&scene);
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "c/%d", i);
+        struct stored *stored = image(name, 1, 0, SIZE);
+        add_block(stored, 0, name);
+        put(&scene, stored);
+    }
+    store_scene_append(&scene, 1);
+    round_of(&scene, 1);
+    store_status(scene.store, &status);
+    assert_int_equal(status.images, N);
+    assert_true(status.image_bytes > (uint64_t)N * SIZE);
+    assert_int_equal(status.rounds, 1);
+    store_scene_reopen(&scene);
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "c/%d", i);
+        expect_image(&scene, name, 1, 0, SIZE, 1);
+    }
+    store_scene_close(&scene);
+}
+
+static void questions_are_bounded(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    int asked = 0, answered = 0;
+    while (store_ask(scene.store, "c/1", 3, NULL))
+        asked++;
+    assert_in_range(asked, 100, 100000);
+    for (int64_t began = 0; answered < asked;) {
+        struct stored *stored = store_answer(scene.store);
+        if (stored == NULL)
+            assert_true(rig_wait(&began));
+        answered += stored != NULL;
+        stored_free(stored);
+    }
+    assert_true(store_ask(scene.store, "c/1", 3, NULL)); /* left behind at the end */
+    store_scene_close(&scene);
+}
+
+/* ---- rounds ------------------------------------------------------------------------------------- */
+
+static void a_round_trims_the_journal(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    for (int i = 1; i <= 100; i++)
+        store_scene_append(&scene, i);
+    assert_true(store_round_begin(scene.store, 60));
+    put(&scene, image("c/1", 1, 60, 10));
+    assert_int_equal(store_trimmed(scene.store), 0);
+    assert_true(store_round_end(scene.store));
+    for (int64_t began = 0; store_trimmed(scene.store) < 60;)
+        assert_true(rig_wait(&began));
+    store_scene_expect(&scene, 61, 100);
+    store_scene_reopen(&scene);
+    assert_int_equal(store_trimmed(scene.store), 60);
+    store_scene_expect(&scene, 61, 100);
+    round_of(&scene, 100);
+    store_scene_expect(&scene, 101, 100);
+    store_scene_reopen(&scene);
+    /* Orders go on also where nothing is left. */
+    assert_int_equal(store_scene_append(&scene, 101), 101);
+    store_scene_reopen(&scene);
+    store_scene_expect(&scene, 101, 101);
+    store_scene_close(&scene);
+}
+
+static uint64_t bytes_of(const char *folder) {
+    char command[300], text[64] = "";
+    snprintf(command, sizeof command, "du -sb %s", folder);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(fgets(text, sizeof text, pipe));
+    pclose(pipe);
+    return strtoull(text, NULL, 10);
+}
+
+/* The room that entries took is there again, but for the last few. */
+static void trimmed_entries_leave_the_disk(void **state) {
+    (void)state;
+    enum { ROUNDS = 12, ENTRIES = 200, SIZE = 64 << 10 };
+    struct store_scene scene;
+    store_scene_open(&scene);
+    static char bytes[SIZE];
+    uint64_t order = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < ENTRIES; i++) {
+            const struct journal_entry entry = {.kind = JOURNAL_TICKS, .bytes = bytes, .n = SIZE};
+            for (int64_t began = 0; !store_append(scene.store, &entry, &order);)
+                assert_true(rig_wait(&began));
+        }
+        round_of(&scene, order);
+    }
+    /* 150 MB went through; what the last two rounds trimmed may still be there. */
+    for (int64_t began = 0; bytes_of(scene.folder) > (uint64_t)3 * ENTRIES * SIZE;)
+        if (!rig_wait(&began))
+            fail_msg("the folder has %llu bytes", (unsigned long long)bytes_of(scene.folder));
+    store_scene_close(&scene);
+}
+
+/* An image may be handed over before its entries are on disk; it gets there after them. */
+static void an_image_waits_for_its_entries(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_config(&scene, "sync_every: 60s\n");
+    store_scene_start(&scene);
+    for (int i = 1; i <= 10; i++)
+        store_scene_append(&scene, i);
+    put(&scene, image("c/1", 1, 10, 10));
+    expect_image(&scene, "c/1", 1, 10, 10, 0);
+    assert_int_equal(store_durable(scene.store), 10);
+    store_scene_close(&scene);
+}
+
+static void an_open_round_trims_nothing(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    store_scene_append(&scene, 1);
+    assert_true(store_round_begin(scene.store, 1));
+    put(&scene, image("c/1", 1, 1, 10));
+    expect_image(&scene, "c/1", 1, 1, 10, 0);
+    store_scene_reopen(&scene);
+    assert_int_equal(store_trimmed(scene.store), 0);
+    store_scene_expect(&scene, 1, 1);
+    expect_image(&scene, "c/1", 1, 1, 10, 0);
+    assert_true(store_round_end(scene.store)); /* of no round */
+    expect_image(&scene, "c/1", 1, 1, 10, 0);
+    assert_int_equal(store_trimmed(scene.store), 0);
+    store_scene_close(&scene);
+}
+
+/* ---- producers ---------------------------------------------------------------------------------- */
+
+static void append_of(struct store_scene *scene, uint64_t producer, uint64_t sequence) {
+    const struct journal_entry entry = {
+        .kind = JOURNAL_TICKS, .producer = producer, .sequence = sequence, .received = 7, .bytes = "x", .n = 1};
+    uint64_t order;
+    assert_true(store_append(scene->store, &entry, &order));
+}
+
+struct heard {
+    int n;
+    uint64_t sum, sequences[4];
+};
+
+static void hear(void *context, uint64_t producer, uint64_t sequence, int64_t received) {
+    struct heard *heard = context;
+    heard->n++;
+    assert_int_equal(received, 7);
+    assert_in_range(producer, 1, 3);
+    heard->sequences[producer] = sequence;
+}
+
+static void producers_go_on_where_they_were(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    append_of(&scene, 1, 10);
+    append_of(&scene, 2, UINT64_C(1) << 40);
+    append_of(&scene, 1, 12);
+    append_of(&scene, 3, 5);
+    store_scene_reopen(&scene);
+    struct heard heard = {0};
+    store_producers(scene.store, hear, &heard);
+    assert_int_equal(heard.n, 3);
+    assert_int_equal(heard.sequences[1], 12);
+    assert_true(heard.sequences[2] == UINT64_C(1) << 40);
+    round_of(&scene, 4); /* nor does a trim forget them */
+    store_forget_producer(scene.store, 3);
+    append_of(&scene, 1, 13);
+    store_scene_reopen(&scene);
+    heard = (struct heard){0};
+    store_producers(scene.store, hear, &heard);
+    assert_int_equal(heard.n, 2);
+    assert_int_equal(heard.sequences[1], 13);
+    store_scene_close(&scene);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_image_comes_back),
+        cmocka_unit_test(an_image_takes_the_place_of_the_one_before),
+        cmocka_unit_test(steps_come_back_in_their_blocks),
+        cmocka_unit_test(an_ended_stream_is_known_to_have_ended),
+        cmocka_unit_test(many_images_come_back),
+        cmocka_unit_test(questions_are_bounded),
+        cmocka_unit_test(a_round_trims_the_journal),
+        cmocka_unit_test(trimmed_entries_leave_the_disk),
+        cmocka_unit_test(an_image_waits_for_its_entries),
+        cmocka_unit_test(an_open_round_trims_nothing),
+        cmocka_unit_test(producers_go_on_where_they_were),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
