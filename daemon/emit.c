@@ -152,6 +152,8 @@ static uint32_t flags_of(const struct forecast *forecast, const struct arrival *
         flags |= WIRE_FLAG(FILLED);
     if (forecast->step_flags & STEP_REPLACED)
         flags |= WIRE_FLAG(REPLACED);
+    if (forecast->step_flags & STEP_REORDERED)
+        flags |= WIRE_FLAG(REORDERED);
     if (forecast->warming)
         flags |= WIRE_FLAG(WARMING);
     if (forecast->capped)

@@ -196,8 +196,11 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     if (closed < 0)
         tell_refused(worker, stream, verdict == TIME_LATE ? REASON_LATE : REASON_REPEATED, tick->t, tick->producer,
                      tick->arrival.number);
-    else if (verdict == TIME_REPLACES)
-        count(&worker->time[TIME_CASE_REPLACED], 1);
+    else if (verdict == TIME_REPLACES || verdict == TIME_SORTED)
+        count(&worker->time[verdict == TIME_SORTED ? TIME_CASE_REORDERED : TIME_CASE_REPLACED], 1);
+    if (stream->series->held != NULL && reorder_overfull(stream->series->held) &&
+        !reorder_ripe(stream->series->held, stream->series->spec->reorder))
+        count(&worker->time[TIME_CASE_UNHELD], 1);
     if (closed > 0)
         take_step(worker, stream, &tick->arrival);
     return !series_due(stream->series) || take_more(worker, stream, &tick->arrival);
@@ -552,7 +555,7 @@ enum { ALONE_MOST = 4, DECLINED = 16 };
 
 /* Whether more steps than one may follow from a tick: more than the output may have room for. */
 static bool may_bring_many(const struct series *series) {
-    return series->spec->gap == GAP_FILL;
+    return series->spec->gap == GAP_FILL || series->held != NULL;
 }
 
 /* Takes ticks alone, and advances until nothing is ready. Returns whether nothing is left to be taken. */

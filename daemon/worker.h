@@ -33,7 +33,9 @@ struct worker_setup {
     X(AGGREGATED, "aggregated") /* steps that are an aggregate of several ticks */ \
     X(FILLED, "filled")         /* steps of intervals without a tick */ \
     X(REPLACED, "replaced")     /* ticks that took the place of another */ \
-    X(MISSING, "missing")       /* steps with a value missing */
+    X(MISSING, "missing")       /* steps with a value missing */ \
+    X(REORDERED, "reordered")   /* ticks that were put before later ones */ \
+    X(UNHELD, "unheld")         /* ticks that went on early, as more were held than may be */
 enum time_case {
 #define X(constant, name) TIME_CASE_##constant,
     TIME_CASES(X)

@@ -93,13 +93,18 @@ static int check_features(const struct entry *entry, const struct config_class *
 enum { FEW_STREAMS = 1000, HISTORY_OF_FEW = 4096, HISTORY_OF_MANY = 384 };
 
 /* What contradicts itself of how a class treats time. */
-static int check_time(const struct entry *entry, const struct time_policy_spec *time) {
+static int check_time(const struct entry *entry, const struct time_policy_spec *time, int history) {
     if (time->every && says(entry, "time"))
         return fail(entry, "every", "contradicts `time: irregular`; for fixed intervals leave time out");
     if (time->aggregate != AGGREGATE_LAST && !time->every)
         return fail(entry, "aggregate", "is of the ticks within an interval; give every");
-    if (time->same_time == SAME_TIME_REPLACE && !time->every)
-        return fail(entry, "same_time", "an irregular tick is a step at once, and cannot be replaced; give every");
+    if (time->same_time == SAME_TIME_REPLACE && !time->every && !time->reorder)
+        return fail(entry, "same_time",
+                    "an irregular tick is a step at once, and cannot be replaced; give every or reorder");
+    if (!time->reorder && says(entry, "reorder_most"))
+        return fail(entry, "reorder_most", "is of reorder; give that");
+    if (time->every && time->reorder / time->every >= history)
+        return fail(entry, "reorder", "is longer than the history of the class, %d steps", history);
     if (time->gap == GAP_FILL && !time->every)
         return fail(entry, "gap", "only intervals can be filled in; give every");
     if (time->gap == GAP_FILL && time->gap_after)
@@ -122,7 +127,7 @@ static int check_class(const struct entry *entry, const struct config *config, i
         if (!strcmp(class->pattern, config->classes[j].pattern))
             return fail(entry, "pattern", "the same as streams[%d].pattern, which has all these streams", j);
     }
-    return check_time(entry, &class->time) ? -1 : check_features(entry, class);
+    return check_time(entry, &class->time, class->history) ? -1 : check_features(entry, class);
 }
 
 /* A class that no model serves would take ticks in for nothing. */

@@ -131,6 +131,11 @@ static const struct config_key table[] = {
     {CONFIG_STREAM, "same_time", CONFIG_CHOICE, "drop", .choices = same_times, AT(config_class, time.same_time),
      .help = "A tick at the time of the latest one: is refused; is one more tick; or takes its place, while its "
              "interval is open"},
+    {CONFIG_STREAM, "reorder", CONFIG_DURATION, "0", 0, DAY, AT(config_class, time.reorder),
+     .help = "Ticks are held until one comes that is so much later, and go on in the order of their times; "
+             "those that come later still are refused; 0: none is held"},
+    {CONFIG_STREAM, "reorder_most", CONFIG_INTEGER, "64", 1, 1 << 16, AT(config_class, time.reorder_most),
+     .unit = "ticks", .example = "#64", .help = "Of a stream that are held; with more the oldest goes on"},
     {CONFIG_STREAM, "gap", CONFIG_CHOICE, "ignore", .choices = gaps, AT(config_class, time.gap),
      .help = "Behind a gap in time the states go on; or, with `every`, its intervals become steps without values "
              "(fill); or the states begin anew (reset)"},

@@ -23,12 +23,13 @@
 
 /* Flags of a step. */
 enum {
-    STEP_GAP = 1,       /* ticks are missing before it */
-    STEP_IMPUTED = 2,   /* at least one value was missing and is the one before */
-    STEP_RESET = 4,     /* all states begin anew with it, as it comes after a gap */
-    STEP_PAUSED = 8,    /* it came in a pause: nothing is learnt from it */
-    STEP_FILLED = 16,   /* no tick came in its interval */
-    STEP_REPLACED = 32, /* a tick of it took the place of another at the same time */
+    STEP_GAP = 1,        /* ticks are missing before it */
+    STEP_IMPUTED = 2,    /* at least one value was missing and is the one before */
+    STEP_RESET = 4,      /* all states begin anew with it, as it comes after a gap */
+    STEP_PAUSED = 8,     /* it came in a pause: nothing is learnt from it */
+    STEP_FILLED = 16,    /* no tick came in its interval */
+    STEP_REORDERED = 64, /* a tick of it came after a later one */
+    STEP_REPLACED = 32,  /* a tick of it took the place of another at the same time */
 };
 
 struct history {

@@ -17,8 +17,9 @@ struct series *series_new(const struct time_policy_spec *spec, int n_features, i
     bool replaces = spec->every > 0 && spec->same_time == SAME_TIME_REPLACE;
     series->counts = means ? calloc(n, sizeof *series->counts) : NULL;
     series->newest = replaces ? calloc(n, sizeof *series->newest) : NULL;
+    series->held = spec->reorder > 0 ? reorder_new(n_features, spec->reorder_most) : NULL;
     if (series->history == NULL || series->open == NULL || (means && series->counts == NULL) ||
-        (replaces && series->newest == NULL)) {
+        (replaces && series->newest == NULL) || (spec->reorder > 0 && series->held == NULL)) {
         series_free(series);
         return NULL;
     }
@@ -37,11 +38,12 @@ void series_free(struct series *series) {
     free(series->open);
     free(series->counts);
     free(series->newest);
+    reorder_free(series->held);
     free(series);
 }
 
 /* Flags of an interval that is open. */
-static const uint8_t open_flags = STEP_REPLACED;
+static const uint8_t open_flags = STEP_REPLACED | STEP_REORDERED;
 
 /* ---- the open interval ------------------------------------------------------------------------ */
 
@@ -85,7 +87,6 @@ static void replace(struct series *series, const double *values) {
 static void begin(struct series *series, const double *values) {
     int n = series->history->n_features;
     series->ticks = 1;
-    series->flags = 0;
     memcpy(series->newest != NULL ? series->newest : series->open, values, (size_t)n * sizeof *values);
     for (int f = 0; series->newest != NULL && f < n; f++)
         series->open[f] = NAN;
@@ -112,36 +113,73 @@ static void close_open(struct series *series, const struct time_closed *closed) 
 
 /* ---- ticks ------------------------------------------------------------------------------------ */
 
-int series_take(struct series *series, int64_t t, const double *values, enum time_verdict *ret_verdict) {
+/* In the order of times. flags: of the tick, STEP_*. */
+static int take_in_order(struct series *series, int64_t t, const double *values, uint8_t flags,
+                         enum time_verdict *ret_verdict) {
     struct time_closed closed;
-    assert(!series_due(series));
     *ret_verdict = time_policy_take(&series->time, series->spec, t, &closed);
     switch (*ret_verdict) {
-    case TIME_LATE:
-    case TIME_REPEATED: return -1;
-    case TIME_JOINS: join(series, values); return 0;
-    case TIME_REPLACES: replace(series, values); return 0;
+    case TIME_JOINS: join(series, values); break;
+    case TIME_REPLACES: replace(series, values); break;
     case TIME_CLOSES:
         close_open(series, &closed);
         begin(series, values);
+        series->flags = flags;
         series->fill_left = closed.missing;
         return 1;
-    case TIME_STEP: break;
+    case TIME_STEP:
+        history_append(series->history, closed.t, values, gap_flags(series, closed.gap) | flags);
+        series->of_ticks = 1;
+        return 1;
+    default: return -1;
     }
-    history_append(series->history, closed.t, values, gap_flags(series, closed.gap));
-    series->of_ticks = 1;
-    return 1;
+    series->flags |= flags;
+    return 0;
 }
 
-bool series_next(struct series *series) {
-    if (series->fill_left == 0)
-        return false;
+static int hold(struct series *series, int64_t t, const double *values, enum time_verdict *ret_verdict) {
+    *ret_verdict = time_policy_judge(&series->time, series->spec, t);
+    if (*ret_verdict == TIME_LATE || *ret_verdict == TIME_REPEATED)
+        return -1;
+    switch (reorder_put(series->held, series->spec->same_time, t, values)) {
+    case REORDER_LAST: break;
+    case REORDER_SORTED: *ret_verdict = *ret_verdict == TIME_REPLACES ? TIME_REPLACES : TIME_SORTED; break;
+    case REORDER_REPLACES: *ret_verdict = TIME_REPLACES; break;
+    case REORDER_REPEATED: *ret_verdict = TIME_REPEATED; return -1;
+    }
+    return 0;
+}
+
+int series_take(struct series *series, int64_t t, const double *values, enum time_verdict *ret_verdict) {
+    assert(!series_due(series));
+    return series->held != NULL ? hold(series, t, values, ret_verdict)
+                                : take_in_order(series, t, values, 0, ret_verdict);
+}
+
+static void append_filled(struct series *series) {
     /* Unsigned: of an image that is damaged the numbers may be any. */
     int64_t t = (int64_t)((uint64_t)series->time.open - (uint64_t)series->fill_left * (uint64_t)series->spec->every);
     series->fill_left--;
     history_append(series->history, t, NULL, STEP_FILLED);
     series->of_ticks = 0;
-    return true;
+}
+
+bool series_next(struct series *series) {
+    while (series_due(series)) {
+        if (series->fill_left > 0) {
+            append_filled(series);
+            return true;
+        }
+        int64_t t;
+        uint8_t flags;
+        enum time_verdict verdict;
+        const double *values = reorder_pop(series->held, &t, &flags);
+        int closed = take_in_order(series, t, values, flags, &verdict);
+        assert(closed >= 0); /* judged when it was put in, and none goes on before it that is later */
+        if (closed > 0)
+            return true;
+    }
+    return false;
 }
 
 /* ---- images ----------------------------------------------------------------------------------- */
@@ -178,6 +216,23 @@ static void serialize_open(struct series *series, struct image_io *io) {
     }
 }
 
+/* Where fewer may be held than were, all the same: they go on with the next tick. */
+static void serialize_held(struct series *series, struct image_io *io) {
+    enum { HELD_MOST = 1 << 20 };
+    int n = series->held != NULL ? series->held->n : 0;
+    image_int(io, &n, 0, HELD_MOST, "more held ticks than can be");
+    if (n > 0 && (series->held == NULL || n > series->held->most)) {
+        reorder_free(series->held);
+        series->held = reorder_new(series->history->n_features, n);
+    }
+    if (n > 0 && series->held == NULL)
+        image_refuse(io, "out of memory");
+    if (n == 0 || series->held == NULL)
+        return;
+    series->held->n = n;
+    reorder_serialize(series->held, io);
+}
+
 void series_serialize(struct series *series, struct image_io *io) {
     enum { FORMAT = 1 };
     struct image_io section;
@@ -185,5 +240,6 @@ void series_serialize(struct series *series, struct image_io *io) {
     history_serialize(series->history, &section);
     time_policy_serialize(&series->time, &section);
     serialize_open(series, &section);
+    serialize_held(series, &section);
     image_leave(io, &section);
 }

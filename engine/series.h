@@ -6,6 +6,7 @@
 #define ENGINE_SERIES_H
 
 #include "engine/history.h"
+#include "engine/reorder.h"
 #include "engine/time_policy.h"
 
 struct series {
@@ -20,6 +21,7 @@ struct series {
     uint32_t *counts;  /* [n_features] values in each of open, for their mean; NULL: other aggregates need none */
     /* [n_features] same_time: replace: the latest tick of the open interval, which is not in open yet; else NULL */
     double *newest;
+    struct reorder *held; /* NULL: ticks are not held */
 };
 
 /* spec must outlive it. NULL when memory is short. */
@@ -28,12 +30,12 @@ void series_free(struct series *series);
 
 /* Takes a tick; values [n_features], NaN for missing. Returns 1 when it closed a step (the newest of the history),
  * 0 when it did not, -1 when its time is refused (*ret_verdict says which way). Before the next tick is taken, what else
- * follows from this one is to be appended, series_next. */
+ * follows from this one is to be appended, series_next: where ticks are held, all. */
 int series_take(struct series *series, int64_t t, const double *values, enum time_verdict *ret_verdict);
 
 /* Whether more steps follow from the latest tick. */
 static inline bool series_due(const struct series *series) {
-    return series->fill_left > 0;
+    return series->fill_left > 0 || (series->held != NULL && reorder_due(series->held, series->spec->reorder));
 }
 
 /* Appends one of them, where there is one. Returns whether there was. */

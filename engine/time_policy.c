@@ -38,23 +38,23 @@ static int follow(struct time_policy *policy, const struct time_policy_spec *spe
     return policy->gap ? 0 : (int)empty;
 }
 
-/* The tick has the time of the latest one. */
-static enum time_verdict take_same(const struct time_policy_spec *spec, int64_t t, struct time_closed *ret_closed) {
+enum time_verdict time_policy_judge(const struct time_policy *policy, const struct time_policy_spec *spec,
+                                    int64_t t) {
+    if (!policy->started || t > policy->latest)
+        return TIME_HELD;
+    if (t < policy->latest)
+        return TIME_LATE;
     if (spec->same_time == SAME_TIME_DROP || (spec->same_time == SAME_TIME_REPLACE && spec->every == 0))
         return TIME_REPEATED;
-    if (spec->every > 0)
-        return spec->same_time == SAME_TIME_KEEP ? TIME_JOINS : TIME_REPLACES;
-    ret_closed->t = t;
-    return TIME_STEP;
+    return spec->same_time == SAME_TIME_KEEP ? TIME_HELD : TIME_REPLACES;
 }
 
 enum time_verdict time_policy_take(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
                                    struct time_closed *ret_closed) {
     *ret_closed = (struct time_closed){0};
-    if (policy->started && t < policy->latest)
-        return TIME_LATE;
-    if (policy->started && t == policy->latest)
-        return take_same(spec, t, ret_closed);
+    enum time_verdict verdict = time_policy_judge(policy, spec, t);
+    if (verdict != TIME_HELD)
+        return verdict;
     if (spec->every == 0)
         return take_irregular(policy, spec, t, ret_closed);
 

@@ -31,7 +31,7 @@ enum aggregate { AGGREGATE_LAST, AGGREGATE_MEAN, AGGREGATE_SUM, AGGREGATE_MIN, A
 enum same_time {
     SAME_TIME_DROP,    /* is not taken */
     SAME_TIME_KEEP,    /* is a tick as any other */
-    SAME_TIME_REPLACE, /* takes its place, while that is no part of a closed step */
+    SAME_TIME_REPLACE, /* takes its place, while that is held or no part of a closed step */
 };
 
 struct time_policy_spec {
@@ -41,6 +41,8 @@ struct time_policy_spec {
     int fill_most; /* with GAP_FILL: empty intervals in a row that become steps */
     enum aggregate aggregate;
     enum same_time same_time;
+    int64_t reorder;  /* ns: ticks are held until one comes so much later; 0: they are not */
+    int reorder_most; /* ticks that are held; then the first goes on */
 };
 
 /* Of one stream. Zero-initialise. */
@@ -58,6 +60,10 @@ enum time_verdict {
     TIME_REPLACES, /* taken; it is the latest tick of the open interval, in the place of the one before */
     TIME_CLOSES,   /* taken; what was open before it is now a step, and it begins the next */
     TIME_STEP,     /* taken; it is a step by itself */
+
+    /* Of a series with reorder, beside the first two and TIME_REPLACES. */
+    TIME_HELD,   /* taken, and held */
+    TIME_SORTED, /* the same, before later ones that came before it */
 };
 
 /* What a tick has brought about. */
@@ -66,6 +72,10 @@ struct time_closed {
     bool gap;    /* that step comes after a gap */
     int missing; /* the empty intervals right before the one that is open now that are to be steps */
 };
+
+/* Whether time_policy_take would refuse a tick at t now. Returns TIME_LATE or TIME_REPEATED; TIME_REPLACES where it
+ * would take the place of the latest; else TIME_HELD. */
+enum time_verdict time_policy_judge(const struct time_policy *policy, const struct time_policy_spec *spec, int64_t t);
 
 /* Judges a tick at t and updates the policy unless the tick is refused; then, with TIME_JOINS and with TIME_REPLACES
  * nothing has closed. */

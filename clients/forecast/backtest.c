@@ -53,7 +53,7 @@ static const struct option_command command = {
     .rows = rows_of_options,
     .notes =
         "Each file is one stream of the model (or those that --stream-column names); with --config its rows become\n"
-        "steps as the class' ticks do (every, aggregate, same_time, gap). Errors are means over the steps\n"
+        "steps as the class' ticks do (every, aggregate, same_time, reorder, gap). Errors are means over the steps\n"
         "1 to h, targets and forecasts: mse and mae in deviations of the train part, mase over its mean change, raw\n"
         "mae in the targets' own unit.\n",
     .examples = "  forecast backtest ETTh1.csv --train 2880 --valid 720 --horizons 1,24,48 --online 10800\n"

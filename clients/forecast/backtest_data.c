@@ -1,5 +1,7 @@
 #include "clients/forecast/backtest_data.h"
 
+#include "engine/series.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,13 +181,16 @@ void backtest_data_fini(struct backtest_data *data) {
 }
 
 uint64_t backtest_stream_steps(const struct backtest_stream *stream, const struct time_policy_spec *spec) {
-    struct time_policy policy = {0};
-    uint64_t steps = 0;
-    for (size_t i = 0; i < stream->n; i++) {
-        struct time_closed closed;
-        enum time_verdict verdict = time_policy_take(&policy, spec, stream->t[i], &closed);
-        steps += (uint64_t)(verdict == TIME_STEP || verdict == TIME_CLOSES) + (uint64_t)closed.missing;
+    static const double value = 0;
+    struct series *series = series_new(spec, 1, 1, 1);
+    for (size_t i = 0; series != NULL && i < stream->n; i++) {
+        enum time_verdict verdict;
+        series_take(series, stream->t[i], &value, &verdict);
+        while (series_next(series))
+            ;
     }
+    uint64_t steps = series != NULL ? series->history->n : 0;
+    series_free(series);
     return steps;
 }
 

@@ -38,7 +38,7 @@ int backtest_data_load(struct backtest_data *data, char *const *paths, int n_pat
                        FILE *notices, struct error *err);
 void backtest_data_fini(struct backtest_data *data);
 
-/* How many steps the ticks of a stream make under a time policy. */
+/* How many steps the ticks of a stream make under a time policy; 0 also when memory is short. */
 uint64_t backtest_stream_steps(const struct backtest_stream *stream, const struct time_policy_spec *spec);
 
 /* The median of the times between two ticks, ns; 0 where no tick is later than the one before. */

@@ -122,7 +122,8 @@ enum {
     FORECAST_FLAG_PAUSED = 32,     /* the step came in a pause: nothing is learnt from it */
     FORECAST_FLAG_AGGREGATED = 64, /* the step's values are the mean, sum or the like of several ticks */
     FORECAST_FLAG_FILLED = 128,    /* no tick came in the step's interval: all its values are missing */
-    FORECAST_FLAG_REPLACED = 256   /* a tick of the step took the place of another at the same time */
+    FORECAST_FLAG_REPLACED = 256,  /* a tick of the step took the place of another at the same time */
+    FORECAST_FLAG_REORDERED = 512  /* a tick of the step came after a later one */
 };
 
 enum { FORECAST_MAX_LEVELS = 8 };

@@ -24,8 +24,9 @@ static const char configuration[] =
     "streams:\n"
     "  - {class: mean, pattern: \"mean/*\", features: [a, b], every: 1s, aggregate: mean, gap: fill, fill_most: 3,\n"
     "     same_time: replace}\n"
+    "  - {class: sorted, pattern: \"sorted/*\", features: [a, b], reorder: 2s, reorder_most: 4, same_time: replace}\n"
     "  - {class: plain, pattern: \"*\", features: [a, b]}\n"
-    "models:\n" MODEL("mean") MODEL("plain");
+    "models:\n" MODEL("mean") MODEL("sorted") MODEL("plain");
 
 struct scene {
     struct daemon *daemon;
@@ -100,9 +101,39 @@ static void intervals_are_aggregated_replaced_and_filled(void **state) {
     close_scene(&scene);
 }
 
+static void ticks_are_held_and_sorted(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    feed(&scene, "sorted/1", 1, 1, 1);
+    feed(&scene, "sorted/1", 2.5, 3, 3);
+    feed(&scene, "sorted/1", 2, 2, 9);
+    feed(&scene, "sorted/1", 2, 2, 2);
+    feed(&scene, "sorted/1", 6, 6, 6);   /* the first three go on */
+    feed(&scene, "sorted/1", 2.4, 9, 9); /* too late */
+    feed(&scene, "sorted/1", 5, 5, 5);
+    feed(&scene, "sorted/1", 4.5, 4.5, 4.5);
+    feed(&scene, "sorted/1", 5.5, 5.5, 5.5);
+    feed(&scene, "sorted/1", 5.7, 5.7, 5.7); /* the fifth: 4.5 goes on */
+    feed(&scene, "sorted/1", 20, 20, 20);
+    const double steps[] = {1, 2, 2.5, 4.5, 5, 5.5, 5.7, 6};
+    for (size_t i = 0; i < 8; i++)
+        feed(&scene, "steps", steps[i], steps[i] == 2.5 ? 3 : steps[i], steps[i] == 2.5 ? 3 : steps[i]);
+    heard_until(scene.heard, 8 + 8);
+    const uint32_t late = WIRE_FLAG(REORDERED);
+    const uint32_t flags[] = {0, late | WIRE_FLAG(REPLACED), 0, late, late, late, late, 0};
+    expect_same(&scene, "sorted", "sorted/1", "steps", flags, 8);
+    daemon_expect_count(scene.daemon, "time.reordered", 5);
+    daemon_expect_count(scene.daemon, "time.replaced", 1);
+    daemon_expect_count(scene.daemon, "time.unheld", 1);
+    daemon_expect_count(scene.daemon, "ticks.refused.late", 1);
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intervals_are_aggregated_replaced_and_filled),
+        cmocka_unit_test(ticks_are_held_and_sorted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

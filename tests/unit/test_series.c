@@ -109,6 +109,8 @@ static const struct time_policy_spec fixed = {.every = 10, .gap_after = 15, .gap
 /* With all that an interval may have been taken apart into. */
 static const struct time_policy_spec mean = {
     .every = 10, .gap = GAP_FILL, .fill_most = 3, .aggregate = AGGREGATE_MEAN, .same_time = SAME_TIME_REPLACE};
+static const struct time_policy_spec sorted = {
+    .every = 10, .aggregate = AGGREGATE_SUM, .same_time = SAME_TIME_KEEP, .reorder = 25, .reorder_most = 5};
 static const struct time_policy_spec *of_class = &fixed;
 
 static struct series *open_series(int kept) {
@@ -207,9 +209,10 @@ static struct series *come_back(struct series *series, uint64_t each) {
 
 static void a_series_comes_back(void **state) {
     (void)state;
-    for (uint64_t round = 0; round < 180; round++) {
-        uint64_t until = round / 2;
-        of_class = round % 2 == 0 ? &fixed : &mean;
+    static const struct time_policy_spec *const classes[] = {&fixed, &mean, &sorted};
+    for (uint64_t round = 0; round < 270; round++) {
+        uint64_t until = round / 3;
+        of_class = classes[round % 3];
         struct series *series = open_series(KEPT);
         for (uint64_t i = 0; i < until; i++)
             happen(series, i);
@@ -247,6 +250,25 @@ static void into_a_class_that_aggregates_otherwise(void **state) {
         assert_int_equal(series_take(back, 20, first, &verdict), 1);
         assert_true(history_values(back->history, 1)[0] == (i == 0 ? 9 : 8));
         assert_true(history_values(back->history, 1)[1] == 5);
+        series_free(series);
+        series_free(back);
+    }
+    /* Where none are held, or fewer, those that were go on. */
+    static const struct time_policy_spec few = {.every = 10, .reorder = 25, .reorder_most = 2};
+    for (int i = 0; i < 2; i++) {
+        enum time_verdict verdict;
+        of_class = &sorted;
+        struct series *series = open_series(KEPT);
+        for (int64_t t = 15; t > 10; t--)
+            series_take(series, t, (const double[]){(double)t, NAN}, &verdict);
+        of_class = i == 0 ? &fixed : &few;
+        struct series *back = come_back(series, 1);
+        assert_true(series_due(back) == (i == 0) && !series_next(back));
+        assert_int_equal(back->held->n, i == 0 ? 0 : 5);
+        series_take(back, i == 0 ? 30 : 50, (const double[]){2, NAN}, &verdict);
+        assert_true(series_next(back) == (i == 0) && back->open[0] == (i == 0 ? 2 : 15));
+        if (i == 0)
+            assert_true(history_values(back->history, 1)[0] == 15);
         series_free(series);
         series_free(back);
     }

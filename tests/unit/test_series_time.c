@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static bool same(double a, double b) {
     return a == b || (isnan(a) && isnan(b));
@@ -146,6 +147,45 @@ static void kept(void **state) {
     series_free(series);
 }
 
+static int take_held(struct series *series, int64_t t, double a, enum time_verdict verdict) {
+    enum time_verdict got;
+    int taken = series_take(series, t, (const double[WIDTH]){a, -a}, &got);
+    assert_int_equal(got, verdict);
+    return taken;
+}
+
+/* Ticks go on in the order of their times when nothing can come between, or when there are too many. */
+static void held(void **state) {
+    (void)state;
+    const struct time_policy_spec spec = {.reorder = 10, .reorder_most = 3};
+    struct series *series = series_new(&spec, WIDTH, 8, FIXTURE_PENDING);
+    assert_int_equal(take_held(series, 20, 1, TIME_HELD), 0);
+    assert_int_equal(take_held(series, 15, 2, TIME_SORTED), 0);
+    assert_int_equal(take_held(series, 20, 9, TIME_REPEATED), -1);
+    assert_false(series_next(series));
+    assert_int_equal(take_held(series, 25, 3, TIME_HELD), 0);
+    assert_true(series_next(series));
+    check_step(series, &(struct expected_step){15, {2, -2}, STEP_REORDERED, 1}, "sorted");
+    assert_false(series_next(series));
+    assert_int_equal(take_held(series, 14, 9, TIME_LATE), -1);
+    assert_int_equal(take_held(series, 15, 9, TIME_REPEATED), -1);
+    assert_int_equal(take_held(series, 16, 4, TIME_SORTED),
+                     0); /* more than 10 late would do, too: nothing is behind */
+    assert_false(series_due(series));
+    assert_int_equal(take_held(series, 22, 5, TIME_SORTED), 0); /* a fourth */
+    assert_true(series_next(series));
+    check_step(series, &(struct expected_step){16, {4, -4}, STEP_REORDERED, 1}, "let on early");
+    assert_int_equal(take_held(series, 100, 6, TIME_HELD), 0);
+    const struct expected_step steps[] = {{20, {1, -1}, 0, 1}, {22, {5, -5}, STEP_REORDERED, 1}, {25, {3, -3}, 0, 1}};
+    for (int i = 0; i < 3; i++) {
+        assert_true(series_next(series));
+        check_step(series, &steps[i], "in order");
+    }
+    assert_false(series_next(series));
+    assert_int_equal(series->held->n, 1);
+    series_free(series);
+}
+
 /* ---- against an oracle ------------------------------------------------------------------------ */
 
 /* The ticks that were taken, in the order of their times, and by them alone, from the first one on, the steps. */
@@ -154,13 +194,14 @@ enum { TICKS_MOST = 200, STEPS_MOST = 1000 };
 struct taken_tick {
     int64_t t;
     double values[WIDTH];
-    bool replaced;
+    bool replaced, reordered;
 };
 
 struct oracle {
     struct time_policy_spec spec;
-    struct taken_tick ticks[TICKS_MOST];
-    int n;
+    struct taken_tick ticks[TICKS_MOST]; /* [n] of which the first n_gone are held no more */
+    int n, n_gone;
+    int64_t newest;
     struct expected_step steps[STEPS_MOST];
     int n_steps;
 };
@@ -170,18 +211,39 @@ static int64_t floor_to(int64_t t, int64_t every) {
     return (quotient - (quotient * every > t)) * every;
 }
 
-static void oracle_take(struct oracle *oracle, const struct taken_tick *tick) {
-    const struct taken_tick *latest = oracle->n > 0 ? &oracle->ticks[oracle->n - 1] : NULL;
-    if (latest != NULL && tick->t < latest->t)
-        return;
-    bool same = latest != NULL && tick->t == latest->t;
-    if (same && (oracle->spec.same_time == SAME_TIME_DROP ||
-                 (oracle->spec.same_time == SAME_TIME_REPLACE && oracle->spec.every == 0)))
-        return;
-    if (same && oracle->spec.same_time == SAME_TIME_REPLACE)
-        oracle->n--;
-    oracle->ticks[oracle->n] = *tick;
-    oracle->ticks[oracle->n++].replaced = same && oracle->spec.same_time == SAME_TIME_REPLACE;
+/* Returns whether it is taken. */
+static bool oracle_put(struct oracle *oracle, struct taken_tick tick) {
+    const struct time_policy_spec *spec = &oracle->spec;
+    const struct taken_tick *gone = oracle->n_gone > 0 ? &oracle->ticks[oracle->n_gone - 1] : NULL;
+    int at = oracle->n;
+    if (gone != NULL && tick.t < gone->t)
+        return false;
+    while (at > 0 && oracle->ticks[at - 1].t > tick.t)
+        at--;
+    tick.reordered = at < oracle->n;
+    bool same = at > 0 && oracle->ticks[at - 1].t == tick.t, closed = spec->every == 0 && at == oracle->n_gone;
+    if (same && (spec->same_time == SAME_TIME_DROP || (spec->same_time == SAME_TIME_REPLACE && closed)))
+        return false;
+    if (same && spec->same_time == SAME_TIME_REPLACE) {
+        tick.replaced = true;
+        tick.reordered |= oracle->ticks[at - 1].reordered;
+        oracle->ticks[at - 1] = tick;
+        return true;
+    }
+    memmove(&oracle->ticks[at + 1], &oracle->ticks[at], (size_t)(oracle->n - at) * sizeof tick);
+    oracle->ticks[at] = tick;
+    oracle->n++;
+    return true;
+}
+
+static bool oracle_take(struct oracle *oracle, const struct taken_tick *tick) {
+    if (!oracle_put(oracle, *tick))
+        return false;
+    oracle->newest = oracle->ticks[oracle->n - 1].t;
+    while (oracle->n_gone < oracle->n && (oracle->ticks[oracle->n_gone].t <= oracle->newest - oracle->spec.reorder ||
+                                          oracle->n - oracle->n_gone > oracle->spec.reorder_most))
+        oracle->n_gone++;
+    return true;
 }
 
 static double oracle_value(const struct oracle *oracle, int from, int end, int feature) {
@@ -210,7 +272,8 @@ static void oracle_step(struct oracle *oracle, int64_t t, int from, int end, uin
             step.flags |= STEP_IMPUTED;
     }
     for (int i = from; i < end; i++)
-        step.flags |= oracle->ticks[i].replaced ? STEP_REPLACED : 0;
+        step.flags |= (uint8_t)((oracle->ticks[i].replaced ? STEP_REPLACED : 0) |
+                                (oracle->ticks[i].reordered ? STEP_REORDERED : 0));
     oracle->steps[oracle->n_steps++] = step;
 }
 
@@ -229,7 +292,7 @@ static uint8_t oracle_gap(const struct time_policy_spec *spec, int64_t apart) {
 static void oracle_steps(struct oracle *oracle) {
     const struct time_policy_spec *spec = &oracle->spec;
     oracle->n_steps = 0;
-    for (int from = 0, end; from < oracle->n; from = end) {
+    for (int from = 0, end; from < oracle->n_gone; from = end) {
         int64_t t = oracle->ticks[from].t, before = from > 0 ? oracle->ticks[from - 1].t : t;
         if (spec->every == 0) {
             end = from + 1;
@@ -242,9 +305,9 @@ static void oracle_steps(struct oracle *oracle) {
         for (int64_t fill = before + spec->every; gap == 0 && spec->gap == GAP_FILL && fill < start;
              fill += spec->every)
             oracle_step(oracle, fill, 0, 0, STEP_FILLED);
-        for (end = from; end < oracle->n && oracle->ticks[end].t < start + spec->every; end++)
+        for (end = from; end < oracle->n_gone && oracle->ticks[end].t < start + spec->every; end++)
             ;
-        if (end < oracle->n)
+        if (end < oracle->n_gone)
             oracle_step(oracle, start, from, end, gap);
     }
 }
@@ -257,13 +320,16 @@ static void check_oracle(struct oracle *oracle, struct rng *rng, const char *wha
         const int64_t hops[] = {0, 0, -3, 1, 2, 3, 7, 12, 26, 90};
         t += hops[rng_below(rng, 10)];
         struct taken_tick tick = {.t = t};
+        if (oracle->spec.reorder > 0 && rng_below(rng, 2) == 0)
+            tick.t -= (int64_t)rng_below(rng, 24);
         for (int f = 0; f < WIDTH; f++) /* whole ones: their sums are the same in any order */
             tick.values[f] = rng_below(rng, 4) == 0 ? NAN : (double)rng_below(rng, 64);
-        oracle_take(oracle, &tick);
+        bool taken = oracle_take(oracle, &tick);
         oracle_steps(oracle);
         enum time_verdict verdict;
-        for (bool closed = series_take(series, t, tick.values, &verdict) == 1; closed || series_next(series);
-             closed = false) {
+        int got = series_take(series, tick.t, tick.values, &verdict);
+        assert_int_equal(got >= 0, taken);
+        for (bool closed = got == 1; closed || series_next(series); closed = false) {
             assert_true(n_steps < oracle->n_steps);
             struct expected_step step = oracle->steps[n_steps++];
             for (int f = 0; f < WIDTH; f++) /* a running mean ends with other bits */
@@ -272,7 +338,7 @@ static void check_oracle(struct oracle *oracle, struct rng *rng, const char *wha
             check_step(series, &step, what);
         }
         assert_int_equal(n_steps, oracle->n_steps);
-        t = series->time.latest;
+        t = oracle->n > 0 ? oracle->ticks[oracle->n - 1].t : t;
     }
     assert_true(n_steps > 10);
     series_free(series);
@@ -283,7 +349,10 @@ static void random_ticks(void **state) {
     struct rng rng = {7};
     static struct oracle oracle;
     for (int round = 0; round < 2000; round++) {
-        oracle = (struct oracle){.spec = {.every = rng_below(&rng, 3) == 0 ? 0 : 10,
+        bool holds = rng_below(&rng, 2) == 0;
+        oracle = (struct oracle){.spec = {.reorder = holds ? 1 + (int64_t)rng_below(&rng, 20) : 0,
+                                          .reorder_most = 1 + (int)rng_below(&rng, 6),
+                                          .every = rng_below(&rng, 3) == 0 ? 0 : 10,
                                           .gap_after = rng_below(&rng, 2) == 0 ? 0 : 25,
                                           .gap = (enum gap_policy)rng_below(&rng, 3),
                                           .fill_most = 1 + (int)rng_below(&rng, 6),
@@ -294,16 +363,17 @@ static void random_ticks(void **state) {
         if (oracle.spec.gap == GAP_FILL)
             oracle.spec.gap_after = 0;
         char what[100];
-        snprintf(what, sizeof what, "round %d: every %d, gap %d, aggregate %d, same %d", round,
-                 (int)oracle.spec.every, oracle.spec.gap, oracle.spec.aggregate, oracle.spec.same_time);
+        snprintf(what, sizeof what, "round %d: every %d, gap %d, aggregate %d, same %d, reorder %d (%d)", round,
+                 (int)oracle.spec.every, oracle.spec.gap, oracle.spec.aggregate, oracle.spec.same_time,
+                 (int)oracle.spec.reorder, oracle.spec.reorder_most);
         check_oracle(&oracle, &rng, what);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(aggregates), cmocka_unit_test(filled),       cmocka_unit_test(replaced),
-        cmocka_unit_test(kept),       cmocka_unit_test(random_ticks),
+        cmocka_unit_test(aggregates), cmocka_unit_test(filled), cmocka_unit_test(replaced),
+        cmocka_unit_test(kept),       cmocka_unit_test(held),   cmocka_unit_test(random_ticks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
