@@ -13,6 +13,7 @@
 #include "daemon/service.h"
 #include "daemon/store.h"
 #include "daemon/trainer.h"
+#include "daemon/versions.h"
 #include "daemon/wire.h"
 #include "engine/keras/keras.h"
 
@@ -55,8 +56,9 @@ struct bus {
     bool draining;           /* the stop has begun */
     int running;             /* workers that have not said that they stopped */
     struct trainer *trainer;
-    struct journal *journal; /* NULL: none */
-    struct store *store;     /* NULL: none */
+    struct journal *journal;   /* NULL: none */
+    struct store *store;       /* NULL: none */
+    struct versions *versions; /* NULL: none are kept */
     struct streams *streams;
     struct placement *placement;
     struct publisher *publisher;
@@ -207,6 +209,7 @@ static void wait_for_work(struct bus *bus, bool busy) {
 
     doorbell_arm(&bus->bell);
     bool waiting = trainer_has_result(bus->trainer) || control_has_result(bus->control) ||
+                   (bus->versions != NULL && versions_has_result(bus->versions)) ||
                    (!bus->draining && atomic_load_explicit(&bus->stop_requested, memory_order_acquire));
     size_t size;
     for (int w = 0; w < bus->config->workers; w++)
@@ -221,6 +224,7 @@ static bool serve_once(struct bus *bus) {
     busy |= control_serve(bus->control);
     take_subscriptions(bus);
     learning_finished(bus->learning);
+    learning_written(bus->learning);
     poll_models(bus);
     return busy;
 }
@@ -358,6 +362,8 @@ static int open_all(struct bus *bus, struct error *err) {
         return -1;
     if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
         return -1;
+    if (config->state_dir[0] != '\0' && (bus->versions = versions_open(config, &bus->bell, err)) == NULL)
+        return -1;
     const struct learning_setup learning = {.config = config,
                                             .kernels = bus->kernels,
                                             .workers = bus->workers,
@@ -366,7 +372,8 @@ static int open_all(struct bus *bus, struct error *err) {
                                             .publisher = bus->publisher,
                                             .ingest = bus->ingest,
                                             .trainer = bus->trainer,
-                                            .journal = bus->journal};
+                                            .journal = bus->journal,
+                                            .versions = bus->versions};
     bus->learning = learning_new(&learning, err);
     if (bus->learning == NULL)
         return -1;
@@ -392,6 +399,7 @@ static void bus_free(struct bus *bus) {
     if (bus->control != NULL)
         control_close(bus->control, LINGER_MS);
     learning_free(bus->learning);
+    versions_close(bus->versions);
     journal_close(bus->journal);
     for (int m = 0; m < N_MONITORS; m++)
         if (bus->monitors[m] != NULL)

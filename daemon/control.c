@@ -363,6 +363,7 @@ static json_t *command_model(struct control *control, const json_t *request,
     switch (command(control->setup.learning, (int)(model - control->setup.config->models))) {
     case 0: return success();
     case -1: return failure(code, sentence);
+    case -3: return failure("busy", "a version of the model is being written: try again");
     default: return failure("memory", "out of memory");
     }
 }

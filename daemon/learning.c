@@ -9,31 +9,58 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int install_first(struct learning *learning, int m, struct error *err) {
-    const struct config_model *model = &learning->setup.config->models[m];
-    struct network *network = forecaster_network(model, err);
-    if (network == NULL)
-        return -1;
-    if (model->train && model->keras == NULL) {
-        /* It was made to see that it can be made. */
-        network_free(network);
-        return 0;
-    }
-    if (model->keras == NULL)
-        network_init_weights(network, model->seed);
-    if (serving_begin(learning, m, network) != 0) {
-        network_free(network);
-        return error_set(err, "model %s: out of memory", model->name);
-    }
-    char *reason = learning->models[m].reason, text[512];
-    config_model_text(model, text, sizeof text);
-    log_info("model %s: %s", model->name, text);
+static void explain_own(struct learning *learning, int m) {
+    const struct config_model *model = model_config(learning, m);
+    char *reason = learning->models[m].reason;
     if (model->keras != NULL)
         snprintf(reason, sizeof learning->models[m].reason, "the weights of %.200s%s", model->file,
                  model->train ? "" : ", not trained (train: false)");
     else
         snprintf(reason, sizeof learning->models[m].reason, "seeded weights, not trained (train: false)");
+}
+
+/* The network serves from the start, as the next version; it is taken over, also on failure. */
+static int serve_own(struct learning *learning, int m, struct network *network, struct error *err) {
+    struct model_learning *model = &learning->models[m];
+    struct version *version = version_new(model->last_number + 1, network);
+    if (version == NULL) {
+        network_free(network);
+        return error_set(err, "model %s: out of memory", model_config(learning, m)->name);
+    }
+    model->last_number++;
+    explain_own(learning, m);
+    if (disk_put_first(learning, m, version, model->before, err) != 0) {
+        version_release(version);
+        return -1;
+    }
+    struct version *before = model->before;
+    model->before = NULL;
+    serving_begin(learning, m, version, before);
     return 0;
+}
+
+/* Who serves a model from the start. It has a network of its own unless it is to be trained first, which is made all the
+ * same, to see that it can be made. */
+static int install_first(struct learning *learning, int m, struct error *err) {
+    const struct config_model *model = model_config(learning, m);
+    struct network *network = forecaster_network(model, err);
+    char text[512];
+    if (network == NULL)
+        return -1;
+    if (model->train && model->keras == NULL) {
+        network_free(network);
+        network = NULL;
+    } else if (model->keras == NULL) {
+        network_init_weights(network, model->seed);
+    }
+    int restored = disk_restore(learning, m, network, err);
+    if (restored != 0 || network == NULL) {
+        network_free(network);
+        return restored < 0 ? -1 : 0;
+    }
+    config_model_text(model, text, sizeof text);
+    log_info("model %s: %s", model->name, text);
+    return serve_own(learning, m, network, err);
 }
 
 struct learning *learning_new(const struct learning_setup *setup, struct error *err) {
@@ -67,18 +94,21 @@ struct learning *learning_new(const struct learning_setup *setup, struct error *
 void learning_free(struct learning *learning) {
     if (learning == NULL)
         return;
+    disk_finish(learning);
     for (int m = 0; learning->models != NULL && m < learning->setup.config->n_models; m++) {
         struct model_learning *model = &learning->models[m];
         for (int w = 0; model->unsent != NULL && w < learning->setup.config->workers; w++)
             windows_free(model->unsent[w]);
         if (model->stage == STAGE_COLLECTING || model->stage == STAGE_WAITING)
             training_job_free(model->job);
+        training_job_free(model->finished);
         serving_free(model);
         free(model->unsent);
         free(model->version_sent);
         free(model->shadow_sent);
         free(model->live);
         json_decref(model->decisions);
+        json_decref(model->latest);
     }
     free(learning->models);
     free(learning);
@@ -174,14 +204,19 @@ static bool may_begin(const struct learning *learning) {
     return true;
 }
 
+static void finish_job(struct learning *learning, int m);
+
 static void poll_model(struct learning *learning, int m) {
     const struct config_model *of = model_config(learning, m);
     struct model_learning *model = &learning->models[m];
     serving_send(learning, m);
     if (model->stage == STAGE_COLLECTING)
         send_sets(learning, m);
+    disk_poll(learning, m);
     int64_t clock;
     uint64_t steps = learning_most_steps(learning, of->class, &clock);
+    if (steps == 0)
+        clock = model->retraining.tried_at; /* no stream tells the time */
     live_poll(learning, m, steps);
     bool serves = placement_version(learning->setup.placement, m) != NULL;
     enum retraining_reason why = retraining_due(&model->retraining, of, serves, steps, clock);
@@ -194,8 +229,10 @@ static void poll_model(struct learning *learning, int m) {
 
 void learning_poll(struct learning *learning) {
     int n = learning->setup.config->n_models, first = learning->first;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        finish_job(learning, (first + i) % n);
         poll_model(learning, (first + i) % n);
+    }
 }
 
 /* The job whose windows are there, if the trainer has none. */
@@ -241,7 +278,7 @@ static void finish(struct learning *learning, struct training_job *job) {
     become_idle(model);
     model->jobs++;
     model->seconds = job->seconds;
-    model->finished = clock_realtime();
+    model->ended = clock_realtime();
     if (job->failed) {
         give_up(learning, m, job->err.text);
         return;
@@ -251,20 +288,32 @@ static void finish(struct learning *learning, struct training_job *job) {
         return;
     }
     const struct promotion_rules rules = promotion_rules_of(model_config(learning, m));
-    model->judged = true;
     model->outcome = job->outcome;
     model->outcome.challenger = NULL;
     model->outcome.ridge = NULL;
     model->verdict = promotion_decide(&job->outcome.losses, &rules);
+    json_decref(model->latest);
+    model->latest = describe_outcome(model);
     serving_judge(learning, m, &job->outcome);
+}
+
+/* The job that has come back, unless a version is on its way to the disk: one decision after the other. */
+static void finish_job(struct learning *learning, int m) {
+    struct model_learning *model = &learning->models[m];
+    struct training_job *job = model->finished;
+    if (job == NULL || model->plan.version != NULL)
+        return;
+    model->finished = NULL;
+    finish(learning, job);
+    training_job_free(job);
 }
 
 void learning_finished(struct learning *learning) {
     struct training_job *job;
     while ((job = trainer_take(learning->setup.trainer)) != NULL) {
         learning->trainer_busy = false;
-        finish(learning, job);
-        training_job_free(job);
+        learning->models[job->model].finished = job;
+        finish_job(learning, job->model);
         submit(learning);
     }
 }

@@ -37,7 +37,7 @@ json_t *describe_outcome(const struct model_learning *model) {
     json_object_set_new(map, "validation_windows", json_integer(outcome->n_validation));
     json_object_set_new(map, "optimizer_steps", json_integer(outcome->steps));
     json_object_set_new(map, "seconds", json_real(model->seconds));
-    json_object_set_new(map, "finished", json_integer(model->finished));
+    json_object_set_new(map, "finished", json_integer(model->ended));
     return map;
 }
 
@@ -66,6 +66,7 @@ void learning_tell(struct learning *learning, int m, const char *kind, json_t *f
     if (json_array_size(model->decisions) >= DECISIONS_MOST)
         json_array_remove(model->decisions, 0);
     json_array_append_new(model->decisions, json_copy(fields)); /* the event's may tell more, and of more */
+    model->record_old = true;
     log_info("model %s: %s", name, model->reason);
     publisher_event(learning->setup.publisher, kind, name, fields, "model %s: %s", name, model->reason);
 }
@@ -117,8 +118,10 @@ static json_t *describe_model(const struct learning *learning, int m) {
     json_object_set_new(map, "drifts", integer(model->drifts));
     if (model->contest.kind != CONTEST_NONE)
         json_object_set_new(map, "contest", describe_contest(&model->contest));
-    if (model->judged)
-        json_object_set_new(map, "latest", describe_outcome(model));
+    if (model->plan.version != NULL)
+        json_object_set_new(map, "to_be_written", integer(version_number(model->plan.version)));
+    if (model->latest != NULL)
+        json_object_set_new(map, "latest", json_deep_copy(model->latest));
     return map;
 }
 

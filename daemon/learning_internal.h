@@ -27,6 +27,17 @@ struct contest {
     uint64_t steps;                   /* that these are over */
 };
 
+/* What is to be done with a version, once it is on disk where there is one: nobody takes it over before. */
+struct plan {
+    struct version *version; /* with a reference; NULL: there is no plan */
+    enum { PLAN_PROMOTE, PLAN_DEMOTE, PLAN_GO_BACK } what;
+    const char *kind;   /* of the decision */
+    json_t *fields;     /* of it, with a reference */
+    char why[256];      /* the reason, behind who serves */
+    bool being_written; /* by the errand of the versions */
+    bool failed_before; /* and was told */
+};
+
 struct model_learning {
     /* The job at hand: learning.c. */
     enum stage stage;
@@ -35,10 +46,15 @@ struct model_learning {
     int still_out;            /* workers that have not handed their set back */
     struct windows **unsent;  /* [workers] sets that did not fit into a ring yet */
     struct retraining retraining;
-    enum retraining_reason why; /* of the latest job */
+    enum retraining_reason why;    /* of the latest job */
+    struct training_job *finished; /* that waits until what was decided before it is done */
 
     /* Who serves: learning_serving.c. */
-    uint64_t last_number;           /* of a version */
+    uint64_t last_number; /* of a version */
+    struct plan plan;
+    uint64_t origin;                /* sum of the weights of the configuration itself; 0: it has none */
+    bool record_old;                /* people were told more than is on disk */
+    int64_t write_again;            /* not before this, monotonic ns: the disk has failed */
     struct version *before;         /* what the champion has replaced, with a reference; NULL: there is no way back */
     struct version *unsent_version; /* that has not reached all workers */
     bool *version_sent;             /* [workers] */
@@ -55,11 +71,11 @@ struct model_learning {
     struct forecast_errors errors;
 
     /* For people: learning_describe.c. */
-    bool judged;
-    struct promotion_verdict verdict; /* of the latest job */
+    json_t *latest;                   /* the latest job; NULL: none was judged */
+    struct promotion_verdict verdict; /* of it */
     struct training_outcome outcome;  /* of it, without its network */
     double seconds;
-    int64_t finished; /* ns since 1970 */
+    int64_t ended; /* ns since 1970 */
     uint64_t jobs, promoted, failed, stopped, rolled_back, drifts;
     char reason[256];  /* why who serves serves */
     json_t *decisions; /* the latest ones, oldest first */
@@ -81,8 +97,10 @@ static inline const struct config_model *model_config(const struct learning *lea
 
 /* ---- learning_serving.c */
 
-/* The network serves from the start, as version 1. -1: memory is short, and it stays the caller's. */
-int serving_begin(struct learning *learning, int m, struct network *network);
+/* The version, whose reference is taken, serves from the start; before (NULL: there is no way back), too. */
+void serving_begin(struct learning *learning, int m, struct version *version, struct version *before);
+/* The plan's version is on disk, or there is no disk: it is taken over. */
+void serving_carry_out(struct learning *learning, int m);
 /* A job has judged its challenger, which is taken from the outcome where it is kept. */
 void serving_judge(struct learning *learning, int m, struct training_outcome *outcome);
 /* Live losses have been told. */
@@ -90,6 +108,20 @@ void serving_judge_live(struct learning *learning, int m, const struct shadow_lo
 /* Sends what has not reached all workers. */
 void serving_send(struct learning *learning, int m);
 void serving_free(struct model_learning *model);
+
+/* ---- learning_disk.c: nothing to do without a state_dir */
+
+/* What served the model when the daemon ended serves again, if the network (NULL: none) that the configuration itself
+ * gives is still the same; that one is not taken. Returns 1 where something serves, 0 where nothing does, with the
+ * numbers of versions going on; -1 with the sentence in err. */
+int disk_restore(struct learning *learning, int m, const struct network *own, struct error *err);
+/* The first version of the configuration itself, written before anybody has it. */
+int disk_put_first(struct learning *learning, int m, struct version *version, struct version *before,
+                   struct error *err);
+/* Goes on with what is to be written. */
+void disk_poll(struct learning *learning, int m);
+/* The end: what is not on disk yet of what people were told. */
+void disk_finish(struct learning *learning);
 
 /* ---- learning_live.c */
 

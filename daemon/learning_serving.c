@@ -102,40 +102,22 @@ static void promote(struct learning *learning, int m, struct version *version) {
     serving_send(learning, m);
 }
 
-/* Another number for what served before. Returns -1 when memory is short. */
-static int go_back(struct learning *learning, int m) {
+void serving_begin(struct learning *learning, int m, struct version *version, struct version *before) {
     struct model_learning *model = &learning->models[m];
-    struct version *version = version_again(model->last_number + 1, model->before);
-    if (version == NULL)
-        return -1;
-    model->last_number++;
     install(learning, m, version);
-    version_release(model->before); /* once, and no further */
-    model->before = NULL;
-    set_contest(learning, m, CONTEST_NONE, NULL);
-    model->rolled_back++;
-    serving_send(learning, m);
-    return 0;
-}
-
-int serving_begin(struct learning *learning, int m, struct network *network) {
-    struct version *version = version_new(1, network);
-    if (version == NULL)
-        return -1;
-    install(learning, m, version);
-    learning->models[m].last_number = 1;
-    version_release(learning->models[m].before); /* nobody asked for the baseline */
-    learning->models[m].before = NULL;
-    return 0;
+    version_release(model->before); /* nobody asked for the baseline */
+    model->before = before;
 }
 
 void serving_free(struct model_learning *model) {
     version_release(model->before);
     version_release(model->unsent_version);
     version_release(model->contest.version);
+    version_release(model->plan.version);
+    json_decref(model->plan.fields);
 }
 
-/* ---- after a training --------------------------------------------------------------------------- */
+/* ---- what is decided, and done ------------------------------------------------------------------ */
 
 static unsigned long long number_of(const struct version *version) {
     return version != NULL ? version_number(version) : 0;
@@ -154,43 +136,94 @@ static const char *who_serves(const struct learning *learning, int m, char text[
     return text;
 }
 
-static void explain_losses(struct learning *learning, int m, const char *what) {
+/* A decision has been carried out. */
+static void tell(struct learning *learning, int m, const char *kind, json_t *fields, const char *why) {
     struct model_learning *model = &learning->models[m];
-    const struct promotion_losses *losses = &model->outcome.losses;
-    char champion[64] = "", serves[48];
+    char serves[48];
+    snprintf(model->reason, sizeof model->reason, "%s: %.200s", who_serves(learning, m, serves), why);
+    learning_tell(learning, m, kind, fields);
+}
+
+void serving_carry_out(struct learning *learning, int m) {
+    struct model_learning *model = &learning->models[m];
+    const struct plan plan = model->plan;
+    model->plan = (struct plan){0};
+    if (plan.what == PLAN_PROMOTE) {
+        promote(learning, m, plan.version);
+    } else {
+        install(learning, m, plan.version);
+        set_contest(learning, m, CONTEST_NONE, NULL);
+    }
+    if (plan.what == PLAN_GO_BACK) {
+        version_release(model->before); /* once, and no further */
+        model->before = NULL;
+        model->rolled_back++;
+    }
+    serving_send(learning, m);
+    tell(learning, m, plan.kind, plan.fields, plan.why);
+}
+
+/* Takes version and fields over. */
+static void decide(struct learning *learning, int m, struct plan plan) {
+    learning->models[m].plan = plan;
+    if (learning->setup.versions != NULL)
+        disk_poll(learning, m);
+    else
+        serving_carry_out(learning, m);
+}
+
+/* Another number for what served before. Returns -1 when memory is short. */
+static int go_back(struct learning *learning, int m, json_t *fields, const char *why) {
+    struct model_learning *model = &learning->models[m];
+    struct version *version = version_again(model->last_number + 1, model->before);
+    if (version == NULL)
+        return -1;
+    model->last_number++;
+    struct plan plan = {.version = version, .what = PLAN_GO_BACK, .kind = "rolled_back", .fields = fields};
+    snprintf(plan.why, sizeof plan.why, "%s", why);
+    decide(learning, m, plan);
+    return 0;
+}
+
+/* ---- after a training --------------------------------------------------------------------------- */
+
+static void explain_losses(const struct promotion_losses *losses, const char *what, char why[256]) {
+    char champion[64] = "";
     if (!isnan(losses->champion))
         snprintf(champion, sizeof champion, ", %.4g of what served", losses->champion);
     if (isnan(promotion_baseline(losses)) || isnan(losses->challenger))
-        snprintf(model->reason, sizeof model->reason, "%s: %s", who_serves(learning, m, serves), what);
+        snprintf(why, 256, "%s", what);
     else
-        snprintf(model->reason, sizeof model->reason,
-                 "%s: %s; the challenger's loss on unseen steps is %.4g, against %.4g of the baseline%s",
-                 who_serves(learning, m, serves), what, losses->challenger, promotion_baseline(losses), champion);
+        snprintf(why, 256, "%s; the challenger's loss on unseen steps is %.4g, against %.4g of the baseline%s", what,
+                 losses->challenger, promotion_baseline(losses), champion);
 }
 
-/* A challenger that has passed: it serves, or is decided on by life or by a person. Returns the kind of the event. */
-static const char *pass(struct learning *learning, int m, struct version *version) {
+/* A challenger that has passed: it serves, or is decided on by life or by a person. */
+static void pass(struct learning *learning, int m, struct version *version) {
+    struct model_learning *model = &learning->models[m];
+    const struct promotion_losses *losses = &model->outcome.losses;
     struct version *champion = placement_version(learning->setup.placement, m);
     enum contest_kind kind = contest_of_challenger(model_config(learning, m), champion);
-    if (kind == CONTEST_HELD) {
-        set_contest(learning, m, CONTEST_HELD, version);
-        explain_losses(learning, m, "the challenger is better and waits for the command (promote: manual)");
-        return "held";
+    struct plan plan = {
+        .version = version, .what = PLAN_PROMOTE, .kind = "promoted", .fields = describe_outcome(model)};
+    if (kind == CONTEST_NONE) {
+        explain_losses(losses, promotion_sentence(PROMOTION_PROMOTE), plan.why);
+        decide(learning, m, plan);
+        return;
     }
-    if (kind == CONTEST_SHADOW) {
-        set_contest(learning, m, CONTEST_SHADOW, version);
-        explain_losses(learning, m, "the challenger is better and has to be so on live ticks (promote: shadow)");
-        return "shadow";
-    }
-    promote(learning, m, version);
-    explain_losses(learning, m, promotion_sentence(PROMOTION_PROMOTE));
-    return "promoted";
+    bool held = kind == CONTEST_HELD;
+    set_contest(learning, m, kind, version);
+    explain_losses(losses,
+                   held ? "the challenger is better and waits for the command (promote: manual)"
+                        : "the challenger is better and has to be so on live ticks (promote: shadow)",
+                   plan.why);
+    serving_send(learning, m);
+    tell(learning, m, held ? "held" : "shadow", plan.fields, plan.why);
 }
 
 void serving_judge(struct learning *learning, int m, struct training_outcome *outcome) {
     struct model_learning *model = &learning->models[m];
     enum promotion decision = model->verdict.decision;
-    const char *kind = "rejected";
     struct version *version = NULL;
     bool demote = decision == PROMOTION_DEMOTE && model_config(learning, m)->promote != PROMOTE_MANUAL;
     if (decision == PROMOTION_PROMOTE || demote)
@@ -199,34 +232,23 @@ void serving_judge(struct learning *learning, int m, struct training_outcome *ou
         model->last_number++;
         version_set_ridge(version, outcome->ridge);
         outcome->ridge = NULL;
+        if (!demote)
+            outcome->challenger = NULL;
     }
     if (version != NULL && !demote) {
-        outcome->challenger = NULL;
-        kind = pass(learning, m, version);
-    } else if (version != NULL) {
-        install(learning, m, version);
-        set_contest(learning, m, CONTEST_NONE, NULL);
-        explain_losses(learning, m, promotion_sentence(decision));
-        kind = "demoted";
-    } else {
-        explain_losses(learning, m, promotion_sentence(decision));
+        pass(learning, m, version);
+        return;
     }
-    serving_send(learning, m);
-    learning_tell(learning, m, kind, describe_outcome(model));
+    struct plan plan = {
+        .version = version, .what = PLAN_DEMOTE, .kind = "demoted", .fields = describe_outcome(model)};
+    explain_losses(&model->outcome.losses, promotion_sentence(decision), plan.why);
+    if (version != NULL)
+        decide(learning, m, plan);
+    else
+        tell(learning, m, "rejected", plan.fields, plan.why);
 }
 
 /* ---- while it lives ----------------------------------------------------------------------------- */
-
-/* champion: that served while the contest lasted. */
-static void explain_live(struct learning *learning, int m, const struct contest *contest, unsigned long long other,
-                         unsigned long long champion) {
-    struct model_learning *model = &learning->models[m];
-    char serves[48];
-    snprintf(model->reason, sizeof model->reason,
-             "%s: %s; live, over %llu steps, the error of version %llu is %.4g, against %.4g of version %llu",
-             who_serves(learning, m, serves), promotion_sentence(contest->verdict.decision),
-             (unsigned long long)contest->steps, other, contest->loss, contest->champion_loss, champion);
-}
 
 /* Steps of the class since the contest began. */
 static uint64_t lasted(const struct learning *learning, int m) {
@@ -239,27 +261,31 @@ static uint64_t lasted(const struct learning *learning, int m) {
 /* Ends the contest as decided, with its numbers as they are. */
 static void end_contest(struct learning *learning, int m, enum promotion decision) {
     struct model_learning *model = &learning->models[m];
-    model->contest.verdict.decision = decision;
-    const struct contest contest = model->contest; /* its version may be gone then */
-    json_t *fields = describe_contest(&contest);
-    const char *kind = contest.kind == CONTEST_PROBATION ? "kept" : "rejected";
-    unsigned long long other = number_of(contest.version);
-    unsigned long long champion = number_of(placement_version(learning->setup.placement, m));
-    if (decision == PROMOTION_ROLL_BACK && go_back(learning, m) == 0) {
-        kind = "rolled_back";
-    } else if (decision == PROMOTION_PROMOTE) {
-        promote(learning, m, version_acquire(contest.version));
-        kind = "promoted";
-    } else {
-        set_contest(learning, m, CONTEST_NONE, NULL);
-        serving_send(learning, m);
+    struct contest *contest = &model->contest;
+    contest->verdict.decision = decision;
+    json_t *fields = describe_contest(contest);
+    struct plan plan = {.what = PLAN_PROMOTE, .kind = "promoted", .fields = fields};
+    snprintf(plan.why, sizeof plan.why,
+             "%s; live, over %llu steps, the error of version %llu is %.4g, against %.4g of version %llu",
+             promotion_sentence(decision), (unsigned long long)contest->steps, number_of(contest->version),
+             contest->loss, contest->champion_loss, number_of(placement_version(learning->setup.placement, m)));
+    if (decision == PROMOTION_ROLL_BACK && go_back(learning, m, fields, plan.why) == 0)
+        return;
+    if (decision == PROMOTION_PROMOTE) {
+        plan.version = version_acquire(contest->version);
+        decide(learning, m, plan);
+        return;
     }
-    explain_live(learning, m, &contest, other, champion);
-    learning_tell(learning, m, kind, fields);
+    const char *kind = contest->kind == CONTEST_PROBATION ? "kept" : "rejected";
+    set_contest(learning, m, CONTEST_NONE, NULL);
+    serving_send(learning, m);
+    tell(learning, m, kind, fields, plan.why);
 }
 
 void serving_judge_live(struct learning *learning, int m, const struct shadow_losses *losses) {
     struct contest *contest = &learning->models[m].contest;
+    if (learning->models[m].plan.version != NULL)
+        return; /* it is decided */
     contest->loss = loss_series_mean(&losses->shadow);
     contest->champion_loss = loss_series_mean(&losses->serving);
     contest->steps = loss_series_steps(&losses->shadow);
@@ -270,46 +296,54 @@ void serving_judge_live(struct learning *learning, int m, const struct shadow_lo
 
 /* ---- by command --------------------------------------------------------------------------------- */
 
-/* A sentence for the model's reason, and the decision of a person. */
-static void tell_command(struct learning *learning, int m, const char *kind, json_t *fields, const char *what) {
-    struct model_learning *model = &learning->models[m];
-    char serves[48];
-    snprintf(model->reason, sizeof model->reason, "%s: %s", who_serves(learning, m, serves), what);
-    json_object_set_new(fields, "decision", json_string("command"));
-    learning_tell(learning, m, kind, fields);
+/* What there is to be decided on: 0, or what the command returns. */
+static int check_challenger(const struct model_learning *model) {
+    if (model->plan.version != NULL)
+        return -3;
+    return model->contest.kind == CONTEST_SHADOW || model->contest.kind == CONTEST_HELD ? 0 : -1;
 }
 
-static bool has_challenger(const struct model_learning *model) {
-    return model->contest.kind == CONTEST_SHADOW || model->contest.kind == CONTEST_HELD;
+/* The decision of a person. */
+static json_t *by_command(json_t *fields) {
+    json_object_set_new(fields, "decision", json_string("command"));
+    return fields;
 }
 
 int learning_promote(struct learning *learning, int m) {
     struct model_learning *model = &learning->models[m];
-    if (!has_challenger(model))
-        return -1;
-    json_t *fields = describe_contest(&model->contest);
-    promote(learning, m, version_acquire(model->contest.version));
-    tell_command(learning, m, "promoted", fields, "the challenger was promoted by command");
+    int failed = check_challenger(model);
+    if (failed != 0)
+        return failed;
+    decide(learning, m,
+           (struct plan){.version = version_acquire(model->contest.version),
+                         .what = PLAN_PROMOTE,
+                         .kind = "promoted",
+                         .fields = by_command(describe_contest(&model->contest)),
+                         .why = "the challenger was promoted by command"});
     return 0;
 }
 
 int learning_reject(struct learning *learning, int m) {
     struct model_learning *model = &learning->models[m];
-    if (!has_challenger(model))
-        return -1;
-    json_t *fields = describe_contest(&model->contest);
+    int failed = check_challenger(model);
+    if (failed != 0)
+        return failed;
+    json_t *fields = by_command(describe_contest(&model->contest));
     set_contest(learning, m, CONTEST_NONE, NULL);
     serving_send(learning, m);
-    tell_command(learning, m, "rejected", fields, "the challenger was rejected by command");
+    tell(learning, m, "rejected", fields, "the challenger was rejected by command");
     return 0;
 }
 
 int learning_rollback(struct learning *learning, int m) {
     struct model_learning *model = &learning->models[m];
+    if (model->plan.version != NULL)
+        return -3;
     if (model->before == NULL)
         return -1;
-    if (go_back(learning, m) != 0)
-        return -2;
-    tell_command(learning, m, "rolled_back", json_object(), "rolled back by command");
-    return 0;
+    json_t *fields = by_command(json_object());
+    if (go_back(learning, m, fields, "rolled back by command") == 0)
+        return 0;
+    json_decref(fields);
+    return -2;
 }

@@ -117,6 +117,8 @@ static int rig_write(const char *path, const struct network *network, const char
 static void open_learning(struct rig *rig, struct error *err) {
     rig->trainer = trainer_start(rig->config, &rig->bell, err);
     assert_non_null(rig->trainer);
+    if (rig->config->state_dir[0] != '\0' && (rig->versions = versions_open(rig->config, &rig->bell, err)) == NULL)
+        fail_msg("%s", err->text);
     const struct learning_setup learning = {.config = rig->config,
                                             .kernels = kernels_choose(),
                                             .workers = rig->workers,
@@ -124,9 +126,11 @@ static void open_learning(struct rig *rig, struct error *err) {
                                             .placement = rig->placement,
                                             .publisher = rig->publisher,
                                             .ingest = rig->ingest,
-                                            .trainer = rig->trainer};
+                                            .trainer = rig->trainer,
+                                            .versions = rig->versions};
     rig->learning = learning_new(&learning, err);
-    assert_non_null(rig->learning);
+    if (rig->learning == NULL)
+        fail_msg("%s", err->text);
     const struct control_setup control = {.config = rig->config,
                                           .epoch = 17,
                                           .workers = rig->workers,
@@ -238,6 +242,7 @@ void rig_turn(struct rig *rig) {
     if (rig->learning != NULL) {
         control_serve(rig->control);
         learning_finished(rig->learning);
+        learning_written(rig->learning);
         learning_poll(rig->learning);
     }
     ingest_read(rig->ingest);
@@ -292,6 +297,7 @@ void rig_close(struct rig *rig) {
     if (rig->control != NULL)
         control_close(rig->control, 0);
     learning_free(rig->learning);
+    versions_close(rig->versions);
     ingest_close(rig->ingest);
     store_close(rig->store);
     publisher_close(rig->publisher, 0);

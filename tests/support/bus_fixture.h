@@ -67,6 +67,7 @@ struct rig {
     struct store *store; /* with state_dir */
     struct ingest *ingest;
     struct trainer *trainer;
+    struct versions *versions; /* with a state_dir */
     struct learning *learning;
     struct control *control;
     uint64_t disconnects;

@@ -10,6 +10,7 @@
 
 #include "daemon/log.h"
 #include "daemon/worker_internal.h"
+#include "engine/version_file.h"
 #include "tests/support/bus_fixture.h"
 
 #include <math.h>
@@ -402,14 +403,134 @@ static void decisions_are_bounded(void **state) {
     rig_close(&scene.rig);
 }
 
+/* ---- on disk ------------------------------------------------------------------------------------ */
+
+static void open_on_disk(struct scene *scene, const char *rest) {
+    char text[2048];
+    snprintf(text, sizeof text, "state_dir: %s/state\n%s", rig_folder(), rest);
+    open_scene(scene, text);
+}
+
+static int remove_disk(void **state) {
+    (void)state;
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s/state", rig_folder());
+    return system(command);
+}
+
+static void promote_on_disk(struct scene *scene, json_int_t jobs, json_int_t version) {
+    train(scene, jobs);
+    turn_until(scene, "version", version);
+}
+
+static void it_serves_again_after_a_restart(void **state) {
+    (void)state;
+    static const char rest[] = REST("    combine: network\n    retrain_every: 0\n");
+    struct scene scene;
+    open_on_disk(&scene, rest);
+    promote_on_disk(&scene, 1, 1);
+    const struct version *version = placement_version(scene.rig.placement, 0);
+    uint64_t weights = version_file_digest(version_network(version));
+    rig_close(&scene.rig);
+
+    open_on_disk(&scene, rest);
+    turn(&scene);
+    version = placement_version(scene.rig.placement, 0);
+    assert_true(version_file_digest(version_network(version)) == weights);
+    assert_true(scene.versions == 1 && scene.network); /* workers have it, too */
+    expect_decision(&scene, 1, "promoted");
+    assert_true(number_of(&scene, "promoted") == 1 && number_of(&scene, "jobs") == 1);
+    json_t *map = describe(&scene);
+    assert_non_null(strstr(json_string_value(json_object_get(map, "reason")), "version 1 serves: "));
+    assert_non_null(json_object_get(map, "latest"));
+    json_decref(map);
+    assert_int_equal(learning_rollback(scene.rig.learning, 0), 0);
+    turn_until(&scene, "rolled_back", 1);
+    assert_true(scene.versions == 2 && !scene.network); /* the baseline, under a new number */
+    rig_close(&scene.rig);
+
+    open_on_disk(&scene, rest);
+    expect_decision(&scene, 2, "rolled_back");
+    assert_true(number_of(&scene, "version") == 2 && number_of(&scene, "rolled_back") == 1);
+    assert_int_equal(learning_rollback(scene.rig.learning, 0), -1);
+    promote_on_disk(&scene, 2, 3);
+    assert_int_equal(learning_rollback(scene.rig.learning, 0), 0);
+    turn_until(&scene, "version", 4);
+    rig_close(&scene.rig);
+}
+
+/* What cannot be written is not taken over; it is tried again, and meanwhile nothing else is decided. */
+static void nobody_takes_over_what_is_not_on_disk(void **state) {
+    (void)state;
+    struct scene scene;
+    char command[512];
+    open_on_disk(&scene, REST("    combine: network\n"));
+    void *events = rig_subscribe(&scene.rig, "event/not_written/", 18);
+    snprintf(command, sizeof command, "mv %s/state/versions/m %s/state/away", rig_folder(), rig_folder());
+    assert_int_equal(system(command), 0);
+    train(&scene, 1);
+    char frame[1024];
+    int64_t began = 0;
+    while (rig_receive(events, frame, sizeof frame, 0) <= 0) {
+        turn(&scene);
+        assert_true(rig_wait(&began));
+    }
+    assert_true(number_of(&scene, "version") == 0 && number_of(&scene, "to_be_written") == 1);
+    assert_int_equal(scene.versions, 0);
+    assert_int_equal(learning_rollback(scene.rig.learning, 0), -3);
+    assert_int_equal(learning_promote(scene.rig.learning, 0), -3);
+    assert_int_equal(learning_retrain(scene.rig.learning, 0), 0); /* its result waits */
+    turn_until(&scene, "jobs", 1);
+    snprintf(command, sizeof command, "mv %s/state/away %s/state/versions/m", rig_folder(), rig_folder());
+    assert_int_equal(system(command), 0);
+    turn_until(&scene, "version", 1);
+    assert_true(scene.versions == 1 && scene.network);
+    turn_until(&scene, "jobs", 2);
+    rig_disconnect(events);
+    rig_close(&scene.rig);
+}
+
+/* The weights of the configuration itself are a version like others: when they change that serves, and the one before is
+ * the way back. */
+static void other_weights_of_the_configuration(void **state) {
+    (void)state;
+    struct scene scene;
+    open_on_disk(&scene, REST("    train: false\n    seed: 1\n"));
+    assert_int_equal(number_of(&scene, "version"), 1);
+    uint64_t weights = version_file_digest(version_network(placement_version(scene.rig.placement, 0)));
+    rig_close(&scene.rig);
+    open_on_disk(&scene, REST("    train: false\n    seed: 1\n"));
+    assert_int_equal(number_of(&scene, "version"), 1);
+    rig_close(&scene.rig);
+    open_on_disk(&scene, REST("    train: false\n    seed: 2\n"));
+    assert_int_equal(number_of(&scene, "version"), 2);
+    assert_true(version_file_digest(version_network(placement_version(scene.rig.placement, 0))) != weights);
+    assert_int_equal(learning_rollback(scene.rig.learning, 0), 0);
+    turn_until(&scene, "version", 3);
+    assert_true(version_file_digest(version_network(placement_version(scene.rig.placement, 0))) == weights);
+    rig_close(&scene.rig);
+    open_on_disk(&scene, REST("    train: false\n    seed: 2\n")); /* a person has gone back: that stays */
+    assert_int_equal(number_of(&scene, "version"), 3);
+    rig_close(&scene.rig);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_serves_at_once),         cmocka_unit_test(it_waits_for_a_command),
-        cmocka_unit_test(it_is_rejected_by_command), cmocka_unit_test(life_promotes_it),
-        cmocka_unit_test(life_rejects_it),           cmocka_unit_test(life_says_nothing),
-        cmocka_unit_test(it_is_rolled_back_once),    cmocka_unit_test(it_is_kept),
-        cmocka_unit_test(a_mixture_decides_itself),  cmocka_unit_test(drift_is_told_and_trained_after),
-        cmocka_unit_test(a_training_is_stopped),     cmocka_unit_test(decisions_are_bounded),
+        cmocka_unit_test(it_serves_at_once),
+        cmocka_unit_test(it_waits_for_a_command),
+        cmocka_unit_test(it_is_rejected_by_command),
+        cmocka_unit_test(life_promotes_it),
+        cmocka_unit_test(life_rejects_it),
+        cmocka_unit_test(life_says_nothing),
+        cmocka_unit_test(it_is_rolled_back_once),
+        cmocka_unit_test(it_is_kept),
+        cmocka_unit_test(a_mixture_decides_itself),
+        cmocka_unit_test(drift_is_told_and_trained_after),
+        cmocka_unit_test_teardown(it_serves_again_after_a_restart, remove_disk),
+        cmocka_unit_test_teardown(nobody_takes_over_what_is_not_on_disk, remove_disk),
+        cmocka_unit_test_teardown(other_weights_of_the_configuration, remove_disk),
+        cmocka_unit_test(a_training_is_stopped),
+        cmocka_unit_test(decisions_are_bounded),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
