@@ -49,8 +49,14 @@ static bool arena_take(struct wire_arena *arena, size_t n, size_t size, size_t *
 /* ---- values ------------------------------------------------------------------------------- */
 
 /* A count that claims more elements than there are bytes left is refused before room is taken for it. */
-static bool read_count(struct decoding *d, enum wire_token_type type, uint32_t *ret_n) {
+static inline bool read_count(struct decoding *d, enum wire_token_type type, uint32_t *ret_n) {
     struct wire_token token;
+    unsigned head = d->reader.left > 0 ? (unsigned char)*d->reader.at : 0xc0, n = head & 0x0f;
+    if ((head & 0xf0) == (type == WIRE_ARRAY ? 0x90 : 0x80) && n < d->reader.left) { /* a short one */
+        wire_reader_pass(&d->reader, 1);
+        *ret_n = n;
+        return true;
+    }
     if (!wire_read(&d->reader, &token) || token.type != type || token.length > d->reader.left ||
         token.length > INT32_MAX)
         return false;
@@ -58,15 +64,36 @@ static bool read_count(struct decoding *d, enum wire_token_type type, uint32_t *
     return true;
 }
 
-static bool read_text(struct decoding *d, struct wire_text *ret_text) {
+static inline bool read_text(struct decoding *d, struct wire_text *ret_text) {
     struct wire_token token;
+    size_t n = d->reader.left > 0 ? (unsigned char)*d->reader.at & 0x1f : 0;
+    if (d->reader.left > n && ((unsigned char)*d->reader.at & 0xe0) == 0xa0) { /* a short one */
+        *ret_text = (struct wire_text){d->reader.at + 1, n};
+        wire_reader_pass(&d->reader, 1 + n);
+        return true;
+    }
     return wire_read(&d->reader, &token) && token.type == WIRE_STR &&
            wire_read_bytes(&d->reader, token.length, ret_text);
 }
 
-static bool read_u64(struct decoding *d, uint64_t *ret_value) {
+/* Without a token where nine bytes are left: eight of them are read, and those that are not the number's shifted out. */
+static inline bool read_u64(struct decoding *d, uint64_t *ret_value) {
+    struct wire_reader *reader = &d->reader;
     struct wire_token token;
-    return wire_read(&d->reader, &token) && wire_token_uint64(&token, ret_value);
+    if (reader->left >= 9 && (unsigned char)*reader->at < 0x80) {
+        *ret_value = (unsigned char)*reader->at;
+        wire_reader_pass(reader, 1);
+        return true;
+    }
+    unsigned form = reader->left >= 9 ? (unsigned char)*reader->at - 0xccU : 4;
+    if (form < 4) { /* uint 8, 16, 32, 64 */
+        unsigned n = 1U << form;
+        memcpy(ret_value, reader->at + 1, sizeof *ret_value);
+        *ret_value = be64toh(*ret_value) >> (64 - 8 * n);
+        wire_reader_pass(reader, 1 + n);
+        return true;
+    }
+    return wire_read(reader, &token) && wire_token_uint64(&token, ret_value);
 }
 
 static bool read_u32(struct decoding *d, uint32_t *ret_value) {
@@ -77,8 +104,16 @@ static bool read_u32(struct decoding *d, uint32_t *ret_value) {
     return true;
 }
 
-static bool read_i64(struct decoding *d, int64_t *ret_value) {
+static inline bool read_i64(struct decoding *d, int64_t *ret_value) {
+    unsigned head = d->reader.left > 0 ? (unsigned char)*d->reader.at : 0xc0;
     struct wire_token token;
+    uint64_t value;
+    if (head < 0x80 || head == 0xcf) {
+        if (!read_u64(d, &value) || value > INT64_MAX)
+            return false;
+        *ret_value = (int64_t)value;
+        return true;
+    }
     return wire_read(&d->reader, &token) && wire_token_int64(&token, ret_value);
 }
 
@@ -91,6 +126,23 @@ static bool read_double(struct decoding *d, double *ret_value) {
     if (token.type != WIRE_UINT && token.type != WIRE_SINT)
         return false;
     *ret_value = wire_token_double(&token);
+    return true;
+}
+
+static inline bool read_doubles(struct decoding *d, uint32_t n, double *values) {
+    enum { NUMBER = 9 };
+    const char *at = d->reader.at, *end = at + d->reader.left;
+    uint32_t i = 0;
+    for (; i < n && end - at >= NUMBER && (unsigned char)*at == 0xcb; i++, at += NUMBER) {
+        uint64_t bits;
+        memcpy(&bits, at + 1, sizeof bits);
+        bits = be64toh(bits);
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+    wire_reader_pass(&d->reader, (size_t)(at - d->reader.at));
+    for (; i < n; i++)
+        if (!read_double(d, &values[i]))
+            return false;
     return true;
 }
 
@@ -167,10 +219,7 @@ static bool read_values(struct decoding *d) {
     double *values = (double *)(void *)(d->arena->buffer + d->values);
     d->has_values = true;
     d->n_values = (int)n;
-    for (uint32_t i = 0; i < n; i++)
-        if (!read_double(d, &values[i]))
-            return false;
-    return true;
+    return read_doubles(d, n, values);
 }
 
 /* Rows of equal length; the first one's head says how much room all of them take. ret_columns: -1 without rows. */
@@ -190,10 +239,8 @@ static bool read_rows(struct decoding *d, int *ret_rows, int *ret_columns, size_
         if (row == 0 && ((uint64_t)n_rows * n > d->reader.left ||
                          !arena_take(d->arena, (size_t)n_rows * n, sizeof(double), ret_at)))
             return false;
-        double *values = (double *)(void *)(d->arena->buffer + *ret_at) + (size_t)row * n;
-        for (uint32_t i = 0; i < n; i++)
-            if (!read_double(d, &values[i]))
-                return false;
+        if (!read_doubles(d, n, (double *)(void *)(d->arena->buffer + *ret_at) + (size_t)row * n))
+            return false;
     }
     *ret_columns = (int)n_columns;
     return true;
@@ -247,7 +294,7 @@ static bool read_anomaly(struct decoding *d) {
 static bool read_floats(struct decoding *d, uint32_t n, float *values) {
     for (uint32_t i = 0; i < n; i++) {
         double value;
-        if (!read_double(d, &value))
+        if (!wire_read_float32(&d->reader, &value) && !read_double(d, &value))
             return false;
         values[i] = (float)value;
     }
@@ -339,18 +386,18 @@ static bool read_flags(struct decoding *d) {
     return true;
 }
 
-static bool read_mean_float(struct decoding *d, uint32_t *left, float *value) {
+static inline bool read_mean_float(struct decoding *d, uint32_t *left, float *value) {
     double x;
     if (*left == 0)
         return true;
     *left -= 1;
-    if (!read_double(d, &x))
+    if (!wire_read_float32(&d->reader, &x) && !read_double(d, &x))
         return false;
     *value = (float)x;
     return true;
 }
 
-static bool read_by_level(struct decoding *d, uint32_t *left, float *values) {
+static inline bool read_by_level(struct decoding *d, uint32_t *left, float *values) {
     uint32_t n;
     if (*left == 0)
         return true;
@@ -421,42 +468,68 @@ static bool read_scores(struct decoding *d) {
     return true;
 }
 
-/* In the order in which the daemon writes them, so that looking one up begins where the last one was. */
+/* In the order in which the daemon writes them. */
+#define KEYS(KEY) \
+    KEY("stream", read_stream, true) \
+    KEY("model", read_model, true) \
+    KEY("version", read_version, false) \
+    KEY("epoch", read_epoch, false) \
+    KEY("generation", read_generation, false) \
+    KEY("position", read_position, false) \
+    KEY("step", read_step, true) \
+    KEY("primed", read_primed, false) \
+    KEY("t", read_t, true) \
+    KEY("times", read_times, false) \
+    KEY("targets", read_targets, true) \
+    KEY("values", read_values, false) \
+    KEY("mean", read_mean, true) \
+    KEY("intervals", read_intervals, false) \
+    KEY("outputs", read_outputs, false) \
+    KEY("source", read_source, false) \
+    KEY("baseline", read_baseline, false) \
+    KEY("shares", read_shares, false) \
+    KEY("flags", read_flags, false) \
+    KEY("anomaly", read_anomaly, false) \
+    KEY("scores", read_scores, false) \
+    KEY("labels", read_labels, false) \
+    KEY("received", read_received, false) \
+    KEY("sent", read_sent, false)
+
+#define INDEX(name, read, required)    KEY_##read,
+#define ROW(name, read, required)      {name, sizeof(name) - 1, read},
+#define REQUIRED(name, read, required) | (uint32_t)(required) << KEY_##read
+enum { KEYS(INDEX) N_KEYS };
 static const struct {
     const char *name;
     size_t n;
     bool (*read)(struct decoding *);
-    bool required;
-} keys[] = {
-#define KEY(name, read, required) \
-    { name, sizeof(name) - 1, read, required }
-    KEY("stream", read_stream, true),
-    KEY("model", read_model, true),
-    KEY("version", read_version, false),
-    KEY("epoch", read_epoch, false),
-    KEY("generation", read_generation, false),
-    KEY("position", read_position, false),
-    KEY("step", read_step, true),
-    KEY("primed", read_primed, false),
-    KEY("t", read_t, true),
-    KEY("times", read_times, false),
-    KEY("targets", read_targets, true),
-    KEY("values", read_values, false),
-    KEY("mean", read_mean, true),
-    KEY("intervals", read_intervals, false),
-    KEY("outputs", read_outputs, false),
-    KEY("source", read_source, false),
-    KEY("baseline", read_baseline, false),
-    KEY("shares", read_shares, false),
-    KEY("flags", read_flags, false),
-    KEY("anomaly", read_anomaly, false),
-    KEY("scores", read_scores, false),
-    KEY("labels", read_labels, false),
-    KEY("received", read_received, false),
-    KEY("sent", read_sent, false),
-#undef KEY
-};
-enum { N_KEYS = sizeof(keys) / sizeof(keys[0]) };
+} keys[] = {KEYS(ROW)};
+static const uint32_t required_keys = 0 KEYS(REQUIRED);
+#undef INDEX
+#undef ROW
+#undef REQUIRED
+
+/* Passes over a key if it is what comes next; inlined, its name is compared as a number or two. */
+static inline bool take_key(struct wire_reader *reader, const char *name, size_t n) {
+    if (reader->left <= n || (unsigned char)*reader->at != (0xa0 | n) || memcmp(reader->at + 1, name, n) != 0)
+        return false;
+    wire_reader_pass(reader, 1 + n);
+    return true;
+}
+
+/* The keys that come in the table's order, of *left, any of which may be absent. Another one ends it. */
+static bool read_keys_in_order(struct decoding *d, uint32_t *left) {
+#define READ(name, read, required) \
+    if (*left > 0 && take_key(&d->reader, name, sizeof(name) - 1)) { \
+        if (!read(d)) \
+            return false; \
+        d->keys |= 1U << KEY_##read; \
+        --*left; \
+    }
+    KEYS(READ)
+#undef READ
+    return true;
+}
 
 /* Names are short: a call costs more than their bytes. */
 static bool is_key(struct wire_text name, unsigned key) {
@@ -481,7 +554,7 @@ static bool read_keys(struct decoding *d) {
     uint32_t n;
     unsigned next = 0;
     struct wire_text name;
-    if (!read_count(d, WIRE_MAP, &n))
+    if (!read_count(d, WIRE_MAP, &n) || !read_keys_in_order(d, &n))
         return false;
     for (uint32_t i = 0; i < n; i++) {
         if (!read_text(d, &name))
@@ -494,10 +567,7 @@ static bool read_keys(struct decoding *d) {
         if (key < N_KEYS ? !keys[key].read(d) : !wire_read_skip(&d->reader))
             return false;
     }
-    for (unsigned i = 0; i < N_KEYS; i++)
-        if (keys[i].required && !(d->keys & 1U << i))
-            return false;
-    return true;
+    return (d->keys & required_keys) == required_keys;
 }
 
 /* Whether the arrays agree; values that were not sent are all missing. */

@@ -43,6 +43,12 @@ static inline void wire_reader_init(struct wire_reader *reader, const char *at, 
     *reader = (struct wire_reader){at, n};
 }
 
+/* Passes over n bytes that have been looked at. */
+static inline void wire_reader_pass(struct wire_reader *reader, size_t n) {
+    reader->at += n;
+    reader->left -= n;
+}
+
 /* wire_read of what is not so short, and not so frequent. */
 bool wire_read_long(struct wire_reader *reader, struct wire_token *ret_token);
 

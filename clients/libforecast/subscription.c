@@ -259,32 +259,27 @@ static const char *copy_text(char **at, struct wire_text text) {
     return copy;
 }
 
-static struct forecast_measures measures_of(const struct wire_means *means) {
-    struct forecast_measures measures = {
-        .mae = (double)means->mae,
-        .mae_last_value = (double)means->mae_last_value,
-        .mae_seasonal = (double)means->mae_seasonal,
-        .rmse = (double)means->rmse,
-        .mase = (double)means->mase,
-        .pinball = (double)means->pinball,
-    };
+static void take_measures(struct forecast_measures *measures, const struct wire_means *means) {
+    measures->mae = (double)means->mae;
+    measures->mae_last_value = (double)means->mae_last_value;
+    measures->mae_seasonal = (double)means->mae_seasonal;
+    measures->rmse = (double)means->rmse;
+    measures->mase = (double)means->mase;
+    measures->pinball = (double)means->pinball;
     for (int l = 0; l < WIRE_MAX_LEVELS; l++) {
-        measures.coverage[l] = (double)means->coverage[l];
-        measures.width[l] = (double)means->width[l];
+        measures->coverage[l] = (double)means->coverage[l];
+        measures->width[l] = (double)means->width[l];
     }
-    return measures;
 }
 
-static struct forecast_score score_of(const struct wire_score *wire) {
-    return (struct forecast_score){
-        .h = wire->h,
-        .n = wire->n,
-        .mae = (double)wire->recent.mae,
-        .mae_last_value = (double)wire->recent.mae_last_value,
-        .mae_seasonal = (double)wire->recent.mae_seasonal,
-        .recent = measures_of(&wire->recent),
-        .all = measures_of(&wire->all),
-    };
+static void take_score(struct forecast_score *score, const struct wire_score *wire) {
+    score->h = wire->h;
+    score->n = wire->n;
+    take_measures(&score->recent, &wire->recent);
+    take_measures(&score->all, &wire->all);
+    score->mae = score->recent.mae;
+    score->mae_last_value = score->recent.mae_last_value;
+    score->mae_seasonal = score->recent.mae_seasonal;
 }
 
 /* Bytes of what is copied of a forecast: names with NUL, and arrays. */
@@ -315,7 +310,7 @@ static int take_forecast(struct forecast_subscription *sub, const struct wire_fo
     const char **targets = (const char **)(void *)(shares + wire->n_shares);
     char *at = (char *)(targets + n_targets);
     for (size_t i = 0; i < n_scores; i++)
-        scores[i] = score_of(&wire->scores[i]);
+        take_score(&scores[i], &wire->scores[i]);
     for (int i = 0; i < wire->n_outputs; i++)
         outputs[i] = (struct forecast_output){wire->outputs[i].steps, wire->outputs[i].width, wire->outputs[i].at};
     for (int i = 0; i < wire->n_intervals; i++)
