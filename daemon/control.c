@@ -241,10 +241,10 @@ static json_t *do_status(struct control *control, const json_t *request) {
     json_object_set_new(reply, "ended", integer(taken->ended));
     describe_workers(control, reply, refused);
     json_object_set_new(reply, "ticks",
-                        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "taken", integer(taken->ticks), "labels",
-                                  integer(taken->labels), "messages", integer(taken->messages), "bytes",
-                                  integer(taken->bytes), "parked", integer(taken->parked), "refused",
-                                  refused_counts(refused)));
+                        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "taken", integer(taken->ticks), "bad",
+                                  integer(taken->bad), "labels", integer(taken->labels), "messages",
+                                  integer(taken->messages), "bytes", integer(taken->bytes), "parked",
+                                  integer(taken->parked), "refused", refused_counts(refused)));
     json_object_set_new(reply, "disconnects", integer(*control->setup.disconnects));
     const struct requests_counters asked = requests_counters(control->requests);
     json_object_set_new(reply, "control",

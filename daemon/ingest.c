@@ -49,6 +49,7 @@ struct ingest {
 
     bool *touched;  /* [workers] to be woken */
     double *values; /* [most features] of a tick, in order */
+    int bad;        /* of these, whose quality is */
     int *n_models;  /* [n_classes] */
     struct ingest_counters counters;
 };
@@ -207,9 +208,32 @@ void ingest_refused(struct ingest *ingest, const struct record_refused *refused)
 
 enum routed { ROUTED, PARKED, REFUSED };
 
+static bool is_feature(const struct config_class *class, const struct wire_text *name) {
+    for (int f = 0; f < class->n_features; f++)
+        if (strlen(class->features[f]) == name->n && memcmp(class->features[f], name->at, name->n) == 0)
+            return true;
+    return false;
+}
+
+/* The value of the feature that a field "NAME.q" of line protocol, which is none itself, calls bad is missing. */
+static void mark_bad(struct ingest *ingest, const struct config_class *class, const struct wire_text *field) {
+    size_t n = field->n - 2;
+    for (int f = 0; f < class->n_features; f++)
+        if (strlen(class->features[f]) == n && memcmp(class->features[f], field->at, n) == 0) {
+            ingest->values[f] = NAN;
+            ingest->bad++;
+        }
+}
+
+static bool says_bad(const struct wire_tick *tick, int i) {
+    const struct wire_text *name = &tick->names[i];
+    return name->n > 2 && memcmp(name->at + name->n - 2, ".q", 2) == 0 && tick->values[i] == 0;
+}
+
 /* Puts the values of a tick in the order of the class' features. */
-static enum reason order_values(const struct ingest *ingest, const struct config_class *class,
+static enum reason order_values(struct ingest *ingest, const struct config_class *class,
                                 const struct wire_tick *tick) {
+    ingest->bad = tick->bad;
     if (!tick->named) {
         if (tick->n_values != class->n_features)
             return REASON_FEATURES;
@@ -218,7 +242,7 @@ static enum reason order_values(const struct ingest *ingest, const struct config
     }
     for (int f = 0; f < class->n_features; f++)
         ingest->values[f] = NAN;
-    int known = 0, f = 0;
+    int known = 0, f = 0, quality = -1; /* the first of line protocol's fields that is one */
     for (int i = 0; i < tick->n_values; i++) {
         /* Senders keep an order: the search goes on where the last one ended. */
         const struct wire_text *name = &tick->names[i];
@@ -233,9 +257,24 @@ static enum reason order_values(const struct ingest *ingest, const struct config
             known++;
         } else if (!tick->lenient) {
             return REASON_FEATURES;
+        } else if (quality < 0 && says_bad(tick, i)) {
+            quality = i;
         }
     }
+    for (int i = quality; i >= 0 && i < tick->n_values; i++)
+        if (says_bad(tick, i) && !is_feature(class, &tick->names[i]))
+            mark_bad(ingest, class, &tick->names[i]);
     return known > 0 ? REASON_NONE : REASON_FEATURES;
+}
+
+/* Whether a tick is one of the class, its values then being in order. By the time at which its message came and no
+ * other, so that one that comes again from a journal is judged as it was. */
+static enum reason judge(struct ingest *ingest, const struct config_class *class, const struct wire_tick *tick) {
+    int64_t skew = class->max_clock_skew;
+    if (skew > 0 && tick->has_time && tick->t > ingest->received &&
+        (uint64_t)tick->t - (uint64_t)ingest->received > (uint64_t)skew)
+        return REASON_AHEAD;
+    return order_values(ingest, class, tick);
 }
 
 static struct ring *ring_of(const struct ingest *ingest, int worker) {
@@ -308,7 +347,7 @@ static enum routed find_stream(struct ingest *ingest, struct wire_text name, str
         return REFUSED;
     }
     /* A tick that will be refused opens no stream. */
-    *ret_reason = order_values(ingest, &ingest->setup.config->classes[class], &ingest->tick);
+    *ret_reason = judge(ingest, &ingest->setup.config->classes[class], &ingest->tick);
     if (*ret_reason != REASON_NONE)
         return REFUSED;
     return open_stream(ingest, class, name, ret_stream, ret_reason);
@@ -359,7 +398,7 @@ static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
     if (found != ROUTED)
         return found;
     const struct config_class *class = &ingest->setup.config->classes[stream->class];
-    *ret_reason = order_values(ingest, class, tick);
+    *ret_reason = judge(ingest, class, tick);
     if (*ret_reason != REASON_NONE)
         return REFUSED;
     size_t n = tick_bytes(class);
@@ -377,6 +416,7 @@ static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
     ring_commit(ring_of(ingest, stream->worker), n);
     ingest->touched[stream->worker] = true;
     ingest->counters.ticks++;
+    ingest->counters.bad += (uint64_t)ingest->bad;
     return ROUTED;
 }
 

@@ -77,6 +77,7 @@ bool ingest_command(struct ingest *ingest, int worker, const void *record, size_
 
 struct ingest_counters {
     uint64_t messages, bytes, ticks, labels, parked;
+    uint64_t bad; /* values of bad quality */
     uint64_t started, ended;
     uint64_t refused[N_REASONS]; /* by the bus; the workers have their own */
 };

@@ -23,6 +23,8 @@
     X(REPEATED, "repeated", "the time repeats the one before") \
     X(NO_MEMORY, "no_memory", "there is no memory for another stream") \
     X(ID, "id", "a category is not an integer id that its model knows") \
+    X(AHEAD, "ahead", "the time is further ahead of the daemon's clock than max_clock_skew") \
+    X(QUALITY, "quality", "the qualities are not true, false or nil, or not those of the values") \
     X(LABEL, "label", "a label is of no step that is held, or not a class of an event of the stream")
 
 enum reason {

@@ -45,6 +45,7 @@ struct wire_tick {
     int n_values;
     bool named;   /* values come by name, in names[]; otherwise in the order of the features. Of one name
 	                 * that comes twice, the last value counts */
+    int bad;      /* values that are missing as their quality is bad */
     bool lenient; /* of line protocol: names that the class does not know are passed over */
     double values[WIRE_MAX_VALUES]; /* NaN: missing */
     struct wire_text names[WIRE_MAX_VALUES];

@@ -94,12 +94,42 @@ static enum reason read_label(const json_t *t, const json_t *label, struct wire_
     return REASON_NONE;
 }
 
+static bool is_good_or_bad(const json_t *quality) {
+    return json_is_boolean(quality) || json_is_null(quality);
+}
+
+/* The qualities of the values, which have been read: in their order, or by name as they are. */
+static enum reason read_quality(json_t *qualities, struct wire_tick *tick) {
+    const char *name;
+    json_t *quality;
+    size_t i;
+    if (tick->named ? !json_is_object(qualities) || json_object_size(qualities) > WIRE_MAX_VALUES
+                    : !json_is_array(qualities) || json_array_size(qualities) != (size_t)tick->n_values)
+        return REASON_QUALITY;
+    json_array_foreach(qualities, i, quality) {
+        if (!is_good_or_bad(quality))
+            return REASON_QUALITY;
+        if (json_is_false(quality))
+            wire_tick_bad(tick, (int)i);
+    }
+    json_object_foreach(qualities, name, quality) {
+        if (!is_good_or_bad(quality))
+            return REASON_QUALITY;
+        if (json_is_false(quality))
+            wire_tick_bad_named(tick, (struct wire_text){name, strlen(name)});
+    }
+    return REASON_NONE;
+}
+
 static enum reason read_map(json_t *map, struct wire_tick *tick) {
     json_t *t = json_object_get(map, "t"), *values = json_object_get(map, "v"),
            *label = json_object_get(map, "label");
     if (!t || !values == !label)
         return REASON_SHAPE;
-    return label ? read_label(t, label, tick) : read_parts(t, values, json_object_get(map, "seq"), tick);
+    json_t *quality = json_object_get(map, "q");
+    enum reason reason =
+        label ? read_label(t, label, tick) : read_parts(t, values, json_object_get(map, "seq"), tick);
+    return reason != REASON_NONE || !quality ? reason : read_quality(quality, tick);
 }
 
 static enum reason read_single(json_t *payload, struct wire_tick *tick) {

@@ -137,9 +137,44 @@ static enum reason read_elements(struct wire_reader *reader, uint32_t n, struct 
     return reason;
 }
 
+/* Whether the next value says good or bad. */
+static bool read_good(struct wire_reader *reader, bool *ret_good) {
+    struct wire_token token;
+    if (!wire_read(reader, &token) || (token.type != WIRE_BOOLEAN && token.type != WIRE_NIL))
+        return false;
+    *ret_good = token.type == WIRE_NIL || token.bits != 0;
+    return true;
+}
+
+/* The qualities of the values, which have been read: in their order, or by name as they are. */
+static enum reason read_quality(struct wire_reader reader, struct wire_tick *tick) {
+    struct wire_token token;
+    bool good;
+    if (!wire_read(&reader, &token) || token.type != (tick->named ? WIRE_MAP : WIRE_ARRAY) ||
+        token.length > WIRE_MAX_VALUES || (!tick->named && token.length != (uint32_t)tick->n_values))
+        return REASON_QUALITY;
+    for (uint32_t i = 0; i < token.length; i++) {
+        struct wire_token key;
+        struct wire_text name = {0};
+        if (tick->named &&
+            (!wire_read(&reader, &key) || key.type != WIRE_STR || !wire_read_bytes(&reader, key.length, &name)))
+            return REASON_QUALITY;
+        if (!read_good(&reader, &good))
+            return REASON_QUALITY;
+        if (good)
+            continue;
+        if (tick->named)
+            wire_tick_bad_named(tick, name);
+        else
+            wire_tick_bad(tick, (int)i);
+    }
+    return REASON_NONE;
+}
+
 /* In a bundle the stream is one of the keys. */
 static enum reason read_map(struct wire_reader *reader, uint32_t n, bool bundled, struct wire_tick *tick) {
     bool has_values = false, has_stream = !bundled;
+    struct wire_reader quality = {NULL, 0}; /* comes before the values, or behind them */
     for (uint32_t i = 0; i < n; i++) {
         struct wire_token token;
         struct wire_text key;
@@ -162,13 +197,18 @@ static enum reason read_map(struct wire_reader *reader, uint32_t n, bool bundled
         } else if (bundled && WIRE_TEXT_IS(key, "stream")) {
             has_stream = true;
             reason = read_stream(reader, tick);
-        } else if (!wire_read_skip(reader)) {
-            reason = REASON_MALFORMED;
+        } else {
+            if (WIRE_TEXT_IS(key, "q"))
+                quality = *reader;
+            if (!wire_read_skip(reader))
+                reason = REASON_MALFORMED;
         }
         if (reason != REASON_NONE)
             return reason;
     }
-    return has_stream && has_values != tick->is_label && tick->has_time ? REASON_NONE : REASON_SHAPE;
+    if (!has_stream || has_values == tick->is_label || !tick->has_time)
+        return REASON_SHAPE;
+    return quality.at == NULL ? REASON_NONE : read_quality(quality, tick);
 }
 
 static enum reason read_single(struct wire_reader *reader, struct wire_tick *tick) {

@@ -52,6 +52,7 @@ struct config_class {
     int *vocabulary; /* [n_features] a model takes the feature as ids below this; 0: a number; NULL: none */
     int labels;      /* the most classes that a model has of labels of its ticks; 0: none learns them */
     struct time_policy_spec time; /* irregular, or every; gaps */
+    int64_t max_clock_skew;       /* ns by which a tick's time may be ahead of the daemon's clock; 0: any */
     int64_t max_streams;
     int history; /* closed steps kept per stream */
     int pending; /* closed steps of a stream that may wait for its models */

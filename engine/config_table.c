@@ -136,6 +136,8 @@ static const struct config_key table[] = {
              "those that come later still are refused; 0: none is held"},
     {CONFIG_STREAM, "reorder_most", CONFIG_INTEGER, "64", 1, 1 << 16, AT(config_class, time.reorder_most),
      .unit = "ticks", .example = "#64", .help = "Of a stream that are held; with more the oldest goes on"},
+    {CONFIG_STREAM, "max_clock_skew", CONFIG_DURATION, "0", 0, 365 * DAY, AT(config_class, max_clock_skew),
+     .help = "Ticks further ahead of the daemon's clock than this are refused; 0: none is"},
     {CONFIG_STREAM, "gap", CONFIG_CHOICE, "ignore", .choices = gaps, AT(config_class, time.gap),
      .help = "Behind a gap in time the states go on; or, with `every`, its intervals become steps without values "
              "(fill); or the states begin anew (reset)"},

@@ -24,7 +24,8 @@ static const char configuration[] =
     "streams:\n"
     "  - {class: mean, pattern: \"mean/*\", features: [a, b], every: 1s, aggregate: mean, gap: fill, fill_most: 3,\n"
     "     same_time: replace}\n"
-    "  - {class: sorted, pattern: \"sorted/*\", features: [a, b], reorder: 2s, reorder_most: 4, same_time: replace}\n"
+    "  - {class: sorted, pattern: \"sorted/*\", features: [a, b], reorder: 2s, reorder_most: 4, same_time: replace,\n"
+    "     max_clock_skew: 1h}\n"
     "  - {class: plain, pattern: \"*\", features: [a, b]}\n"
     "models:\n" MODEL("mean") MODEL("sorted") MODEL("plain");
 
@@ -119,13 +120,23 @@ static void ticks_are_held_and_sorted(void **state) {
     const double steps[] = {1, 2, 2.5, 4.5, 5, 5.5, 5.7, 6};
     for (size_t i = 0; i < 8; i++)
         feed(&scene, "steps", steps[i], steps[i] == 2.5 ? 3 : steps[i], steps[i] == 2.5 ? 3 : steps[i]);
-    heard_until(scene.heard, 8 + 8);
+    static const char bad[] = "{\"t\":1800000000000000000,\"v\":[1,2],\"q\":[true,false]}";
+    zmq_send(scene.ticks, "steps", 5, ZMQ_SNDMORE);
+    zmq_send(scene.ticks, bad, sizeof bad - 1, 0);
+    feed(&scene, "sorted/1", 1e9, 1, 1); /* in 2055 */
+    heard_until(scene.heard, 8 + 8 + 1);
+    struct heard_stream *fed = heard_find(scene.heard, "plain", "steps");
+    assert_true(heard_at(fed, 8)->numbers[0] == 1 && isnan(heard_at(fed, 8)->numbers[1]));
+    assert_true((heard_at(fed, 8)->flags & WIRE_FLAG(MISSING)) != 0);
+    fed->n = 8;
     const uint32_t late = WIRE_FLAG(REORDERED);
     const uint32_t flags[] = {0, late | WIRE_FLAG(REPLACED), 0, late, late, late, late, 0};
     expect_same(&scene, "sorted", "sorted/1", "steps", flags, 8);
     daemon_expect_count(scene.daemon, "time.reordered", 5);
     daemon_expect_count(scene.daemon, "time.replaced", 1);
     daemon_expect_count(scene.daemon, "time.unheld", 1);
+    daemon_expect_count(scene.daemon, "ticks.bad", 1);
+    daemon_expect_count(scene.daemon, "ticks.refused.ahead", 1);
     daemon_expect_count(scene.daemon, "ticks.refused.late", 1);
     close_scene(&scene);
 }

@@ -272,7 +272,7 @@ static void status_counts(void **state) {
         "ok:t version:s epoch:i workers:i kernels:s uptime_s:r streams:i started:i ended:i ticks:o steps:i "
         "advances:i spent:o pending_full:i not_finite:i resets:o time:o windows_left_out:i tick_rings:o forecast_rings:o forecasts:o events:o "
         "disconnects:i control:o");
-    expect_shape(json_object_get(reply, "ticks"), "taken:i labels:i messages:i bytes:i parked:i refused:o");
+    expect_shape(json_object_get(reply, "ticks"), "taken:i bad:i labels:i messages:i bytes:i parked:i refused:o");
     expect_shape(json_object_get(reply, "spent"), "advances:o background:o");
     expect_shape(json_object_get(json_object_get(reply, "spent"), "advances"), "n:i ns:i longest_ns:i parts:a");
     expect_shape(json_object_get(reply, "tick_rings"), "bytes:i times_full:i");

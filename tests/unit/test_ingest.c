@@ -21,7 +21,7 @@
 #define CLASSES \
     "workers: 2\nstreams:\n" \
     "  - {class: c, pattern: 'c/*', features: [a, b, d], history: 16}\n" \
-    "  - {class: few, pattern: 'few/*', features: [a], history: 16, max_streams: 2}\n" \
+    "  - {class: few, pattern: 'few/*', features: [a], history: 16, max_streams: 2, max_clock_skew: 1m}\n" \
     "  - {class: event, pattern: 'event/*', features: [a], history: 16}\n" \
     "models:\n" \
     "  - {name: m, class: c, horizon: 1, batch_size: 1, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" \
@@ -162,6 +162,63 @@ static void names_put_values_in_their_order(void **state) {
         read_messages(&scene, i + 2);
         expect_tick(&scene, 0, "c/1", 1, cases[i].values, 3);
     }
+    close_scene(&scene);
+}
+
+/* A value whose quality is bad is missing; of line protocol the quality is a field beside it. */
+static void a_value_of_bad_quality_is_missing(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        double values[3];
+        uint64_t bad;
+    } cases[] = {
+        {"c/1 a=1,b=2,d=3 1", {1, 2, 3}, 0},
+        {"c/1 a=1,a.q=f,b=2,b.q=t,d=3 1", {NAN, 2, 3}, 1},
+        {"c/1 d.q=0,b.q=F,x.q=f,.q=f,a=1,b=2,d=3 1", {1, NAN, NAN}, 2},
+        {"[[\"c/1\",1,[1,2,3]],{\"stream\":\"c/1\",\"t\":1,\"v\":[1,2,3],\"q\":[true,false,null]}]", {1, NAN, 3}, 1},
+    };
+    struct scene scene;
+    open_scene(&scene);
+    rig_send_tick(scene.push, "c/1", 1, cases[0].values, 3);
+    read_messages(&scene, 1);
+    consume(&scene, 0);
+    expect_tick(&scene, 0, "c/1", 1, cases[0].values, 3);
+    uint64_t bad = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        send_text(&scene, cases[i].text);
+        read_messages(&scene, i + 2);
+        if (i == 3)
+            consume(&scene, 0);
+        expect_tick(&scene, 0, "c/1", 1, cases[i].values, 3);
+        bad += cases[i].bad;
+        assert_int_equal(counters(&scene)->bad, bad);
+    }
+    send_text(&scene, "c/1 a.q=f 1"); /* and no value */
+    read_messages(&scene, 6);
+    assert_int_equal(counters(&scene)->refused[REASON_FEATURES], 1);
+    close_scene(&scene);
+}
+
+/* By the time at which its message came; and it opens no stream. */
+static void a_tick_too_far_ahead_is_refused(void **state) {
+    (void)state;
+    static const int64_t minute = INT64_C(60000000000);
+    const double value = 1;
+    struct scene scene;
+    open_scene(&scene);
+    int64_t now = clock_realtime();
+    rig_send_tick(scene.push, "few/1", now + minute + minute / 2, &value, 1);
+    read_messages(&scene, 1);
+    assert_int_equal(counters(&scene)->refused[REASON_AHEAD], 1);
+    assert_null(find(&scene, "few/1"));
+    rig_send_tick(scene.push, "few/1", now + minute / 2, &value, 1);
+    rig_send_tick(scene.push, "few/1", INT64_MIN, &value, 1);
+    rig_send_tick(scene.push, "few/1", INT64_MAX, &value, 1);
+    rig_send_tick(scene.push, "few/1", now + 2 * minute, &value, 1);
+    read_messages(&scene, 5);
+    assert_int_equal(counters(&scene)->ticks, 2);
+    assert_int_equal(counters(&scene)->refused[REASON_AHEAD], 3);
     close_scene(&scene);
 }
 
@@ -750,6 +807,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tick_reaches_its_worker_behind_the_opening),
         cmocka_unit_test(names_put_values_in_their_order),
+        cmocka_unit_test(a_value_of_bad_quality_is_missing),
+        cmocka_unit_test(a_tick_too_far_ahead_is_refused),
         cmocka_unit_test(of_a_name_that_comes_twice_the_last_value_counts),
         cmocka_unit_test(lines_pass_over_what_the_class_does_not_know),
         cmocka_unit_test(what_cannot_be_taken_is_refused_with_its_reason),

@@ -81,6 +81,13 @@ static void single_ticks(void **state) {
         {"82 a1't' 05 a5'label' 02", "s@5=2"},
         {"82 a5'label' cf7fffffffffffffff a1't' 05", "s@5=9223372036854775807"},
         {"82 a5'label' ff a1't' 05", "s@5=-1"},
+        /* qualities, before and behind the values */
+        {"83 a1't' 05 a1'v' 93 01 02 03 a1'q' 93 c3 c2 c0", "s@5[1,nil,3]"},
+        {"83 a1'q' 92 c2 c2 a1't' 05 a1'v' c408 0000c03f 000080bf", "s@5[nil,nil]"},
+        {"83 a1't' 05 a1'v' 83 a1'a' 01 a2'bc' 02 a1'd' 03 a1'q' 83 a2'bc' c2 a1'd' c3 a1'x' c2",
+         "s@5{a=1,bc=nil,d=3}"},
+        {"83 a1't' 05 a1'v' 90 a1'q' 90", "s@5[]"},
+        {"84 a1'q' 91 c2 a1't' 05 a1'v' 91 01 a1'q' 91 c3", "s@5[1]"},
     };
     (void)state;
     CHECK(cases, false);
@@ -121,6 +128,14 @@ static void refused_single_ticks(void **state) {
         {"81 a5'label' 02", "!shape(s)"},
         {"83 a1't' 05 a1'v' 91 01 a5'label' 02", "!shape(s)"},
         {"82 a1't' 05 a5'label' c0", "!label(s)"},
+        {"83 a1't' 05 a1'v' 91 01 a1'q' 92 c3 c3", "!quality(s)"},
+        {"83 a1't' 05 a1'v' 91 01 a1'q' 90", "!quality(s)"},
+        {"83 a1't' 05 a1'v' 91 01 a1'q' 91 01", "!quality(s)"},
+        {"83 a1't' 05 a1'v' 91 01 a1'q' 81 a1'a' c2", "!quality(s)"},
+        {"83 a1't' 05 a1'v' 81 a1'a' 01 a1'q' 91 c2", "!quality(s)"},
+        {"83 a1't' 05 a1'v' 81 a1'a' 01 a1'q' 81 05 c2", "!quality(s)"},
+        {"83 a1't' 05 a1'v' 91 01 a1'q' c2", "!quality(s)"},
+        {"83 a1't' 05 a1'v' 91 01 a1'q' 92 c3", "!malformed(s)"},
         {"82 a1't' 05 a5'label' cb3ff0000000000000", "!label(s)"},
         {"82 a1't' 05 a5'label' c3", "!label(s)"},
         {"92 c0 91 01", "!time(s)"},
@@ -156,6 +171,7 @@ static void bundles(void **state) {
         {"dc0001 dc0003 d901'a' 05 90", "a@5[]"},
         /* maps */
         {"92 83 a6'stream' a1'a' a1't' 05 a5'label' 02 93 a1'b' 05 91 01", "a@5=2; b@5[1]"},
+        {"92 84 a6'stream' a1'a' a1't' 05 a1'q' 91 c2 a1'v' 91 02 93 a1'b' 05 91 01", "a@5[nil]; b@5[1]"},
         {"91 83 a1't' 05 a1'v' 91 01 a6'stream' a1'a'", "a@5[1]"},
         {"92 82 a1't' 05 a5'label' 02 93 a1'c' 06 91 02", "!shape(); c@6[2]"},
         {"92 83 a6'stream' a0 a1't' 05 a5'label' 02 93 a1'c' 06 91 02", "!name(); c@6[2]"},
