@@ -208,7 +208,8 @@ static void describe_store(struct store *store, json_t *reply) {
                   {"dropped", status.dropped},
                   {"failures", status.failures},
                   {"times_full", status.full},
-                  {"images_full", status.images_full}};
+                  {"images_full", status.images_full},
+                  {"cut", status.cut}};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         json_object_set_new(map, counts[i].key, integer(counts[i].value));
     json_object_set_new(reply, "store", map);

@@ -1,6 +1,8 @@
 #include "daemon/store.h"
 
 #include "daemon/clock.h"
+#include "daemon/log.h"
+#include "daemon/store_damage.h"
 #include "daemon/store_internal.h"
 #include "engine/whole_file.h"
 
@@ -66,15 +68,10 @@ int store_find_end(struct store *store, uint64_t *ret_last, struct error *err) {
     return rc;
 }
 
-/* Says in the store's own record that it is in use. */
-static int begin(struct store *store, struct error *err) {
+/* Reads what the database knows of itself. */
+static int read_all(struct store *store, struct error *err) {
     if (db_read_record(&store->db, &store->record, err) != 0 || store_find_end(store, &store->order, err) != 0 ||
         producers_read(&store->producers, &store->db, err) != 0)
-        return -1;
-    store->record.epoch++;
-    store->record.clean = 0;
-    db_put_record(&store->db, &store->record);
-    if (db_write(&store->db, err) != 0)
         return -1;
     store->taken = store->order;
     atomic_store_explicit(&store->counts.given, store->order, memory_order_relaxed);
@@ -84,16 +81,40 @@ static int begin(struct store *store, struct error *err) {
     return 0;
 }
 
+/* Says in the store's own record that it is in use. */
+static int begin(struct store *store, struct error *err) {
+    store->record.epoch++;
+    store->record.clean = 0;
+    db_put_record(&store->db, &store->record);
+    return db_write(&store->db, err);
+}
+
+static void tell_cut(struct store *store, const struct damage *damage) {
+    if (damage->epoch < store->record.epoch || damage->last <= store->order)
+        return;
+    store->counts.cut = damage->last - store->order;
+    log_info("state_dir: %s: %llu entries at the journal's end were not whole, and had not been synced: cut",
+             store->folder, (unsigned long long)store->counts.cut);
+}
+
 static int open_database(struct store *store, struct error *err) {
+    struct damage damage;
     snprintf(store->path, sizeof store->path, "%s/db", store->folder);
-    /* RocksDB would make the folder, but leave its name to chance. */
-    if (whole_file_folder(store->path, err) == 0 && db_open(&store->db, store->path, true, err) == 0 &&
-        begin(store, err) == 0)
-        return 0;
-    return error_prefix(err,
-                        "state_dir: the database in %s cannot be used: restore the folder from a copy, or move it "
-                        "away to begin anew",
-                        store->path);
+    if (damage_look(store->folder, &damage, err) != 0)
+        return error_prefix(err, "state_dir");
+    /* RocksDB would make the folder, but leave its name to chance; and take a database that has lost its CURRENT for
+     * none. */
+    if (whole_file_folder(store->path, err) != 0 || db_open(&store->db, store->path, !damage.holds, err) != 0 ||
+        read_all(store, err) != 0)
+        return error_prefix(
+            err,
+            "state_dir: the database in %s cannot be used: restore the folder from a copy, or move it "
+            "away to begin anew",
+            store->path);
+    if (damage_judge(store->folder, &damage, store->record.epoch, store->order, err) != 0)
+        return error_prefix(err, "state_dir");
+    tell_cut(store, &damage);
+    return begin(store, err) == 0 ? 0 : error_prefix(err, "state_dir: cannot write to %s", store->path);
 }
 
 static int allocate_rings(struct store *store, const struct config *config) {
@@ -404,6 +425,7 @@ void store_status(struct store *store, struct store_status *ret_status) {
                                         .asked = load(&counts->asked),
                                         .dropped = load(&counts->dropped),
                                         .failures = load(&counts->failures),
+                                        .cut = counts->cut,
                                         .full = ring_times_full(store->ring),
                                         .images_full = images_full,
                                         .degraded = store_degraded(store)};

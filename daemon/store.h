@@ -110,6 +110,7 @@ struct store_status {
     uint64_t images, image_bytes;    /* written */
     uint64_t rounds, asked;          /* completed; streams that were asked for */
     uint64_t dropped, failures;      /* entries dropped while the disk failed; times that it began to */
+    uint64_t cut;                    /* entries that were not whole, and not synced, when it was opened */
     uint64_t full, images_full;      /* appends, and images, that found no room in their ring */
     bool degraded;
     char reason[256]; /* why; "" */

@@ -116,7 +116,8 @@ static bool take_image(struct store *store, int worker) {
     keep_in_wave(store, stored);
     store_count(&store->counts.images, 1);
     store_count(&store->counts.image_bytes, streams_size(stored));
-    if (streams_put(&store->db, stored, &err) == 0 && db_write_unlogged(&store->db, &err) == 0)
+    streams_put(&store->db, stored);
+    if (db_write_unlogged(&store->db, &err) == 0)
         return true;
     store_fail(store, err.text);
     return false;
@@ -141,9 +142,11 @@ bool store_take_images(struct store *store) {
 int store_put_again(struct store *store, struct error *err) {
     const struct wave *const waves[] = {&store->flushing, &store->filling};
     for (int w = 0; w < 2; w++)
-        for (size_t i = 0; i < waves[w]->n; i++)
-            if (streams_put(&store->db, waves[w]->list[i], err) != 0 || db_write_unlogged(&store->db, err) != 0)
+        for (size_t i = 0; i < waves[w]->n; i++) {
+            streams_put(&store->db, waves[w]->list[i]);
+            if (db_write_unlogged(&store->db, err) != 0)
                 return -1;
+        }
     return store->flushing.n > 0 ? db_flush(&store->db, DB_STREAMS, err) : 0;
 }
 
@@ -251,8 +254,10 @@ static void ask(struct store *store, struct stored *stored) {
 static void forget(struct store *store, struct stored *stored) {
     struct error err;
     keep_in_wave(store, stored);
-    if (!is_failing(store) &&
-        (streams_put(&store->db, stored, &err) != 0 || db_write_unlogged(&store->db, &err) != 0))
+    if (is_failing(store))
+        return;
+    streams_put(&store->db, stored);
+    if (db_write_unlogged(&store->db, &err) != 0)
         store_fail(store, err.text);
 }
 

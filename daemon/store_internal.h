@@ -28,6 +28,7 @@ struct wave {
 /* Since the start, as in struct store_status; given: its order. */
 struct store_counts {
     atomic_uint_fast64_t given, entries, bytes, blocks, images, image_bytes, rounds, asked, dropped, failures;
+    uint64_t cut; /* constant once open */
 };
 
 /* A round of images. */

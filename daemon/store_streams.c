@@ -83,44 +83,39 @@ static void put(struct db *db, const struct key *key, struct head *head, const v
 }
 
 /* Takes away all records of the stream up to a generation. */
-static int put_end(struct db *db, const struct stored *stored, struct error *err) {
-    struct key prefix = key_of(stored, UINT32_MAX, KIND_ENDED, 0);
+static void delete_records(struct db *db, const struct stored *stored) {
+    struct key from = key_of(stored, stored->generation, KIND_ENDED, 0),
+               to = key_of(stored, 0, KIND_BLOCK, UINT64_MAX);
     rocksdb_iterator_t *at = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
-    for (rocksdb_iter_seek(at, prefix.bytes, stored->name_length + 1); rocksdb_iter_valid(at);
-         rocksdb_iter_next(at)) {
+    for (rocksdb_iter_seek(at, from.bytes, from.n); rocksdb_iter_valid(at); rocksdb_iter_next(at)) {
         size_t n;
         const char *key = rocksdb_iter_key(at, &n);
-        uint32_t generation;
-        uint64_t number;
-        enum kind kind;
-        if (!read_key(key, n, stored->name_length, &generation, &kind, &number) || generation <= stored->generation)
-            rocksdb_writebatch_delete_cf(db->batch, db->families[DB_STREAMS], key, n);
+        rocksdb_writebatch_delete_cf(db->batch, db->families[DB_STREAMS], key, n);
     }
     char *message = NULL;
     rocksdb_iter_get_error(at, &message);
     rocksdb_iter_destroy(at);
-    if (message != NULL) {
-        error_set(err, "%s", message);
-        rocksdb_free(message);
-        rocksdb_writebatch_clear(db->batch);
-        return -1;
-    }
-    struct key key = key_of(stored, stored->generation, KIND_ENDED, 0);
-    struct head head = {.kind = KIND_ENDED, .order = stored->order};
-    put(db, &key, &head, "", 0);
-    return 0;
+    /* One that cannot be read can still go, by a mark over all keys; many of those would make reading slow. */
+    if (message != NULL)
+        rocksdb_writebatch_delete_range_cf(db->batch, db->families[DB_STREAMS], from.bytes, from.n, to.bytes, to.n);
+    rocksdb_free(message);
 }
 
-int streams_put(struct db *db, const struct stored *stored, struct error *err) {
-    if (stored->found == STORED_ENDED)
-        return put_end(db, stored, err);
+void streams_put(struct db *db, const struct stored *stored) {
+    if (stored->found == STORED_ENDED) {
+        struct key key = key_of(stored, stored->generation, KIND_ENDED, 0);
+        struct head head = {.kind = KIND_ENDED, .order = stored->order};
+        delete_records(db, stored);
+        put(db, &key, &head, "", 0);
+        return;
+    }
     struct key key = key_of(stored, stored->generation, KIND_IMAGE, 0);
     struct head head = {.kind = KIND_IMAGE, .order = stored->order, .oldest = stored->oldest};
     put(db, &key, &head, stored->bytes, stored->n);
     for (int b = 0; b < stored->n_blocks; b++) {
         const struct stored_block *block = &stored->blocks[b];
-        key = key_of(stored, stored->generation, KIND_BLOCK, block->number);
         struct head block_head = {.kind = KIND_BLOCK, .order = block->number};
+        key = key_of(stored, stored->generation, KIND_BLOCK, block->number);
         put(db, &key, &block_head, block->bytes, block->n);
     }
     /* `oldest` has grown by no more than came. What a lost image leaves behind goes with the stream. */
@@ -129,7 +124,6 @@ int streams_put(struct db *db, const struct stored *stored, struct error *err) {
         key = key_of(stored, stored->generation, KIND_BLOCK, old);
         rocksdb_writebatch_delete_cf(db->batch, db->families[DB_STREAMS], key.bytes, key.n);
     }
-    return 0;
 }
 
 size_t streams_size(const struct stored *stored) {

@@ -13,7 +13,7 @@
 #include "daemon/stored.h"
 
 /* Puts into db->batch what makes the image, or (STORED_ENDED) the end, the stream's. */
-int streams_put(struct db *db, const struct stored *stored, struct error *err);
+void streams_put(struct db *db, const struct stored *stored);
 
 /* Fills a stored that has nothing but a name and a context: found, and what there is. */
 void streams_get(struct db *db, struct stored *stored);

@@ -195,7 +195,7 @@ static void an_ended_stream_is_known_to_have_ended(void **state) {
 /* More than is held in memory at once, by a worker that outruns the disk. */
 static void many_images_come_back(void **state) {
     (void)state;
-    enum { N = 6000, SIZE = 20000 };
+    enum { N = 4000, SIZE = 20000 };
     struct store_scene scene;
     struct store_status status;
     char name[32];
@@ -279,7 +279,7 @@ static uint64_t bytes_of(const char *folder) {
 /* The room that entries took is there again, but for the last few. */
 static void trimmed_entries_leave_the_disk(void **state) {
     (void)state;
-    enum { ROUNDS = 12, ENTRIES = 200, SIZE = 64 << 10 };
+    enum { ROUNDS = 9, ENTRIES = 200, SIZE = 64 << 10 };
     struct store_scene scene;
     store_scene_open(&scene);
     static char bytes[SIZE];
@@ -292,8 +292,8 @@ static void trimmed_entries_leave_the_disk(void **state) {
         }
         round_of(&scene, order);
     }
-    /* 150 MB went through; what the last two rounds trimmed may still be there. */
-    for (int64_t began = 0; bytes_of(scene.folder) > (uint64_t)3 * ENTRIES * SIZE;)
+    /* 120 MB went through; what the last two rounds trimmed may still be there. */
+    for (int64_t began = 0; bytes_of(scene.folder) > (uint64_t)4 * ENTRIES * SIZE;)
         if (!rig_wait(&began))
             fail_msg("the folder has %llu bytes", (unsigned long long)bytes_of(scene.folder));
     store_scene_close(&scene);
