@@ -436,6 +436,37 @@ void disk_leave(const struct disk *disk, enum disk_crash crash, uint64_t seed, c
     leave_folder(&leaving, disk->root, folder);
 }
 
+static int crash_here(const struct disk_crashes *crashes, const struct disk *disk, int done) {
+    for (uint64_t seed = 0; seed <= crashes->torn; seed++, done++) {
+        char which[96];
+        snprintf(which, sizeof which, "crash %d, around sync %zu, what was not synced is %s", done, disk->syncs,
+                 seed == 0 ? "dropped" : "torn");
+        disk_leave(disk, seed == 0 ? DISK_DROPPED : DISK_TORN, (uint64_t)done, crashes->folder);
+        crashes->look(crashes->context, which);
+        disk_remove_folder(crashes->folder);
+    }
+    return done;
+}
+
+int disk_crash_all(const struct disk_crashes *crashes) {
+    struct disk *disk = disk_new(crashes->log, NULL);
+    struct disk_step step;
+    int done = 0;
+    while (disk_peek(disk, &step)) {
+        bool now = step.kind == DISK_SYNCED && disk->syncs % crashes->every == 0;
+        if (now)
+            done = crash_here(crashes, disk, done);
+        disk_step(disk, &step);
+        if (step.kind == DISK_MARK)
+            crashes->mark(crashes->context, step.path);
+        if (now)
+            done = crash_here(crashes, disk, done);
+    }
+    done = crash_here(crashes, disk, done);
+    disk_free(disk);
+    return done;
+}
+
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place) {
     (void)status, (void)kind, (void)place;
     return remove(path);

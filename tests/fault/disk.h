@@ -50,6 +50,17 @@ enum disk_crash {
 /* Makes the folder, which must not be there, as the crash leaves it. The disk itself goes on. */
 void disk_leave(const struct disk *disk, enum disk_crash crash, uint64_t seed, const char *folder);
 
+struct disk_crashes {
+    const char *log, *folder; /* the folder is made for each crash, and removed */
+    size_t every;             /* of how many syncs one is looked at: a crash before it, and one behind it */
+    uint64_t torn;            /* how often what was not synced is torn; it is dropped once, too */
+    void (*mark)(void *context, const char *text);  /* a mark that lies before the crashes to come */
+    void (*look)(void *context, const char *which); /* at what is left; which crash it is */
+    void *context;
+};
+/* Returns how many crashes there were; the last is behind the end. */
+int disk_crash_all(const struct disk_crashes *crashes);
+
 /* Removes a folder with all that is in it. */
 void disk_remove_folder(const char *folder);
 

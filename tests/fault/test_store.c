@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LIVES = 3, ENTRIES = 400 /* of a life */, TORN_SEEDS = 2 };
+enum { LIVES = 3, ENTRIES = 400 /* of a life */ };
 
 /* ---- what runs under the layer -------------------------------------------------------------- */
 
@@ -128,50 +128,39 @@ static uint64_t open_left(char *folder, uint64_t durable, const char *which) {
     return last;
 }
 
-struct tally {
-    int crashes, more; /* of them with entries behind the durable ones */
-    uint64_t seed;
+struct looking {
+    char state[300];
+    uint64_t durable;
+    int more; /* crashes that left entries behind the durable ones */
 };
 
-static void crash(const struct disk *disk, uint64_t durable, struct tally *tally) {
-    for (int s = 0; s <= TORN_SEEDS; s++) {
-        char left[256], state[300], which[128];
-        snprintf(left, sizeof left, "%s/left", fault.folder);
-        snprintf(state, sizeof state, "%s/state", left);
-        snprintf(which, sizeof which, "crash %d at sync %zu, %s", tally->crashes, disk_syncs(disk),
-                 s == 0 ? "dropped" : "torn");
-        disk_leave(disk, s == 0 ? DISK_DROPPED : DISK_TORN, tally->seed++, left);
-        tally->more += open_left(state, durable, which) > durable;
-        tally->crashes++;
-        disk_remove_folder(left);
-    }
+static void mark(void *context, const char *text) {
+    struct looking *looking = context;
+    assert_int_equal(sscanf(text, "durable %lu", &looking->durable), 1);
 }
 
-/* Before a sync and behind it, for every sync, or some of them in the short form. */
+static void look(void *context, const char *which) {
+    struct looking *looking = context;
+    looking->more += open_left(looking->state, looking->durable, which) > looking->durable;
+}
+
 static void test_crashes(void **state) {
     (void)state;
+    char left[256];
+    struct looking looking = {0};
+    snprintf(left, sizeof left, "%s/left", fault.folder);
+    snprintf(looking.state, sizeof looking.state, "%s/state", left);
     assert_int_equal(fault_run_self(&fault, "live", NULL), 0);
-    struct disk *disk = disk_new(fault.log, NULL);
-    struct disk_step step;
-    struct tally tally = {0};
-    uint64_t durable = 0, marked;
-    size_t every = getenv("FAULT_LONG") != NULL ? 1 : 5;
-    while (disk_peek(disk, &step)) {
-        bool now = step.kind == DISK_SYNCED && disk_syncs(disk) % every == 0;
-        if (now)
-            crash(disk, durable, &tally);
-        disk_step(disk, &step);
-        if (step.kind == DISK_MARK && sscanf(step.path, "durable %lu", &marked) == 1)
-            durable = marked;
-        if (now)
-            crash(disk, durable, &tally);
-    }
-    crash(disk, durable, &tally);
-    print_message("%d crashes around %zu syncs, %d left more than was promised\n", tally.crashes, disk_syncs(disk),
-                  tally.more);
-    assert_int_equal(durable, LIVES * ENTRIES);
-    assert_true(tally.more > 0);
-    disk_free(disk);
+    int crashes = disk_crash_all(&(struct disk_crashes){.log = fault.log,
+                                                        .folder = left,
+                                                        .every = getenv("FAULT_LONG") != NULL ? 1 : 5,
+                                                        .torn = 2,
+                                                        .mark = mark,
+                                                        .look = look,
+                                                        .context = &looking});
+    print_message("%d crashes, %d left more than was promised\n", crashes, looking.more);
+    assert_int_equal(looking.durable, LIVES * ENTRIES);
+    assert_true(looking.more > 0);
 }
 
 /* ---- a disk that fails ---------------------------------------------------------------------- */

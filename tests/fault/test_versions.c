@@ -1,7 +1,6 @@
 /*
- * A version that takes over is published so that whenever the machine stops, and whichever operation on its files
- * fails, there is one champion and it is whole: the new one, if its publication was told as done, else that or the one
- * before.
+ * The machine crashes at every sync point of promotions: there is always one champion, and it is whole; never an older
+ * one than was told to be published.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,10 +9,10 @@
 #include <cmocka.h>
 
 #include "daemon/versions.h"
-
-#include "daemon/log.h"
 #include "tests/fault/disk.h"
 #include "tests/fault/fault.h"
+#include "tests/support/bus_fixture.h"
+#include "tests/support/daemon.h"
 #include "tests/support/fixtures.h"
 
 #include <errno.h>
@@ -21,68 +20,60 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-enum { VERSIONS = 3 };
-
-/* ---- what runs under the layer ---------------------------------------------------------------- */
+enum { VERSIONS = 24 }; /* more than are kept */
 
 struct scene {
-    struct fixture fixture;
-    char *features[2];
-    struct config config;
+    struct config *config;
     struct doorbell bell;
-    struct versions *versions;
+    struct versions *versions; /* NULL: refused */
+    struct error err;
 };
 
-static bool open_scene(struct scene *scene, const char *root, struct error *err) {
-    static char a[] = "a", b[] = "b";
-    fixture_init(&scene->fixture, 2);
-    scene->features[0] = a;
-    scene->features[1] = b;
-    scene->fixture.class.features = scene->features;
-    scene->config = (struct config){.state_dir = (char *)(uintptr_t)root,
-                                    .classes = &scene->fixture.class,
-                                    .n_classes = 1,
-                                    .models = &scene->fixture.model,
-                                    .n_models = 1};
-    doorbell_init(&scene->bell);
-    scene->versions = versions_open(&scene->config, &scene->bell, err);
-    return scene->versions != NULL;
+static void open_scene(struct scene *scene, const char *state_dir) {
+    char text[1024];
+    snprintf(text, sizeof text,
+             "state_dir: %s\nstreams:\n  - {class: c, pattern: 'c/*', features: [a, b]}\nmodels:\n"
+             "  - {name: m, class: c, batch_size: 2, layers: [{lstm: 4}]}\n",
+             state_dir);
+    scene->config = rig_config("", text);
+    assert_int_equal(doorbell_init(&scene->bell), 0);
+    scene->versions = versions_open(scene->config, &scene->bell, &scene->err);
 }
 
 static void close_scene(struct scene *scene) {
     versions_close(scene->versions);
     doorbell_fini(&scene->bell);
+    config_free(scene->config);
 }
 
-/* Publishes version after version, each with the one before as the way back; tells which were. What fails is tried a
- * second time. */
-static int publish_all(const char *root) {
+/* Number 0: the baseline. */
+static struct version *version_of(const struct scene *scene, uint64_t number) {
+    return number == 0 ? version_new(0, NULL) : fixture_version(&scene->config->models[0], number, number);
+}
+
+/* What runs under the layer: one version after the other; one that cannot be published serves nobody. */
+static void publish(const char *root) {
+    char folder[512];
     struct scene scene;
-    struct error err;
-    log_open((enum log_level)0);
-    if (!open_scene(&scene, root, &err) && !open_scene(&scene, root, &err))
-        return 3;
-    struct version *before = version_new(0, NULL);
-    for (uint64_t number = 1; number <= VERSIONS; number++) {
-        struct version *version = fixture_version(&scene.fixture.model, number, number);
+    uint64_t serving = 0;
+    snprintf(folder, sizeof folder, "%s/state", root);
+    open_scene(&scene, folder);
+    for (uint64_t number = 1; scene.versions != NULL && number <= VERSIONS; number++) {
+        struct version *champion = version_of(&scene, number), *before = version_of(&scene, serving);
         const struct versions_record record = {
-            .champion = version, .before = before, .facts = "{}", .about = "{\"loss\": 1}"};
-        int tries = 0;
-        while (versions_put(scene.versions, &record, &err) != 0)
-            if (++tries == 2)
-                return 4;
-        fault_note("%d", (int)number);
+            .champion = champion, .before = before, .facts = "{\"a\": 1}", .about = "how it came"};
+        if (versions_put(scene.versions, &record, &scene.err) == 0) {
+            fault_note("published %d", (int)number);
+            serving = number;
+        }
+        version_release(champion);
         version_release(before);
-        before = version;
     }
-    version_release(before);
     close_scene(&scene);
-    return 0;
 }
 
-/* ---- what the tests look at ------------------------------------------------------------------- */
+/* ---- what is left --------------------------------------------------------------------------- */
 
 static struct fault fault;
 
@@ -98,103 +89,120 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* The champion that a daemon would find, 0 for none; whole, and with its way back. */
-static int champion_in(const char *root) {
+static void check_weights(const struct scene *scene, const struct version *version, const char *which) {
+    struct version *same = version_of(scene, version_number(version));
+    const struct network *a = version_network(same), *b = version_network(version);
+    if ((a == NULL) != (b == NULL) ||
+        (a != NULL && memcmp(network_params_const(a), network_params_const(b), network_n_params(a) * 4) != 0))
+        fail_msg("%s: version %d has other weights", which, (int)version_number(version));
+    version_release(same);
+}
+
+struct looking {
+    char state[300];
+    uint64_t published;
+    int newer; /* a champion that had not been told of yet */
+};
+
+static void mark(void *context, const char *text) {
+    assert_int_equal(sscanf(text, "published %lu", &((struct looking *)context)->published), 1);
+}
+
+/* It is found, with the one before it, and another one can be published. */
+static void look(void *context, const char *which) {
+    struct looking *looking = context;
     struct scene scene;
     struct versions_found found;
-    struct error err;
-    if (!open_scene(&scene, root, &err) || versions_find(scene.versions, 0, &found, &err) != 0)
-        fail_msg("%s", err.text);
-    int number = 0;
-    if (found.champion != NULL) {
-        number = (int)version_number(found.champion);
-        struct version *same = fixture_version(&scene.fixture.model, (uint64_t)number, (uint64_t)number);
-        const struct network *a = version_network(same), *b = version_network(found.champion);
-        assert_memory_equal(network_params_const(a), network_params_const(b), network_n_params(a) * sizeof(float));
-        version_release(same);
+    open_scene(&scene, looking->state);
+    if (scene.versions == NULL || versions_find(scene.versions, 0, &found, &scene.err) != 0)
+        fail_msg("%s: %s", which, scene.err.text);
+    uint64_t number = found.champion != NULL ? version_number(found.champion) : 0;
+    if (number < looking->published || number > looking->published + 1)
+        fail_msg("%s: version %d was published, version %d is there", which, (int)looking->published, (int)number);
+    if (number > 0) {
+        check_weights(&scene, found.champion, which);
         assert_non_null(found.before);
-        assert_int_equal(version_number(found.before), number - 1);
+        assert_true(version_number(found.before) < number);
+        check_weights(&scene, found.before, which);
     }
-    assert_true(found.highest >= (uint64_t)number);
+    looking->newer += number > looking->published;
+    struct version *next = version_of(&scene, found.highest + 1);
+    const struct versions_record record = {.champion = next, .before = found.champion, .facts = "{}", .about = "it"};
+    if (versions_put(scene.versions, &record, &scene.err) != 0)
+        fail_msg("%s: %s", which, scene.err.text);
+    version_release(next);
     version_release(found.champion);
     version_release(found.before);
     free(found.facts);
     close_scene(&scene);
-    return number;
-}
-
-static void look(const struct disk *disk, enum disk_crash crash, uint64_t seed, int told) {
-    char folder[160];
-    snprintf(folder, sizeof folder, "%s/left", fault.folder);
-    disk_leave(disk, crash, seed, folder);
-    int found = champion_in(folder);
-    if (found != told && found != told + 1)
-        fail_msg("version %d serves behind a crash, and %d was told", found, told);
-    disk_remove_folder(folder);
 }
 
 static void test_crashes(void **state) {
     (void)state;
-    assert_int_equal(fault_run_self(&fault, "publish", ""), 0);
-    struct disk *disk = disk_new(fault.log, NULL);
-    struct disk_step step;
-    int told = 0, instants = 0;
-    do {
-        look(disk, DISK_DROPPED, 0, told);
-        look(disk, DISK_WRITTEN_OUT, 0, told);
-        for (uint64_t seed = 1; seed <= 3; seed++)
-            look(disk, DISK_TORN, seed, told);
-        instants++;
-        if (!disk_step(disk, &step))
-            break;
-        if (step.kind == DISK_MARK)
-            told = atoi(step.path);
-    } while (true);
-    print_message("%d instants, %zu syncs\n", instants, disk_syncs(disk));
-    assert_int_equal(told, VERSIONS);
-    assert_int_equal(champion_in(fault.root), VERSIONS);
-    disk_free(disk);
+    char left[256];
+    struct looking looking = {0};
+    snprintf(left, sizeof left, "%s/left", fault.folder);
+    snprintf(looking.state, sizeof looking.state, "%s/state", left);
+    assert_int_equal(fault_run_self(&fault, "publish", NULL), 0);
+    int crashes = disk_crash_all(&(struct disk_crashes){.log = fault.log,
+                                                        .folder = left,
+                                                        .every = 1,
+                                                        .torn = getenv("FAULT_LONG") != NULL ? 20 : 3,
+                                                        .mark = mark,
+                                                        .look = look,
+                                                        .context = &looking});
+    print_message("%d crashes, %d left a champion that had not been told of\n", crashes, looking.newer);
+    assert_int_equal(looking.published, VERSIONS);
+    assert_true(looking.newer > 0);
 }
 
-/* Each operation fails once: the second try does it. All fail from some on, as on a disk that is full: what was told is
- * there. */
-static void test_failures(void **state) {
-    (void)state;
-    static const struct {
-        int error;
-        bool for_good;
-    } plans[] = {{EIO, false}, {ENOSPC, true}, {FAULT_SHORT, true}};
-    for (size_t p = 0; p < sizeof plans / sizeof *plans; p++) {
-        bool is_short = plans[p].error == FAULT_SHORT;
-        long n = 1, failed = 1;
-        for (; failed > 0; n++) {
-            disk_remove_folder(fault.root);
-            assert_int_equal(mkdir(fault.root, 0700), 0);
-            fault_set(&fault, is_short ? FAULT_WRITE : FAULT_CHANGES, plans[p].error, n,
-                      plans[p].for_good ? 1000000 : n);
-            int status = fault_run_self(&fault, "publish", "");
-            failed = atomic_load(&fault.plan->failed);
-            fault_clear(&fault);
-            if (is_short || !plans[p].for_good)
-                assert_int_equal(status, 0);
-            else
-                assert_true(status == 0 || status == 3 || status == 4);
-            int found = champion_in(fault.root);
-            assert_true(found >= 0 && found <= VERSIONS && (status != 0 || found == VERSIONS));
-        }
-        print_message("%s%s: %ld operations\n", is_short ? "short writes" : strerror(plans[p].error),
-                      plans[p].for_good ? " from then on" : "", n - 2);
-        assert_true(n > VERSIONS);
+/* The n-th operation fails, for every n; the process goes on, and what it has left is as good. */
+static void fail_each(int error, bool for_good) {
+    long n = 1;
+    for (bool failed = true; failed; n += getenv("FAULT_LONG") != NULL ? 1 : 7) {
+        char which[128];
+        struct looking looking = {0};
+        fault_set(&fault, FAULT_FILES, error, n, for_good ? 1000000000 : n);
+        int status = fault_run_self(&fault, "publish", NULL);
+        failed = atomic_load(&fault.plan->failed) > 0;
+        fault_clear(&fault);
+        snprintf(which, sizeof which, "%s %s operation %ld", strerror(error), for_good ? "from" : "at", n);
+        if (status != 0)
+            fail_msg("%s: the process ended with %d", which, status);
+        struct disk *disk = disk_new(fault.log, NULL);
+        for (struct disk_step step; disk_step(disk, &step);)
+            if (step.kind == DISK_MARK)
+                mark(&looking, step.path);
+        disk_free(disk);
+        snprintf(looking.state, sizeof looking.state, "%s/state", fault.root);
+        look(&looking, which);
+        assert_int_equal(remove(fault.log), 0);
+        disk_remove_folder(fault.root);
+        assert_int_equal(mkdir(fault.root, 0700), 0);
     }
+    print_message("%ld operations\n", n);
+}
+
+static void test_one_error(void **state) {
+    (void)state;
+    fail_each(EIO, false);
+}
+
+static void test_full_disk(void **state) {
+    (void)state;
+    fail_each(ENOSPC, true);
 }
 
 int main(int argc, char **argv) {
-    if (argc > 2)
-        return publish_all(argv[2]);
+    if (argc > 2) {
+        publish(argv[2]);
+        return 0;
+    }
+    scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_crashes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_failures, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
     };
-    log_open((enum log_level)0);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("versions", tests, NULL, NULL);
 }
