@@ -224,6 +224,7 @@ static struct producer *open_producer(struct acknowledged *acknowledged, uint64_
     struct producer *producer = producers_open(acknowledged->producers, id, clock_realtime(), &forgotten);
     if (forgotten != 0) {
         acknowledged->counters.forgotten++;
+        store_forget_producer(acknowledged->setup.store, forgotten);
         log_info("producer %016llx is forgotten for another: bus.producers are known", (unsigned long long)forgotten);
     }
     return producer;
@@ -488,7 +489,8 @@ bool acknowledged_ready(const struct acknowledged *acknowledged) {
         return true;
     if (acknowledged->n_looked > 0)
         return is_told(acknowledged);
-    return acknowledged->n_groups > 0 && is_done(acknowledged, 0, durable_order(acknowledged));
+    return acknowledged->n_groups > 0 && !acknowledged->degraded &&
+           is_done(acknowledged, 0, durable_order(acknowledged));
 }
 
 bool acknowledged_waits(const struct acknowledged *acknowledged) {
@@ -499,7 +501,8 @@ bool acknowledged_waits(const struct acknowledged *acknowledged) {
 static void look(struct acknowledged *acknowledged) {
     uint64_t durable = durable_order(acknowledged);
     int n = 0;
-    while (n < acknowledged->n_groups && is_done(acknowledged, n, durable))
+    /* What was taken in the meantime may be missing in the journal until the states that hold it are on disk. */
+    while (n < acknowledged->n_groups && !acknowledged->degraded && is_done(acknowledged, n, durable))
         n++;
     acknowledged->n_looked = n;
     for (int w = 0; n > 0 && w < acknowledged->setup.config->workers; w++)

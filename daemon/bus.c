@@ -330,16 +330,8 @@ static void stop_asked(void *context) {
     bus_request_stop(context);
 }
 
-static bool know_producer(void *context, uint64_t order, const struct journal_entry *entry) {
-    (void)order;
-    if (entry->producer != 0)
-        acknowledged_restore(context, entry->producer, entry->sequence, entry->received);
-    return true;
-}
-
-static int know_producers(struct bus *bus, struct error *err) {
-    struct acknowledged *acknowledged = ingest_acknowledged(bus->ingest);
-    return acknowledged != NULL ? store_tail(bus->store, know_producer, acknowledged, err) : 0;
+static void know_producer(void *context, uint64_t producer, uint64_t sequence, int64_t received) {
+    acknowledged_restore(context, producer, sequence, received);
 }
 
 static int open_all(struct bus *bus, struct error *err) {
@@ -358,8 +350,10 @@ static int open_all(struct bus *bus, struct error *err) {
                                         .durable = store_durable,
                                         .degraded = store_degraded};
     bus->ingest = ingest_open(bus->zmq, &ingest, err);
-    if (bus->ingest == NULL || know_producers(bus, err) != 0)
+    if (bus->ingest == NULL)
         return -1;
+    if (ingest_acknowledged(bus->ingest) != NULL)
+        store_producers(bus->store, know_producer, ingest_acknowledged(bus->ingest));
     if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
         return -1;
     if (config->state_dir[0] != '\0' && (bus->versions = versions_open(config, &bus->bell, err)) == NULL)

@@ -13,8 +13,8 @@
 
 static struct {
     struct rows_options rows;
-    const char *columns, *ticks, *control;
-    bool host, loop, by_name, no_check, labels_only;
+    const char *columns, *ticks, *control, *producer;
+    bool host, loop, by_name, no_check, labels_only, ack;
     long copies, offset, limit, bundle, label_after;
     double rate, speed, seconds, wait;
 } options = {.rows = {.delimiter = ','}, .copies = 1, .label_after = 1, .wait = 5};
@@ -54,6 +54,13 @@ static const struct option_row rows_of_options[] = {
     {"bundle", 'b', OPTION_INTEGER, "N", "send N ticks as one message: faster by far", &options.bundle, 1, 100000},
     {"ticks", 't', OPTION_TEXT, "ENDPOINT", "where the daemon takes ticks (default " FORECAST_DEFAULT_TICKS ")",
      &options.ticks, 0, 0},
+    {"ack", 0, OPTION_FLAG, NULL,
+     "have every tick acknowledged when it is on the daemon's disk; sends again what a lost\nconnection, a restart of the daemon or of this command has left open, and nothing twice.\n--ticks is then bus.acknowledged of the daemon (default " FORECAST_DEFAULT_ACKNOWLEDGED
+     ")",
+     &options.ack, 0, 0},
+    {"producer", 0, OPTION_TEXT, "NAME",
+     "with --ack: under which name the daemon counts these ticks. The same rows under the same\nname go on where they ended (default: this machine and the file's path)",
+     &options.producer, 0, 0},
     {"control", 0, OPTION_TEXT, "ENDPOINT",
      "where it is asked for the class of the stream (default " FORECAST_DEFAULT_CONTROL ")", &options.control, 0, 0},
     {"no-check", 0, OPTION_FLAG, NULL, "do not ask", &options.no_check, 0, 0},
@@ -71,6 +78,7 @@ const struct option_command feed_command = {
     .examples = "  forecast feed --csv ETTh1.csv --stream ett/1                    # as fast as it goes\n"
                 "  forecast feed --csv prices.csv --stream-column symbol --columns close,volume --speed 60\n"
                 "  forecast feed --csv log.csv --time-format '%d.%m.%Y %H:%M' --delimiter ';' --rate 10 --loop\n"
+                "  forecast feed --csv meter.csv --ack                            # again, after any interruption\n"
                 "  sensors-to-csv | forecast feed --csv - --stream plant/boiler-7\n"
                 "  forecast feed --csv cards.csv --stream-column card --columns amount,distance --label fraud\n"
                 "  forecast feed --csv found.csv --stream plant/boiler-7 --label fault --labels-only\n"
@@ -86,9 +94,11 @@ struct csv_feed {
     int64_t shift; /* of times, by the rounds of --loop */
     int64_t start, first_t, last_t;
     uint64_t n, late; /* rows sent; of them not later than the one before */
+    uint64_t paced_n; /* rows before the first one that is paced */
     char *name;       /* of a copy */
     struct feed_sender sender;
     struct feed_labels labels;
+    struct feed_acknowledged acknowledged; /* with --ack */
     struct progress progress;
 };
 
@@ -157,12 +167,19 @@ static int send_row(struct csv_feed *feed, const char *stream, int64_t t) {
     return 0;
 }
 
+/* The row is not sent: those behind it are paced from now on. */
+static void begin_pace(struct csv_feed *feed, int64_t t) {
+    feed->start = run_monotonic();
+    feed->first_t = t;
+    feed->paced_n = feed->n + 1;
+}
+
 /* Waits until a row is due. Returns false when stopped. */
 static bool pace(struct csv_feed *feed, int64_t t) {
     double due;
 
     if (options.rate > 0)
-        due = (double)feed->n / options.rate;
+        due = (double)(feed->n - feed->paced_n) / options.rate;
     else if (options.speed > 0)
         due = ((double)t - (double)feed->first_t) / (double)RUN_NS / options.speed;
     else
@@ -196,7 +213,9 @@ static int send_rows(struct csv_feed *feed) {
         else if (t <= feed->last_t)
             feed->late++;
         feed->last_t = t;
-        if (!pace(feed, t))
+        if (feed->sender.skip > 0)
+            begin_pace(feed, t);
+        else if (!pace(feed, t))
             break;
         code = send_row(feed, stream, t);
         if (code)
@@ -266,6 +285,8 @@ static int choose_columns(struct rows *rows, bool *ret_answered) {
 }
 
 static void tell(const struct csv_feed *feed) {
+    if (options.ack)
+        return; /* what counts is what was acknowledged */
     double seconds = (double)(run_monotonic() - feed->start) / (double)RUN_NS;
 
     fprintf(stderr, "%s: sent %llu ticks", feed_command.name, (unsigned long long)feed->sender.sent);
@@ -286,6 +307,38 @@ static void tell_refusals(struct refusals *refusals) {
                 feed_command.name, n, n == 1 ? "" : "s", options.rows.label_column ? " or labels" : "", text);
 }
 
+/* Returns 0, or 1 after the sentence. */
+static int open_sender(struct feed_sender *sender, struct feed_acknowledged *acknowledged) {
+    char producer[256];
+
+    if (!options.ack)
+        return run_open_feed(feed_command.name, options.ticks, options.wait, options.bundle, &sender->feed);
+    if (options.producer)
+        snprintf(producer, sizeof producer, "%s", options.producer);
+    else if (feed_acknowledged_producer(options.host ? "/" : options.rows.path, producer, sizeof producer)) {
+        fprintf(stderr, "%s: %s gives no name for the producer; --producer does\n", feed_command.name,
+                options.rows.path);
+        return 1;
+    }
+    if (feed_acknowledged_open(acknowledged, options.ticks, producer, options.bundle, options.wait))
+        return 1;
+    sender->acknowledged = acknowledged;
+    /* A machine's metrics are never the same again. */
+    sender->skip = options.host ? 0 : acknowledged->before;
+    return 0;
+}
+
+/* Behind what was sent with the code. Returns 0, or 1 after the sentence. */
+static int close_sender(struct feed_sender *sender, int code) {
+    if (!sender->acknowledged)
+        return run_close_feed(feed_command.name, &sender->feed);
+    int unfinished = code && sender->sent == 0 ? code : feed_acknowledged_finish(sender->acknowledged);
+
+    feed_acknowledged_close(sender->acknowledged);
+    /* Of a file that was not sent to its end not all is acknowledged. */
+    return unfinished || code || (options.rows.path && run_stopped());
+}
+
 static int run_csv(void) {
     static struct csv_feed feed;
     struct refusals *refusals = NULL;
@@ -296,7 +349,7 @@ static int run_csv(void) {
         fprintf(stderr, "%s: %s\n", feed_command.name, feed.rows.error);
         goto close_rows;
     }
-    if (run_open_feed(feed_command.name, options.ticks, options.wait, options.bundle, &feed.sender.feed))
+    if (open_sender(&feed.sender, &feed.acknowledged))
         goto close_rows;
     if (!options.labels_only && choose_columns(&feed.rows, &answered))
         goto close_feed;
@@ -309,14 +362,14 @@ static int run_csv(void) {
         (struct feed_labels){.sender = &feed.sender, .after = options.labels_only ? 0 : options.label_after};
     feed.sender.bundle = options.bundle;
     feed.sender.names = options.by_name ? (const char *const *)feed.rows.names : NULL;
-    if (answered)
+    if (answered && !options.ack)
         refusals = refusals_begin(options.control, 1000);
     progress_start(&feed.progress, options.labels_only ? "labels" : "ticks");
     code = send_rows(&feed);
     tell(&feed);
     code = code == 0 || code == FORECAST_ERROR_INTERRUPTED ? 0 : 1;
 close_feed:
-    if (run_close_feed(feed_command.name, &feed.sender.feed))
+    if (close_sender(&feed.sender, code))
         code = 1;
     tell_refusals(refusals);
 close_rows:
@@ -328,12 +381,13 @@ close_rows:
 
 static int run_host(void) {
     struct feed_sender sender = {.bundle = options.bundle};
+    static struct feed_acknowledged acknowledged;
     int code;
 
-    if (run_open_feed(feed_command.name, options.ticks, options.wait, options.bundle, &sender.feed))
+    if (open_sender(&sender, &acknowledged))
         return 1;
     code = feed_host_run(&sender, options.rate > 0 ? options.rate : 5, options.seconds);
-    if (run_close_feed(feed_command.name, &sender.feed))
+    if (close_sender(&sender, code))
         code = 1;
     return code;
 }
@@ -348,16 +402,21 @@ int command_feed(int argc, char **argv) {
         return options_wrong(command, "\"%s\" is too much; a file is named with --csv", argv[first]);
     if (!options.rows.path == !options.host)
         return options_wrong(command, "either --csv FILE or --host is needed");
+    if (options.producer && !options.ack)
+        return options_wrong(command, "--producer goes with --ack");
+    if (options.ack && options.rows.path && strcmp(options.rows.path, "-") == 0 && !options.producer)
+        return options_wrong(command, "--ack from standard input needs --producer NAME");
     if (options.host && (options.rows.stream || options.rows.stream_column || options.columns || options.speed > 0 ||
                          options.loop || options.copies > 1 || options.by_name))
-        return options_wrong(command, "--host goes with --rate, --for, --bundle, --ticks and --wait only");
+        return options_wrong(command,
+                             "--host goes with --rate, --for, --bundle, --ticks, --ack, --producer and --wait only");
     if (options.rows.label_column && (options.host || options.loop || options.copies > 1))
         return options_wrong(command, "--label goes with neither --host, --loop nor --copies");
     if (options.labels_only && !options.rows.label_column)
         return options_wrong(command, "--labels-only needs the column with them: --label COL");
     if (options.rate > 0 && options.speed > 0)
         return options_wrong(command, "--rate and --speed exclude each other");
-    if (options.bundle && (options.by_name || (options.columns && strchr(options.columns, '='))))
+    if (options.bundle && !options.ack && (options.by_name || (options.columns && strchr(options.columns, '='))))
         return options_wrong(command,
                              "bundles have values in order; --bundle and sending by name exclude each other");
     if (options.rows.stream && options.rows.stream_column)

@@ -2,6 +2,7 @@
 #ifndef FORECAST_FEED_H
 #define FORECAST_FEED_H
 
+#include "clients/forecast/feed_acknowledged.h"
 #include "clients/libforecast/forecast.h"
 
 #include <stdint.h>
@@ -11,9 +12,11 @@ extern const struct option_command feed_command;
 /* Sends ticks as they are or in bundles, waiting while the daemon pushes back. */
 struct feed_sender {
     struct forecast_feed *feed;
-    long bundle;              /* ticks of a bundle; 0: each for itself */
-    long waiting;             /* ticks in the bundle */
-    const char *const *names; /* of the features: sent by name; NULL: in order */
+    struct feed_acknowledged *acknowledged; /* instead of it; or NULL */
+    uint64_t skip;                          /* ticks and labels that come first and were acknowledged before */
+    long bundle;                            /* ticks of a bundle; 0: each for itself */
+    long waiting;                           /* ticks in the bundle */
+    const char *const *names;               /* of the features: sent by name; NULL: in order */
     uint64_t sent;
 };
 /* Return 0, or a code after the sentence on stderr; FORECAST_ERROR_INTERRUPTED without one, when stopped. */

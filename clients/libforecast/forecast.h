@@ -1,8 +1,8 @@
 /*
  * libforecast: the C client of forecastd. This header is the whole contract.
  *
- * Three kinds of handles, each with its own connection: a feed sends ticks, a subscription receives
- * forecasts and events, a control asks and commands. They share nothing: a handle may be used by one
+ * Four kinds of handles, each with its own connection: a feed sends ticks, a sender sends ticks that are
+ * acknowledged, a subscription receives forecasts and events, a control asks and commands. They share nothing: a handle may be used by one
  * thread at a time, different handles by different threads at once. After fork() the child must not
  * touch handles of its parent. No function installs signal handlers, starts processes or writes to
  * stdout or stderr. Opening never waits for the daemon: connections come up, and come back, by themselves.
@@ -36,9 +36,10 @@ extern "C" {
 #define FORECAST_VERSION_MINOR 1
 #define FORECAST_VERSION_PATCH 0
 
-#define FORECAST_DEFAULT_TICKS     "tcp://127.0.0.1:7701"
-#define FORECAST_DEFAULT_FORECASTS "tcp://127.0.0.1:7702"
-#define FORECAST_DEFAULT_CONTROL   "tcp://127.0.0.1:7703"
+#define FORECAST_DEFAULT_TICKS        "tcp://127.0.0.1:7701"
+#define FORECAST_DEFAULT_FORECASTS    "tcp://127.0.0.1:7702"
+#define FORECAST_DEFAULT_CONTROL      "tcp://127.0.0.1:7703"
+#define FORECAST_DEFAULT_ACKNOWLEDGED "tcp://127.0.0.1:7704" /* where a daemon has one, by its configuration */
 
 enum {
     FORECAST_OK = 0,
@@ -102,6 +103,78 @@ FORECAST_API int forecast_feed_flush(struct forecast_feed *feed, int timeout_ms)
  * linger_ms; a bundle that was not flushed is dropped. FORECAST_ERROR_TIMEOUT says that the time ran
  * out with ticks unsent. Signals do not shorten it. */
 FORECAST_API int forecast_feed_close(struct forecast_feed **feed, int linger_ms);
+
+/* ---- sending ticks that are acknowledged ---------------------------------------------------- */
+
+/*
+ * A sender keeps every tick until the daemon has acknowledged it: that it is on disk there, or refused. Over a
+ * broken connection or a daemon that began anew it asks how far the daemon has come, and sends the rest again; each
+ * tick counts once. All of it happens within the calls below: a sender has no thread, and a program that adds nothing for
+ * a while calls forecast_sender_poll now and then.
+ *
+ * A producer is who sends, over connections, processes and machines: its ticks have the numbers 1, 2, 3, ... One sender at a
+ * time speaks for a producer: opening another one makes the calls of the first fail with FORECAST_ERROR_REFUSED.
+ */
+struct forecast_sender;
+
+/* Ticks first .. last of the producer, of one stream, that the daemon refused; "late", ... Valid during the call. */
+struct forecast_refusal {
+    uint64_t first, last;
+    const char *reason, *stream;
+};
+
+struct forecast_sender_options {
+    const char *endpoint; /* NULL: FORECAST_DEFAULT_ACKNOWLEDGED */
+    const char *producer; /* a name of 1 to 255 bytes of UTF-8; or NULL, and */
+    int64_t producer_id;  /* a number above 0 */
+    int bundle;           /* ticks that go in one message at most; 0: 256 */
+    int max_ticks;        /* kept here at most; 0: 100,000. Then adding waits */
+    /* Called, where it is not NULL, for what is refused, within a call of the sender, which it must not use. */
+    void (*refused)(void *context, const struct forecast_refusal *refusal);
+    void *context;
+};
+
+/* Opens a sender; options and what they point to are copied. Waits for nothing. */
+FORECAST_API int forecast_sender_open(const struct forecast_sender_options *options,
+                                      struct forecast_sender **ret_sender);
+
+/* Waits until the daemon has told how far the producer has come: all its ticks up to *ret_durable are acknowledged, from
+ * senders before this one too, and the first tick that is added has the next number. So a file whose n-th row is tick n goes on
+ * at row *ret_durable + 1. */
+FORECAST_API int forecast_sender_wait(struct forecast_sender *sender, int timeout_ms, uint64_t *ret_durable);
+
+/* Adds a tick, of n_values values in the order of the class' features, and sends what makes a full bundle. Waits up to
+ * timeout_ms until the daemon has answered for the first time, and while max_ticks are kept. When it fails nothing was
+ * added. */
+FORECAST_API int forecast_sender_add(struct forecast_sender *sender, const char *stream, int64_t t,
+                                     const double *values, int n_values, int timeout_ms);
+/* The same with each value under its feature's name, and of a label, as forecast_feed_send_named and forecast_feed_label. */
+FORECAST_API int forecast_sender_add_named(struct forecast_sender *sender, const char *stream, int64_t t,
+                                           const char *const *names, const double *values, int n_values,
+                                           int timeout_ms);
+FORECAST_API int forecast_sender_add_label(struct forecast_sender *sender, const char *stream, int64_t t,
+                                           int64_t label, int timeout_ms);
+
+/* Sends what was added, as far as the daemon lets it, and takes in what it answers, until something was answered or the
+ * time is up, which is no failure. */
+FORECAST_API int forecast_sender_poll(struct forecast_sender *sender, int timeout_ms);
+
+/* Sends what was added and waits until all of it is acknowledged. */
+FORECAST_API int forecast_sender_flush(struct forecast_sender *sender, int timeout_ms);
+
+struct forecast_sender_status {
+    uint64_t added, durable; /* the last number that was added, and the last one that is acknowledged */
+    uint64_t acknowledged, refused, resent; /* ticks of this sender; refused ones are acknowledged too */
+    int degraded; /* the daemon's disk fails: nothing is acknowledged until it works again */
+    int kept;     /* ticks: added - durable */
+};
+FORECAST_API void forecast_sender_status(const struct forecast_sender *sender,
+                                         struct forecast_sender_status *ret_status);
+
+/* Closes *sender (NULL is fine) and clears the pointer, after a flush of at most linger_ms. FORECAST_ERROR_TIMEOUT says that
+ * ticks are not acknowledged: they are lost unless they are added to a later sender of the producer, which tells
+ * (forecast_sender_wait) from which on. */
+FORECAST_API int forecast_sender_close(struct forecast_sender **sender, int linger_ms);
 
 /* ---- receiving forecasts and events ------------------------------------------------------- */
 

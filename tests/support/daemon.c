@@ -132,20 +132,27 @@ struct daemon *daemon_new(const struct daemon_setup *setup) {
     if (setup->json)
         choose_endpoint(daemon, setup->tcp, "forecasts_json", daemon->forecasts_json, sizeof daemon->forecasts_json);
 
-    char *text;
+    char *text, *durable = NULL;
+    if (setup->durable) {
+        choose_endpoint(daemon, setup->tcp, "acknowledged", daemon->acknowledged, sizeof daemon->acknowledged);
+        assert_true(asprintf(&durable, "state_dir: %s/state\nbus:\n  acknowledged: %s\n", daemon->directory,
+                             daemon->acknowledged) > 0);
+    }
     n = asprintf(&text,
                  "workers: %d\n"
-                 "bus:\n"
+                 "%s"
                  "  ticks: %s\n"
                  "  forecasts: %s\n"
                  "  forecasts_json: \"%s\"\n"
                  "  control: %s\n"
                  "%s%s",
-                 setup->workers > 0 ? setup->workers : 2, daemon->ticks, daemon->forecasts, daemon->forecasts_json,
-                 daemon->control, setup->bus != NULL ? setup->bus : "", setup->rest);
+                 setup->workers > 0 ? setup->workers : 2, durable != NULL ? durable : "bus:\n", daemon->ticks,
+                 daemon->forecasts, daemon->forecasts_json, daemon->control, setup->bus != NULL ? setup->bus : "",
+                 setup->rest);
     assert_true(n > 0);
     daemon_write_config(daemon, text);
     free(text);
+    free(durable);
     daemon->zmq = zmq_ctx_new();
     assert_non_null(daemon->zmq);
     return daemon;
@@ -265,7 +272,7 @@ static void forget(struct daemon *daemon) {
         zmq_close(daemon->sockets[i]);
     if (daemon->zmq != NULL)
         zmq_ctx_term(daemon->zmq);
-    static const char *const names[] = {"ticks", "forecasts", "forecasts_json", "control"};
+    static const char *const names[] = {"ticks", "forecasts", "forecasts_json", "control", "acknowledged"};
     char path[256];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", daemon->directory, names[i]);
@@ -273,6 +280,9 @@ static void forget(struct daemon *daemon) {
     }
     unlink(daemon->config);
     unlink(daemon->log);
+    snprintf(path, sizeof path, "rm -rf %s/state", daemon->directory);
+    if (daemon->acknowledged[0] != '\0' && system(path) != 0)
+        fprintf(stderr, "%s fails\n", path);
     rmdir(daemon->directory);
     for (int i = 0; i < daemon->n_ports; i++)
         close(daemon->ports[i]);

@@ -20,9 +20,9 @@ enum { DAEMON_SOCKETS = 24 };
 struct daemon {
     pid_t pid; /* 0: does not run */
     char directory[96];
-    char config[128], log[128];                                         /* files */
-    char ticks[160], forecasts[160], forecasts_json[160], control[160]; /* endpoints */
-    int ports[4], n_ports;                                              /* held for its endpoints */
+    char config[128], log[128];                                                            /* files */
+    char ticks[160], forecasts[160], forecasts_json[160], control[160], acknowledged[160]; /* endpoints */
+    int ports[5], n_ports; /* held for its endpoints */
     void *zmq;
     void *sockets[DAEMON_SOCKETS]; /* opened by daemon_connect */
     int n_sockets;
@@ -35,6 +35,7 @@ struct daemon_setup {
     int workers;      /* 0: 2 */
     bool tcp;         /* free ports of the loopback instead of sockets in the directory */
     bool json;        /* with forecasts_json */
+    bool durable;     /* with a state_dir in its directory, and acknowledged */
     const char *bus;  /* further lines below `bus:`, each with two blanks before it; or NULL */
     const char *rest; /* the text of `streams:` and `models:` */
 };
