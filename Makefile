@@ -267,7 +267,8 @@ install: all
 	install -m 644 README.md daemon/DESIGN.md daemon/PROTOCOL.md $(DESTDIR)$(docdir)
 	@# A configuration that is there is the owner's.
 	[ -e $(DESTDIR)$(sysconfdir)/forecastd/forecastd.yaml ] || \
-	  install -m 644 conf/forecastd.yaml $(DESTDIR)$(sysconfdir)/forecastd
+	  { sed 's|^state_dir: ""$$|state_dir: /var/lib/forecastd/state|' conf/forecastd.yaml \
+	  > $(DESTDIR)$(sysconfdir)/forecastd/forecastd.yaml && chmod 644 $(DESTDIR)$(sysconfdir)/forecastd/forecastd.yaml; }
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,forecastd forecast) \

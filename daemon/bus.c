@@ -46,7 +46,7 @@ static const char *const monitored[N_MONITORS] = {"ticks",          "subscribe",
                                                   "forecasts_json", "control",   "acknowledged"};
 
 struct bus {
-    const struct config *config;
+    struct config *config;
     const struct kernels *kernels;
     uint64_t epoch;
     void *zmq;
@@ -73,7 +73,8 @@ struct bus {
     pthread_t thread;
     bool started;
     atomic_bool stop_requested;
-    int stopped_fd; /* eventfd */
+    int stopped_fd, reload_fd;       /* eventfds */
+    _Atomic(struct reload *) reload; /* that was read, and waits for the bus; NULL: none */
 };
 
 /* ---- outputs -------------------------------------------------------------------------------- */
@@ -210,7 +211,8 @@ static void wait_for_work(struct bus *bus, bool busy) {
     doorbell_arm(&bus->bell);
     bool waiting = trainer_has_result(bus->trainer) || control_has_result(bus->control) ||
                    (bus->versions != NULL && versions_has_result(bus->versions)) ||
-                   (!bus->draining && atomic_load_explicit(&bus->stop_requested, memory_order_acquire));
+                   (!bus->draining && (atomic_load_explicit(&bus->stop_requested, memory_order_acquire) ||
+                                       atomic_load_explicit(&bus->reload, memory_order_relaxed) != NULL));
     size_t size;
     for (int w = 0; w < bus->config->workers; w++)
         waiting |= ring_peek(worker_output(bus->workers[w]), &size) != NULL;
@@ -219,8 +221,22 @@ static void wait_for_work(struct bus *bus, bool busy) {
     doorbell_disarm(&bus->bell);
 }
 
+static void take_reload(struct bus *bus) {
+    struct reload *reload = NULL;
+    if (atomic_load_explicit(&bus->reload, memory_order_relaxed) != NULL)
+        reload = atomic_exchange_explicit(&bus->reload, NULL, memory_order_acq_rel);
+    if (reload == NULL)
+        return;
+    json_t *reply = reload_take(bus->config, reload, bus->publisher);
+    if (reload->asked)
+        control_reloaded(bus->control, json_incref(reply));
+    json_decref(reply);
+    reload_free(reload);
+}
+
 static bool serve_once(struct bus *bus) {
     bool busy = publish(bus);
+    take_reload(bus);
     busy |= control_serve(bus->control);
     take_subscriptions(bus);
     learning_finished(bus->learning);
@@ -330,6 +346,13 @@ static void stop_asked(void *context) {
     bus_request_stop(context);
 }
 
+static void reload_asked(void *context) {
+    const struct bus *bus = context;
+    const uint64_t one = 1;
+    ssize_t put = write(bus->reload_fd, &one, sizeof one);
+    (void)put; /* it has room for more than there are requests */
+}
+
 static void know_producer(void *context, uint64_t producer, uint64_t sequence, int64_t received) {
     acknowledged_restore(context, producer, sequence, received);
 }
@@ -384,6 +407,7 @@ static int open_all(struct bus *bus, struct error *err) {
                                           .bell = &bus->bell,
                                           .disconnects = &bus->disconnects,
                                           .stop = stop_asked,
+                                          .reload = reload_asked,
                                           .context = bus};
     bus->control = control_open(bus->zmq, &control, err);
     return bus->control != NULL ? open_monitors(bus, err) : -1;
@@ -407,8 +431,11 @@ static void bus_free(struct bus *bus) {
     placement_free(bus->placement);
     free(bus->workers);
     doorbell_fini(&bus->bell);
+    reload_free(atomic_load(&bus->reload));
     if (bus->stopped_fd >= 0)
         close(bus->stopped_fd);
+    if (bus->reload_fd >= 0)
+        close(bus->reload_fd);
     free(bus);
 }
 
@@ -430,7 +457,7 @@ static void stop_workers(struct bus *bus) {
     }
 }
 
-struct bus *bus_start(const struct config *config, struct error *err) {
+struct bus *bus_start(struct config *config, struct error *err) {
     struct bus *bus = calloc(1, sizeof *bus);
     if (bus == NULL) {
         error_set(err, "bus: out of memory");
@@ -443,14 +470,16 @@ struct bus *bus_start(const struct config *config, struct error *err) {
     atomic_init(&bus->interest.single, false);
     atomic_init(&bus->interest.bundle, false);
     bus->bell.fd = -1;
+    atomic_init(&bus->reload, NULL);
     bus->stopped_fd = eventfd(0, EFD_CLOEXEC);
+    bus->reload_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     bus->workers = calloc((size_t)config->workers, sizeof(struct worker *));
     bus->streams = streams_new(config);
     bus->placement = placement_new(config, bus->kernels);
     bus->zmq = zmq_ctx_new();
     error_set(err, "bus: cannot start: out of memory or file descriptors");
     if (bus->workers == NULL || bus->streams == NULL || bus->placement == NULL || bus->zmq == NULL ||
-        bus->stopped_fd < 0 || doorbell_init(&bus->bell) != 0 || start_workers(bus, err) != 0 ||
+        bus->stopped_fd < 0 || bus->reload_fd < 0 || doorbell_init(&bus->bell) != 0 || start_workers(bus, err) != 0 ||
         open_all(bus, err) != 0)
         goto fail;
     int failed = pthread_create(&bus->thread, NULL, run, bus);
@@ -476,6 +505,19 @@ void bus_request_stop(struct bus *bus) {
 
 int bus_stopped_fd(const struct bus *bus) {
     return bus->stopped_fd;
+}
+
+int bus_reload_fd(const struct bus *bus) {
+    return bus->reload_fd;
+}
+
+void bus_reload(struct bus *bus, struct reload *reload) {
+    /* What has not been taken yet is older; a command that waits for it is answered with this one. */
+    struct reload *older = atomic_exchange_explicit(&bus->reload, NULL, memory_order_acq_rel);
+    reload->asked |= older != NULL && older->asked;
+    reload_free(older);
+    atomic_store_explicit(&bus->reload, reload, memory_order_release);
+    doorbell_ring(&bus->bell);
 }
 
 void bus_stop(struct bus *bus) {

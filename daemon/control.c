@@ -18,6 +18,7 @@ struct control {
     struct control_setup setup;
     struct requests *requests;
     struct saver *saver;
+    uint64_t reload; /* the request that waits for the configuration to be read; 0: none */
     int64_t started;
 };
 
@@ -602,6 +603,23 @@ bool control_has_result(const struct control *control) {
     return saver_has_result(control->saver);
 }
 
+/* ---- the daemon -------------------------------------------------------------------------------- */
+
+static json_t *do_reload(struct control *control, const json_t *request) {
+    (void)request;
+    uint64_t number = control->reload == 0 ? requests_keep(control->requests) : 0;
+    if (number == 0)
+        return failure("busy", "the configuration is being read, or too many requests wait: try again");
+    control->reload = number;
+    control->setup.reload(control->setup.context);
+    return NULL;
+}
+
+void control_reloaded(struct control *control, json_t *reply) {
+    requests_answer_kept(control->requests, control->reload, reply);
+    control->reload = 0;
+}
+
 static json_t *do_stop(struct control *control, const json_t *request) {
     (void)request;
     control->setup.stop(control->setup.context);
@@ -618,7 +636,7 @@ static const struct {
     {"save", do_save},           {"stop", do_stop},     {"stop_training", do_stop_training},
     {"promote", do_promote},     {"reject", do_reject}, {"rollback", do_rollback},
     {"decisions", do_decisions}, {"pause", do_pause},   {"resume", do_resume},
-    {"scores", do_scores},
+    {"scores", do_scores},       {"reload", do_reload},
 };
 
 static json_t *answer(struct control *control, const json_t *request) {

@@ -23,11 +23,12 @@ struct control_setup {
     struct publisher *publisher;
     struct ingest *ingest;
     struct learning *learning;
-    struct store *store; /* NULL: none */
-    saver_write *write;          /* how models are saved */
-    struct doorbell *bell;       /* the bus', rung when one is */
-    const uint64_t *disconnects; /* the bus' count */
-    void (*stop)(void *context); /* asked for by a command */
+    struct store *store;           /* NULL: none */
+    saver_write *write;            /* how models are saved */
+    struct doorbell *bell;         /* the bus', rung when one is */
+    const uint64_t *disconnects;   /* the bus' count */
+    void (*stop)(void *context);   /* asked for by a command */
+    void (*reload)(void *context); /* the same: the configuration is to be read, and control_reloaded called */
     void *context;
 };
 
@@ -43,6 +44,8 @@ bool control_serve(struct control *control);
 /* A worker has carried an order out: answers it, and frees it. */
 void control_state_done(struct control *control, struct state_order *order);
 void control_scores_done(struct control *control, struct scores_report *report);
+/* The configuration has been read as asked; takes the reply's reference. */
+void control_reloaded(struct control *control, json_t *reply);
 /* Whether control_serve has something to answer that came of another thread. */
 bool control_has_result(const struct control *control);
 

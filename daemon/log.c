@@ -1,6 +1,7 @@
 #include "daemon/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-static enum log_level log_most = LOG_LEVEL_INFO;
+static atomic_int log_most = LOG_LEVEL_INFO;
 static bool log_to_journal;
 
 void log_open(enum log_level most) {
-    log_most = most;
+    log_limit(most);
     /* systemd.exec(5): device and inode of the journal's stream, which standard error may have been turned away
      * from. */
     const char *stream = getenv("JOURNAL_STREAM");
@@ -20,6 +21,10 @@ void log_open(enum log_level most) {
     unsigned long long device, inode;
     log_to_journal = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
                      fstat(STDERR_FILENO, &own) == 0 && own.st_dev == device && own.st_ino == inode;
+}
+
+void log_limit(enum log_level most) {
+    atomic_store_explicit(&log_most, (int)most, memory_order_relaxed);
 }
 
 static const char *level_name(enum log_level level) {
@@ -33,7 +38,7 @@ static const char *level_name(enum log_level level) {
 }
 
 void log_line(enum log_level level, const char *format, ...) {
-    if (level > log_most)
+    if ((int)level > atomic_load_explicit(&log_most, memory_order_relaxed))
         return;
     char line[1024];
     int used;

@@ -15,6 +15,9 @@ enum log_level {
 /* Called once, before other threads start. Lines above the level are not written. */
 void log_open(enum log_level most);
 
+/* Any thread: from now on. */
+void log_limit(enum log_level most);
+
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 2 };
@@ -82,36 +83,64 @@ static void note_signal(int number) {
 }
 
 /*
- * The signals that stop the daemon, blocked in all threads to come. Handlers, not a signalfd: libraries have threads
+ * The signals that the daemon heeds, blocked in all threads to come. Handlers, not a signalfd: libraries have threads
  * before main begins (OpenBLAS has), which do not block the signals, and the default action of one of these is the
  * end of the process.
  */
-static int open_signals(sigset_t *ret_stopping) {
-    sigemptyset(ret_stopping);
-    sigaddset(ret_stopping, SIGTERM);
-    sigaddset(ret_stopping, SIGINT);
+static int open_signals(sigset_t *ret_heeded) {
+    sigemptyset(ret_heeded);
+    sigaddset(ret_heeded, SIGTERM);
+    sigaddset(ret_heeded, SIGINT);
+    sigaddset(ret_heeded, SIGHUP);
     const struct sigaction noting = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
     signal(SIGPIPE, SIG_IGN);
-    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0 || pthread_sigmask(SIG_BLOCK, ret_stopping, NULL) != 0 ||
-        sigaction(SIGTERM, &noting, NULL) != 0 || sigaction(SIGINT, &noting, NULL) != 0)
+    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0 || pthread_sigmask(SIG_BLOCK, ret_heeded, NULL) != 0 ||
+        sigaction(SIGTERM, &noting, NULL) != 0 || sigaction(SIGINT, &noting, NULL) != 0 ||
+        sigaction(SIGHUP, &noting, NULL) != 0)
         return -1;
     return 0;
 }
 
+/* Reads the configuration again, for a signal or a command. */
+static void reload(struct bus *bus, const struct options *options, bool asked) {
+    struct reload *read = NULL;
+    service_reloading();
+    /* Who asked waits for an answer: memory that is short is waited for. */
+    while ((read = reload_read(options->config, options->debug, asked)) == NULL)
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    bus_reload(bus, read);
+    service_ready();
+}
+
+static void heed_signal(struct bus *bus, const struct options *options) {
+    unsigned char number;
+    if (read(signal_pipe[0], &number, 1) != 1)
+        return;
+    if (number == SIGHUP) {
+        reload(bus, options, false);
+        return;
+    }
+    log_info("stopping on %s", number == SIGINT ? "SIGINT" : "SIGTERM");
+    bus_request_stop(bus);
+}
+
 /* Until a signal or a command stops the bus. */
-static void serve(struct bus *bus, const sigset_t *stopping) {
-    struct pollfd items[] = {{.fd = signal_pipe[0], .events = POLLIN}, {.fd = bus_stopped_fd(bus), .events = POLLIN}};
+static void serve(struct bus *bus, const struct options *options, const sigset_t *heeded) {
+    enum { SIGNALS, STOPPED, RELOAD, N };
+    struct pollfd items[N] = {[SIGNALS] = {.fd = signal_pipe[0], .events = POLLIN},
+                              [STOPPED] = {.fd = bus_stopped_fd(bus), .events = POLLIN},
+                              [RELOAD] = {.fd = bus_reload_fd(bus), .events = POLLIN}};
     /* Only now: a handler in a thread of the daemon would interrupt its calls. */
-    pthread_sigmask(SIG_UNBLOCK, stopping, NULL);
-    while ((items[1].revents & POLLIN) == 0) {
-        items[0].revents = items[1].revents = 0;
-        if (poll(items, 2, -1) < 0 && errno != EINTR)
+    pthread_sigmask(SIG_UNBLOCK, heeded, NULL);
+    while ((items[STOPPED].revents & POLLIN) == 0) {
+        uint64_t asked;
+        for (int i = 0; i < N; i++)
+            items[i].revents = 0;
+        if (poll(items, N, -1) < 0 && errno != EINTR)
             break;
-        unsigned char number;
-        if (read(signal_pipe[0], &number, 1) != 1)
-            continue;
-        log_info("stopping on %s", number == SIGINT ? "SIGINT" : "SIGTERM");
-        bus_request_stop(bus);
+        heed_signal(bus, options);
+        if (read(bus_reload_fd(bus), &asked, sizeof asked) == sizeof asked)
+            reload(bus, options, true);
     }
 }
 
@@ -122,10 +151,10 @@ static void keep_heap(void) {
     mallopt(M_TRIM_THRESHOLD, 32 << 20);
 }
 
-static int run(const struct config *config) {
-    sigset_t stopping;
+static int run(struct config *config, const struct options *options) {
+    sigset_t heeded;
     keep_heap();
-    if (open_signals(&stopping) != 0) {
+    if (open_signals(&heeded) != 0) {
         log_error("cannot watch signals: %s", strerror(errno));
         return EXIT_FAILURE;
     }
@@ -138,7 +167,7 @@ static int run(const struct config *config) {
     log_info("version %s serves %d models with %d workers, kernels: %s", FORECASTD_VERSION, config->n_models,
              config->workers, kernels_choose()->level);
     service_ready();
-    serve(bus, &stopping);
+    serve(bus, options, &heeded);
     bus_stop(bus);
     return EXIT_SUCCESS;
 }
@@ -173,10 +202,13 @@ int main(int argc, char **argv) {
         log_error("%s", err.text);
         return EXIT_FAILURE;
     }
+    if (options.debug)
+        config->log = CONFIG_LOG_DEBUG;
+    reload_log_level(config);
     if (options.check)
         print_checked(options.config, config);
     else
-        status = run(config);
+        status = run(config, &options);
     config_free(config);
     return options.check ? EXIT_SUCCESS : status;
 }

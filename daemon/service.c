@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 void service_ready(void) {
     sd_notify(0, "READY=1");
@@ -10,6 +11,12 @@ void service_ready(void) {
 
 void service_stopping(void) {
     sd_notify(0, "STOPPING=1");
+}
+
+void service_reloading(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 }
 
 void service_status(const char *format, ...) {

@@ -4,6 +4,7 @@
 
 void service_ready(void);
 void service_stopping(void);
+void service_reloading(void); /* until service_ready says that it is done */
 void service_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

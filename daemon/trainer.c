@@ -89,6 +89,7 @@ static bool is_stopped(const struct watched *watched) {
 }
 
 static int64_t pause_now(struct trainer *trainer) {
+    trainer->budget.share = trainer->config->training_cpu;
     return cpu_budget_pause(&trainer->budget, clock_monotonic(), clock_read(CLOCK_THREAD_CPUTIME_ID));
 }
 
@@ -116,8 +117,8 @@ static void run_job(struct trainer *trainer, struct training_job *job) {
     int64_t began = clock_monotonic();
     atomic_store_explicit(&job->began, began, memory_order_relaxed);
     cpu_budget_resume(&trainer->budget, began, clock_read(CLOCK_THREAD_CPUTIME_ID));
-    job->failed = training_run(&trainer->config->models[job->model], trainer->kernels, job->sets, job->n_sets,
-                               champion, &watch, &job->outcome, &job->err) != 0;
+    job->failed = training_run(&job->of, trainer->kernels, job->sets, job->n_sets, champion, &watch, &job->outcome,
+                               &job->err) != 0;
     job->seconds = 1e-9 * (double)(clock_monotonic() - began);
 }
 
@@ -208,6 +209,7 @@ int trainer_cpu_clock(const struct trainer *trainer, clockid_t *ret_clock) {
 }
 
 void trainer_submit(struct trainer *trainer, struct training_job *job) {
+    job->of = trainer->config->models[job->model];
     put(trainer->jobs, job);
     doorbell_ring(&trainer->bell);
 }

@@ -21,6 +21,7 @@ struct training_job {
     struct version *champion; /* with a reference; NULL: none */
     struct windows **sets;    /* [n_sets] */
     int n_sets;
+    struct config_model of; /* the model's configuration as it was at trainer_submit; borrows what it points to */
 
     /* The trainer writes, anyone reads. */
     atomic_int epoch, epochs;                /* that are done, of all; 0 of 0 before the first is */

@@ -1,7 +1,7 @@
 /*
  * The configuration: one table of keys (config_table.c) gives the YAML schema, the defaults, the
- * units, the checks and the commented conf/forecastd.yaml. A struct config is constant once loaded;
- * any thread may read it.
+ * units, the checks and the commented conf/forecastd.yaml. A struct config is constant once loaded, and
+ * any thread may read it; but for the keys that are live (config_live.h): those that several threads read are atomics.
  */
 #ifndef ENGINE_CONFIG_H
 #define ENGINE_CONFIG_H
@@ -28,19 +28,19 @@ struct config_bus {
     char *acknowledged; /* ROUTER, for ticks that are acknowledged; "" for none */
     char **subscribe;   /* [n_subscribe] publishers of ticks that SUB connects to */
     int n_subscribe;
-    char *forecasts;           /* XPUB, MessagePack */
-    char *forecasts_json;      /* XPUB, JSON; "" for none */
-    char *control;             /* ROUTER */
-    int64_t max_message;       /* bytes; a peer that sends more is disconnected */
-    int receive_hwm, send_hwm; /* messages per peer */
-    int64_t tick_ring;         /* bytes of waiting ticks per worker */
-    int64_t forecast_ring;     /* bytes of waiting forecasts per worker */
-    int credit_ticks;          /* of a producer that may be taken and not acknowledged */
-    int64_t credit_bytes;      /* the same of its messages */
-    int producers;             /* known at most */
-    int64_t producer_idle;     /* ns since one was heard of, after which it may be forgotten for another */
-    double events_per_second;  /* per kind of event; more are counted, not sent */
-    double repeats_per_second; /* last forecasts sent again for new subscribers */
+    char *forecasts;                   /* XPUB, MessagePack */
+    char *forecasts_json;              /* XPUB, JSON; "" for none */
+    char *control;                     /* ROUTER */
+    int64_t max_message;               /* bytes; a peer that sends more is disconnected */
+    int receive_hwm, send_hwm;         /* messages per peer */
+    int64_t tick_ring;                 /* bytes of waiting ticks per worker */
+    int64_t forecast_ring;             /* bytes of waiting forecasts per worker */
+    int credit_ticks;                  /* of a producer that may be taken and not acknowledged */
+    int64_t credit_bytes;              /* the same of its messages */
+    int producers;                     /* known at most */
+    int64_t producer_idle;             /* ns since one was heard of, after which it may be forgotten for another */
+    _Atomic double events_per_second;  /* per kind of event; more are counted, not sent */
+    _Atomic double repeats_per_second; /* last forecasts sent again for new subscribers */
 };
 
 /* The streams whose names match a pattern. */
@@ -175,13 +175,16 @@ struct config_model {
     struct config_training training;
 };
 
+enum config_log { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
+
 struct config {
-    int workers;                        /* at least 1 */
-    char *journal;                      /* folder for what backtest --takeovers needs; "": none */
-    char *state_dir;                    /* folder of the durable store; "": none */
-    int64_t sync_every, snapshot_every; /* ns */
-    int64_t journal_ring;               /* bytes that wait for the store */
-    double training_cpu;                /* the share of one processor that training takes, at most; 0.01 to 1 */
+    int workers;                                /* at least 1 */
+    enum config_log log;                        /* the least that is logged */
+    char *journal;                              /* folder for what backtest --takeovers needs; "": none */
+    char *state_dir;                            /* folder of the durable store; "": none */
+    _Atomic int64_t sync_every, snapshot_every; /* ns */
+    int64_t journal_ring;                       /* bytes that wait for the store */
+    _Atomic double training_cpu; /* the share of one processor that training takes, at most; 0.01 to 1 */
     struct config_bus bus;
     struct config_class *classes;
     int n_classes;

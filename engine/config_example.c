@@ -70,6 +70,8 @@ static void print_key(FILE *out, const struct config_key *key, int indent, int f
     char facts[256], comment[512];
     int has_section = key->type == CONFIG_MAPPING || key->type == CONFIG_LIST;
     print_facts(facts, sizeof facts, key);
+    if (key->live)
+        snprintf(facts + strlen(facts), sizeof facts - strlen(facts), "; live");
     if (has_section && !key->value)
         snprintf(comment, sizeof comment, "%s.", key->help);
     else
@@ -104,7 +106,8 @@ static void print_section(FILE *out, enum config_section section, int indent, in
 void config_print_example(FILE *out) {
     fputs("# The configuration of forecastd: every key, with its default. It is made from the table in\n"
           "# engine/config_table.c. What is left out has its default; an unknown key or a wrong unit is an\n"
-          "# error. Units: ns, us, ms, s, m, h, d for durations; KiB, MiB, GiB, TiB for sizes.\n\n",
+          "# error. Units: ns, us, ms, s, m, h, d for durations; KiB, MiB, GiB, TiB for sizes. What\n"
+          "# is live is taken over by a daemon that runs, on `forecast ctl reload` or SIGHUP.\n\n",
           out);
     print_section(out, CONFIG_TOP, 0, 0, 0);
 }

@@ -20,6 +20,7 @@
 #define DAY    (86400 * SECOND)
 
 /* In the order of their enums. */
+static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const times[] = {"irregular", NULL};
 static const char *const aggregates[] = {"last", "mean", "sum", "min", "max", NULL};
 static const char *const same_times[] = {"drop", "keep", "replace", NULL};
@@ -49,7 +50,9 @@ static const char *const losses[] = {
 static const struct config_key table[] = {
     {CONFIG_TOP, "workers", CONFIG_INTEGER, "0", 0, 1024, AT(config, workers), .unit = "threads",
      .help = "Workers advance the streams' states; 0: one per processor"},
-    {CONFIG_TOP, "training_cpu", CONFIG_SHARE, "100%", 0.01, 1, AT(config, training_cpu),
+    {CONFIG_TOP, "log", CONFIG_CHOICE, "info", .choices = log_levels, AT(config, log), .live = true,
+     .help = "What is logged: this, and what is worse"},
+    {CONFIG_TOP, "training_cpu", CONFIG_SHARE, "100%", 0.01, 1, AT(config, training_cpu), .live = true,
      .help = "The share of one processor that all training together takes, at most; ticks go before it in any case"},
     {CONFIG_TOP, "journal", CONFIG_TEXT, "", 0, 4000, AT(config, journal),
      .help =
@@ -58,9 +61,9 @@ static const struct config_key table[] = {
     {CONFIG_TOP, "state_dir", CONFIG_TEXT, "", 0, 4000, AT(config, state_dir),
      .help = "A folder of the daemon's own, in which what it takes in is kept, so that nothing is lost when it ends, "
              "however it ends; \"\": none"},
-    {CONFIG_TOP, "sync_every", CONFIG_DURATION, "10ms", 100 * US, 60 * SECOND, AT(config, sync_every),
+    {CONFIG_TOP, "sync_every", CONFIG_DURATION, "10ms", 100 * US, 60 * SECOND, AT(config, sync_every), .live = true,
      .help = "With `state_dir`: the latest that ticks are on disk; those that somebody waits for are at once"},
-    {CONFIG_TOP, "snapshot_every", CONFIG_DURATION, "30s", 100 * 1e6, DAY, AT(config, snapshot_every),
+    {CONFIG_TOP, "snapshot_every", CONFIG_DURATION, "30s", 100 * 1e6, DAY, AT(config, snapshot_every), .live = true,
      .help = "With `state_dir`: the states of all streams are written so often; what came since is read again at a "
              "start"},
     {CONFIG_TOP, "journal_ring", CONFIG_BYTES, "64MiB", 64 * KIB, 16 * GIB, AT(config, journal_ring),
@@ -111,9 +114,9 @@ static const struct config_key table[] = {
          "A producer that has not been heard of for so long may be forgotten for a new one; what it then sends again is "
          "taken again"},
     {CONFIG_BUS, "events_per_second", CONFIG_NUMBER, "10", 0, 1e6, AT(config_bus, events_per_second),
-     .unit = "a second", .help = "Events sent per kind; more are counted, not sent"},
+     .unit = "a second", .live = true, .help = "Events sent per kind; more are counted, not sent"},
     {CONFIG_BUS, "repeats_per_second", CONFIG_NUMBER, "10000", 0, 1e9, AT(config_bus, repeats_per_second),
-     .unit = "a second", .help = "Last forecasts sent again when somebody subscribes"},
+     .unit = "a second", .live = true, .help = "Last forecasts sent again when somebody subscribes"},
 
     {CONFIG_STREAM, "class", CONFIG_TEXT, NULL, 1, CONFIG_MAX_NAME, AT(config_class, name), .required = 1,
      .example = "host", .help = "The name of the class"},
@@ -148,7 +151,7 @@ static const struct config_key table[] = {
      .help =
          "Ticks further apart than this have a gap between them; left out: with `every`, an empty interval is one"},
     {CONFIG_STREAM, "max_streams", CONFIG_INTEGER, "100000", 1, 1e8, AT(config_class, max_streams), .unit = "streams",
-     .help = "More than these are refused"},
+     .live = true, .help = "More than these are refused"},
     {CONFIG_STREAM, "history", CONFIG_INTEGER, NULL, 2, 1 << 24, AT(config_class, history), .unit = "steps",
      .example = "#4096",
      .help =
@@ -234,10 +237,11 @@ static const struct config_key table[] = {
          "The states begin anew in each such interval of the data's time, counted from 1970; 1d: at midnight UTC; "
          "0: never"},
     {CONFIG_MODEL, "retrain_every", CONFIG_DURATION, "1h", 0, 365 * DAY, AT(config_model, retrain_every),
-     .help = "Time between trainings, of the data's own time; 0: not by the clock"},
+     .live = true, .help = "Time between trainings, of the data's own time; 0: not by the clock"},
     {CONFIG_MODEL, "retrain_on", CONFIG_CHOICE, "clock", .choices = retrain_on, AT(config_model, retrain_on),
+     .live = true,
      .help = "drift: it is trained, too, when the errors of its forecasts have grown for long (Page-Hinkley)"},
-    {CONFIG_MODEL, "promote", CONFIG_CHOICE, "auto", .choices = promote, AT(config_model, promote),
+    {CONFIG_MODEL, "promote", CONFIG_CHOICE, "auto", .choices = promote, AT(config_model, promote), .live = true,
      .help =
          "A newly trained version that is better serves at once: auto; after it has been better on live ticks, "
          "in the shadow of what serves: shadow; on command: manual. While one waits so, only a command trains another"},
@@ -272,42 +276,45 @@ static const struct config_key table[] = {
     {CONFIG_TRAINING, "unroll", CONFIG_INTEGER, "32", 1, 1 << 20, AT(config_training, unroll), .unit = "steps",
      .help = "How far back a gradient reaches"},
     {CONFIG_TRAINING, "batch", CONFIG_INTEGER, "32", 1, 65536, AT(config_training, batch), .unit = "windows",
-     .help = "Windows per step of the optimizer"},
+     .live = true, .help = "Windows per step of the optimizer"},
     {CONFIG_TRAINING, "epochs", CONFIG_INTEGER, "30", 1, 100000, AT(config_training, epochs), .unit = "epochs",
-     .help = "Passes over the windows"},
+     .live = true, .help = "Passes over the windows"},
     {CONFIG_TRAINING, "min_steps", CONFIG_INTEGER, "400", 0, 1 << 30, AT(config_training, min_steps),
-     .unit = "steps of the optimizer", .help = "At least so many, by further passes where windows are few"},
+     .unit = "steps of the optimizer", .live = true,
+     .help = "At least so many, by further passes where windows are few"},
     {CONFIG_TRAINING, "patience", CONFIG_INTEGER, "8", 0, 100000, AT(config_training, patience), .unit = "looks",
+     .live = true,
      .help =
          "The older third of the validation part is looked at `epochs` times; after so many looks without a lower "
          "loss training ends, and the best weights are kept; 0: it never is, and the last ones are kept"},
     {CONFIG_TRAINING, "max_windows", CONFIG_INTEGER, "4096", 1, 1e7, AT(config_training, max_windows),
-     .unit = "windows",
+     .unit = "windows", .live = true,
      .help =
          "Windows of one training, over all streams: where there are more, as many of each stream, and more of the "
          "newer ones"},
     {CONFIG_TRAINING, "half_life", CONFIG_INTEGER, "0", 0, 1 << 30, AT(config_training, half_life), .unit = "steps",
-     .help = "An error so many steps older weighs half as much in training; 0: all weigh the same"},
+     .live = true, .help = "An error so many steps older weighs half as much in training; 0: all weigh the same"},
     {CONFIG_TRAINING, "optimizer", CONFIG_CHOICE, "adam", .choices = optimizers, AT(config_training, optimizer),
-     .help = "Adam, AdamW, SGD or RMSprop, as Keras has them"},
+     .live = true, .help = "Adam, AdamW, SGD or RMSprop, as Keras has them"},
     {CONFIG_TRAINING, "learning_rate", CONFIG_NUMBER, "0.003", 1e-9, 1, AT(config_training, learning_rate),
-     .help = "Of the optimizer; SGD wants a larger one"},
-    {CONFIG_TRAINING, "momentum", CONFIG_NUMBER, "0", 0, 1, AT(config_training, momentum),
+     .live = true, .help = "Of the optimizer; SGD wants a larger one"},
+    {CONFIG_TRAINING, "momentum", CONFIG_NUMBER, "0", 0, 1, AT(config_training, momentum), .live = true,
      .help = "Of sgd and rmsprop; 0: none"},
-    {CONFIG_TRAINING, "nesterov", CONFIG_BOOLEAN, "false", AT(config_training, nesterov),
+    {CONFIG_TRAINING, "nesterov", CONFIG_BOOLEAN, "false", AT(config_training, nesterov), .live = true,
      .help = "With sgd: Nesterov's momentum"},
     {CONFIG_TRAINING, "weight_decay", CONFIG_NUMBER, NULL, 0, 1, AT(config_training, weight_decay),
-     .example = "#0.004",
+     .example = "#0.004", .live = true,
      .help = "Each step takes this share of the learning rate off the weights; left out: 0.004 with adamw, else 0"},
     {CONFIG_TRAINING, "schedule", CONFIG_CHOICE, "linear", .choices = schedules, AT(config_training, schedule.kind),
+     .live = true,
      .help = "How the learning rate falls over a training; step: at a half and at three quarters of it"},
-    {CONFIG_TRAINING, "last_rate", CONFIG_SHARE, "10%", 1e-6, 1, AT(config_training, schedule.last),
+    {CONFIG_TRAINING, "last_rate", CONFIG_SHARE, "10%", 1e-6, 1, AT(config_training, schedule.last), .live = true,
      .help = "The share of the learning rate that it falls to"},
-    {CONFIG_TRAINING, "warm_up", CONFIG_SHARE, "0%", 0, 0.9, AT(config_training, schedule.warm_up),
+    {CONFIG_TRAINING, "warm_up", CONFIG_SHARE, "0%", 0, 0.9, AT(config_training, schedule.warm_up), .live = true,
      .help = "The share of a training in which the learning rate rises from zero first"},
-    {CONFIG_TRAINING, "clip_norm", CONFIG_NUMBER, "1", 0, 1e6, AT(config_training, clip_norm),
+    {CONFIG_TRAINING, "clip_norm", CONFIG_NUMBER, "1", 0, 1e6, AT(config_training, clip_norm), .live = true,
      .help = "The largest norm of a gradient; 0: any"},
-    {CONFIG_TRAINING, "clip_value", CONFIG_NUMBER, "0", 0, 1e6, AT(config_training, clip_value),
+    {CONFIG_TRAINING, "clip_value", CONFIG_NUMBER, "0", 0, 1e6, AT(config_training, clip_value), .live = true,
      .help = "The largest size of each of its elements, before clip_norm; 0: any"},
     {CONFIG_TRAINING, "loss", CONFIG_CHOICE, "mse", .choices = losses, AT(config_training, loss),
      .help =
@@ -317,11 +324,12 @@ static const struct config_key table[] = {
          "probability is then the forecast"},
     {CONFIG_TRAINING, "validation", CONFIG_SHARE, "20%", 0.01, 0.9, AT(config_training, validation),
      .help = "The newest share of each stream's steps, unseen by training, that judges the result"},
-    {CONFIG_TRAINING, "margin", CONFIG_SHARE, "1%", 0, 0.9, AT(config_training, margin),
+    {CONFIG_TRAINING, "margin", CONFIG_SHARE, "1%", 0, 0.9, AT(config_training, margin), .live = true,
      .help = "By how much a new version must beat the serving one and the baseline"},
     {CONFIG_TRAINING, "first_after", CONFIG_INTEGER, "256", 1, 1 << 30, AT(config_training, first_after),
-     .unit = "steps", .help = "Steps of a stream before a model without weights is first trained"},
+     .unit = "steps", .live = true, .help = "Steps of a stream before a model without weights is first trained"},
     {CONFIG_TRAINING, "new_steps", CONFIG_INTEGER, "64", 0, 1 << 30, AT(config_training, new_steps), .unit = "steps",
+     .live = true,
      .help =
          "Between two trainings at least so many steps have come, whatever the clock says; a command does not wait"},
 

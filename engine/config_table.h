@@ -6,6 +6,7 @@
 #ifndef ENGINE_CONFIG_TABLE_H
 #define ENGINE_CONFIG_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -53,6 +54,7 @@ struct config_key {
 	                       * "#-" as an entry of its own */
     const char *help;    /* for the example, without a full stop */
     int required;
+    bool live; /* a process that runs takes it over (config_live.h) */
 };
 
 /* The keys of a section, in the order of the example. */

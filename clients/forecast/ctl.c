@@ -45,6 +45,7 @@ static const struct option_command ctl = {
              "forecast ctl set-state STREAM MODEL FILE.json\n"
              "forecast ctl save MODEL FILE.keras\n"
              "forecast ctl end STREAM\n"
+             "forecast ctl reload\n"
              "forecast ctl stop",
     .summary = "asks and commands the daemon.",
     .rows = rows_of_options,
@@ -59,6 +60,7 @@ static const struct option_command ctl = {
         "pause stops learning from a stream, and its alarms, until resume: for maintenance. Forecasts go on.\n"
         "state prints what a stream's network carries, layer by layer (h and c, as Keras' return_state has them);\n"
         "set-state takes what state --json printed, or the map of some of its layers (-: standard input).\n"
+        "reload has the daemon read its configuration again, and says what it has taken over and what needs a restart.\n"
         "save has the daemon write the version that serves to a file of its machine (as a service: below\n"
         "/var/lib/forecastd).\n",
     .examples =
@@ -334,6 +336,7 @@ static const struct ctl_command {
     {"models", "models", {NULL}},
     {"hello", "hello", {NULL}},
     {"stop", "stop", {NULL}},
+    {"reload", "reload", {NULL}},
     {"retrain", "retrain", {"model"}},
     {"stop-training", "stop_training", {"model"}},
     {"decisions", "decisions", {"model"}},
@@ -351,7 +354,7 @@ static const struct ctl_command {
 };
 
 static const char known[] = "status, streams, models, retrain, stop-training, decisions, promote, reject, rollback, "
-                            "reset, scores, pause, resume, state, set-state, save, end or stop";
+                            "reset, scores, pause, resume, state, set-state, save, end, reload or stop";
 
 /* Returns -1 when the operands fit the command, else what to exit with. */
 static int check_operands(const struct ctl_command *command, int n, char **operands) {

@@ -96,6 +96,10 @@ void idle_worker_free(struct worker *worker) {
 
 /* ---- the rig ------------------------------------------------------------------------------------ */
 
+static void note_reload(void *context) {
+    ((struct rig *)context)->reloads++;
+}
+
 static void note_stop(void *context) {
     ((struct rig *)context)->stops++;
 }
@@ -143,6 +147,7 @@ static void open_learning(struct rig *rig, struct error *err) {
                                           .bell = &rig->bell,
                                           .disconnects = &rig->disconnects,
                                           .stop = note_stop,
+                                          .reload = note_reload,
                                           .context = rig};
     rig->control = control_open(rig->zmq, &control, err);
     assert_non_null(rig->control);

@@ -71,7 +71,7 @@ struct rig {
     struct learning *learning;
     struct control *control;
     uint64_t disconnects;
-    int stops; /* asked for by the command */
+    int stops, reloads; /* asked for by commands */
 
     /* What came out of the workers. */
     int stopped, ended, refused, forecasts, bundles, collected, resets, gaps, told, takeovers;

@@ -26,7 +26,7 @@
     "models:\n  - name: m\n    class: c\n    horizon: 2\n    batch_size: 2\n    layers:\n      - lstm: 8\n" \
     "    training: {window: 24, burn_in: 4, unroll: 12, first_after: 60, max_windows: 64, " training "}\n"
 
-static struct bus *start(const struct config *config) {
+static struct bus *start(struct config *config) {
     struct error err;
     struct bus *bus = bus_start(config, &err);
     if (bus == NULL)

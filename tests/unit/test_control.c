@@ -375,6 +375,18 @@ static void commands_on_streams_and_models_are_done(void **state) {
     expect_error(ask(&scene, "{\"cmd\":\"decisions\",\"model\":\"none\"}"), "unknown_model");
     expect_ok(ask(&scene, "{\"cmd\":\"stop\"}"));
     assert_int_equal(scene.rig.stops, 1);
+
+    /* The configuration is read by another thread; meanwhile nobody else asks. */
+    static const char reload[] = "{\"cmd\":\"reload\",\"id\":9}";
+    rig_send(scene.dealer, reload, sizeof reload - 1);
+    int64_t began = 0;
+    for (; scene.rig.reloads == 0; control_serve(scene.rig.control))
+        assert_true(rig_wait(&began));
+    expect_error(ask(&scene, "{\"cmd\":\"reload\"}"), "busy");
+    control_reloaded(scene.rig.control, json_pack("{s:b}", "ok", 1));
+    reply = ask(&scene, "{\"cmd\":\"hello\",\"protocol\":1}"); /* the answers come in their order */
+    assert_int_equal(json_integer_value(json_object_get(reply, "id")), 9);
+    json_decref(reply);
     close_scene(&scene);
 }
 
