@@ -480,3 +480,61 @@ void experts_forecast(struct experts *e, int slot, const struct history *history
     publish(e, slot, step, readout, mean);
     keep(e, slot, step, mean);
 }
+
+/* ---- images ------------------------------------------------------------------------------------- */
+
+static void serialize_activity(struct activity *activity, struct image_io *io) {
+    image_io(io, &activity->typical, 1);
+    image_io(io, &activity->seen, 1);
+    image_io(io, &activity->still, 1);
+    image_io(io, &activity->wild, 1);
+}
+
+/* The latest `n` steps up to `step`, as far as they are kept. */
+static uint64_t first_kept(const struct experts *e, int slot, uint64_t step, uint64_t n) {
+    uint64_t first = step >= n ? step - n + 1 : 1;
+    return first > e->since[slot] ? first : e->since[slot];
+}
+
+static void serialize_said(struct experts *e, int slot, uint64_t step, int i, struct image_io *io) {
+    for (uint64_t at = first_kept(e, slot, step, (uint64_t)e->scored[i]); at <= step; at++)
+        for (int j = 0; j < e->n_targets; j++) {
+            float *said = said_of(e, slot, i, at, j), *context = said + e->n_voices + SAID_CONTEXT;
+            image_io(io, said, (size_t)e->n_voices + SAID_MORE);
+            if (image_reads(io) && !image_check(io, *context >= 0 && *context < CONTEXTS, "no context"))
+                *context = USUAL;
+        }
+}
+
+static void serialize_mixtures(struct experts *e, int slot, int i, struct image_io *io) {
+    for (int j = 0; j < e->n_targets; j++) {
+        mixture_serialize_errors(errors_of(e, slot, i, j), e->n_voices + 1, io);
+        for (unsigned c = 0; c < contexts_at(e->scored[i]); c++)
+            mixture_serialize_records(records_of(e, slot, i, j, c), e->n_voices, io);
+    }
+}
+
+void experts_serialize(struct experts *e, int slot, uint64_t step, uint64_t first, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    image_enter(io, "expt", FORMAT, &section);
+    image_count(&section, &e->since[slot], step + 1, "experts that begin behind the newest step");
+    image_count(&section, &e->network_since[slot], step + 1, "a network that begins behind the newest step");
+    for (int j = 0; j < e->n_targets; j++) {
+        serialize_activity(activity_of(e, slot, j), &section);
+        smoothing_serialize(smoothing_of(e, slot, j), &section);
+    }
+    for (uint64_t at = first_kept(e, slot, step, (uint64_t)e->horizon); at <= step; at++)
+        image_io(&section, units_of(e, slot, at), (size_t)e->n_targets);
+    for (int i = 0; i < e->n_scored; i++) {
+        serialize_said(e, slot, step, i, &section);
+        serialize_mixtures(e, slot, i, &section);
+    }
+    if (e->regressors != NULL)
+        regressors_serialize(e->regressors, slot, step, e->since[slot], &section);
+    if (e->residuals != NULL)
+        residuals_serialize(e->residuals, slot, step, &section);
+    image_leave(io, &section);
+    if (image_reads(io) && e->since[slot] < first)
+        e->since[slot] = first;
+}

@@ -12,6 +12,7 @@
 #include "engine/config.h"
 #include "engine/expert.h"
 #include "engine/history.h"
+#include "engine/image.h"
 #include "engine/kernels/kernels.h"
 #include "engine/residuals.h"
 #include "engine/scaler.h"
@@ -59,5 +60,10 @@ const float *experts_shares(const struct experts *experts, int slot);
 /* The expert's own forecast of the slot last given to experts_forecast: [horizon x n_targets], NaN where it has
  * none. */
 const double *experts_mean(const struct experts *experts, enum expert expert);
+
+/* A slot's that has seen `step`, as a section of an image, or from one of the same targets, horizon, scored steps and
+ * experts; then first is the first step of its history, where
+ * that came back with fewer than it had (0: it did not). */
+void experts_serialize(struct experts *experts, int slot, uint64_t step, uint64_t first, struct image_io *io);
 
 #endif

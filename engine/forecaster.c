@@ -149,7 +149,7 @@ void forecaster_free(struct forecaster *f) {
     free(f);
 }
 
-void forecaster_acquire(struct forecaster *f, int slot, const struct history *history) {
+void forecaster_occupy(struct forecaster *f, int slot, const struct history *history) {
     assert(slot >= 0 && slot < f->n_slots && f->history[slot] == NULL && history != NULL);
     f->history[slot] = history;
     f->anew[slot] = history->n;
@@ -164,6 +164,10 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
     if (f->event != NULL)
         forecaster_event_acquire(f, slot);
     lane_clear(f->serving, slot);
+}
+
+void forecaster_acquire(struct forecaster *f, int slot, const struct history *history) {
+    forecaster_occupy(f, slot, history);
     lane_zero(f->serving, slot, history->n);
     if (f->shadow != NULL)
         shadow_acquire(f, slot);
@@ -311,8 +315,7 @@ static void feed_back(const struct forecaster *f, const struct lane *lane, int r
 }
 
 /* What has been observed (values) answers what was published one step before, in the scalers' unit. */
-static void see_error(struct forecaster *f, int slot, const double *values) {
-    const double *said = f->mean + (size_t)slot * (size_t)f->n_outputs;
+static void see_error(struct forecaster *f, const double *values, const double *said) {
     double error = 0;
     int answers = 0;
     for (int j = 0; j < f->model->n_targets; j++) {
@@ -348,12 +351,14 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
     history_sent_values(history, step, model->targets, model->n_targets, values);
     for (int j = 0; j < model->n_targets; j++)
         f->units[j] = scaler_unit(model->scaler, &scalers[model->targets[j]]);
-    bool paused = (history_flags(history, step) & STEP_PAUSED) != 0;
-    if (model->head == HEAD_FORECAST && step > 1 && f->forecasts[slot].step == step - 1 && !paused &&
-        (f->forecasts[slot].step_flags & STEP_PAUSED) == 0)
-        see_error(f, slot, values);
-    if (f->scores != NULL)
+    if (f->scores != NULL) {
+        const double *said;
+        const float *radii;
+        bool paused = (history_flags(history, step) & STEP_PAUSED) != 0;
+        if (!paused && scores_kept(f->scores, slot, 0, step - 1, &said, &radii))
+            see_error(f, values, said);
         scores_answer(f->scores, slot, history, step, f->units);
+    }
     if (f->experts != NULL)
         experts_see(f->experts, slot, history, step, lane_scalers(lane, slot));
     lane->seen[slot] = step;

@@ -16,8 +16,12 @@
  * not on the slicing. (Where more arrives between two slices than the history holds, it begins anew. A slice gains on
  * what arrives as long as that is less than 8 steps.)
  *
- * One owner at a time. Only forecaster_new, _propose, _shadow and _set_state take memory; advance and prime take
+ * One owner at a time. Only forecaster_new, _propose, _shadow, _set_state and _load take memory; advance and prime take
  * none.
+ *
+ * A slot leaves as a section of an image, and comes back into another forecaster of its model, of any size. There it
+ * goes on as it would have: to the last bit, where the version serves that it has had; where another serves, as it
+ * would have gone on if that had taken over at the step at which it stands.
  */
 #ifndef ENGINE_FORECASTER_H
 #define ENGINE_FORECASTER_H
@@ -27,6 +31,7 @@
 #include "engine/config.h"
 #include "engine/event.h"
 #include "engine/history.h"
+#include "engine/image.h"
 #include "engine/scores.h"
 #include "engine/version.h"
 
@@ -110,6 +115,27 @@ void forecaster_free(struct forecaster *forecaster);
 /* A free slot becomes a stream's, with a zero state and nothing forecast yet; the history must outlive its stay. */
 void forecaster_acquire(struct forecaster *forecaster, int slot, const struct history *history);
 void forecaster_release(struct forecaster *forecaster, int slot);
+
+/* Whether a slot can be saved now: not while its replay is under way. */
+bool forecaster_can_save(const struct forecaster *forecaster, int slot);
+/* All of a slot, as it stands behind the latest step that it has seen: state, scalers, experts, scores, intervals,
+ * alerts, what waits for answers and labels. What is not in it begins anew: the latest forecast (forecaster_latest is
+ * NULL until the next step), a shadow's view of the slot (which is replayed), counters of the batch. */
+void forecaster_save(const struct forecaster *forecaster, int slot, struct image_io *io);
+/* A free slot becomes that of the next section of io, of a stream whose history has come back with at least the step at
+ * which the slot stands (and, for the same bits, all that it held). Where neither the version that serves nor the one
+ * that comes in is the one that it has had, the one that comes in, or else the one that serves, replays the history at
+ * once and takes over, which forecaster_takeovers tells. Returns 0; or -1, with the slot free and the sentence in
+ * io->err, where the section is damaged, the model's configuration shapes it otherwise (the sentence names the key),
+ * or memory is short: what follows the section can be read all the same. */
+int forecaster_load(struct forecaster *forecaster, int slot, const struct history *history, struct image_io *io);
+
+/* The version that a slot has had, of the section that comes next, which is not read: its number and the sum of its
+ * weights (version_weights), 0 without any. Returns 0, or -1 where there is none. */
+struct saved_version {
+    uint64_t number, weights;
+};
+int forecaster_peek(const struct image_io *io, struct saved_version *ret);
 
 /* Zeroes the slot's state; the caller has let the slot see all its steps (and has marked the history, history_reset,
  * where all models of the stream are reset). By a gap or by time (history_begins_anew) states begin anew by

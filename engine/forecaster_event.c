@@ -73,3 +73,33 @@ void forecaster_label(struct forecaster *f, int slot, uint64_t step) {
     if (f->event != NULL && step <= forecaster_seen(f, slot))
         take(f, slot, step);
 }
+
+/* What waits for the label of a step. */
+static void serialize_said(const struct forecaster *f, float *said, struct image_io *io) {
+    enum { NOTHING, PROBABILITIES, UNSCORED };
+    int what = isnan(*said) ? NOTHING : *said == unscored ? UNSCORED : PROBABILITIES;
+    image_int(io, &what, NOTHING, UNSCORED, "neither probabilities nor none");
+    if (what == PROBABILITIES)
+        image_io(io, said, (size_t)event_width(f->model->classes));
+    else
+        *said = what == UNSCORED ? unscored : NAN;
+}
+
+void forecaster_event_serialize(struct forecaster *f, int slot, uint64_t step, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    struct event_score *score = &f->event[slot];
+    uint64_t room = (uint64_t)kept_steps(f), n = step < room ? step : room;
+    image_enter(io, "evnt", FORMAT, &section);
+    image_io(&section, &score->n, 1);
+    image_io(&section, &score->recent.brier, 1);
+    image_io(&section, &score->recent.accuracy, 1);
+    image_io(&section, &score->all.brier, 1);
+    image_io(&section, &score->all.accuracy, 1);
+    image_io(&section, counts_of(f, slot), (size_t)f->model->classes);
+    image_count(&section, &n, step, "more probabilities than steps");
+    /* Those that were written where the history was longer are overwritten by what follows. */
+    for (uint64_t back = n; back > 0; back--)
+        serialize_said(f, said_of(f, slot, step + 1 - back), &section);
+    image_leave(io, &section);
+}

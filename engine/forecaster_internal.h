@@ -90,6 +90,13 @@ static inline void take_over(struct forecaster *f, int slot) {
  * f->raw); f->finite says of which row they are. */
 void forecaster_run(struct forecaster *f, const struct lane *lane, int rows, double *mean);
 
+/* A free slot becomes a stream's of which nothing is known; where its lanes stand the caller says. */
+void forecaster_occupy(struct forecaster *f, int slot, const struct history *history);
+
+/* The lane, which takes the slot over, replays its history at once, as of the latest step that it has seen in the
+ * serving lane (which may be this one), with the scalers that it has there. */
+void forecaster_replay_at_once(struct forecaster *f, struct lane *lane, int slot);
+
 /* The replay of a slot in a lane that does not serve begins anew; one slice of it. Returns whether there was any slot
  * to be replayed. */
 bool forecaster_prime_lane(struct forecaster *f, struct lane *lane);
@@ -100,6 +107,8 @@ void shadow_acquire(struct forecaster *f, int slot);
 void shadow_begin_anew(struct forecaster *f, int slot);
 void shadow_give(struct forecaster *f, int slot, const float *values, size_t n);
 void shadow_ready(struct forecaster *f, int slot);
+/* It comes back from an image, and is to be replayed. */
+void shadow_wait(struct forecaster *f, int slot);
 /* What the version that serves has said at the latest step of the slot: mean [n_outputs], or NULL: the baseline. */
 void shadow_note_serving(struct forecaster *f, int slot, const double *mean);
 /* The shadow takes the step in that the serving lane has taken in, of each of the slots. */
@@ -111,6 +120,7 @@ void shadow_advance(struct forecaster *f, const int *slots, int n);
 bool forecaster_event_new(struct forecaster *f);
 void forecaster_event_acquire(struct forecaster *f, int slot);
 void forecaster_event_finish(struct forecaster *f, int slot);
+void forecaster_event_serialize(struct forecaster *f, int slot, uint64_t step, struct image_io *io);
 
 /* Before the slot's next step: its state becomes zero where the step lies behind a gap or in another interval of
  * reset_every. */

@@ -90,6 +90,10 @@ void shadow_ready(struct forecaster *f, int slot) {
     memset(shadow->made + (size_t)slot * shadow->waiting, 0, shadow->waiting * sizeof *shadow->made);
 }
 
+void shadow_wait(struct forecaster *f, int slot) {
+    f->shadow->lane->phase[slot] = LANE_WAITING;
+}
+
 void shadow_acquire(struct forecaster *f, int slot) {
     lane_clear(f->shadow->lane, slot);
     lane_zero(f->shadow->lane, slot, f->serving->seen[slot]);

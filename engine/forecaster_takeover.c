@@ -55,8 +55,7 @@ uint64_t forecaster_replaying(const struct forecaster *f, int slot) {
 
 /* The slot's replay begins: where the state began anew, or as far back as is kept. */
 static void begin_replay(struct forecaster *f, struct lane *lane, int slot) {
-    const struct history *history = f->history[slot];
-    uint64_t seen = f->serving->seen[slot], from = seen - history_reach(history, seen);
+    uint64_t seen = f->serving->seen[slot], from = seen - history_reach(f->history[slot], seen);
     if (f->anew[slot] > from)
         from = f->anew[slot];
     for (int i = 0; i < f->class->n_features; i++)
@@ -71,24 +70,40 @@ static void begin_replay(struct forecaster *f, struct lane *lane, int slot) {
     lane->phase[slot] = LANE_PRIMING;
 }
 
+/* One step more of each of the slots f->replayed[rows]. */
+static void replay_step(struct forecaster *f, struct lane *lane, int rows) {
+    for (int row = 0; row < rows; row++) {
+        int slot = f->replayed[row];
+        uint64_t step = ++lane->seen[slot];
+        if (step > lane->frozen[slot])
+            lane_update_scalers(lane, slot, f->history[slot], step);
+    }
+    /* A window is in the history, and without a network there is nothing: no state to be rebuilt. */
+    if (rows > 0 && f->model->mode == MODEL_STATEFUL && lane_network(lane) != NULL)
+        runner_run(f->runner, lane, f->history, f->replayed, rows);
+    for (int row = 0; row < rows && lane->readout != NULL; row++)
+        read_out(f, lane, f->replayed[row], lane_state(lane, f->replayed[row]));
+}
+
+void forecaster_replay_at_once(struct forecaster *f, struct lane *lane, int slot) {
+    begin_replay(f, lane, slot);
+    f->replayed[0] = slot;
+    while (lane->seen[slot] < lane->frozen[slot])
+        replay_step(f, lane, 1);
+    lane->phase[slot] = LANE_READY;
+    note_takeover(f, lane, slot);
+    if (f->experts != NULL)
+        experts_change_network(f->experts, slot, lane->seen[slot]);
+}
+
 /* Replays up to PRIME_STEPS steps of the given slots; those that have caught up take over, or run along. */
 static void replay(struct forecaster *f, struct lane *lane, const int *slots, int n) {
     for (int s = 0; s < PRIME_STEPS; s++) {
         int rows = 0;
-        for (int i = 0; i < n; i++) {
-            int slot = slots[i];
-            if (lane->seen[slot] == f->serving->seen[slot])
-                continue;
-            uint64_t step = ++lane->seen[slot];
-            if (step > lane->frozen[slot])
-                lane_update_scalers(lane, slot, f->history[slot], step);
-            f->replayed[rows++] = slot;
-        }
-        /* A window is in the history, and without a network there is nothing: no state to be rebuilt. */
-        if (rows > 0 && f->model->mode == MODEL_STATEFUL && lane_network(lane) != NULL)
-            runner_run(f->runner, lane, f->history, f->replayed, rows);
-        for (int row = 0; row < rows && lane->readout != NULL; row++)
-            read_out(f, lane, f->replayed[row], lane_state(lane, f->replayed[row]));
+        for (int i = 0; i < n; i++)
+            if (lane->seen[slots[i]] != f->serving->seen[slots[i]])
+                f->replayed[rows++] = slots[i];
+        replay_step(f, lane, rows);
     }
     for (int i = 0; i < n; i++) {
         if (lane->seen[slots[i]] != f->serving->seen[slots[i]])

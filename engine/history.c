@@ -204,7 +204,8 @@ void history_load(struct history *history, struct image_io *io) {
     block.last = block.to < history->n ? block.to : history->n;
     if (image_ok(&section) && block.first <= block.last) {
         serialize_steps(history, &block, &section);
-        history->first = block.first < oldest ? block.first : oldest;
+        oldest = block.first < oldest ? block.first : oldest;
+        history->first = oldest > least ? oldest : 0;
     } else {
         image_skip(&section, (size_t)(section.end - section.at));
     }

@@ -39,7 +39,7 @@ struct history {
     int capacity;     /* kept + pending */
     uint64_t n;       /* the newest step's number; 0: none yet */
     size_t at;        /* its place in the ring */
-    uint64_t first;   /* none before it was ever held: it came back with fewer steps than it had; else 0 */
+    uint64_t first;   /* it came back without the steps before it; 0: with all that it has room for */
     uint64_t reset;   /* the latest step before the last reset by command; 0: never reset */
     bool paused;      /* what is appended comes in a pause */
     int64_t *t;       /* [capacity] ns */

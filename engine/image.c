@@ -24,6 +24,10 @@ static void copy_numbers(void *to, const void *from, size_t n, size_t width) {
 #endif
 }
 
+uint64_t image_sum(const void *bytes, size_t n) {
+    return XXH3_64bits(bytes, n);
+}
+
 /* ---- the buffer --------------------------------------------------------------------------------- */
 
 void image_free(struct image *image) {
@@ -125,7 +129,7 @@ int image_end(struct image_io *io) {
 /* ---- a section ---------------------------------------------------------------------------------- */
 
 bool image_comes(const struct image_io *io, const char *tag) {
-    return io->end - io->at >= TAG && memcmp(io->at, tag, TAG) == 0;
+    return image_left(io) >= TAG && memcmp(io->at, tag, TAG) == 0;
 }
 
 static void read_section(struct image_io *io, const char *tag, uint16_t newest, struct image_io *ret_section) {
@@ -137,7 +141,7 @@ static void read_section(struct image_io *io, const char *tag, uint16_t newest, 
     image_io(io, &format, 1);
     image_io(io, &length, 1);
     snprintf(what, sizeof what, "section %s is not there, or not whole", tag);
-    image_check(io, comes && format > 0 && length <= (size_t)(io->end - io->at), what);
+    image_check(io, comes && format > 0 && length <= image_left(io), what);
     snprintf(what, sizeof what, "the image's section %s", tag);
     if (!io->failed && format > newest)
         refuse_newer(io, what, format, newest);
@@ -176,6 +180,13 @@ void image_leave(struct image_io *io, struct image_io *section) {
         copy_numbers(io->to->bytes + section->section - sizeof length, &length, 1, sizeof length);
 }
 
+void image_pass(struct image_io *io, const char *tag) {
+    struct image_io section;
+    image_enter(io, tag, UINT16_MAX, &section);
+    section.at = section.end;
+    image_leave(io, &section);
+}
+
 /* ---- numbers ------------------------------------------------------------------------------------ */
 
 void image_numbers(struct image_io *io, void *x, size_t n, size_t width) {
@@ -183,7 +194,7 @@ void image_numbers(struct image_io *io, void *x, size_t n, size_t width) {
         put(io->to, x, n, width);
         return;
     }
-    if (!image_check(io, n <= (size_t)(io->end - io->at) / width, "it ends too early")) {
+    if (!image_check(io, n <= image_left(io) / width, "it ends too early")) {
         memset(x, 0, n * width);
         return;
     }
@@ -191,8 +202,12 @@ void image_numbers(struct image_io *io, void *x, size_t n, size_t width) {
     io->at += n * width;
 }
 
+size_t image_left(const struct image_io *io) {
+    return (size_t)(io->end - io->at);
+}
+
 void image_skip(struct image_io *io, size_t bytes) {
-    if (image_reads(io) && image_check(io, bytes <= (size_t)(io->end - io->at), "it ends too early"))
+    if (image_reads(io) && image_check(io, bytes <= image_left(io), "it ends too early"))
         io->at += bytes;
 }
 

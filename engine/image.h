@@ -63,13 +63,15 @@ static inline bool image_reads(const struct image_io *io) {
 void image_enter(struct image_io *io, const char *tag, uint16_t format, struct image_io *ret_section);
 /* It is complete; read to its end. */
 void image_leave(struct image_io *io, struct image_io *section);
-/* Which section comes next, when an image is read: whether it has that tag. */
+/* While reading: whether the section that comes next has that tag; and passing over it. */
 bool image_comes(const struct image_io *io, const char *tag);
+void image_pass(struct image_io *io, const char *tag);
 
 /* x [n] of integers or floats of a fixed size, as *x is of. */
 #define image_io(io, x, n) image_numbers(io, x, n, sizeof *(x))
 void image_numbers(struct image_io *io, void *x, size_t n, size_t width);
-/* While reading: passes over so many bytes. */
+/* While reading: how many bytes are left of the section; and passing over some. */
+size_t image_left(const struct image_io *io);
 void image_skip(struct image_io *io, size_t bytes);
 void image_bool(struct image_io *io, bool *x);
 /* Within least and most; what: its name in the sentence, where it is not. */
@@ -86,5 +88,8 @@ static inline bool image_ok(const struct image_io *io) {
 }
 /* While reading: nothing is damaged, but the image is not for this place; the sentence says why. Returns -1. */
 int image_refuse(struct image_io *io, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* XXH3 of bytes: whether two of something are the same. */
+uint64_t image_sum(const void *bytes, size_t n);
 
 #endif

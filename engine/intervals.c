@@ -356,3 +356,40 @@ bool intervals_radii(const struct intervals *intervals, int slot, int cell_index
     }
     return any_capped;
 }
+
+/* ---- images ------------------------------------------------------------------------------------- */
+
+static void serialize_cell(struct intervals *intervals, struct cell *cell, struct image_io *io) {
+    uint32_t n = cell->n;
+    uint8_t in_a_row = (uint8_t)cell->in_a_row;
+    image_io(io, &n, 1);
+    image_check(io, n <= ANSWERS_MOST, "too many answers");
+    cell->n = n & ANSWERS_MOST;
+    if (cell->n == 0)
+        return;
+    image_io(io, &in_a_row, 1);
+    cell->in_a_row = (uint32_t)in_a_row & 0xf;
+    image_io(io, &cell->slow, 1);
+    image_io(io, &cell->fast, 1);
+    image_io(io, &cell->largest, 1);
+    image_io(io, &cell->least, 1);
+    for (int l = 0; l < intervals->n_levels; l++) {
+        struct tracker *tracker = &trackers_of(intervals, cell)[l];
+        image_io(io, tracker->q, TRACKERS);
+        image_io(io, tracker->weight, TRACKERS);
+        image_io(io, &tracker->widening, 1);
+        if (intervals->own == NULL)
+            continue;
+        image_io(io, own_of(intervals, cell)[l].q, OWN_TRACKERS);
+        image_io(io, own_of(intervals, cell)[l].weight, OWN_TRACKERS);
+    }
+}
+
+void intervals_serialize(struct intervals *intervals, int slot, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    image_enter(io, "intv", FORMAT, &section);
+    for (int c = 0; c < intervals->n_cells; c++)
+        serialize_cell(intervals, cell_of(intervals, slot, c), &section);
+    image_leave(io, &section);
+}

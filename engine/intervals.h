@@ -26,6 +26,8 @@
 #ifndef ENGINE_INTERVALS_H
 #define ENGINE_INTERVALS_H
 
+#include "engine/image.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -50,5 +52,8 @@ void intervals_answer(struct intervals *intervals, int slot, int cell, double er
  * negative, none less than the one of the level before; NaN before the first answer, or beyond what a float holds.
  * Returns whether one of them is capped. */
 bool intervals_radii(const struct intervals *intervals, int slot, int cell, const float *own, float *ret_radii);
+
+/* A slot's, as a section of an image, or from one of the same steps, targets and levels. */
+void intervals_serialize(struct intervals *intervals, int slot, struct image_io *io);
 
 #endif

@@ -83,3 +83,17 @@ void lane_gather(const struct scaler *scalers, const struct history *history, ui
         x[i] = scaler_scale(model->scaler, &scalers[f], values[f]);
     }
 }
+
+void lane_serialize(struct lane *lane, int slot, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    uint64_t size = lane->state_size;
+    image_enter(io, "lane", FORMAT, &section);
+    image_count(&section, &lane->zero[slot], lane->seen[slot], "a state that begins behind the newest step");
+    image_io(&section, &size, 1);
+    if (!image_reads(io) || image_check(&section, size == lane->state_size, "a state of another size"))
+        image_io(&section, lane_state(lane, slot), lane->state_size);
+    if (lane->readout != NULL)
+        readout_serialize(lane->readout, slot, lane->seen[slot], &section);
+    image_leave(io, &section);
+}

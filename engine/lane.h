@@ -8,6 +8,7 @@
 
 #include "engine/config.h"
 #include "engine/history.h"
+#include "engine/image.h"
 #include "engine/readout.h"
 #include "engine/scaler.h"
 #include "engine/version.h"
@@ -49,6 +50,10 @@ struct scaler *lane_scalers(const struct lane *lane, int slot);
 
 /* Lets the scalers of a slot see a step; missing values are passed over. */
 void lane_update_scalers(struct lane *lane, int slot, const struct history *history, uint64_t step);
+
+/* The state of a slot and what has been read out of it, as a section of an image, or from one under the same version;
+ * seen, which is not in it, is as it was. */
+void lane_serialize(struct lane *lane, int slot, struct image_io *io);
 
 /* The inputs of a step under scalers [n_features]: x [n_inputs]. */
 void lane_gather(const struct scaler *scalers, const struct history *history, uint64_t step,

@@ -120,3 +120,28 @@ void mixture_renew(struct mixture_record *records, int n, int k) {
     records[k] = (struct mixture_record){.range = range, .squares = range * range};
     set_rate(&records[k], logf((float)n + 1));
 }
+
+void mixture_serialize_records(struct mixture_record *records, int n, struct image_io *io) {
+    bool known = false; /* many a context is never met */
+    for (int k = 0; k < n && !image_reads(io); k++)
+        known |= records[k].range != 0 || records[k].squares != 0 || records[k].regret != 0 || records[k].rate != 0;
+    image_bool(io, &known);
+    for (int k = 0; k < n; k++) {
+        if (!known) {
+            records[k] = (struct mixture_record){0};
+            continue;
+        }
+        image_io(io, &records[k].regret, 1);
+        image_io(io, &records[k].squares, 1);
+        image_io(io, &records[k].range, 1);
+        image_io(io, &records[k].rate, 1);
+    }
+}
+
+void mixture_serialize_errors(struct mixture_errors *errors, int n, struct image_io *io) {
+    for (int k = 0; k < n; k++) {
+        image_io(io, &errors[k].square, 1);
+        image_io(io, &errors[k].absolute, 1);
+        image_io(io, &errors[k].n, 1);
+    }
+}

@@ -20,6 +20,8 @@
 #ifndef ENGINE_MIXTURE_H
 #define ENGINE_MIXTURE_H
 
+#include "engine/image.h"
+
 #include <stdbool.h>
 
 enum { MIXTURE_MEMORY = 3000, MIXTURE_ERRORS = 1000, MIXTURE_CLIP = 10 };
@@ -53,5 +55,9 @@ bool mixture_shares(const struct mixture_record *records, int n, const bool *spe
 /* Somebody new speaks as expert k: nothing is known but how large regrets are (the others'), so that a few answers
  * decide little. */
 void mixture_renew(struct mixture_record *records, int n, int k);
+
+/* The records [n] of a context, and errors [n], to an image or from one. */
+void mixture_serialize_records(struct mixture_record *records, int n, struct image_io *io);
+void mixture_serialize_errors(struct mixture_errors *errors, int n, struct image_io *io);
 
 #endif

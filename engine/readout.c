@@ -195,3 +195,28 @@ const double *readout_forecast(struct readout *r, int slot, uint64_t step, const
     }
     return r->mean;
 }
+
+/* ---- images ------------------------------------------------------------------------------------- */
+
+void readout_serialize(struct readout *r, int slot, uint64_t step, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    image_enter(io, "read", FORMAT, &section);
+    if (image_reads(io))
+        readout_clear(r, slot);
+    ridge_serialize(&r->ridges[slot], &section);
+    image_bool(&section, &r->solving[slot]);
+    if (r->solving[slot])
+        ridge_solver_serialize(&r->solver[slot], &r->ridges[slot], &section);
+    for (uint64_t back = (uint64_t)readout_last(r) + 1; back > 0; back--) {
+        if (step < back)
+            continue;
+        float *x = x_of(r, slot, step + 1 - back);
+        bool known = !isnan(x[0]);
+        image_bool(&section, &known);
+        x[0] = known ? 1 : NAN;
+        if (known)
+            image_io(&section, x + 1, (size_t)r->shape.inputs - 1);
+    }
+    image_leave(io, &section);
+}

@@ -19,6 +19,7 @@
 #define ENGINE_READOUT_H
 
 #include "engine/config.h"
+#include "engine/image.h"
 #include "engine/kernels/kernels.h"
 #include "engine/network.h"
 
@@ -54,5 +55,8 @@ void readout_see(struct readout *readout, int slot, uint64_t step, const float *
  * [horizon x n_targets], within what residuals have been (deviations, of residuals_deviations); NULL: nothing is
  * known. Until the next call. */
 const double *readout_forecast(struct readout *readout, int slot, uint64_t step, const float *deviations);
+
+/* A slot's that has seen `step`, as a section of an image, or from one under the same network. */
+void readout_serialize(struct readout *readout, int slot, uint64_t step, struct image_io *io);
 
 #endif

@@ -483,3 +483,34 @@ void regressors_step(struct regressors *r, int slot, const struct history *histo
     solve_some(r, slot);
     forecast(r, slot, step, mean);
 }
+
+/* ---- images ------------------------------------------------------------------------------------------ */
+
+static void serialize_ranges(struct regressors *r, int slot, uint64_t step, uint64_t since, struct image_io *io) {
+    size_t steps = (size_t)r->plan.steps + 1;
+    uint64_t first = step + 1 > steps ? step + 1 - steps : 1;
+    for (uint64_t at = first > since ? first : since; at <= step; at++)
+        for (int j = 0; j < r->n_targets; j++) {
+            size_t place = (size_t)slot * steps + (size_t)(at % steps);
+            struct past_range *range = &r->ranges[place * (size_t)r->n_targets + (size_t)j];
+            image_io(io, &range->low, 1);
+            image_io(io, &range->high, 1);
+        }
+}
+
+void regressors_serialize(struct regressors *r, int slot, uint64_t step, uint64_t since, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    image_enter(io, "regr", FORMAT, &section);
+    for (int j = 0; j < r->n_targets; j++) {
+        ridge_serialize(lagged_of(r, slot, j), &section);
+        for (int h = 1; h <= r->plan.steps && r->plan.period > 0; h++)
+            ridge_serialize(seasonal_of(r, slot, j, h), &section);
+    }
+    image_int(&section, &r->solving[slot], -1, r->n_targets - 1, "a solution of no target");
+    image_int(&section, &r->next[slot], 0, r->n_targets - 1, "no target comes next");
+    if (r->solving[slot] >= 0)
+        ridge_solver_serialize(&r->solver[slot], lagged_of(r, slot, r->solving[slot]), &section);
+    serialize_ranges(r, slot, step, since, &section);
+    image_leave(io, &section);
+}

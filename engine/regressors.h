@@ -49,4 +49,8 @@ void regressors_clear(struct regressors *regressors, int slot);
 void regressors_step(struct regressors *regressors, int slot, const struct history *history, uint64_t step,
                      uint64_t since, const struct scaler *scalers, double *const *mean);
 
+/* What a slot that has seen `step` has learnt, as a section of an image, or from one; since: as above. */
+void regressors_serialize(struct regressors *regressors, int slot, uint64_t step, uint64_t since,
+                          struct image_io *io);
+
 #endif

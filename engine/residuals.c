@@ -118,3 +118,26 @@ const float *residuals_of(struct residuals *r, int slot, uint64_t origin) {
 const float *residuals_deviations(const struct residuals *r, int slot) {
     return r->deviations + (size_t)slot * r->row;
 }
+
+void residuals_serialize(struct residuals *r, int slot, uint64_t step, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    uint64_t newest = r->newest[slot], room = r->past, since = newest > room ? newest - room : 0;
+    since = since > r->since[slot] ? since : r->since[slot];
+    image_enter(io, "resi", FORMAT, &section);
+    image_count(&section, &newest, step, "residuals of steps that have not come");
+    image_count(&section, &since, newest, "residuals that begin behind the newest");
+    image_io(&section, r->deviations + (size_t)slot * r->row, r->row);
+    image_io(&section, r->answers + (size_t)slot * r->row, r->row);
+    if (newest - since > room) { /* written where the history was longer */
+        image_skip(&section, (size_t)(newest - since - room) * r->row * sizeof *r->rows);
+        since = newest - room;
+    }
+    if (image_reads(io)) {
+        r->newest[slot] = newest;
+        r->since[slot] = since;
+    }
+    for (uint64_t origin = since + 1; origin <= newest; origin++)
+        image_io(&section, r->rows + place_of(r, slot, origin), r->row);
+    image_leave(io, &section);
+}

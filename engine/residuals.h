@@ -14,6 +14,7 @@
 #define ENGINE_RESIDUALS_H
 
 #include "engine/config.h"
+#include "engine/image.h"
 
 #include <stdint.h>
 
@@ -43,5 +44,8 @@ const float *residuals_of(struct residuals *residuals, int slot, uint64_t origin
 
 /* The mean absolute residual so far, robust, [steps x n_targets]. */
 const float *residuals_deviations(const struct residuals *residuals, int slot);
+
+/* A slot's that has seen `step`, as a section of an image, or from one. */
+void residuals_serialize(struct residuals *residuals, int slot, uint64_t step, struct image_io *io);
 
 #endif

@@ -1,6 +1,7 @@
 #include "engine/ridge.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -150,4 +151,38 @@ void ridge_forecast(const struct ridge *ridge, int size, const struct kernels *k
     memset(y, 0, (size_t)m * sizeof *y);
     for (int i = 0; i < ridge->shape.sizes[size]; i++)
         kernels->axpy(m, x[i], ridge->coefficients[size] + (size_t)i * (size_t)m, y);
+}
+
+/* ---- images ------------------------------------------------------------------------------------- */
+
+void ridge_serialize(struct ridge *ridge, struct image_io *io) {
+    const struct ridge_shape *shape = &ridge->shape;
+    size_t moments = row_at(shape, shape->inputs);
+    uint64_t rows = image_reads(io) ? 0 : (uint64_t)ridge->rows;
+    if (image_reads(io))
+        ridge_clear(ridge);
+    image_count(io, &rows, LONG_MAX / 2, "a regression of too many rows");
+    ridge->rows = (long)rows;
+    if (rows == 0)
+        return;
+    image_io(io, &ridge->scale, 1);
+    image_io(io, &ridge->total, 1);
+    image_bool(io, &ridge->solved);
+    image_io(io, ridge->moments, moments);
+    if (ridge->solved)
+        image_io(io, ridge->coefficients[0], ridge_doubles(shape) - moments);
+}
+
+void ridge_solver_serialize(struct ridge_solver *solver, const struct ridge *ridge, struct image_io *io) {
+    const struct ridge_shape *shape = &ridge->shape;
+    image_int(io, &solver->phase, -1, shape->n_sizes, "a solution beyond its end");
+    int rows = solver->phase < 0 ? shape->inputs : solver->phase < shape->n_sizes ? shape->sizes[solver->phase] : 1;
+    image_int(io, &solver->row, 0, rows - 1, "a row beyond the matrix");
+    solver->singular = false; /* else it is at its end */
+    image_io(io, solver->factor, row_at(shape, shape->inputs));
+    for (int s = 0; s < shape->n_sizes && s <= solver->phase; s++) {
+        int made = s < solver->phase ? shape->sizes[s] : solver->row, m = shape->outputs;
+        size_t first = (size_t)(shape->sizes[s] - made) * (size_t)m; /* from the last row on */
+        image_io(io, coefficients(solver->factor, shape, s) + first, (size_t)made * (size_t)m);
+    }
 }

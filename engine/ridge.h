@@ -17,6 +17,7 @@
 #ifndef ENGINE_RIDGE_H
 #define ENGINE_RIDGE_H
 
+#include "engine/image.h"
 #include "engine/kernels/kernels.h"
 
 #include <stdbool.h>
@@ -63,6 +64,10 @@ void ridge_solve_begin(struct ridge_solver *solver, const struct ridge *ridge, d
 long ridge_solve(struct ridge_solver *solver, struct ridge *ridge, const struct kernels *kernels, long work);
 /* The multiplications of a whole solution. */
 long ridge_solve_work(const struct ridge_shape *shape);
+
+/* To an image, or from one of the same shape. The ridge of a solver is the one that it solves. */
+void ridge_serialize(struct ridge *ridge, struct image_io *io);
+void ridge_solver_serialize(struct ridge_solver *solver, const struct ridge *ridge, struct image_io *io);
 
 /* y [outputs] = the first sizes[size] of x times the coefficients of that size. */
 void ridge_forecast(const struct ridge *ridge, int size, const struct kernels *kernels, const double *x, double *y);

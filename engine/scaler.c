@@ -10,3 +10,9 @@ struct scaler scaler_of_sample(const struct scaler *sample, const struct scaler 
     scaler.variance += flat * flat * running->variance;
     return scaler;
 }
+
+void scaler_serialize(struct scaler *scaler, struct image_io *io) {
+    image_io(io, &scaler->mean, 1);
+    image_io(io, &scaler->variance, 1);
+    image_io(io, &scaler->n, 1);
+}

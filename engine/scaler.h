@@ -9,6 +9,8 @@
 #ifndef ENGINE_SCALER_H
 #define ENGINE_SCALER_H
 
+#include "engine/image.h"
+
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,6 +46,9 @@ static inline void scaler_update(struct scaler *scaler, double x) {
     /* Welford's update as an exponential one: the two agree while share is 1/n. */
     scaler->variance += share * (off * (x - scaler->mean) - scaler->variance);
 }
+
+/* To an image, or from one. */
+void scaler_serialize(struct scaler *scaler, struct image_io *io);
 
 /* The scaler of one sample, given what scaler_update makes of its values: a hundredth of the stream's deviation
  * (running) is added, for samples that are flat. Of a sample without any value: running itself. */

@@ -454,3 +454,55 @@ bool scores_kept(const struct scores *scores, int slot, int i, uint64_t step, co
     *ret_radii = scores->waiting_radii + place * (size_t)scores->n_levels * (size_t)scores->n_targets;
     return true;
 }
+
+/* ---- images --------------------------------------------------------------------------------- */
+
+static void serialize_score(struct score *score, struct score_level *levels, int n_levels, struct image_io *io) {
+    image_io(io, &score->n, 1);
+    if (score->n == 0)
+        return;
+    image_io(io, &score->recent.mae, sizeof score->recent / sizeof(float));
+    image_io(io, &score->all.mae, sizeof score->all / sizeof(float));
+    for (int l = 0; l < n_levels; l++) {
+        image_io(io, &levels[l].n, 1);
+        image_io(io, &levels[l].held, 1);
+        image_io(io, &levels[l].coverage, 1);
+        image_io(io, &levels[l].width, 1);
+        image_io(io, &levels[l].width_all, 1);
+    }
+}
+
+/* The forecasts for h[i] steps ahead that wait, or have been answered last. */
+static void serialize_waiting(struct scores *scores, int slot, uint64_t step, int i, struct image_io *io) {
+    size_t n_targets = (size_t)scores->n_targets, radii = (size_t)scores->n_levels * n_targets;
+    uint64_t h = (uint64_t)scores->h[i];
+    for (uint64_t made = step >= h ? step - h + 1 : 1; made <= step; made++) {
+        size_t place = waiting_place(scores, slot, i, made);
+        bool waits = scores->made[place] == made;
+        image_bool(io, &waits);
+        scores->made[place] = waits ? made : 0;
+        if (!waits)
+            continue;
+        image_io(io, scores->mean + place * n_targets, n_targets);
+        image_io(io, scores->waiting_radii + place * radii, radii);
+        if (scores->waiting_own != NULL)
+            image_io(io, scores->waiting_own + place * radii, radii);
+    }
+}
+
+void scores_serialize(struct scores *scores, int slot, uint64_t step, struct image_io *io) {
+    enum { FORMAT = 1 };
+    struct image_io section;
+    image_enter(io, "scor", FORMAT, &section);
+    if (image_reads(io))
+        scores_restart(scores, slot);
+    for (int i = 0; i < scores->n; i++) {
+        serialize_score(&scores->pooled[slot * scores->n + i], levels_of(scores, slot, i, -1), scores->n_levels,
+                        &section);
+        for (int j = 0; j < scores->n_targets; j++)
+            serialize_score(target_of(scores, slot, i, j), levels_of(scores, slot, i, j), scores->n_levels, &section);
+        serialize_waiting(scores, slot, step, i, &section);
+    }
+    intervals_serialize(scores->intervals, slot, &section);
+    image_leave(io, &section);
+}

@@ -15,6 +15,7 @@
 
 #include "engine/config.h"
 #include "engine/history.h"
+#include "engine/image.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -115,5 +116,9 @@ const float *scores_radii(const struct scores *scores, int slot, bool *ret_cappe
  * its means [n_targets] and half-widths [n_levels x n_targets]. */
 bool scores_kept(const struct scores *scores, int slot, int i, uint64_t step, const double **ret_mean,
                  const float **ret_radii);
+
+/* A slot's that has seen `step`, as a section of an image, or from one of the same targets, scored steps and levels:
+ * then what the latest forecast had (scores_radii, scores_anomaly) is not known until the next one. */
+void scores_serialize(struct scores *scores, int slot, uint64_t step, struct image_io *io);
 
 #endif

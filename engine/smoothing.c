@@ -90,3 +90,12 @@ void smoothing_forecast(const struct smoothing *smoothing, int horizon, int stri
         mean[h * stride] = level;
     }
 }
+
+void smoothing_serialize(struct smoothing *smoothing, struct image_io *io) {
+    image_io(io, &smoothing->n, 1);
+    image_bool(io, &smoothing->began);
+    image_io(io, smoothing->level, SMOOTHING_SETS);
+    image_io(io, smoothing->trend, SMOOTHING_SETS);
+    image_io(io, smoothing->scale, SMOOTHING_SETS);
+    image_io(io, smoothing->loss, SMOOTHING_SETS);
+}

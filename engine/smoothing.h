@@ -11,6 +11,8 @@
 #ifndef ENGINE_SMOOTHING_H
 #define ENGINE_SMOOTHING_H
 
+#include "engine/image.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,5 +34,8 @@ void smoothing_restart(struct smoothing *smoothing);
 
 /* Forecasts 1 .. horizon steps ahead: mean[0], mean[stride], ...; NaN while nothing has been seen. */
 void smoothing_forecast(const struct smoothing *smoothing, int horizon, int stride, double *mean);
+
+/* To an image, or from one. */
+void smoothing_serialize(struct smoothing *smoothing, struct image_io *io);
 
 #endif

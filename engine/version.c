@@ -1,11 +1,13 @@
 #include "engine/version.h"
 
+#include "engine/image.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 
 struct version {
     atomic_uint references;
-    uint64_t number;
+    uint64_t number, weights;
     struct network *network;
     float *ridge;
     struct version *of; /* whose the network and the ridge are, with a reference; NULL: its own */
@@ -17,6 +19,7 @@ static struct version *version_alloc(uint64_t number, struct network *network) {
         return NULL;
     atomic_init(&version->references, 1);
     version->number = number;
+    version->weights = 0;
     version->network = network;
     version->ridge = NULL;
     version->of = NULL;
@@ -26,13 +29,17 @@ static struct version *version_alloc(uint64_t number, struct network *network) {
 struct version *version_new(uint64_t number, struct network *network) {
     if (network != NULL && network_pack(network, kernels_choose()) != 0)
         return NULL;
-    return version_alloc(number, network);
+    struct version *version = version_alloc(number, network);
+    if (version != NULL && network != NULL)
+        version->weights = image_sum(network_params_const(network), network_n_params(network) * sizeof(float));
+    return version;
 }
 
 struct version *version_again(uint64_t number, struct version *of) {
     struct version *version = version_alloc(number, of->network);
     if (version == NULL)
         return NULL;
+    version->weights = of->weights;
     version->ridge = of->ridge;
     version->of = version_acquire(of->of != NULL ? of->of : of);
     return version;
@@ -54,6 +61,10 @@ void version_release(struct version *version) {
         free(version->ridge);
     }
     free(version);
+}
+
+uint64_t version_weights(const struct version *version) {
+    return version->weights;
 }
 
 uint64_t version_number(const struct version *version) {

@@ -26,6 +26,8 @@ void version_set_ridge(struct version *version, float *coefficients);
 const float *version_ridge(const struct version *version);
 
 uint64_t version_number(const struct version *version);
+/* A sum of the network's parameters: two versions with the same one have the same network. 0 without one. */
+uint64_t version_weights(const struct version *version);
 const struct network *version_network(const struct version *version); /* NULL: none */
 
 #endif
