@@ -191,7 +191,7 @@ void producer_refused(struct producer *producer, uint64_t first, uint64_t last, 
         producer->refusals = refusals;
         producer->room = room;
     }
-    char *stream = strndup(name, n);
+    char *stream = n > 0 ? strndup(name, n) : strdup("");
     if (stream == NULL)
         producer->untold += last - first + 1;
     else

@@ -636,6 +636,55 @@ static void a_parked_message_is_acknowledged_whole(void **state) {
     close_scene(&scene);
 }
 
+/* Whatever comes, in one to four frames: what is not taken is answered once, or what is durable is told. */
+static void mutated_messages_are_survived(void **state) {
+    (void)state;
+    enum { MESSAGES = 20000 };
+    struct scene scene;
+    open_scene(&scene);
+    said_durable = UINT64_MAX;
+    static const char *const seeds[] = {"{\"cmd\":\"ask\",\"producer\":5,\"id\":1}",
+                                        "{\"cmd\":\"ask\",\"producer\":\"boiler\"}",
+                                        "{\"seq\":1}",
+                                        "[[\"c/1\",1,[1]],[\"c/2\",2,[1]]]",
+                                        "c/1",
+                                        "[7,[1]]",
+                                        "c/1 a=1 5\nc/2 a=2",
+                                        "\x81\xa3"
+                                        "seq\x01",
+                                        "\x91\x93\xa3"
+                                        "c/1\x05\x91\x01"};
+    uint64_t random = 88172645463325252;
+    char reply[4096];
+    for (int i = 0; i < MESSAGES; i++) {
+        int frames = 1 + i % 4;
+        for (int f = 0; f < frames; f++) {
+            unsigned char bytes[256];
+            const char *seed = seeds[(size_t)(random >> 20) % (sizeof seeds / sizeof *seeds)];
+            size_t n = strlen(seed);
+            memcpy(bytes, seed, n);
+            size_t mutated = mutate(bytes, n, sizeof bytes, &random);
+            assert_true(zmq_send(scene.client, random % 3 == 0 ? (const void *)bytes : seed,
+                                 random % 3 == 0 ? mutated : n, f + 1 < frames ? ZMQ_SNDMORE : 0) >= 0);
+        }
+        rig_turn(&scene.rig);
+        work(&scene);
+        while (rig_receive(scene.client, reply, sizeof reply, 0) >= 0)
+            ;
+    }
+    send_frames(scene.client, "{\"cmd\":\"ask\",\"producer\":99,\"id\":77}", NULL, NULL);
+    json_t *answer = next_reply_to(&scene, scene.client);
+    while (json_integer_value(json_object_get(answer, "id")) != 77) {
+        json_decref(answer);
+        work(&scene);
+        answer = next_reply_to(&scene, scene.client);
+    }
+    json_decref(answer);
+    const struct acknowledged_counters n = counters(&scene);
+    assert_true(n.errors > 0 && n.ticks > 0 && n.ticks == n.durable);
+    close_scene(&scene);
+}
+
 /* A client that reads nothing is forgotten, and what it had sent stays taken. */
 static void a_slow_reader_has_to_ask_again(void **state) {
     (void)state;
@@ -685,6 +734,7 @@ int main(void) {
         cmocka_unit_test(a_failing_disk_is_told_and_takes_nothing),
         cmocka_unit_test(messages_are_in_the_journal_in_one_order),
         cmocka_unit_test(a_parked_message_is_acknowledged_whole),
+        cmocka_unit_test(mutated_messages_are_survived),
         cmocka_unit_test(a_slow_reader_has_to_ask_again),
     };
     return cmocka_run_group_tests_name("acknowledged", tests, NULL, NULL);
