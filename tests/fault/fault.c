@@ -150,3 +150,9 @@ void fault_note(const char *format, ...) {
     if (mark != NULL)
         mark(text);
 }
+
+long fault_seen_here(void) {
+    long (*seen)(void);
+    *(void **)&seen = dlsym(RTLD_DEFAULT, "fault_seen");
+    return seen != NULL ? seen() : 0;
+}

@@ -40,4 +40,7 @@ const char *fault_where(const struct fault *fault, const char *program);
 /* Called in a program under test: puts a text into the log where there is a layer. */
 void fault_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Called there: how many operations of the plan's kinds have come. */
+long fault_seen_here(void);
+
 #endif

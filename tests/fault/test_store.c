@@ -14,12 +14,13 @@
 #include "tests/support/store_fixture.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LIVES = 3, ENTRIES = 400 /* of a life */ };
+enum { LIVES = 3, ENTRIES = 400 /* of a life */, OUTLAST = 200 };
 
 /* ---- what runs under the layer -------------------------------------------------------------- */
 
@@ -89,6 +90,34 @@ static void endure(const char *root) {
     }
 }
 
+/* The disk fails for a while: all that was appended meanwhile is durable when it is back. */
+static void outlast(const char *root) {
+    char folder[512];
+    struct store_scene scene;
+    snprintf(folder, sizeof folder, "%s/state", root);
+    scene_in(&scene, folder);
+    store_scene_start(&scene);
+    fault_note("open %ld", fault_seen_here());
+    for (int i = 1; i <= OUTLAST; i++) {
+        uint64_t order = store_scene_append(&scene, i);
+        if (i % 20 != 0)
+            continue;
+        store_hurry(scene.store);
+        for (int64_t began = 0; store_durable(scene.store) < order || store_degraded(scene.store);) {
+            assert_true(rig_wait(&began));
+            if (!store_round_wanted(scene.store) || !store_round_begin(scene.store, 0))
+                continue;
+            for (began = 0; !store_round_end(scene.store);)
+                assert_true(rig_wait(&began));
+        }
+        fault_note("durable %llu", (unsigned long long)order);
+    }
+    struct store_status status;
+    store_status(scene.store, &status);
+    assert_int_equal(status.dropped, 0);
+    scene_out(&scene);
+}
+
 /* ---- what is left --------------------------------------------------------------------------- */
 
 static struct fault fault;
@@ -136,7 +165,7 @@ struct looking {
 
 static void mark(void *context, const char *text) {
     struct looking *looking = context;
-    assert_int_equal(sscanf(text, "durable %lu", &looking->durable), 1);
+    assert_true(sscanf(text, "durable %lu", &looking->durable) == 1 || strncmp(text, "open", 4) == 0);
 }
 
 static void look(void *context, const char *which) {
@@ -144,21 +173,26 @@ static void look(void *context, const char *which) {
     looking->more += open_left(looking->state, looking->durable, which) > looking->durable;
 }
 
-static void test_crashes(void **state) {
-    (void)state;
+static struct looking crash_all(size_t every) {
     char left[256];
     struct looking looking = {0};
     snprintf(left, sizeof left, "%s/left", fault.folder);
     snprintf(looking.state, sizeof looking.state, "%s/state", left);
-    assert_int_equal(fault_run_self(&fault, "live", NULL), 0);
     int crashes = disk_crash_all(&(struct disk_crashes){.log = fault.log,
                                                         .folder = left,
-                                                        .every = getenv("FAULT_LONG") != NULL ? 1 : 5,
+                                                        .every = getenv("FAULT_LONG") != NULL ? 1 : every,
                                                         .torn = 2,
                                                         .mark = mark,
                                                         .look = look,
                                                         .context = &looking});
     print_message("%d crashes, %d left more than was promised\n", crashes, looking.more);
+    return looking;
+}
+
+static void test_crashes(void **state) {
+    (void)state;
+    assert_int_equal(fault_run_self(&fault, "live", NULL), 0);
+    struct looking looking = crash_all(9);
     assert_int_equal(looking.durable, LIVES * ENTRIES);
     assert_true(looking.more > 0);
 }
@@ -184,9 +218,15 @@ static void look_after(const char *which) {
     disk_free(disk);
 }
 
+static void begin_anew(void) {
+    assert_int_equal(remove(fault.log), 0);
+    disk_remove_folder(fault.root);
+    assert_int_equal(mkdir(fault.root, 0700), 0);
+}
+
 /* The n-th operation, or all from the n-th on, for every n until none fails. */
 static void fail_each(int kinds, int error, bool for_good) {
-    long n = 1, step = getenv("FAULT_LONG") != NULL ? 1 : for_good ? 37 : 13;
+    long n = 1, step = getenv("FAULT_LONG") != NULL ? 1 : for_good ? 61 : 29;
     for (bool failed = true; failed; n += n < 5 ? 1 : step) {
         char which[128];
         fault_set(&fault, kinds, error, n, for_good ? 1000000000 : n);
@@ -197,9 +237,7 @@ static void fail_each(int kinds, int error, bool for_good) {
         if (status != 0)
             fail_msg("%s: the process ended with %d", which, status);
         look_after(which);
-        assert_int_equal(remove(fault.log), 0);
-        disk_remove_folder(fault.root);
-        assert_int_equal(mkdir(fault.root, 0700), 0);
+        begin_anew();
     }
     print_message("%ld operations\n", n);
 }
@@ -224,9 +262,49 @@ static void test_read_only_disk(void **state) {
     fail_each(FAULT_CHANGES, EROFS, true);
 }
 
+/* How many operations a run without errors has, and how many of them open the store. */
+static long operations_of(int kinds, long *ret_to_open) {
+    fault_set(&fault, kinds, EIO, INT_MAX, INT_MAX);
+    assert_int_equal(fault_run_self(&fault, "outlast", NULL), 0);
+    struct disk *disk = disk_new(fault.log, NULL);
+    *ret_to_open = 0;
+    for (struct disk_step step; disk_step(disk, &step);)
+        if (step.kind == DISK_MARK)
+            sscanf(step.path, "open %ld", ret_to_open);
+    disk_free(disk);
+    begin_anew();
+    return atomic_load(&fault.plan->seen);
+}
+
+/* It fails from some operation on, each time for longer, and the machine crashes anywhere. */
+static void come_back(int kinds, int error) {
+    long first, all = operations_of(kinds, &first);
+    int runs = getenv("FAULT_LONG") != NULL ? 20 : 2;
+    for (int run = 0; run < runs; run++) {
+        long from = first + 1 + (all - first) * run / (2 * runs);
+        fault_set(&fault, kinds, error, from, from + 2 * run);
+        assert_int_equal(fault_run_self(&fault, "outlast", NULL), 0);
+        assert_true(atomic_load(&fault.plan->failed) > 0);
+        fault_clear(&fault);
+        struct looking looking = crash_all(15);
+        assert_int_equal(looking.durable, OUTLAST);
+        begin_anew();
+    }
+}
+
+static void test_full_for_a_while(void **state) {
+    (void)state;
+    come_back(FAULT_CHANGES, ENOSPC);
+}
+
+static void test_syncs_fail_for_a_while(void **state) {
+    (void)state;
+    come_back(FAULT_SYNC, EIO);
+}
+
 int main(int argc, char **argv) {
     if (argc > 2) {
-        (strcmp(argv[1], "live") == 0 ? live : endure)(argv[2]);
+        (strcmp(argv[1], "live") == 0 ? live : strcmp(argv[1], "outlast") == 0 ? outlast : endure)(argv[2]);
         return 0;
     }
     scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
@@ -236,6 +314,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_broken_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_read_only_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_for_a_while, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_syncs_fail_for_a_while, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

@@ -66,6 +66,13 @@ int fault_comes(int kind) {
     return error;
 }
 
+/* For a program under test that knows of the layer. */
+PUBLIC long fault_seen(void);
+
+long fault_seen(void) {
+    return plan != NULL ? atomic_load(&plan->seen) : 0;
+}
+
 /* ---- allocations ---------------------------------------------------------------------------- */
 
 static bool refused(const void *caller) {
