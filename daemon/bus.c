@@ -204,7 +204,7 @@ static void wait_for_work(struct bus *bus, bool busy) {
     enum { N_SOCKETS = sizeof sockets / sizeof *sockets };
     zmq_pollitem_t items[1 + N_SOCKETS] = {{.fd = doorbell_fd(&bus->bell), .events = ZMQ_POLLIN}};
     int n = 1;
-    for (int i = 0; i < N_SOCKETS; i++)
+    for (int i = 0; i < N_SOCKETS && !bus->draining; i++) /* then nobody reads them any more */
         if (sockets[i] != NULL)
             items[n++] = (zmq_pollitem_t){.socket = sockets[i], .events = ZMQ_POLLIN};
 

@@ -54,18 +54,23 @@ json_t *describe_contest(const struct contest *contest) {
     return map;
 }
 
-void learning_tell(struct learning *learning, int m, const char *kind, json_t *fields) {
-    struct model_learning *model = &learning->models[m];
-    const char *name = model_config(learning, m)->name;
-    const struct version *version = placement_version(learning->setup.placement, m);
-    json_object_set_new(fields, "model", json_string(name));
+void learning_decide(json_t *decisions, const char *model, const struct version *version, const char *kind,
+                     const char *reason, json_t *fields) {
+    json_object_set_new(fields, "model", json_string(model));
     json_object_set_new(fields, "version", integer(version != NULL ? version_number(version) : 0));
     json_object_set_new(fields, "kind", json_string(kind));
     json_object_set_new(fields, "t", json_integer(clock_realtime()));
-    json_object_set_new(fields, "text", json_string(model->reason));
-    if (json_array_size(model->decisions) >= DECISIONS_MOST)
-        json_array_remove(model->decisions, 0);
-    json_array_append_new(model->decisions, json_copy(fields)); /* the event's may tell more, and of more */
+    json_object_set_new(fields, "text", json_string(reason));
+    if (json_array_size(decisions) >= DECISIONS_MOST)
+        json_array_remove(decisions, 0);
+    json_array_append_new(decisions, json_copy(fields)); /* the event's may tell more, and of more */
+}
+
+void learning_tell(struct learning *learning, int m, const char *kind, json_t *fields) {
+    struct model_learning *model = &learning->models[m];
+    const char *name = model_config(learning, m)->name;
+    learning_decide(model->decisions, name, placement_version(learning->setup.placement, m), kind, model->reason,
+                    fields);
     model->record_old = true;
     log_info("model %s: %s", name, model->reason);
     publisher_event(learning->setup.publisher, kind, name, fields, "model %s: %s", name, model->reason);

@@ -36,10 +36,26 @@ static unsigned long long number_of(const struct version *version) {
     return version != NULL ? version_number(version) : 0;
 }
 
-/* The text, to be freed; NULL without memory. */
-static char *facts_of(struct learning *learning, int m) {
+/* What will be known when the plan has been carried out: should the daemon end before it is, the next one begins so. */
+static void foresee(const struct learning *learning, int m, json_t *map) {
+    const struct model_learning *model = &learning->models[m];
+    const struct plan *plan = &model->plan;
+    const struct config_model *of = model_config(learning, m);
+    const char *count = plan->what == PLAN_PROMOTE ? "promoted" : plan->what == PLAN_GO_BACK ? "rolled_back" : NULL;
+    char reason[REASON_MOST];
+    json_t *decisions = json_copy(model->decisions), *fields = json_copy(plan->fields);
+    serving_reason(of, plan->version, plan->why, reason);
+    learning_decide(decisions, of->name, plan->version, plan->kind, reason, fields);
+    json_decref(fields);
+    json_object_set_new(map, "decisions", decisions);
+    json_object_set_new(map, "reason", json_string(reason));
+    if (count != NULL)
+        json_object_set_new(map, count, json_integer(json_integer_value(json_object_get(map, count)) + 1));
+}
+
+/* Beside a champion; planned: with the plan carried out. The text, to be freed; NULL without memory. */
+static char *facts_of(struct learning *learning, int m, const struct version *champion, bool planned) {
     struct model_learning *model = &learning->models[m];
-    const struct version *champion = placement_version(learning->setup.placement, m);
     json_t *map = json_object();
     for (int i = 0; i < N_COUNTS; i++)
         json_object_set_new(map, counts[i].key, json_integer((json_int_t)*count_of(model, i)));
@@ -51,6 +67,8 @@ static char *facts_of(struct learning *learning, int m) {
         json_object_set(map, "latest", model->latest);
     if (model->retraining.tried)
         json_object_set_new(map, "trained", json_integer(model->retraining.tried_at));
+    if (planned)
+        foresee(learning, m, map);
     char *text = json_dumps(map, JSON_COMPACT);
     json_decref(map);
     return text;
@@ -118,7 +136,7 @@ int disk_put_first(struct learning *learning, int m, struct version *version, st
                    struct error *err) {
     if (learning->setup.versions == NULL)
         return 0;
-    char *facts = facts_of(learning, m);
+    char *facts = facts_of(learning, m, version, false);
     const struct versions_record record = {
         .model = m, .champion = version, .before = before, .facts = facts != NULL ? facts : "{}", .about = "{}"};
     int failed = versions_put(learning->setup.versions, &record, err);
@@ -145,7 +163,7 @@ static bool write_now(struct learning *learning, int m) {
     struct model_learning *model = &learning->models[m];
     struct version *none = version_new(0, NULL); /* the baseline, before the first version */
     struct versions_record record = record_of(learning, m, none);
-    char *facts = facts_of(learning, m), *about = NULL;
+    char *facts = facts_of(learning, m, record.champion, model->plan.version != NULL), *about = NULL;
     bool begun = none != NULL && facts != NULL;
     record.facts = facts;
     if (model->plan.version != NULL) {
@@ -216,11 +234,10 @@ void disk_finish(struct learning *learning) {
     }
     for (int m = 0; m < learning->setup.config->n_models; m++) {
         struct error err;
-        char *facts = learning->models[m].record_old ? facts_of(learning, m) : NULL;
-        const struct versions_record record = {.model = m,
-                                               .champion = placement_version(learning->setup.placement, m),
-                                               .before = learning->models[m].before,
-                                               .facts = facts};
+        struct version *champion = placement_version(learning->setup.placement, m);
+        char *facts = learning->models[m].record_old ? facts_of(learning, m, champion, false) : NULL;
+        const struct versions_record record = {
+            .model = m, .champion = champion, .before = learning->models[m].before, .facts = facts};
         if (facts != NULL && versions_put(versions, &record, &err) != 0)
             log_error("model %s: its latest decisions are not kept: %s", model_config(learning, m)->name, err.text);
         free(facts);

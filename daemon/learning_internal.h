@@ -7,7 +7,7 @@
 #include "engine/drift.h"
 #include "engine/retraining.h"
 
-enum { DECISIONS_MOST = 64 };
+enum { DECISIONS_MOST = 64, REASON_MOST = 256 };
 
 enum stage {
     STAGE_IDLE,
@@ -77,8 +77,8 @@ struct model_learning {
     double seconds;
     int64_t ended; /* ns since 1970 */
     uint64_t jobs, promoted, failed, stopped, rolled_back, drifts;
-    char reason[256];  /* why who serves serves */
-    json_t *decisions; /* the latest ones, oldest first */
+    char reason[REASON_MOST]; /* why who serves serves */
+    json_t *decisions;        /* the latest ones, oldest first */
 };
 
 struct learning {
@@ -99,6 +99,9 @@ static inline const struct config_model *model_config(const struct learning *lea
 
 /* The version, whose reference is taken, serves from the start; before (NULL: there is no way back), too. */
 void serving_begin(struct learning *learning, int m, struct version *version, struct version *before);
+/* "version 3 serves: " and why, where it is the version that serves. */
+void serving_reason(const struct config_model *of, const struct version *version, const char *why,
+                    char ret_reason[REASON_MOST]);
 /* The plan's version is on disk, or there is no disk: it is taken over. */
 void serving_carry_out(struct learning *learning, int m);
 /* A job has judged its challenger, which is taken from the outcome where it is kept. */
@@ -132,6 +135,9 @@ void live_poll(struct learning *learning, int m, uint64_t steps);
 
 json_t *describe_outcome(const struct model_learning *model);
 json_t *describe_contest(const struct contest *contest);
+/* Puts a decision behind the others: fields (a map) are made complete, and a copy of them is kept. */
+void learning_decide(json_t *decisions, const char *model, const struct version *version, const char *kind,
+                     const char *reason, json_t *fields);
 /* Records and tells a decision: the event of that kind, with the model's reason as its text, and fields (the
  * reference is taken). */
 void learning_tell(struct learning *learning, int m, const char *kind, json_t *fields);

@@ -124,11 +124,9 @@ static unsigned long long number_of(const struct version *version) {
 }
 
 /* Who serves, as a sentence: "version 3 serves". Without a network it is what `combine` says beside it. */
-static const char *who_serves(const struct learning *learning, int m, char text[48]) {
-    const struct version *version = placement_version(learning->setup.placement, m);
-    const struct config_model *config = model_config(learning, m);
+static const char *who_serves(const struct config_model *of, const struct version *version, char text[48]) {
     bool network = version != NULL && version_network(version) != NULL;
-    if (!network && config->head == HEAD_FORECAST && config->combine != COMBINE_ONLY + EXPERT_NETWORK)
+    if (!network && of->head == HEAD_FORECAST && of->combine != COMBINE_ONLY + EXPERT_NETWORK)
         return "the experts serve";
     if (!network)
         return "the baseline serves";
@@ -136,11 +134,16 @@ static const char *who_serves(const struct learning *learning, int m, char text[
     return text;
 }
 
+void serving_reason(const struct config_model *of, const struct version *version, const char *why,
+                    char ret_reason[REASON_MOST]) {
+    char serves[48];
+    snprintf(ret_reason, REASON_MOST, "%s: %.200s", who_serves(of, version, serves), why);
+}
+
 /* A decision has been carried out. */
 static void tell(struct learning *learning, int m, const char *kind, json_t *fields, const char *why) {
-    struct model_learning *model = &learning->models[m];
-    char serves[48];
-    snprintf(model->reason, sizeof model->reason, "%s: %.200s", who_serves(learning, m, serves), why);
+    const struct version *version = placement_version(learning->setup.placement, m);
+    serving_reason(model_config(learning, m), version, why, learning->models[m].reason);
     learning_tell(learning, m, kind, fields);
 }
 

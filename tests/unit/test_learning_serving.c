@@ -501,6 +501,10 @@ static void other_weights_of_the_configuration(void **state) {
     rig_close(&scene.rig);
     open_on_disk(&scene, REST("    train: false\n    seed: 1\n"));
     assert_int_equal(number_of(&scene, "version"), 1);
+    json_t *map = describe(&scene);
+    assert_string_equal(json_string_value(json_object_get(map, "reason")),
+                        "seeded weights, not trained (train: false)");
+    json_decref(map);
     rig_close(&scene.rig);
     open_on_disk(&scene, REST("    train: false\n    seed: 2\n"));
     assert_int_equal(number_of(&scene, "version"), 2);
