@@ -1,5 +1,6 @@
 #include "daemon/ingest.h"
 
+#include "daemon/ahead.h"
 #include "daemon/clock.h"
 #include "daemon/endpoint.h"
 #include "daemon/records.h"
@@ -40,6 +41,7 @@ struct ingest {
     size_t n_frames;
     int64_t received;
     struct wire_ticks ticks;
+    struct ahead ahead;
     struct wire_tick tick;
     bool parked;          /* tick is decoded and does not fit */
     bool unkept;          /* the store has not taken the message; parked as well when it had no room */
@@ -334,7 +336,7 @@ static enum routed open_stream(struct ingest *ingest, int class, struct wire_tex
 
 static enum routed find_stream(struct ingest *ingest, struct wire_text name, struct stream **ret_stream,
                                enum reason *ret_reason) {
-    *ret_stream = streams_find(ingest->setup.streams, name.at, name.n);
+    *ret_stream = ahead_find(&ingest->ahead, ingest->setup.streams, name);
     if (*ret_stream != NULL)
         return ROUTED;
     char text[WIRE_MAX_NAME + 1];
@@ -482,6 +484,8 @@ static bool work_off(struct ingest *ingest) {
     while (ingest->open && ingest->budget-- > 0) {
         enum reason reason = REASON_NONE;
         size_t passed_before = ingest->passed;
+        if (!ingest->parked)
+            ahead_step(&ingest->ahead, &ingest->ticks, ingest->setup.streams);
         int got = ingest->parked ? 1 : wire_ticks_next(&ingest->ticks, &ingest->tick, &reason);
         if (got == 0) {
             close_message(ingest);
@@ -489,12 +493,6 @@ static bool work_off(struct ingest *ingest) {
         }
         if (!ingest->parked)
             ingest->passed = wire_ticks_passed(&ingest->ticks, ingest->count, ingest->passed);
-        struct wire_text ahead[2];
-        int n_ahead = wire_ticks_ahead(&ingest->ticks, ahead);
-        if (n_ahead > 0)
-            streams_fetch(ingest->setup.streams, ahead[0].at, ahead[0].n);
-        if (n_ahead > 1)
-            streams_fetch_place(ingest->setup.streams, ahead[1].at, ahead[1].n);
         enum routed routed = got > 0 ? route(ingest, &reason) : REFUSED;
         if (routed == PARKED) {
             ingest->counters.parked += !ingest->parked;
@@ -574,6 +572,7 @@ static bool open_message(struct ingest *ingest, int source) {
     const bool acknowledged = source == SOURCE_ACKNOWLEDGED;
     if (reason == REASON_NONE && (!acknowledged || admit(ingest))) {
         ingest->open = true;
+        ahead_begin(&ingest->ahead, &ingest->ticks);
         ingest->unkept = ingest->setup.store != NULL;
         return true;
     }

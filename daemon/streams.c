@@ -78,7 +78,7 @@ void streams_free(struct streams *streams) {
 /* ---- the index ------------------------------------------------------------------------------ */
 
 /* Eight bytes at a time: each is multiplied in, and its high bits folded down. */
-static uint64_t hash_of(const struct streams *streams, const char *name, size_t n) {
+uint64_t streams_hash(const struct streams *streams, const char *name, size_t n) {
     const uint64_t odd = UINT64_C(0x9E3779B97F4A7C15);
     uint64_t hash = (streams->seed ^ n) * odd, word;
     for (; n >= sizeof word; name += sizeof word, n -= sizeof word) {
@@ -105,16 +105,19 @@ static size_t find_place(const struct streams *streams, uint64_t hash, const cha
     }
 }
 
+struct stream *streams_find_hashed(const struct streams *streams, uint64_t hash, const char *name, size_t n) {
+    return streams->index[find_place(streams, hash, name, n)].stream;
+}
+
 struct stream *streams_find(const struct streams *streams, const char *name, size_t n) {
-    return streams->index[find_place(streams, hash_of(streams, name, n), name, n)].stream;
+    return streams_find_hashed(streams, streams_hash(streams, name, n), name, n);
 }
 
-void streams_fetch_place(const struct streams *streams, const char *name, size_t n) {
-    __builtin_prefetch(&streams->index[hash_of(streams, name, n) & (streams->places - 1)]);
+void streams_fetch_place(const struct streams *streams, uint64_t hash) {
+    __builtin_prefetch(&streams->index[hash & (streams->places - 1)]);
 }
 
-void streams_fetch(const struct streams *streams, const char *name, size_t n) {
-    uint64_t hash = hash_of(streams, name, n);
+void streams_fetch(const struct streams *streams, uint64_t hash) {
     const struct indexed *at = &streams->index[hash & (streams->places - 1)];
     if (at->stream == NULL)
         return;
@@ -180,7 +183,7 @@ void streams_left(struct streams *streams, const struct stream *stream) {
 }
 
 void streams_add(struct streams *streams, struct stream *stream) {
-    uint64_t hash = hash_of(streams, stream->name, stream->name_length);
+    uint64_t hash = streams_hash(streams, stream->name, stream->name_length);
     size_t place = find_place(streams, hash, stream->name, stream->name_length);
     assert(streams->index[place].stream == NULL && 2 * (streams->n + 1) <= streams->places);
     streams->index[place] = (struct indexed){hash, stream};
@@ -222,7 +225,7 @@ static void remember(struct streams *streams, const struct stream *stream) {
 }
 
 void streams_remove(struct streams *streams, struct stream *stream) {
-    uint64_t hash = hash_of(streams, stream->name, stream->name_length);
+    uint64_t hash = streams_hash(streams, stream->name, stream->name_length);
     free_place(streams, find_place(streams, hash, stream->name, stream->name_length));
     streams->n--;
     DL_DELETE2(streams->first, stream, previous, next);

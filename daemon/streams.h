@@ -18,10 +18,12 @@ void streams_free(struct streams *streams);
 
 struct stream *streams_find(const struct streams *streams, const char *name, size_t n);
 
-/* Asks for the memory that streams_find of the name will touch: of the index, and, where that has been asked for some time
- * before, of the stream. */
-void streams_fetch_place(const struct streams *streams, const char *name, size_t n);
-void streams_fetch(const struct streams *streams, const char *name, size_t n);
+/* The same in parts, for who knows ahead what will be looked for: the hash of a name; asking for the memory that finding it
+ * will touch, of the index, and, where that has been asked for some time before, of the stream; finding it. */
+uint64_t streams_hash(const struct streams *streams, const char *name, size_t n);
+void streams_fetch_place(const struct streams *streams, uint64_t hash);
+void streams_fetch(const struct streams *streams, uint64_t hash);
+struct stream *streams_find_hashed(const struct streams *streams, uint64_t hash, const char *name, size_t n);
 
 /* The first class whose pattern matches the name (NUL-terminated); -1: none. */
 int streams_class_of(const struct streams *streams, const char *name);

@@ -80,9 +80,9 @@ size_t wire_ticks_count(const struct wire_ticks *ticks, struct wire_tick *scratc
 static inline size_t wire_ticks_passed(const struct wire_ticks *ticks, size_t count, size_t passed_before) {
     return ticks->form == WIRE_FORM_LINES ? passed_before + 1 : count - ticks->left;
 }
-/* The streams of the next two ticks of a bundle in MessagePack, unchecked, as far as they are plain to see without reading
- * them. Returns their number. */
-int wire_ticks_ahead(const struct wire_ticks *ticks, struct wire_text ret_streams[2]);
+/* The stream, unchecked, of the tick that begins at `at` in a bundle in MessagePack: ticks->at, where the next one does, or
+ * what this returned: where the tick behind it does. NULL: that is not plain to see without reading the tick. */
+const char *wire_ticks_look(const struct wire_ticks *ticks, const char *at, struct wire_text *ret_stream);
 
 /* 1 to 255 bytes of valid UTF-8 without NUL. */
 bool wire_name_valid(struct wire_text name);

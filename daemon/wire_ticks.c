@@ -277,23 +277,16 @@ static const char *plain_tick(const char *at, const char *end, bool bundled, str
     return at;
 }
 
-int wire_ticks_ahead(const struct wire_ticks *ticks, struct wire_text ret_streams[2]) {
+const char *wire_ticks_look(const struct wire_ticks *ticks, const char *at, struct wire_text *ret_stream) {
     enum { HEADS = 2, NUMBER = 9 };
-    const char *at = ticks->at;
-    int found = 0;
-    while (ticks->form == WIRE_FORM_BUNDLE && found < 2 && ticks->end - at >= HEADS) {
-        size_t n = (unsigned char)at[1] & 0x1f, left = (size_t)(ticks->end - at) - HEADS;
-        if ((unsigned char)at[0] != 0x93 || ((unsigned char)at[1] & 0xe0) != 0xa0 || left < n)
-            break;
-        ret_streams[found++] = (struct wire_text){at + HEADS, n};
-        if (left < n + NUMBER + 1)
-            break;
-        size_t values = (unsigned char)at[HEADS + n + NUMBER] & 0x0f, all = n + NUMBER + 1 + values * NUMBER;
-        if (left < all)
-            break;
-        at += HEADS + all;
-    }
-    return found;
+    if (ticks->form != WIRE_FORM_BUNDLE || ticks->end - at < HEADS)
+        return NULL;
+    size_t n = (unsigned char)at[1] & 0x1f, left = (size_t)(ticks->end - at) - HEADS;
+    if ((unsigned char)at[0] != 0x93 || ((unsigned char)at[1] & 0xe0) != 0xa0 || left < n + NUMBER + 1)
+        return NULL;
+    *ret_stream = (struct wire_text){at + HEADS, n};
+    size_t values = (unsigned char)at[HEADS + n + NUMBER] & 0x0f, all = n + NUMBER + 1 + values * NUMBER;
+    return left < all ? NULL : at + HEADS + all;
 }
 
 /* ---- messages --------------------------------------------------------------------------------- */
