@@ -17,6 +17,7 @@ enum { SHARES_BOUND = 32 * EXPERT_COUNT };
 
 /* What of a model's forecasts never changes. */
 struct model_form {
+    struct wire_text name;
     struct wire_text *targets; /* [n_targets] their names */
     int n_states;
     /* [n_states] of a model that publishes its state; at: offsets from the state's begin. */
@@ -38,6 +39,7 @@ struct emitter {
     struct wire_score scores[CONFIG_SCORED_ALL_MOST];
     struct wire_interval intervals[WIRE_MAX_LEVELS];
     struct wire_share shares[EXPERT_COUNT];
+    struct wire_text experts[EXPERT_COUNT]; /* their names */
     double *bounds; /* of the intervals of any model: [n_levels x horizon x n_targets], lower, then upper */
     struct wire_output outputs[WIRE_MAX_OUTPUTS];
     atomic_uint_fast64_t waits, count;
@@ -91,6 +93,7 @@ static void form_fini(struct model_form *form) {
 }
 
 static bool form_init(struct model_form *form, const struct config_model *model, char *const *features) {
+    form->name = text_of(model->name);
     form->targets = calloc((size_t)model->n_targets + 1, sizeof *form->targets);
     for (int j = 0; form->targets != NULL && j < model->n_targets; j++)
         form->targets[j] = (struct wire_text){features[model->targets[j]], strlen(features[model->targets[j]])};
@@ -111,6 +114,8 @@ struct emitter *emitter_new(const struct config *config, uint64_t epoch, struct 
     emitter->interest = interest;
     atomic_init(&emitter->waits, 0);
     atomic_init(&emitter->count, 0);
+    for (int e = 0; e < EXPERT_COUNT; e++)
+        emitter->experts[e] = text_of(expert_name((enum expert)e));
     emitter->forms = calloc((size_t)config->n_models, sizeof *emitter->forms);
     if (emitter->forms == NULL)
         goto fail;
@@ -212,7 +217,7 @@ static void add_shares(struct emitter *emitter, const struct forecast *forecast,
     int n = 0;
     for (int e = 0; forecast->shares != NULL && e < EXPERT_COUNT; e++)
         if (forecast->shares[e] > 0)
-            emitter->shares[n++] = (struct wire_share){text_of(expert_name((enum expert)e)), forecast->shares[e]};
+            emitter->shares[n++] = (struct wire_share){emitter->experts[e], forecast->shares[e]};
     wire->shares = emitter->shares;
     wire->n_shares = n;
 }
@@ -253,7 +258,7 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
     const struct model_form *form = &emitter->forms[batch->model];
     struct wire_forecast wire = {
         .stream = {stream->name, stream->name_length},
-        .model = text_of(model->name),
+        .model = form->name,
         .version = forecast->version,
         .epoch = emitter->epoch,
         .generation = stream->generation,
