@@ -8,6 +8,7 @@
 #include "daemon/learning.h"
 #include "daemon/notices.h"
 #include "daemon/log.h"
+#include "daemon/priority.h"
 #include "daemon/publisher.h"
 #include "daemon/records.h"
 #include "daemon/service.h"
@@ -284,6 +285,7 @@ static void drain(struct bus *bus) {
 static void *run(void *context) {
     struct bus *bus = context;
     bool busy = false;
+    priority_prompt();
     while (!atomic_load_explicit(&bus->stop_requested, memory_order_acquire)) {
         wait_for_work(bus, busy);
         busy = serve_once(bus);
@@ -359,7 +361,9 @@ static void know_producer(void *context, uint64_t producer, uint64_t sequence, i
 
 static int open_all(struct bus *bus, struct error *err) {
     const struct config *config = bus->config;
+    priority_prompt(); /* ZeroMQ's threads are started with the first socket */
     bus->publisher = publisher_open(bus->zmq, config, &bus->interest, err);
+    priority_usual();
     if (bus->publisher == NULL)
         return -1;
     if (config->state_dir[0] != '\0' && (bus->store = store_open(config, &bus->bell, err)) == NULL)

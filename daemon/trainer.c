@@ -3,20 +3,19 @@
 #include "daemon/clock.h"
 #include "daemon/cpu_budget.h"
 #include "daemon/log.h"
+#include "daemon/priority.h"
 
 #include <assert.h>
 #include <cblas.h>
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-/* Below every thread that serves ticks. */
-enum { TRAINER_NICE = 10 };
+/* Less than the first share of the time for which it could have worked is too little to go on with what others leave, from
+ * the second one on that is enough again; looked at each time it was awake so long, ns. */
+static const double scarce_share = 0.1, plenty_share = 0.5;
+static const int64_t scarce_after = 200000000;
 
 /* While it sleeps for its budget it looks this often whether it is to stop. */
 static const int64_t nap_most = 20000000;
@@ -27,6 +26,11 @@ struct trainer {
     struct ring *jobs, *done; /* of pointers; both have room for a job of every model */
     struct doorbell bell, *bus;
     atomic_bool stopping;
+    struct {
+        bool scarce;             /* as it was found to be the last time */
+        int64_t wall, cpu;       /* since when it is awake */
+        int64_t awake, computed; /* ns */
+    } time;
     struct cpu_budget budget; /* over all jobs: what one owes when it ends, the next one pays */
     pthread_t thread;
 };
@@ -93,12 +97,35 @@ static int64_t pause_now(struct trainer *trainer) {
     return cpu_budget_pause(&trainer->budget, clock_monotonic(), clock_read(CLOCK_THREAD_CPUTIME_ID));
 }
 
+static void wake_up(struct trainer *trainer) {
+    trainer->time.wall = clock_monotonic();
+    trainer->time.cpu = clock_read(CLOCK_THREAD_CPUTIME_ID);
+}
+
+/* Others may leave it nothing, for as long as they are busy. */
+static void see_time(struct trainer *trainer) {
+    int64_t wall = trainer->time.wall, cpu = trainer->time.cpu;
+    wake_up(trainer);
+    trainer->time.awake += trainer->time.wall - wall;
+    trainer->time.computed += trainer->time.cpu - cpu;
+    if (trainer->time.awake < scarce_after)
+        return;
+    double least = trainer->time.scarce ? plenty_share : scarce_share;
+    bool scarce = (double)trainer->time.computed < least * (double)trainer->time.awake;
+    if (scarce != trainer->time.scarce)
+        priority_background(scarce); /* a hint: it need not be heeded */
+    trainer->time.scarce = scarce;
+    trainer->time.awake = trainer->time.computed = 0;
+}
+
 /* Asked between two pieces of work, which is where the budget is kept. */
 static bool told_to_stop(void *context) {
     struct watched *watched = context;
     int64_t pause;
+    see_time(watched->trainer);
     while (!is_stopped(watched) && (pause = pause_now(watched->trainer)) > 0)
         nanosleep(&(struct timespec){.tv_nsec = pause < nap_most ? pause : nap_most}, NULL);
+    wake_up(watched->trainer);
     return is_stopped(watched);
 }
 
@@ -117,6 +144,7 @@ static void run_job(struct trainer *trainer, struct training_job *job) {
     int64_t began = clock_monotonic();
     atomic_store_explicit(&job->began, began, memory_order_relaxed);
     cpu_budget_resume(&trainer->budget, began, clock_read(CLOCK_THREAD_CPUTIME_ID));
+    wake_up(trainer);
     job->failed = training_run(&job->of, trainer->kernels, job->sets, job->n_sets, champion, &watch, &job->outcome,
                                &job->err) != 0;
     job->seconds = 1e-9 * (double)(clock_monotonic() - began);
@@ -124,10 +152,8 @@ static void run_job(struct trainer *trainer, struct training_job *job) {
 
 static void *run(void *context) {
     struct trainer *trainer = context;
-    /* On Linux a thread has a nice level of its own. Not allowed to be nice: it still works. */
-    pthread_setschedparam(pthread_self(), SCHED_BATCH, &(struct sched_param){0}); /* a hint: it need not be heeded */
-    if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), TRAINER_NICE) != 0)
-        log_warning("trainer: nice level %d: %s", TRAINER_NICE, strerror(errno));
+    if (priority_background(false) != 0) /* it still works */
+        log_warning("trainer: not in the background: %s", strerror(errno));
     openblas_set_num_threads(1);
     cpu_budget_begin(&trainer->budget, trainer->config->training_cpu, clock_monotonic(),
                      clock_read(CLOCK_THREAD_CPUTIME_ID));
