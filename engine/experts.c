@@ -52,6 +52,7 @@ struct experts {
     double *mean;                   /* [(n_voices + 1) x horizon x n_targets] of the latest slot; the last: the
                                      * regressions mixed, which a readout adds to */
     float *weights;                 /* [n_scored x VOICES] workspace */
+    double *observed;               /* [2 x n_targets] workspace */
 };
 
 /* What is kept of a forecast beside what the voices said. */
@@ -105,10 +106,11 @@ struct experts *experts_new(const struct config_class *class, const struct confi
     e->shares = calloc(slots * EXPERT_COUNT, sizeof *e->shares);
     e->mean = calloc((voices + 1) * (size_t)model->horizon * targets, sizeof *e->mean);
     e->weights = calloc(steps * VOICES, sizeof *e->weights);
+    e->observed = calloc(2 * targets, sizeof *e->observed);
     if (e->scored == NULL || e->first == NULL || e->since == NULL || e->network_since == NULL || e->said == NULL ||
         e->unit == NULL || e->records == NULL || e->smoothing == NULL || e->shares == NULL || e->mean == NULL ||
-        e->weights == NULL || e->errors == NULL || e->activity == NULL || (full && e->regressors == NULL) ||
-        (reads && e->residuals == NULL)) {
+        e->weights == NULL || e->observed == NULL || e->errors == NULL || e->activity == NULL ||
+        (full && e->regressors == NULL) || (reads && e->residuals == NULL)) {
         experts_free(e);
         return NULL;
     }
@@ -134,6 +136,7 @@ void experts_free(struct experts *e) {
     free(e->shares);
     free(e->mean);
     free(e->weights);
+    free(e->observed);
     free(e);
 }
 
@@ -240,11 +243,10 @@ static void answer(struct experts *e, int slot, const struct history *history, u
     if (step < e->since[slot] + h)
         return;
     const float *units = units_of(e, slot, step - h);
+    const double *last = step - h >= history_oldest(history) ? history_values(history, step - h) : NULL;
     for (int j = 0; j < e->n_targets; j++) {
-        int feature = e->model->targets[j];
-        double value = history_observed(history, step, feature);
-        double last = baseline_last_value(history, step - h, feature);
-        double beyond = (value - last) / (double)units[j];
+        double from = last != NULL ? last[e->model->targets[j]] : NAN;
+        double beyond = (e->observed[j] - from) / (double)units[j];
         float *said = said_of(e, slot, i, step - h, j), *more = said + e->n_voices;
         if (step - h < e->network_since[slot])
             said[EXPERT_NETWORK] = NAN;
@@ -271,22 +273,35 @@ static void see_change(struct activity *activity, double change) {
     activity->typical += (fmin(change, most) - activity->typical) / (double)activity->seen;
 }
 
+/* What the targets were at a step, and then at the one before. */
+static void observe(struct experts *e, const struct history *history, uint64_t step) {
+    const int *targets = e->model->targets, n = e->n_targets;
+    history_observed_values(history, step, targets, n, e->observed);
+    if (step > history_oldest(history))
+        history_observed_values(history, step - 1, targets, n, e->observed + n);
+    else
+        for (int j = 0; j < n; j++)
+            e->observed[n + j] = NAN;
+}
+
 void experts_see(struct experts *e, int slot, const struct history *history, uint64_t step,
                  const struct scaler *scalers) {
     if (e->residuals != NULL)
         residuals_begin(e->residuals, slot, step);
+    const double *before = e->observed + e->n_targets;
+    observe(e, history, step);
     for (int i = 0; i < e->n_scored; i++)
         answer(e, slot, history, step, i);
     if ((history_flags(history, step) & STEP_PAUSED) != 0) /* what is said in a pause is never answered */
         e->since[slot] = step + 1;
     float *units = units_of(e, slot, step);
     for (int j = 0; j < e->n_targets; j++) {
-        int feature = e->model->targets[j];
-        units[j] = (float)fmax(1e-30, fmin(1e30, scaler_unit(SCALER_STANDARD, &scalers[feature])));
-        smoothing_update(smoothing_of(e, slot, j), history_observed(history, step, feature));
+        double unit = scaler_unit(SCALER_STANDARD, &scalers[e->model->targets[j]]); /* which is no NaN */
+        unit = unit < 1e30 ? unit : 1e30;
+        units[j] = (float)(unit > 1e-30 ? unit : 1e-30);
+        smoothing_update(smoothing_of(e, slot, j), e->observed[j]);
         /* What is missing, or came in a pause, neither stands still nor leaps. */
-        see_change(activity_of(e, slot, j),
-                   fabs(history_observed(history, step, feature) - history_observed(history, step - 1, feature)));
+        see_change(activity_of(e, slot, j), fabs(e->observed[j] - before[j]));
     }
 }
 
@@ -310,14 +325,15 @@ static void ask(struct experts *e, int slot, const struct history *history, uint
     double *drift = row_of(e, EXPERT_DRIFT), *smoothing = row_of(e, EXPERT_SMOOTHING);
     double *ridge = row_of(e, EXPERT_RIDGE), *readout = row_of(e, EXPERT_READOUT);
     int n = e->n_voices * e->horizon * e->n_targets;
+    const double *values = history_values(history, step); /* the step at hand is held */
     for (int j = 0; j < e->n_targets; j++) {
         int feature = model->targets[j];
-        double value = baseline_last_value(history, step, feature);
+        double value = values[feature];
         baseline_drift(history, step, feature, e->horizon, model->period, e->n_targets, drift + j);
         for (int h = 1; h <= e->horizon; h++) {
             int at = (h - 1) * e->n_targets + j;
             last[at] = value;
-            seasonal[at] = baseline_seasonal(history, step, feature, h, model->period);
+            seasonal[at] = model->period > 0 ? baseline_seasonal(history, step, feature, h, model->period) : NAN;
             ridge[at] = readout[at] = NAN;
         }
         smoothing_forecast(smoothing_of(e, slot, j), e->horizon, e->n_targets, smoothing + j);
@@ -357,8 +373,8 @@ static int instead_of(const struct experts *e, const struct among *among, int at
  * the first readout. */
 enum { PROVEN = 40 };
 
-static bool has_proven_itself(int voice, const struct mixture_errors *errors, int h) {
-    return (voice != EXPERT_NETWORK && voice != EXPERT_READOUT) || errors[voice].n >= (float)(PROVEN + 2 * h);
+static bool has_proven_itself(const struct mixture_errors *errors, int h) {
+    return errors->n >= (float)(PROVEN + 2 * h);
 }
 
 /* The weights at the scored steps of target j, [n_scored x n_voices]. */
@@ -369,10 +385,13 @@ static void weigh(struct experts *e, const struct among *among, int slot, int j)
         float *weights = e->weights + i * n;
         int at = (e->scored[i] - 1) * e->n_targets + j;
         const struct mixture_errors *errors = errors_of(e, slot, i, j);
-        bool heard[VOICES] = {false};
+        bool heard[VOICES];
+        const double *said = e->mean + at;
+        const size_t row = (size_t)e->horizon * (size_t)e->n_targets;
         for (int k = 0; k < n; k++)
-            heard[k] =
-                (among->voices >> k & 1) != 0 && speaks(e, k, at) && has_proven_itself(k, errors, e->scored[i]);
+            heard[k] = (among->voices >> k & 1) != 0 && !isnan(said[(size_t)k * row]);
+        heard[EXPERT_NETWORK] &= has_proven_itself(&errors[EXPERT_NETWORK], e->scored[i]);
+        heard[EXPERT_READOUT] &= has_proven_itself(&errors[EXPERT_READOUT], e->scored[i]);
         if (!mixture_shares(records_of(e, slot, i, j, context), n, heard, prior, weights))
             weights[instead_of(e, among, at)] = 1;
     }
@@ -392,14 +411,16 @@ static double mixed(const struct experts *e, const struct among *among, int i, i
     const float *weights = e->weights + i * e->n_voices;
     int gap = i > 0 ? e->scored[i] - e->scored[i - 1] : 1;
     double share = (double)before / gap, sum = 0, mean = 0;
-    for (int k = 0; k < e->n_voices; k++) {
+    const double *said = e->mean + at;
+    const size_t row = (size_t)e->horizon * (size_t)e->n_targets;
+    for (int k = 0; k < e->n_voices; k++, said += row) {
         double w = (double)weights[k];
         if (before > 0)
             w = (1 - share) * w + share * (double)weights[k - e->n_voices];
-        if (w == 0 || !speaks(e, k, at))
+        if (w == 0 || isnan(*said))
             continue;
         sum += w;
-        mean += w * row_of(e, k)[at];
+        mean += w * *said;
     }
     mean /= sum;
     return isfinite(mean) ? mean : row_of(e, instead_of(e, among, at))[at];
@@ -455,16 +476,18 @@ static void publish(struct experts *e, int slot, uint64_t step, const double *re
 /* Keeps what was said at the scored steps until the answers come. */
 static void keep(struct experts *e, int slot, uint64_t step, const double *mean) {
     const float *units = units_of(e, slot, step);
+    const size_t row = (size_t)e->horizon * (size_t)e->n_targets;
     for (int i = 0; i < e->n_scored; i++)
         for (int j = 0; j < e->n_targets; j++) {
             float *said = said_of(e, slot, i, step, j);
             int at = (e->scored[i] - 1) * e->n_targets + j;
-            double last = row_of(e, EXPERT_LAST_VALUE)[at];
-            for (int k = 0; k < e->n_voices; k++)
-                said[k] = (float)((row_of(e, k)[at] - last) / (double)units[j]);
+            double last = row_of(e, EXPERT_LAST_VALUE)[at], unit = (double)units[j];
+            const double *of_voice = e->mean + at;
+            for (int k = 0; k < e->n_voices; k++, of_voice += row)
+                said[k] = (float)((*of_voice - last) / unit);
             said += e->n_voices;
-            said[SAID_PUBLISHED] = (float)((mean[at] - last) / (double)units[j]);
-            said[SAID_REGRESSIONS] = (float)((row_of(e, e->n_voices)[at] - last) / (double)units[j]);
+            said[SAID_PUBLISHED] = (float)((mean[at] - last) / unit);
+            said[SAID_REGRESSIONS] = (float)((*of_voice - last) / unit);
             said[SAID_CONTEXT] = (float)context_of(e, slot, j);
         }
 }

@@ -1,5 +1,7 @@
 #include "engine/smoothing.h"
 
+#include "engine/quad.h"
+
 #include <math.h>
 
 /* Of level and trend; the trend is damped by DAMPING at each step ahead. */
@@ -45,6 +47,29 @@ static void update_set(struct smoothing *smoothing, int i, double x, double shar
     smoothing->level[i] = level;
 }
 
+/* The same of two sets at once, of a value behind the first ones, where both have a scale. */
+static void update_two(struct smoothing *smoothing, int i, double x, double share) {
+    const pair level_share = {sets[i].level, sets[i + 1].level}, one = pair_of(1), damped = pair_of(damping);
+    const pair trend_share = level_share * (pair){sets[i].trend, sets[i + 1].trend};
+    pair level = pair_load(smoothing->level + i), trend = pair_load(smoothing->trend + i);
+    pair scale = pair_load(smoothing->scale + i), loss = pair_load(smoothing->loss + i);
+    pair foreseen = level + damped * trend, ratio = (pair_of(x) - foreseen) / scale;
+    pair u = one - ratio * ratio / pair_of(bound * bound), inside = pair_of(rho_most) * (one - u * u * u);
+    pair_mask within = (ratio < pair_of(bound)) & (ratio > pair_of(-bound));
+    pair rho_of = pair_choose(within, inside, pair_of(rho_most));
+    pair error = pair_larger(pair_smaller(ratio, pair_of(bound)), pair_of(-bound)) * scale;
+    pair_store(smoothing->scale + i, pair_root(scale * scale * (one + pair_of(scale_share) * (rho_of - one))));
+    pair_store(smoothing->loss + i, loss + pair_of(share) * (error * error - loss));
+    pair_store(smoothing->trend + i, damped * trend + trend_share * error);
+    pair_store(smoothing->level + i, foreseen + level_share * error);
+}
+
+static bool is_usual(const struct smoothing *smoothing, double x, int i) {
+    return !isnan(x) && smoothing->n >= START && smoothing->scale[i] > 0 && smoothing->scale[i + 1] > 0;
+}
+
+_Static_assert(SMOOTHING_SETS % 2 == 0, "two at once");
+
 void smoothing_update(struct smoothing *smoothing, double x) {
     /* Squares of what is larger are no doubles: as in the scaler, rather a sender's way to say that there is none. */
     if (!(fabs(x) <= 1e150))
@@ -56,13 +81,17 @@ void smoothing_update(struct smoothing *smoothing, double x) {
     if (!isnan(x))
         smoothing->n++;
     double share = 1.0 / (double)(smoothing->n < MEMORY ? smoothing->n : MEMORY);
-    for (int i = 0; i < SMOOTHING_SETS; i++) {
-        if (first) {
-            smoothing->level[i] = x;
-            smoothing->trend[i] = 0;
-        } else {
-            update_set(smoothing, i, x, share);
+    for (int i = 0; first && i < SMOOTHING_SETS; i++) {
+        smoothing->level[i] = x;
+        smoothing->trend[i] = 0;
+    }
+    for (int i = 0; !first && i < SMOOTHING_SETS; i += 2) {
+        if (is_usual(smoothing, x, i)) {
+            update_two(smoothing, i, x, share);
+            continue;
         }
+        update_set(smoothing, i, x, share);
+        update_set(smoothing, i + 1, x, share);
     }
 }
 
