@@ -21,8 +21,8 @@ enum { BLOCK_BYTES = 2 << 20 };
 /* The bus rings `urgent` when it has appended so much of the ring since. */
 enum { HURRY_SHARE = 4 };
 
-/* Requests that wait, in bytes; streams that are asked for and not answered. */
-enum { REQUEST_RING = 128 << 10, ASKED_MOST = 1024 };
+/* Requests that wait, in bytes. */
+enum { REQUEST_RING = 128 << 10 };
 
 /* A go of the thread that takes longer is a disk that fails, ns. */
 static const int64_t slow = 5000000000;
@@ -122,13 +122,20 @@ static int allocate_rings(struct store *store, const struct config *config) {
     size_t least = 2 * (size_t)config->bus.max_message + 4096;
     store->ring = ring_new((size_t)config->journal_ring > least ? (size_t)config->journal_ring : least);
     store->requests = ring_new(REQUEST_RING);
+    store->asks = ring_new(2 * ASKED_MOST * 16);
     store->answers = ring_new(2 * ASKED_MOST * 16);
-    if (store->ring == NULL || store->requests == NULL || store->answers == NULL || store_new_images(store) != 0)
+    store->questions = calloc(ASKED_MOST, sizeof(struct stored *));
+    store->pending = calloc(PENDING_SLOTS, sizeof *store->pending);
+    if (store->ring == NULL || store->requests == NULL || store->asks == NULL || store->answers == NULL ||
+        store->questions == NULL || store->pending == NULL || store_new_images(store) != 0)
         return -1;
     size_t most = ring_max_record(store->ring);
     store->block_bytes = sizeof(struct block_head) + (most > BLOCK_BYTES ? most : BLOCK_BYTES);
     store->block = malloc(store->block_bytes);
-    return store->block != NULL && doorbell_init(&store->bell) == 0 && doorbell_init(&store->urgent) == 0 ? 0 : -1;
+    return store->block != NULL && doorbell_init(&store->bell) == 0 && doorbell_init(&store->urgent) == 0 &&
+                   doorbell_init(&store->asked_bell) == 0
+               ? 0
+               : -1;
 }
 
 static struct store *allocate(const struct config *config, struct doorbell *bus) {
@@ -137,14 +144,29 @@ static struct store *allocate(const struct config *config, struct doorbell *bus)
         return NULL;
     store->config = config;
     store->bus = bus;
-    store->lock = store->bell.fd = store->urgent.fd = -1;
+    store->lock = store->bell.fd = store->urgent.fd = store->asked_bell.fd = -1;
     pthread_mutex_init(&store->told, NULL);
+    pthread_mutex_init(&store->reading, NULL);
     producers_init(&store->producers);
     snprintf(store->folder, sizeof store->folder, "%s", config->state_dir);
     if (allocate_rings(store, config) == 0)
         return store;
     store_close(store);
     return NULL;
+}
+
+static int start(struct store *store) {
+    int failed = pthread_create(&store->thread, NULL, store_run, store);
+    if (failed != 0)
+        return failed;
+    store->started = true;
+    pthread_setname_np(store->thread, "store");
+    failed = pthread_create(&store->reader, NULL, store_read, store);
+    if (failed != 0)
+        return failed;
+    store->reader_started = true;
+    pthread_setname_np(store->reader, "store-reader");
+    return 0;
 }
 
 struct store *store_open(const struct config *config, struct doorbell *bus, struct error *err) {
@@ -155,13 +177,11 @@ struct store *store_open(const struct config *config, struct doorbell *bus, stru
     }
     if (lock_folder(store, err) != 0 || open_database(store, err) != 0)
         goto fail;
-    int failed = pthread_create(&store->thread, NULL, store_run, store);
+    int failed = start(store);
     if (failed != 0) {
         error_set(err, "state_dir: cannot start a thread: %s", strerror(failed));
         goto fail;
     }
-    store->started = true;
-    pthread_setname_np(store->thread, "store");
     return store;
 
 fail:
@@ -172,8 +192,12 @@ fail:
 void store_close(struct store *store) {
     if (store == NULL)
         return;
+    atomic_store_explicit(&store->stopping, true, memory_order_release);
+    if (store->reader_started) {
+        doorbell_ring(&store->asked_bell);
+        pthread_join(store->reader, NULL);
+    }
     if (store->started) {
-        atomic_store_explicit(&store->stopping, true, memory_order_release);
         doorbell_ring(&store->bell);
         doorbell_ring(&store->urgent);
         pthread_join(store->thread, NULL);
@@ -185,9 +209,11 @@ void store_close(struct store *store) {
     free(store->block);
     doorbell_fini(&store->bell);
     doorbell_fini(&store->urgent);
+    doorbell_fini(&store->asked_bell);
     if (store->lock >= 0)
         close(store->lock);
     pthread_mutex_destroy(&store->told);
+    pthread_mutex_destroy(&store->reading);
     free(store);
 }
 
@@ -327,46 +353,34 @@ void store_forget_producer(struct store *store, uint64_t producer) {
 
 /* ---- streams -------------------------------------------------------------------------------- */
 
-bool store_put(struct store *store, int worker, struct stored *stored) {
-    void *place = ring_reserve(store->images[worker], sizeof(struct stored *), 0);
+static bool put_pointer(struct ring *ring, struct stored *stored, struct doorbell *bell) {
+    void *place = ring_reserve(ring, sizeof(struct stored *), 0);
     if (place == NULL)
         return false;
     *(struct stored **)place = stored;
-    ring_commit(store->images[worker], sizeof(struct stored *));
-    doorbell_ring(&store->urgent);
+    ring_commit(ring, sizeof(struct stored *));
+    doorbell_ring(bell);
     return true;
 }
 
-static bool request(struct store *store, const struct request *request) {
-    void *place = ring_reserve(store->requests, sizeof *request, 0);
-    if (place == NULL)
-        return false;
-    memcpy(place, request, sizeof *request);
-    ring_commit(store->requests, sizeof *request);
-    doorbell_ring(&store->urgent);
-    return true;
-}
-
-static bool request_stream(struct store *store, const struct request *head, const char *name, size_t n,
-                           const struct stored *as) {
-    struct request record = *head;
-    record.stored = stored_new(name, n);
-    if (record.stored == NULL)
-        return false;
-    record.stored->context = as->context;
-    record.stored->found = as->found;
-    record.stored->generation = as->generation;
-    record.stored->order = as->order;
-    if (request(store, &record))
+bool store_put(struct store *store, int worker, struct stored *stored) {
+    atomic_ushort *pending = store_pending(store, stored->name, stored->name_length);
+    atomic_fetch_add_explicit(pending, 1, memory_order_relaxed);
+    if (put_pointer(store->images[worker], stored, &store->urgent))
         return true;
-    stored_free(record.stored);
+    atomic_fetch_sub_explicit(pending, 1, memory_order_relaxed);
     return false;
 }
 
 bool store_ask(struct store *store, const char *name, size_t n, void *context) {
-    const struct stored as = {.context = context};
-    if (store->asked == ASKED_MOST || !request_stream(store, &(struct request){.kind = REQUEST_ASK}, name, n, &as))
+    struct stored *stored = store->asked < ASKED_MOST ? stored_new(name, n) : NULL;
+    if (stored == NULL)
         return false;
+    stored->context = context;
+    if (!put_pointer(store->asks, stored, &store->asked_bell)) {
+        stored_free(stored);
+        return false;
+    }
     store->asked++;
     return true;
 }
@@ -382,9 +396,30 @@ struct stored *store_answer(struct store *store) {
     return stored;
 }
 
+static bool request(struct store *store, const struct request *request) {
+    void *place = ring_reserve(store->requests, sizeof *request, 0);
+    if (place == NULL)
+        return false;
+    memcpy(place, request, sizeof *request);
+    ring_commit(store->requests, sizeof *request);
+    doorbell_ring(&store->urgent);
+    return true;
+}
+
 bool store_forget(struct store *store, const char *name, size_t n, uint32_t generation) {
-    const struct stored as = {.found = STORED_ENDED, .generation = generation, .order = store->order};
-    return request_stream(store, &(struct request){.kind = REQUEST_FORGET}, name, n, &as);
+    struct stored *stored = stored_new(name, n);
+    if (stored == NULL)
+        return false;
+    stored->found = STORED_ENDED;
+    stored->generation = generation;
+    stored->order = store->order;
+    atomic_ushort *pending = store_pending(store, name, n);
+    atomic_fetch_add_explicit(pending, 1, memory_order_relaxed);
+    if (request(store, &(struct request){.kind = REQUEST_FORGET, .stored = stored}))
+        return true;
+    atomic_fetch_sub_explicit(pending, 1, memory_order_relaxed);
+    stored_free(stored);
+    return false;
 }
 
 bool store_round_begin(struct store *store, uint64_t order) {

@@ -53,6 +53,11 @@ void store_free_images(struct store *store) {
     for (int w = 0; store->images != NULL && w < store->config->workers; w++)
         free_ring_of_pointers(store->images[w]);
     free_ring_of_pointers(store->answers);
+    free_ring_of_pointers(store->asks);
+    for (size_t q = 0; q < store->n_questions; q++)
+        stored_free(store->questions[q]);
+    free(store->questions);
+    free(store->pending);
     for (const struct request *at; store->requests != NULL && (at = ring_peek(store->requests, &n)) != NULL;
          ring_consume(store->requests))
         stored_free(at->stored);
@@ -101,9 +106,32 @@ static bool has_its_entries(struct store *store, const struct stored *stored) {
     return true;
 }
 
+/* The last ones of the wave are in the database: questions need not wait for them. */
+static void is_put(struct store *store) {
+    for (; store->unput > 0; store->unput--) {
+        const struct stored *stored = store->filling.list[store->filling.n - store->unput];
+        atomic_fetch_sub_explicit(store_pending(store, stored->name, stored->name_length), 1, memory_order_release);
+    }
+}
+
+/* While it fails it is kept in the wave, and put when the database is there again. */
+static bool put(struct store *store, struct stored *stored) {
+    struct error err;
+    keep_in_wave(store, stored);
+    store->unput++;
+    if (is_failing(store))
+        return false;
+    streams_put(&store->db, stored);
+    if (db_write_unlogged(&store->db, &err) != 0) {
+        store_fail(store, err.text);
+        return false;
+    }
+    is_put(store);
+    return true;
+}
+
 static bool take_image(struct store *store, int worker) {
     size_t n;
-    struct error err;
     void *at = ring_peek(store->images[worker], &n);
     if (at == NULL)
         return false;
@@ -113,14 +141,9 @@ static bool take_image(struct store *store, int worker) {
     ring_consume(store->images[worker]);
     if (store->before[worker] > 0)
         store->before[worker]--;
-    keep_in_wave(store, stored);
     store_count(&store->counts.images, 1);
     store_count(&store->counts.image_bytes, streams_size(stored));
-    streams_put(&store->db, stored);
-    if (db_write_unlogged(&store->db, &err) == 0)
-        return true;
-    store_fail(store, err.text);
-    return false;
+    return put(store, stored);
 }
 
 bool store_take_images(struct store *store) {
@@ -147,6 +170,7 @@ int store_put_again(struct store *store, struct error *err) {
             if (db_write_unlogged(&store->db, err) != 0)
                 return -1;
         }
+    is_put(store);
     return store->flushing.n > 0 ? db_flush(&store->db, DB_STREAMS, err) : 0;
 }
 
@@ -232,35 +256,6 @@ int store_flush_all(struct store *store, struct error *err) {
 
 /* ---- what the bus asks for ------------------------------------------------------------------ */
 
-static void answer(struct store *store, struct stored *stored) {
-    void *place = ring_reserve(store->answers, sizeof(struct stored *), 0);
-    *(struct stored **)place = stored; /* has room: the bus asks no more than that */
-    ring_commit(store->answers, sizeof(struct stored *));
-    doorbell_ring(store->bus);
-}
-
-static void ask(struct store *store, struct stored *stored) {
-    if (is_failing(store)) {
-        stored->found = STORED_FAILED;
-        error_set(&stored->err, "stream %s: the disk has failed: %s", stored->name, store->reason);
-    } else {
-        streams_get(&store->db, stored);
-    }
-    store_count(&store->counts.asked, 1);
-    answer(store, stored);
-}
-
-/* While it fails it is kept for later. */
-static void forget(struct store *store, struct stored *stored) {
-    struct error err;
-    keep_in_wave(store, stored);
-    if (is_failing(store))
-        return;
-    streams_put(&store->db, stored);
-    if (db_write_unlogged(&store->db, &err) != 0)
-        store_fail(store, err.text);
-}
-
 /* Images that were handed over before the request go before it. */
 static bool is_its_turn(struct store *store) {
     size_t left = 0;
@@ -276,12 +271,10 @@ static bool is_its_turn(struct store *store) {
 static bool serve_request(struct store *store) {
     size_t n;
     struct request *request = ring_peek(store->requests, &n);
-    if (request == NULL || (!is_its_turn(store) && !(is_failing(store) && request->kind == REQUEST_ASK)) ||
-        (request->kind == REQUEST_FORGET && store->filling.n == WAVE_MOST))
+    if (request == NULL || !is_its_turn(store) || (request->kind == REQUEST_FORGET && store->filling.n == WAVE_MOST))
         return false;
     switch (request->kind) {
-    case REQUEST_ASK: ask(store, request->stored); break;
-    case REQUEST_FORGET: forget(store, request->stored); break;
+    case REQUEST_FORGET: put(store, request->stored); break;
     case REQUEST_ROUND_BEGIN: store->round = (struct round){ROUND_OPEN, request->order, request->gaps}; break;
     case REQUEST_ROUND_END:
         if (store->round.phase == ROUND_OPEN)
@@ -291,6 +284,14 @@ static bool serve_request(struct store *store) {
     ring_consume(store->requests);
     store->request_open = false;
     return true;
+}
+
+bool store_has_work(struct store *store) {
+    size_t n;
+    bool has = ring_peek(store->requests, &n) != NULL;
+    for (int w = 0; w < store->config->workers; w++)
+        has |= ring_peek(store->images[w], &n) != NULL;
+    return has && (!is_full(&store->filling) || store->flushing.n == 0);
 }
 
 bool store_take_requests(struct store *store) {

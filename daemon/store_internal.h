@@ -12,10 +12,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Streams that are asked for and not answered; slots of `pending`. */
+enum { ASKED_MOST = 1024, PENDING_SLOTS = 1 << 16 };
+
 /* What the bus asks the thread for. */
 struct request {
-    enum { REQUEST_ASK, REQUEST_FORGET, REQUEST_ROUND_BEGIN, REQUEST_ROUND_END } kind;
-    struct stored *stored; /* of ASK and FORGET: handed over */
+    enum { REQUEST_FORGET, REQUEST_ROUND_BEGIN, REQUEST_ROUND_END } kind;
+    struct stored *stored; /* of FORGET: handed over */
     uint64_t order, gaps;  /* of ROUND_BEGIN */
 };
 
@@ -44,9 +47,11 @@ struct store {
     char folder[4096], path[4200]; /* state_dir, and the database in it */
     int lock;                      /* descriptor of the locked file */
 
-    struct ring *ring;      /* bus to thread: entries, as on disk */
-    struct ring *requests;  /* bus to thread */
-    struct ring *answers;   /* thread to bus: struct stored * */
+    struct ring *ring;     /* bus to thread: entries, as on disk */
+    struct ring *requests; /* bus to thread */
+    struct ring *asks;     /* bus to the reading thread: struct stored * */
+    struct ring *answers;  /* and back */
+    struct doorbell asked_bell;
     struct ring **images;   /* [workers] worker to thread: struct stored * */
     struct doorbell bell;   /* rung with each entry */
     struct doorbell urgent; /* rung with all else, and when waiting for sync_every is over */
@@ -72,6 +77,13 @@ struct store {
     char reason[256];
     struct producers producers; /* has a lock of its own */
 
+    pthread_t reader;
+    bool reader_started;
+    pthread_mutex_t reading;   /* held while it reads, and while the database is closed or opened */
+    atomic_ushort *pending;    /* [PENDING_SLOTS] images and ends that are not in the database, by name */
+    struct stored **questions; /* [ASKED_MOST] of the reader */
+    size_t n_questions;
+
     /* Of the thread. */
     struct db db;
     struct db_record record;
@@ -82,6 +94,7 @@ struct store {
     uint64_t taken; /* the last order that was taken from the ring */
     int64_t due;    /* when what is in the ring is to be written; 0: it is empty */
     struct wave filling, flushing;
+    size_t unput; /* the last ones of `filling` that are not in the database */
     struct round round;
     bool request_open;   /* the request at hand has been looked at: it comes behind `before` */
     size_t *before;      /* [workers] images that go before it */
@@ -100,6 +113,10 @@ bool store_commit(struct store *store);
 /* Somebody waits, or the store is to end. */
 bool store_is_hurried(struct store *store);
 
+/* store_reader.c */
+void *store_read(void *store);
+atomic_ushort *store_pending(struct store *store, const char *name, size_t n);
+
 /* store_images.c: all of the thread. */
 /* Takes some images; true: there may be more to do at once. */
 bool store_take_images(struct store *store);
@@ -107,6 +124,8 @@ bool store_take_images(struct store *store);
 bool store_take_requests(struct store *store);
 /* Goes on with what is being flushed, and with the round that ends with it. */
 void store_poll_flush(struct store *store);
+/* Whether there is something for these two. */
+bool store_has_work(struct store *store);
 /* Has all images in files; of the end. */
 int store_flush_all(struct store *store, struct error *err);
 /* Puts all images of both waves into a database that was opened anew. */

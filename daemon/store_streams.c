@@ -82,11 +82,15 @@ static void put(struct db *db, const struct key *key, struct head *head, const v
                                value_sizes);
 }
 
+rocksdb_iterator_t *streams_iterator(const struct db *db) {
+    return rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
+}
+
 /* Takes away all records of the stream up to a generation. */
 static void delete_records(struct db *db, const struct stored *stored) {
     struct key from = key_of(stored, stored->generation, KIND_ENDED, 0),
                to = key_of(stored, 0, KIND_BLOCK, UINT64_MAX);
-    rocksdb_iterator_t *at = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
+    rocksdb_iterator_t *at = streams_iterator(db);
     for (rocksdb_iter_seek(at, from.bytes, from.n); rocksdb_iter_valid(at); rocksdb_iter_next(at)) {
         size_t n;
         const char *key = rocksdb_iter_key(at, &n);
@@ -202,9 +206,8 @@ static enum stored_found add_record(struct stored *stored, bool first, const cha
     return STORED_IMAGE;
 }
 
-void streams_get(struct db *db, struct stored *stored) {
+void streams_get(rocksdb_iterator_t *at, struct stored *stored) {
     struct key prefix = key_of(stored, 0, KIND_ENDED, 0);
-    rocksdb_iterator_t *at = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
     enum stored_found found = STORED_NONE;
     rocksdb_iter_seek(at, prefix.bytes, stored->name_length + 1);
     for (bool first = true; rocksdb_iter_valid(at); rocksdb_iter_next(at), first = false) {
@@ -219,7 +222,6 @@ void streams_get(struct db *db, struct stored *stored) {
     }
     char *message = NULL;
     rocksdb_iter_get_error(at, &message);
-    rocksdb_iter_destroy(at);
     if (message != NULL) {
         found = strncmp(message, "Corruption", strlen("Corruption")) == 0 ? damaged(stored, message) : STORED_FAILED;
         if (found == STORED_FAILED)

@@ -15,8 +15,10 @@
 /* Puts into db->batch what makes the image, or (STORED_ENDED) the end, the stream's. */
 void streams_put(struct db *db, const struct stored *stored);
 
+/* For streams_get: sees the database as it stands now. To be destroyed. */
+rocksdb_iterator_t *streams_iterator(const struct db *db);
 /* Fills a stored that has nothing but a name and a context: found, and what there is. */
-void streams_get(struct db *db, struct stored *stored);
+void streams_get(rocksdb_iterator_t *at, struct stored *stored);
 
 /* Bytes that it takes in memory, about. */
 size_t streams_size(const struct stored *stored);

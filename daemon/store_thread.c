@@ -99,19 +99,6 @@ static bool has_entries(struct store *store) {
     return store->block_n > 0 || ring_peek(store->ring, &n) != NULL;
 }
 
-static bool has_requests(struct store *store) {
-    size_t n;
-    return ring_peek(store->requests, &n) != NULL;
-}
-
-static bool has_images(struct store *store) {
-    size_t n;
-    for (int w = 0; w < store->config->workers; w++)
-        if (ring_peek(store->images[w], &n) != NULL)
-            return true;
-    return false;
-}
-
 /* ns until there is something to do without anybody ringing; -1: there is not. */
 static int64_t time_left(struct store *store, int64_t now) {
     int64_t left = -1;
@@ -134,10 +121,8 @@ static void sleep_on(struct store *store) {
     doorbell_arm(&store->urgent);
     if (idle)
         doorbell_arm(&store->bell);
-    /* While it fails, only the end and questions are of interest; images behind a full wave wait for the flush. */
-    bool more = failing ? is_stopping(store) || has_requests(store)
-                        : store_is_hurried(store) || (idle && has_entries(store)) ||
-                              (store->flushing.n == 0 && (has_requests(store) || has_images(store)));
+    bool more = failing ? is_stopping(store)
+                        : store_is_hurried(store) || (idle && has_entries(store)) || store_has_work(store);
     if (!more)
         ppoll(items, idle ? 2 : 1, left >= 0 ? &time : NULL, NULL);
     if (idle)

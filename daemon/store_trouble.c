@@ -25,7 +25,9 @@ void store_fail(struct store *store, const char *reason) {
     store->wait = wait_first;
     store->retry = clock_monotonic() + store->wait;
     atomic_store_explicit(&store->failing, true, memory_order_release);
+    pthread_mutex_lock(&store->reading);
     db_close(&store->db);
+    pthread_mutex_unlock(&store->reading);
     doorbell_ring(store->bus);
 }
 

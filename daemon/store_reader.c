@@ -1,0 +1,92 @@
+/*
+ * The thread that answers the bus' questions. It reads while the store's thread writes and syncs; all that it must not
+ * miss is what has been handed over before the question: images, or ends, of that name which are not in the database
+ * yet. `pending` counts these by a hash of the name.
+ */
+#include "daemon/store_internal.h"
+
+#include <stdlib.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Read by one iterator, which sees the database as it stood when that was made. */
+enum { GO = 64 };
+
+/* While all questions wait for what is handed over they are looked at again so often. */
+enum { LOOK_MS = 1 };
+
+atomic_ushort *store_pending(struct store *store, const char *name, size_t n) {
+    return &store->pending[XXH3_64bits(name, n) % PENDING_SLOTS];
+}
+
+static bool is_pending(struct store *store, const struct stored *stored) {
+    return atomic_load_explicit(store_pending(store, stored->name, stored->name_length), memory_order_acquire) != 0;
+}
+
+static void answer(struct store *store, struct stored *stored) {
+    void *place = ring_reserve(store->answers, sizeof(struct stored *), 0);
+    *(struct stored **)place = stored; /* has room: the bus asks no more than that */
+    ring_commit(store->answers, sizeof(struct stored *));
+    doorbell_ring(store->bus);
+    store_count(&store->counts.asked, 1);
+}
+
+static void answer_failed(struct store *store, struct stored *stored) {
+    stored->found = STORED_FAILED;
+    pthread_mutex_lock(&store->told);
+    error_set(&stored->err, "stream %s: the disk has failed: %s", stored->name, store->reason);
+    pthread_mutex_unlock(&store->told);
+    answer(store, stored);
+}
+
+/* Answers some of the questions; the others stay in their order. Returns how many. */
+static size_t answer_some(struct store *store) {
+    struct stored *ready[GO];
+    size_t n_ready = 0, left = 0;
+    bool failing = atomic_load_explicit(&store->failing, memory_order_acquire);
+    for (size_t q = 0; q < store->n_questions; q++) {
+        struct stored *stored = store->questions[q];
+        if (n_ready < GO && (failing || !is_pending(store, stored)))
+            ready[n_ready++] = stored;
+        else
+            store->questions[left++] = stored;
+    }
+    store->n_questions = left;
+    pthread_mutex_lock(&store->reading);
+    failing = atomic_load_explicit(&store->failing, memory_order_acquire);
+    rocksdb_iterator_t *at = failing || n_ready == 0 ? NULL : streams_iterator(&store->db);
+    for (size_t r = 0; r < n_ready; r++) {
+        if (failing) {
+            answer_failed(store, ready[r]);
+            continue;
+        }
+        streams_get(at, ready[r]);
+        answer(store, ready[r]);
+    }
+    if (at != NULL)
+        rocksdb_iter_destroy(at);
+    pthread_mutex_unlock(&store->reading);
+    return n_ready;
+}
+
+static void take_questions(struct store *store) {
+    size_t n;
+    for (void *at; store->n_questions < ASKED_MOST && (at = ring_peek(store->asks, &n)) != NULL;
+         ring_consume(store->asks))
+        store->questions[store->n_questions++] = *(struct stored **)at;
+}
+
+void *store_read(void *context) {
+    struct store *store = context;
+    size_t n;
+    while (!atomic_load_explicit(&store->stopping, memory_order_acquire)) {
+        take_questions(store);
+        if (answer_some(store) > 0)
+            continue;
+        doorbell_arm(&store->asked_bell);
+        if (ring_peek(store->asks, &n) == NULL && !atomic_load_explicit(&store->stopping, memory_order_acquire))
+            doorbell_wait(&store->asked_bell, store->n_questions > 0 ? LOOK_MS : -1);
+        doorbell_disarm(&store->asked_bell);
+    }
+    return NULL;
+}
