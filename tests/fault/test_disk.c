@@ -1,0 +1,257 @@
+/*
+ * The daemon on a disk that fails and comes back: acknowledged ticks are answered with an error, forecasts go on, the
+ * status says so, and it resumes by itself; what was acknowledged is there after a crash of the machine.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "tests/fault/disk.h"
+#include "tests/fault/fault.h"
+#include "tests/fault/sender.h"
+#include "tests/support/daemon.h"
+#include "tests/support/heard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum { TICKS = 200, WAIT_MS = 60000 };
+
+static struct fault fault;
+static bool mounted;
+
+static int set_up(void **state) {
+    (void)state;
+    fault_open(&fault);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    int failed = scenario_teardown(state);
+    if (mounted)
+        umount2(fault.root, MNT_DETACH);
+    mounted = false;
+    fault_close_all();
+    return failed;
+}
+
+/* ---- a daemon, a sender and a stream beside -------------------------------------------------- */
+
+struct scene {
+    char acknowledged[160];
+    struct daemon *daemon;
+    struct heard *heard;
+    struct sender sender;
+    void *push;
+    int beside; /* ticks of the stream beside */
+};
+
+static void tick_of(uint64_t number, struct sender_tick *ret_tick) {
+    *ret_tick = (struct sender_tick){.t = INT64_C(1000000000) * (1700000000 + (int64_t)number), .n = 1};
+    snprintf(ret_tick->stream, sizeof ret_tick->stream, "c/%d", (int)(number % 7));
+    ret_tick->values[0] = sin(0.1 * (double)number);
+}
+
+static void scene_open(struct scene *scene, const char *state_dir) {
+    char rest[1024], bus[256];
+    *scene = (struct scene){0};
+    snprintf(scene->acknowledged, sizeof scene->acknowledged, "ipc://%s/acknowledged", fault.folder);
+    snprintf(bus, sizeof bus, "  acknowledged: %s\n", scene->acknowledged);
+    snprintf(rest, sizeof rest,
+             "state_dir: %s\nsync_every: 5ms\nsnapshot_every: 1s\n"
+             "streams:\n  - {class: c, pattern: '*', features: [a], history: 32}\n"
+             "models:\n  - {name: m, class: c, layers: [{lstm: 4}], train: false}\n",
+             state_dir);
+    scene->daemon = daemon_run(&(struct daemon_setup){.bus = bus, .rest = rest});
+    scene->heard = heard_new(scene->daemon, "forecast/m/beside", 18, 1);
+    scene->push = daemon_connect(scene->daemon, ZMQ_PUSH, scene->daemon->ticks);
+    sender_open(&scene->sender, scene->acknowledged, tick_of);
+}
+
+static void scene_close(struct scene *scene) {
+    sender_close(&scene->sender);
+    heard_free(scene->heard);
+    daemon_free(&scene->daemon);
+}
+
+static void send_until(struct scene *scene, uint64_t durable) {
+    for (int64_t until = scenario_now() + WAIT_MS; scene->sender.durable < durable;) {
+        if (scenario_now() > until)
+            fail_msg("%d ticks are durable, not %d: %s", (int)scene->sender.durable, (int)durable,
+                     daemon_output(scene->daemon));
+        sender_go(&scene->sender, durable, 5);
+    }
+}
+
+/* Forecasts go on. */
+static void go_on_beside(struct scene *scene) {
+    for (int i = 0; i < 20; i++, scene->beside++)
+        feed_tick(scene->push, "beside", INT64_C(1000000000) * (1700000000 + scene->beside),
+                  (double[]){cos(0.2 * scene->beside)}, 1);
+    heard_until(scene->heard, (size_t)scene->beside);
+}
+
+static bool is_degraded(struct scene *scene) {
+    json_t *reply = daemon_ask(scene->daemon, "{\"cmd\":\"status\"}");
+    const json_t *store = json_object_get(reply, "store");
+    bool degraded = json_is_true(json_object_get(store, "degraded"));
+    const char *reason = json_string_value(json_object_get(store, "reason"));
+    assert_true(!degraded || (reason != NULL && strlen(reason) > 10));
+    json_decref(reply);
+    return degraded;
+}
+
+/* Until it says that it is degraded; returns what was durable then. */
+static uint64_t send_until_degraded(struct scene *scene) {
+    uint64_t wanted = scene->sender.durable;
+    int64_t errors = scene->sender.errors;
+    for (int64_t until = scenario_now() + WAIT_MS; scene->sender.errors == errors || !is_degraded(scene);) {
+        if (scenario_now() > until)
+            fail_msg("it is not degraded, with %d ticks: %s", (int)scene->sender.durable,
+                     daemon_output(scene->daemon));
+        wanted += scene->sender.durable >= wanted ? 10 * TICKS : 0;
+        sender_go(&scene->sender, wanted, 1);
+    }
+    return scene->sender.durable;
+}
+
+/* It is degraded; and works again when the disk does. */
+static void outlast(struct scene *scene) {
+    uint64_t durable = send_until_degraded(scene);
+    for (int i = 0; i < 3; i++) {
+        go_on_beside(scene);
+        sender_go(&scene->sender, durable + TICKS, 200);
+    }
+    assert_int_equal(scene->sender.durable, durable);
+    fault_clear(&fault);
+    send_until(scene, durable + TICKS);
+    go_on_beside(scene);
+    assert_false(is_degraded(scene));
+}
+
+/* ---- by the layer --------------------------------------------------------------------------- */
+
+/* After it the machine crashes: what is left has what was acknowledged. */
+static void fail_and_crash(int kinds, int error) {
+    struct scene scene;
+    char state[300], left[256];
+    snprintf(state, sizeof state, "%s/state", fault.root);
+    fault_begin(&fault, true);
+    scene_open(&scene, state);
+    fault_end();
+    for (int time = 0; time < 2; time++) {
+        send_until(&scene, scene.sender.durable + TICKS);
+        go_on_beside(&scene);
+        assert_false(is_degraded(&scene));
+        fault_set(&fault, kinds, error, 1, 1000000000);
+        outlast(&scene);
+    }
+    uint64_t durable = scene.sender.durable;
+    daemon_signal(scene.daemon, SIGKILL);
+    assert_int_equal(daemon_wait(scene.daemon), 128 + SIGKILL);
+    scene_close(&scene);
+
+    struct disk *disk = disk_new(fault.log, NULL);
+    for (struct disk_step step; disk_step(disk, &step);)
+        ;
+    snprintf(left, sizeof left, "%s/left", fault.folder);
+    snprintf(state, sizeof state, "%s/state", left);
+    disk_leave(disk, DISK_DROPPED, 0, left);
+    disk_free(disk);
+    scene_open(&scene, state);
+    while (!scene.sender.known)
+        sender_go(&scene.sender, 0, 10);
+    assert_true(scene.sender.durable >= durable);
+    send_until(&scene, scene.sender.durable + TICKS);
+    scene_close(&scene);
+}
+
+static void test_full_disk(void **state) {
+    (void)state;
+    fail_and_crash(FAULT_CHANGES, ENOSPC);
+}
+
+static void test_read_only_disk(void **state) {
+    (void)state;
+    fail_and_crash(FAULT_CHANGES, EROFS);
+}
+
+static void test_broken_disk(void **state) {
+    (void)state;
+    fail_and_crash(FAULT_FILES, EIO);
+}
+
+static void test_failing_syncs(void **state) {
+    (void)state;
+    fail_and_crash(FAULT_SYNC, EIO);
+}
+
+/* ---- a small file system --------------------------------------------------------------------- */
+
+static char filler[300];
+
+static void fill(void) {
+    static char block[4096];
+    int fd = open(filler, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    memset(block, 'x', sizeof block);
+    while (write(fd, block, sizeof block) > 0)
+        ;
+    close(fd);
+}
+
+static void test_small_file_system(void **state) {
+    (void)state;
+    struct scene scene;
+    char folder[300];
+    /* Seen by this process and its daemons only, and gone with them. */
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", fault.root, "tmpfs", 0, "size=16m") != 0) {
+        print_message("skipped: a small file system cannot be mounted here: %s\n", strerror(errno));
+        skip();
+    }
+    mounted = true;
+    snprintf(folder, sizeof folder, "%s/state", fault.root);
+    snprintf(filler, sizeof filler, "%s/filler", fault.root);
+    scene_open(&scene, folder);
+    for (int time = 0; time < 2; time++) {
+        send_until(&scene, scene.sender.durable + TICKS);
+        /* What the store gives back in its trouble is filled, too. */
+        int64_t until = scenario_now() + WAIT_MS;
+        for (int degraded = 0; degraded < 3;) {
+            fill();
+            sender_go(&scene.sender, scene.sender.durable + 10 * TICKS, 5);
+            degraded += is_degraded(&scene);
+            assert_true(degraded > 0 || scenario_now() < until);
+        }
+        go_on_beside(&scene);
+        assert_int_equal(unlink(filler), 0);
+        send_until(&scene, scene.sender.durable + TICKS);
+        go_on_beside(&scene);
+        assert_false(is_degraded(&scene));
+    }
+    scene_close(&scene);
+}
+
+int main(void) {
+    scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_read_only_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_broken_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_failing_syncs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_small_file_system, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("disk", tests, NULL, NULL);
+}
