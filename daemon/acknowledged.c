@@ -29,6 +29,7 @@ struct part {
 struct group {
     uint64_t order; /* of the latest one */
     size_t parts;
+    bool waits; /* ticks of it were not in the rings when it was closed */
 };
 
 struct acknowledged {
@@ -51,6 +52,7 @@ struct acknowledged {
     int groups_at, n_groups;
     size_t *inputs;    /* [GROUPS_MOST x workers] as far as the group's ticks go in their rings */
     struct group open; /* not closed yet */
+    uint64_t waiting;  /* the first entry of which ticks are not in the rings; UINT64_MAX: none */
 
     /* The first n_looked groups are on disk and taken; so far go in the outputs what their workers told of them. */
     int n_looked;
@@ -86,6 +88,7 @@ struct acknowledged *acknowledged_open(void *zmq, const struct acknowledged_setu
         return NULL;
     size_t workers = (size_t)setup->config->workers, most = (size_t)setup->config->bus.producers;
     acknowledged->setup = *setup;
+    acknowledged->waiting = UINT64_MAX;
     acknowledged->parts_room = 64;
     acknowledged->parts = calloc(acknowledged->parts_room, sizeof *acknowledged->parts);
     acknowledged->inputs = calloc(GROUPS_MOST * workers, sizeof *acknowledged->inputs);
@@ -424,8 +427,12 @@ void acknowledged_begin(struct acknowledged *acknowledged, uint64_t order) {
 
 void acknowledged_refused(struct acknowledged *acknowledged, uint32_t place, uint64_t first, uint64_t last,
                           enum reason reason, const char *stream, size_t n) {
-    if (first <= last) /* bytes behind a bundle have no number */
-        producer_refused(producers_at(acknowledged->producers, place), first, last, reason, stream, n);
+    struct producer *producer = producers_at(acknowledged->producers, place);
+    if (first > last)
+        return; /* bytes behind a bundle have no number */
+    producer_refused(producer, first, last, reason, stream, n);
+    if (last <= producer->durable)
+        make_due(acknowledged, producer);
 }
 
 void acknowledged_taken(struct acknowledged *acknowledged) {
@@ -440,6 +447,25 @@ void acknowledged_taken(struct acknowledged *acknowledged) {
 
 /* ---- replies ------------------------------------------------------------------------------------ */
 
+/* How far the rings are filled: the ticks of the group at the place are in them. */
+static void note_inputs(struct acknowledged *acknowledged, int at) {
+    size_t workers = (size_t)acknowledged->setup.config->workers;
+    for (size_t w = 0; w < workers; w++)
+        acknowledged->inputs[(size_t)at * workers + w] = ring_written(worker_input(acknowledged->setup.workers[w]));
+}
+
+void acknowledged_waiting(struct acknowledged *acknowledged, uint64_t order) {
+    acknowledged->waiting = order;
+    for (int g = acknowledged->n_looked; g < acknowledged->n_groups; g++) {
+        int at = (acknowledged->groups_at + g) % GROUPS_MOST;
+        if (acknowledged->groups[at].order >= order)
+            break;
+        if (acknowledged->groups[at].waits)
+            note_inputs(acknowledged, at); /* where they have got to */
+        acknowledged->groups[at].waits = false;
+    }
+}
+
 void acknowledged_close_group(struct acknowledged *acknowledged) {
     if (acknowledged->open.parts == 0)
         return;
@@ -452,9 +478,8 @@ void acknowledged_close_group(struct acknowledged *acknowledged) {
     struct group *group = &acknowledged->groups[last];
     group->parts = acknowledged->open.parts + (full ? group->parts : 0);
     group->order = acknowledged->open.order;
-    size_t workers = (size_t)acknowledged->setup.config->workers;
-    for (size_t w = 0; w < workers; w++)
-        acknowledged->inputs[(size_t)last * workers + w] = ring_written(worker_input(acknowledged->setup.workers[w]));
+    group->waits = acknowledged->waiting <= group->order;
+    note_inputs(acknowledged, last);
     acknowledged->open = (struct group){0};
     store_hurry(acknowledged->setup.store);
 }
@@ -467,7 +492,7 @@ static bool is_behind(size_t position, size_t goal) {
 static bool is_done(const struct acknowledged *acknowledged, int group, uint64_t durable) {
     size_t workers = (size_t)acknowledged->setup.config->workers;
     int at = (acknowledged->groups_at + group) % GROUPS_MOST;
-    if (acknowledged->groups[at].order > durable)
+    if (acknowledged->groups[at].order > durable || acknowledged->groups[at].waits)
         return false;
     for (size_t w = 0; w < workers; w++)
         if (is_behind(ring_consumed(worker_input(acknowledged->setup.workers[w])),

@@ -71,6 +71,10 @@ void acknowledged_taken(struct acknowledged *acknowledged);
 
 /* Messages that were taken since the last call are waited for together from now on: called at the end of a go. */
 void acknowledged_close_group(struct acknowledged *acknowledged);
+/* Some ticks of entry `order` wait before their workers' rings, and perhaps of later ones, but of none before; UINT64_MAX: none
+ * waits. What was taken from that entry on is not acknowledged until this is told anew. To be called before the two
+ * around. */
+void acknowledged_waiting(struct acknowledged *acknowledged, uint64_t order);
 /* Sends the replies that are due. To be called when the workers' outputs have been looked at. */
 void acknowledged_reply(struct acknowledged *acknowledged);
 /* Whether acknowledged_reply would come further now than the last time. */

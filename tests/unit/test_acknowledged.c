@@ -456,6 +456,42 @@ static void a_position_is_the_sequence_number(void **state) {
     close_scene(&scene);
 }
 
+/* Ticks of a stream that is on its way back from the disk, say. */
+static void what_waits_before_the_rings_is_not_acknowledged(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    struct acknowledged *acknowledged = ingest_acknowledged(scene.rig.ingest);
+    said_durable = UINT64_MAX;
+    ask(&scene, "7", 0);
+    send_ticks(scene.client, "c/1", 1, 1);
+    take(&scene, 1);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':1}");
+    acknowledged_waiting(acknowledged, 2);
+    send_ticks(scene.client, "c/1", 2, 2);
+    take(&scene, 3);
+    work(&scene);
+    take(&scene, 3);
+    acknowledged_waiting(acknowledged, 3); /* they are in the rings now, and not beyond */
+    const struct record record = {RECORD_STOP};
+    assert_true(ingest_command(scene.rig.ingest, 0, &record, sizeof record));
+    acknowledged_waiting(acknowledged, UINT64_MAX);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':3}");
+    acknowledged_waiting(acknowledged, 3);
+    send_ticks(scene.client, "c/1", 4, 1);
+    take(&scene, 4);
+    assert_true(ingest_command(scene.rig.ingest, 0, &record, sizeof record));
+    acknowledged_waiting(acknowledged, UINT64_MAX);
+    take(&scene, 4); /* the worker has not come to what it has got */
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':4}");
+    refuse(&scene, 0, 2, "c/1"); /* and what is found late all the same is told */
+    assert_string_equal(heard(&scene), "{'durable':4,'refused':[[2,2,'late','c/1']]}");
+    close_scene(&scene);
+}
+
 /* ---- sequence numbers ----------------------------------------------------------------------------- */
 
 static void what_was_taken_is_not_taken_again(void **state) {
@@ -729,6 +765,7 @@ int main(void) {
         cmocka_unit_test(the_rest_of_a_bundle_that_cannot_be_read_is_refused_as_one),
         cmocka_unit_test(each_form_has_its_numbers),
         cmocka_unit_test(a_position_is_the_sequence_number),
+        cmocka_unit_test(what_waits_before_the_rings_is_not_acknowledged),
         cmocka_unit_test(what_was_taken_is_not_taken_again),
         cmocka_unit_test(a_gap_names_the_number_that_is_expected),
         cmocka_unit_test(credit_bounds_what_is_in_flight),
