@@ -20,6 +20,7 @@ struct sender {
     const char *endpoint;
     void (*tick)(uint64_t number, struct sender_tick *ret_tick); /* from 1 on, always the same */
     uint64_t sent, durable;                                      /* the last numbers */
+    bool may_refuse;                                             /* ticks for good: they count as durable */
     bool known;                                                  /* the daemon has answered who we are */
     int64_t heard;                                               /* ms: when it last said something */
     uint64_t again;                                              /* ticks sent more than once */

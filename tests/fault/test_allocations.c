@@ -10,6 +10,7 @@
 
 #include "clients/libforecast/forecast.h"
 #include "tests/fault/fault.h"
+#include "tests/fault/sender.h"
 #include "tests/support/daemon.h"
 #include "tests/support/heard.h"
 
@@ -68,9 +69,8 @@ static void give_up(const struct daemon *daemon, const char *what, long n) {
 
 /* ---- the start ------------------------------------------------------------------------------ */
 
-static void test_start(void **state) {
-    (void)state;
-    struct daemon *daemon = daemon_new(&(struct daemon_setup){.rest = configuration});
+static void each_start(const char *rest) {
+    struct daemon *daemon = daemon_new(&(struct daemon_setup){.rest = rest});
     long n = 1;
     int refused = 0, served = 0, status = 0;
     fault_begin(&fault, false);
@@ -95,6 +95,23 @@ static void test_start(void **state) {
     print_message("%ld allocations; %d starts refused, %d served\n", n, refused, served);
     assert_true(refused > 0 && served > 0);
     daemon_free(&daemon);
+}
+
+static void test_start(void **state) {
+    (void)state;
+    each_start(configuration);
+}
+
+static const char *durable_configuration(void) {
+    static char text[4096];
+    snprintf(text, sizeof text, "state_dir: %s/state\nsync_every: 5ms\nsnapshot_every: 1s\n%s", fault.root,
+             configuration);
+    return text;
+}
+
+static void test_durable_start(void **state) {
+    (void)state;
+    each_start(durable_configuration());
 }
 
 /* ---- serving -------------------------------------------------------------------------------- */
@@ -297,15 +314,62 @@ static void test_training(void **state) {
     scene_close(&scene);
 }
 
+/* ---- acknowledged ticks --------------------------------------------------------------------- */
+
+enum { SENT_AT_ONCE = 25 };
+
+/* Of new streams, each time some. */
+static void tick_of(uint64_t number, struct sender_tick *ret_tick) {
+    *ret_tick = (struct sender_tick){.t = time_of((long)number), .n = 2};
+    snprintf(ret_tick->stream, sizeof ret_tick->stream, "c/%d", (int)(number / 10 % 40));
+    ret_tick->values[0] = (double)(number % 13);
+}
+
+/* What is refused is sent again, and no connection, round of images or order of the journal is lost. */
+static void test_acknowledged(void **state) {
+    (void)state;
+    char bus[256], endpoint[160];
+    snprintf(endpoint, sizeof endpoint, "ipc://%s/acknowledged", fault.folder);
+    snprintf(bus, sizeof bus, "  acknowledged: %s\n", endpoint);
+    fault_begin(&fault, false);
+    struct daemon *daemon = daemon_run(&(struct daemon_setup){.bus = bus, .rest = durable_configuration()});
+    fault_end();
+    struct sender sender;
+    sender_open(&sender, endpoint, tick_of);
+    sender.may_refuse = true;
+    long n = 1;
+    for (bool failed = true; failed; n = next_of(n, 3)) {
+        uint64_t wanted = sender.durable + SENT_AT_ONCE;
+        fault_set(&fault, FAULT_ALLOCATION, ENOMEM, n, n);
+        for (int tries = 0; sender.durable < wanted; tries++) {
+            sender_go(&sender, wanted, 5);
+            if (tries > WAIT / 5)
+                give_up(daemon, "ticks are not acknowledged", n);
+        }
+        failed = atomic_load(&fault.plan->failed) > 0;
+        fault_clear(&fault);
+    }
+    print_message("%ld allocations, %lld refused answers\n", n, (long long)sender.errors);
+    daemon_stop(daemon);
+    daemon_start(daemon);
+    sender_reconnect(&sender);
+    while (!sender.known)
+        sender_go(&sender, 0, 5);
+    sender_close(&sender);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     const char *build = getenv("BUILD");
     snprintf(program, sizeof program, "%s/forecastd", build != NULL ? build : "build");
     scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 250);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_start, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_durable_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_first_streams, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_serving, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_training, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_acknowledged, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("allocations", tests, NULL, NULL);
 }
