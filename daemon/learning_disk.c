@@ -56,6 +56,7 @@ static void foresee(const struct learning *learning, int m, json_t *map) {
 /* Beside a champion; planned: with the plan carried out. The text, to be freed; NULL without memory. */
 static char *facts_of(struct learning *learning, int m, const struct version *champion, bool planned) {
     struct model_learning *model = &learning->models[m];
+    const struct version *challenger = planned ? NULL : serving_challenger(model);
     json_t *map = json_object();
     for (int i = 0; i < N_COUNTS; i++)
         json_object_set_new(map, counts[i].key, json_integer((json_int_t)*count_of(model, i)));
@@ -67,6 +68,8 @@ static char *facts_of(struct learning *learning, int m, const struct version *ch
         json_object_set(map, "latest", model->latest);
     if (model->retraining.tried)
         json_object_set_new(map, "trained", json_integer(model->retraining.tried_at));
+    if (challenger != NULL)
+        json_object_set_new(map, "challenger", json_integer((json_int_t)version_number(challenger)));
     if (planned)
         foresee(learning, m, map);
     char *text = json_dumps(map, JSON_COMPACT);
@@ -105,13 +108,32 @@ static int begin_with(struct learning *learning, int m, const struct versions_fo
         log_info("model %s: version %llu serves, as before", name, number_of(found->champion));
         return 1;
     }
-    if (found->champion != NULL)
+    if (found->champion == NULL) {
+        model->before = found->before;
+        return 0;
+    }
+    if (model->origin != 0)
         log_warning("model %s: the weights of its configuration are not those that version %llu began with: it "
                     "begins with them, as version %llu; ctl rollback goes back",
                     name, number_of(found->champion), (unsigned long long)model->last_number + 1);
+    else
+        log_warning("model %s: version %llu began with weights of its configuration, which has none now: it is "
+                    "trained anew; ctl rollback goes back",
+                    name, number_of(found->champion));
     version_release(found->before);
     model->before = found->champion;
     return 0;
+}
+
+static void take_challenger(struct learning *learning, int m, const json_t *number) {
+    struct error err;
+    if (number == NULL)
+        return;
+    struct version *version = versions_load(learning->setup.versions, m, (uint64_t)json_integer_value(number), &err);
+    if (version != NULL)
+        serving_go_on(learning, m, version);
+    else
+        log_warning("model %s: its challenger is lost: %s", model_config(learning, m)->name, err.text);
 }
 
 int disk_restore(struct learning *learning, int m, const struct network *own, struct error *err) {
@@ -127,6 +149,8 @@ int disk_restore(struct learning *learning, int m, const struct network *own, st
     if (model->last_number < found.highest)
         model->last_number = found.highest;
     int restored = begin_with(learning, m, &found, facts);
+    if (restored == 1 || model->before == NULL) /* not beside other weights */
+        take_challenger(learning, m, json_object_get(facts, "challenger"));
     json_decref(facts);
     free(found.facts);
     return restored;
@@ -153,7 +177,8 @@ static struct versions_record record_of(const struct learning *learning, int m, 
     const struct model_learning *model = &learning->models[m];
     struct version *champion = placement_version(learning->setup.placement, m);
     if (model->plan.version == NULL)
-        return (struct versions_record){.model = m, .champion = champion, .before = model->before};
+        return (struct versions_record){
+            .model = m, .champion = champion, .before = model->before, .challenger = serving_challenger(model)};
     struct version *before = champion != NULL ? champion : none;
     return (struct versions_record){
         .model = m, .champion = model->plan.version, .before = model->plan.what == PLAN_GO_BACK ? NULL : before};
@@ -236,8 +261,11 @@ void disk_finish(struct learning *learning) {
         struct error err;
         struct version *champion = placement_version(learning->setup.placement, m);
         char *facts = learning->models[m].record_old ? facts_of(learning, m, champion, false) : NULL;
-        const struct versions_record record = {
-            .model = m, .champion = champion, .before = learning->models[m].before, .facts = facts};
+        const struct versions_record record = {.model = m,
+                                               .champion = champion,
+                                               .before = learning->models[m].before,
+                                               .challenger = serving_challenger(&learning->models[m]),
+                                               .facts = facts};
         if (facts != NULL && versions_put(versions, &record, &err) != 0)
             log_error("model %s: its latest decisions are not kept: %s", model_config(learning, m)->name, err.text);
         free(facts);

@@ -102,6 +102,10 @@ void serving_begin(struct learning *learning, int m, struct version *version, st
 /* "version 3 serves: " and why, where it is the version that serves. */
 void serving_reason(const struct config_model *of, const struct version *version, const char *why,
                     char ret_reason[REASON_MOST]);
+/* A challenger of before, whose reference is taken, is decided on as the configuration has it now. */
+void serving_go_on(struct learning *learning, int m, struct version *challenger);
+/* The challenger that may serve yet; NULL: none. */
+struct version *serving_challenger(const struct model_learning *model);
 /* The plan's version is on disk, or there is no disk: it is taken over. */
 void serving_carry_out(struct learning *learning, int m);
 /* A job has judged its challenger, which is taken from the outcome where it is kept. */

@@ -188,6 +188,13 @@ static int go_back(struct learning *learning, int m, json_t *fields, const char 
     return 0;
 }
 
+void serving_go_on(struct learning *learning, int m, struct version *challenger) {
+    struct version *champion = placement_version(learning->setup.placement, m);
+    enum contest_kind kind = contest_of_challenger(model_config(learning, m), champion);
+    /* Where it would serve at once now, a person still has to say so: it has waited. */
+    set_contest(learning, m, kind != CONTEST_NONE ? kind : CONTEST_HELD, challenger);
+}
+
 /* ---- after a training --------------------------------------------------------------------------- */
 
 static void explain_losses(const struct promotion_losses *losses, const char *what, char why[256]) {
@@ -299,11 +306,16 @@ void serving_judge_live(struct learning *learning, int m, const struct shadow_lo
 
 /* ---- by command --------------------------------------------------------------------------------- */
 
+struct version *serving_challenger(const struct model_learning *model) {
+    bool waits = model->contest.kind == CONTEST_SHADOW || model->contest.kind == CONTEST_HELD;
+    return waits ? model->contest.version : NULL;
+}
+
 /* What there is to be decided on: 0, or what the command returns. */
 static int check_challenger(const struct model_learning *model) {
     if (model->plan.version != NULL)
         return -3;
-    return model->contest.kind == CONTEST_SHADOW || model->contest.kind == CONTEST_HELD ? 0 : -1;
+    return serving_challenger(model) != NULL ? 0 : -1;
 }
 
 /* The decision of a person. */

@@ -401,6 +401,7 @@ static void delete_old(const struct versions *versions, const struct versions_re
     for (size_t i = 0; i < numbers.n; i++) {
         uint64_t number = numbers.at[i];
         bool kept = number == number_of(record->champion) || number == number_of(record->before) ||
+                    number == number_of(record->challenger) ||
                     (least == 0       ? i < VERSIONS_KEPT
                      : number < least ? below++ < VERSIONS_KEPT_BELOW /* one that never served may be among them */
                                       : true);
@@ -417,6 +418,18 @@ static uint64_t least_kept(const struct versions *versions, int m) {
     return versions->models[m].n_named > 0 ? versions->models[m].named[0].number : 0;
 }
 
+/* Unless it is there already. */
+static int put_challenger(const struct versions *versions, const struct versions_record *record, struct error *err) {
+    char path[PATH_MOST];
+    if (record->challenger == NULL)
+        return 0;
+    path_of_version(versions, record->model, version_number(record->challenger), path);
+    if (access(path, F_OK) == 0)
+        return 0;
+    return version_file_write(path, &versions->config->models[record->model], record->challenger,
+                              versions->models[record->model].made_for, "{}", err);
+}
+
 static int put(const struct versions *versions, const struct versions_record *record, uint64_t least,
                struct error *err) {
     const struct model_versions *of = &versions->models[record->model];
@@ -431,7 +444,7 @@ static int put(const struct versions *versions, const struct versions_record *re
     if (record->about != NULL && version_file_write(path, &versions->config->models[record->model], record->champion,
                                                     of->made_for, record->about, err) != 0)
         return -1;
-    if (write_champion(versions, record->model, &champion, err) != 0)
+    if (put_challenger(versions, record, err) != 0 || write_champion(versions, record->model, &champion, err) != 0)
         return -1;
     delete_old(versions, record, least);
     return 0;
@@ -449,6 +462,7 @@ static void work(void *context) {
 static void let_go(struct versions_record *record) {
     version_release(record->champion);
     version_release(record->before);
+    version_release(record->challenger);
     free((char *)(uintptr_t)record->facts);
     free((char *)(uintptr_t)record->about);
     *record = (struct versions_record){0};
@@ -463,6 +477,7 @@ int versions_start(struct versions *versions, const struct versions_record *reco
         .model = record->model,
         .champion = record->champion != NULL ? version_acquire(record->champion) : NULL,
         .before = record->before != NULL ? version_acquire(record->before) : NULL,
+        .challenger = record->challenger != NULL ? version_acquire(record->challenger) : NULL,
         .facts = strdup(record->facts),
         .about = record->about != NULL ? strdup(record->about) : NULL,
     };

@@ -47,11 +47,12 @@ int versions_find(struct versions *versions, int model, struct versions_found *r
 struct versions_record {
     int model;
     struct version *champion, *before; /* NULL: none */
+    struct version *challenger;        /* that may serve yet, and whose file is kept so long; NULL: none */
     const char *facts;                 /* text of whoever reads them again */
     const char *about;                 /* facts for the file of the champion; NULL: that is on disk already */
 };
 
-/* Writes it, the champion's file first. Returns -1 with the sentence in err: then what was there before is. */
+/* Writes it, the versions' files first. Returns -1 with the sentence in err: then what was there before is. */
 int versions_put(struct versions *versions, const struct versions_record *record, struct error *err);
 
 /* The same on a thread of its own; copies the texts, acquires the versions. Returns -1 when another one is under way,
@@ -73,7 +74,7 @@ bool versions_take(struct versions *versions, struct versions_result *ret_result
 struct version *versions_load(const struct versions *versions, int model, uint64_t number, struct error *err);
 
 /*
- * Which files may go, with the next that is published: not those of the champion and its predecessor; and not those
+ * Which files may go, with the next that is published: not those of the versions that the record has; and not those
  * that the journal names. A version is named in the order of the journal: from the first time on that a stream took
  * it over (calls with the same number again change nothing); once the journal begins at an order, what served before
  * the version that served there can go, but for a few. Where nothing was named the latest VERSIONS_KEPT stay.

@@ -490,6 +490,41 @@ static void nobody_takes_over_what_is_not_on_disk(void **state) {
     rig_close(&scene.rig);
 }
 
+/* Its contest begins anew. */
+static void a_challenger_waits_on_after_a_restart(void **state) {
+    (void)state;
+    struct scene scene;
+    open_on_disk(&scene, REST("    promote: manual\n"));
+    train(&scene, 1);
+    expect_decision(&scene, 1, "held");
+    rig_close(&scene.rig);
+    open_on_disk(&scene, REST("    promote: manual\n"));
+    turn(&scene);
+    assert_true(scene.versions == 0 && number_of(&scene, "version") == 0);
+    assert_int_equal(learning_promote(scene.rig.learning, 0), 0);
+    turn_until(&scene, "version", 1);
+    expect_decision(&scene, 2, "promoted");
+    assert_int_equal(learning_promote(scene.rig.learning, 0), -1);
+    rig_close(&scene.rig);
+    open_on_disk(&scene, REST("    promote: manual\n"));
+    assert_true(number_of(&scene, "version") == 1);
+    assert_int_equal(learning_promote(scene.rig.learning, 0), -1);
+    rig_close(&scene.rig);
+
+    assert_int_equal(remove_disk(state), 0);
+    open_on_disk(&scene, REST("    promote: shadow\n    combine: network\n"));
+    train(&scene, 1);
+    expect_decision(&scene, 1, "shadow");
+    rig_close(&scene.rig);
+    open_on_disk(&scene, REST("    promote: shadow\n    combine: network\n"));
+    say_steps(&scene, 60);
+    turn(&scene);
+    assert_int_equal(scene.shadow, 1);
+    live(&scene, 500, 1, 0.5, 1);
+    turn_until(&scene, "version", 1);
+    rig_close(&scene.rig);
+}
+
 /* The weights of the configuration itself are a version like others: when they change that serves, and the one before is
  * the way back. */
 static void other_weights_of_the_configuration(void **state) {
@@ -516,6 +551,17 @@ static void other_weights_of_the_configuration(void **state) {
     open_on_disk(&scene, REST("    train: false\n    seed: 2\n")); /* a person has gone back: that stays */
     assert_int_equal(number_of(&scene, "version"), 3);
     rig_close(&scene.rig);
+    /* None of its own: trained anew, and there is a way back, also later. */
+    open_on_disk(&scene, REST("    promote: manual\n"));
+    assert_int_equal(number_of(&scene, "version"), 0);
+    train(&scene, 1);
+    rig_close(&scene.rig);
+    open_on_disk(&scene, REST("    promote: manual\n"));
+    assert_int_equal(number_of(&scene, "version"), 0);
+    assert_int_equal(learning_rollback(scene.rig.learning, 0), 0);
+    turn_until(&scene, "version", 5); /* 4 is the challenger */
+    assert_true(version_file_digest(version_network(placement_version(scene.rig.placement, 0))) == weights);
+    rig_close(&scene.rig);
 }
 
 int main(void) {
@@ -532,6 +578,7 @@ int main(void) {
         cmocka_unit_test(drift_is_told_and_trained_after),
         cmocka_unit_test_teardown(it_serves_again_after_a_restart, remove_disk),
         cmocka_unit_test_teardown(nobody_takes_over_what_is_not_on_disk, remove_disk),
+        cmocka_unit_test_teardown(a_challenger_waits_on_after_a_restart, remove_disk),
         cmocka_unit_test_teardown(other_weights_of_the_configuration, remove_disk),
         cmocka_unit_test(a_training_is_stopped),
         cmocka_unit_test(decisions_are_bounded),
