@@ -167,6 +167,30 @@ static void jobs_are_run_in_their_order(void **state) {
     close_scene(&scene);
 }
 
+/* A configuration that is taken over while a job waits, or runs, is that of the next one. */
+static void a_job_has_the_settings_of_its_beginning(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene, REST("2"));
+    for (int m = 0; m < 2; m++) {
+        struct config_training *training = &scene.config->models[m].training;
+        training->min_steps = 0;
+        submit(&scene, m, 120);
+        training->epochs = 500;
+        training->batch = 1;
+    }
+    for (int m = 0; m < 2; m++) {
+        struct training_job *job = wait_for(&scene);
+        assert_int_equal(atomic_load(&job->epochs), 2);
+        training_job_free(job);
+    }
+    submit(&scene, 0, 120);
+    struct training_job *job = wait_for(&scene);
+    assert_int_equal(atomic_load(&job->epochs), 500);
+    training_job_free(job);
+    close_scene(&scene);
+}
+
 /* Stopped with one job under way, one that waits and one that has not been taken: at once, and all are freed. */
 static void a_stop_frees_jobs_wherever_they_are(void **state) {
     (void)state;
@@ -252,6 +276,7 @@ int main(void) {
         cmocka_unit_test(the_champion_is_judged_too),
         cmocka_unit_test(without_windows_there_is_no_challenger),
         cmocka_unit_test(jobs_are_run_in_their_order),
+        cmocka_unit_test(a_job_has_the_settings_of_its_beginning),
         cmocka_unit_test(a_stop_frees_jobs_wherever_they_are),
         cmocka_unit_test(a_job_is_stopped),
         cmocka_unit_test(the_budget_is_kept),
