@@ -2,7 +2,6 @@
 
 #include "daemon/background.h"
 #include "daemon/clock.h"
-#include "daemon/priority.h"
 #include "daemon/records.h"
 #include "daemon/scores_report.h"
 #include "daemon/wire.h"
@@ -527,7 +526,6 @@ static bool take_measured_turn(struct worker *worker) {
 
 static void *run(void *context) {
     struct worker *worker = context;
-    priority_prompt();
     pthread_mutex_lock(&worker->owner);
     for (;;) {
         bool took = drain(worker);
