@@ -121,6 +121,7 @@ int db_open(struct db *db, const char *path, bool make, struct error *err) {
                       .unlogged = rocksdb_writeoptions_create(),
                       .read = rocksdb_readoptions_create(),
                       .read_stream = rocksdb_readoptions_create(),
+                      .read_values = rocksdb_readoptions_create(),
                       .unwaited = rocksdb_flushoptions_create(),
                       .batch = rocksdb_writebatch_create()};
     rocksdb_env_lower_thread_pool_cpu_priority(db->env);
@@ -130,6 +131,8 @@ int db_open(struct db *db, const char *path, bool make, struct error *err) {
     rocksdb_flushoptions_set_wait(db->unwaited, 0);
     rocksdb_readoptions_set_total_order_seek(db->read, 1);
     rocksdb_readoptions_set_prefix_same_as_start(db->read_stream, 1);
+    rocksdb_readoptions_set_prefix_same_as_start(db->read_values, 1);
+    rocksdb_readoptions_set_verify_checksums(db->read_values, 0);
     set_options(db, make);
     for (int f = 0; f < N_DB_FAMILIES; f++)
         db->family_options[f] = family_options(db, f);
@@ -157,6 +160,7 @@ void db_close(struct db *db) {
     rocksdb_writebatch_destroy(db->batch);
     rocksdb_readoptions_destroy(db->read);
     rocksdb_readoptions_destroy(db->read_stream);
+    rocksdb_readoptions_destroy(db->read_values);
     rocksdb_flushoptions_destroy(db->unwaited);
     rocksdb_writeoptions_destroy(db->synced);
     rocksdb_writeoptions_destroy(db->unlogged);

@@ -25,7 +25,7 @@ struct db {
     rocksdb_cache_t *cache;
     rocksdb_env_t *env;
     rocksdb_writeoptions_t *synced, *unlogged;
-    rocksdb_readoptions_t *read, *read_stream; /* the latter: records of one stream alone */
+    rocksdb_readoptions_t *read, *read_stream, *read_values; /* the latter two: of one stream; without checksums */
     rocksdb_flushoptions_t *unwaited;
     rocksdb_writebatch_t *batch; /* of the writing thread */
 };

@@ -12,6 +12,9 @@
 /* Read by one iterator, which sees the database as it stood when that was made. */
 enum { GO = 64 };
 
+/* Answers with which the bus is woken, beside the first. */
+enum { RING_EVERY = 16 };
+
 /* While all questions wait for what is handed over they are looked at again so often. */
 enum { LOOK_MS = 1 };
 
@@ -27,7 +30,6 @@ static void answer(struct store *store, struct stored *stored) {
     void *place = ring_reserve(store->answers, sizeof(struct stored *), 0);
     *(struct stored **)place = stored; /* has room: the bus asks no more than that */
     ring_commit(store->answers, sizeof(struct stored *));
-    doorbell_ring(store->bus);
     store_count(&store->counts.asked, 1);
 }
 
@@ -54,17 +56,22 @@ static size_t answer_some(struct store *store) {
     store->n_questions = left;
     pthread_mutex_lock(&store->reading);
     failing = atomic_load_explicit(&store->failing, memory_order_acquire);
-    rocksdb_iterator_t *at = failing || n_ready == 0 ? NULL : streams_iterator(&store->db);
+    struct streams_reader reader;
+    if (!failing && n_ready > 0)
+        streams_reader_init(&reader, &store->db);
     for (size_t r = 0; r < n_ready; r++) {
         if (failing) {
             answer_failed(store, ready[r]);
             continue;
         }
-        streams_get(at, ready[r]);
+        streams_get(&reader, ready[r]);
         answer(store, ready[r]);
+        if (r % RING_EVERY == 0)
+            doorbell_ring(store->bus);
     }
-    if (at != NULL)
-        rocksdb_iter_destroy(at);
+    if (!failing && n_ready > 0)
+        streams_reader_fini(&reader);
+    doorbell_ring(store->bus);
     pthread_mutex_unlock(&store->reading);
     return n_ready;
 }

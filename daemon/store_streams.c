@@ -12,14 +12,15 @@
 /* Format versions of what is read, and written. */
 enum { STREAM_FORMAT = 1 };
 
-/* The kinds of records; the numbers are on disk. */
-enum kind { KIND_ENDED = 1, KIND_IMAGE = 2, KIND_BLOCK = 3 };
+/* The kinds of records; the numbers are on disk. A mark is so short that it stands among the keys: a question finds it,
+ * or finds that there is none, without a look at large values. */
+enum kind { KIND_MARK = 1, KIND_IMAGE = 2, KIND_BLOCK = 3 };
 
 /* Before each value. The layout is on disk. */
 struct head {
     uint32_t format, kind;
-    uint64_t check; /* XXH3 of the value, seeded with that of what follows here */
-    uint64_t order, oldest;
+    uint64_t check;         /* XXH3 of the value, seeded with that of what follows here */
+    uint64_t order, oldest; /* of a mark: oldest is 1 where the stream has ended; of a block: order is its number */
 };
 
 enum { KEY_MOST = WIRE_MAX_NAME + 1 + 4 + 1 + 8 };
@@ -82,15 +83,11 @@ static void put(struct db *db, const struct key *key, struct head *head, const v
                                value_sizes);
 }
 
-rocksdb_iterator_t *streams_iterator(const struct db *db) {
-    return rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
-}
-
 /* Takes away all records of the stream up to a generation. */
 static void delete_records(struct db *db, const struct stored *stored) {
-    struct key from = key_of(stored, stored->generation, KIND_ENDED, 0),
+    struct key from = key_of(stored, stored->generation, KIND_MARK, 0),
                to = key_of(stored, 0, KIND_BLOCK, UINT64_MAX);
-    rocksdb_iterator_t *at = streams_iterator(db);
+    rocksdb_iterator_t *at = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
     for (rocksdb_iter_seek(at, from.bytes, from.n); rocksdb_iter_valid(at); rocksdb_iter_next(at)) {
         size_t n;
         const char *key = rocksdb_iter_key(at, &n);
@@ -106,15 +103,16 @@ static void delete_records(struct db *db, const struct stored *stored) {
 }
 
 void streams_put(struct db *db, const struct stored *stored) {
-    if (stored->found == STORED_ENDED) {
-        struct key key = key_of(stored, stored->generation, KIND_ENDED, 0);
-        struct head head = {.kind = KIND_ENDED, .order = stored->order};
+    bool ended = stored->found == STORED_ENDED;
+    struct key key = key_of(stored, stored->generation, KIND_MARK, 0);
+    struct head head = {.kind = KIND_MARK, .order = stored->order, .oldest = ended};
+    if (ended)
         delete_records(db, stored);
-        put(db, &key, &head, "", 0);
+    put(db, &key, &head, "", 0);
+    if (ended)
         return;
-    }
-    struct key key = key_of(stored, stored->generation, KIND_IMAGE, 0);
-    struct head head = {.kind = KIND_IMAGE, .order = stored->order, .oldest = stored->oldest};
+    key = key_of(stored, stored->generation, KIND_IMAGE, 0);
+    head = (struct head){.kind = KIND_IMAGE, .order = stored->order, .oldest = stored->oldest};
     put(db, &key, &head, stored->bytes, stored->n);
     for (int b = 0; b < stored->n_blocks; b++) {
         const struct stored_block *block = &stored->blocks[b];
@@ -167,66 +165,103 @@ static enum stored_found read_value(struct stored *stored, const char *value, si
     return STORED_IMAGE;
 }
 
-/* Adds a record to what has been found so far. STORED_NONE: it belongs to an older generation, and none follows. */
-static enum stored_found add_record(struct stored *stored, bool first, const char *key, size_t key_n,
-                                    const char *value, size_t value_n) {
+/* Adds a record to what has been found so far. STORED_NONE: it belongs to an older generation. */
+static enum stored_found add_record(struct stored *stored, const char *key, size_t key_n, const char *value,
+                                    size_t value_n) {
     uint32_t generation;
     uint64_t number;
     enum kind kind;
-    if (!read_key(key, key_n, stored->name_length, &generation, &kind, &number))
-        return damaged(stored, "its record has no such key");
-    if (!first && generation != stored->generation)
-        return STORED_NONE;
-    if (first == (kind == KIND_BLOCK))
-        return damaged(stored, first ? "its image is missing" : "it has two images");
-    if (kind == KIND_BLOCK && number < stored->oldest)
-        return STORED_IMAGE;
     struct head head;
     void *bytes;
     size_t n;
+    if (!read_key(key, key_n, stored->name_length, &generation, &kind, &number))
+        return damaged(stored, "its record has no such key");
+    if (generation != stored->generation)
+        return STORED_NONE;
+    if (kind == KIND_BLOCK && number < stored->oldest)
+        return STORED_IMAGE;
     enum stored_found found = read_value(stored, value, value_n, kind, &head, &bytes, &n);
     if (found != STORED_IMAGE)
         return found;
-    if (kind == KIND_BLOCK) {
-        if (stored_add_block(stored, number, bytes, n) == 0)
-            return STORED_IMAGE;
+    if (kind == KIND_BLOCK && stored_add_block(stored, number, bytes, n) != 0) {
         free(bytes);
         error_set(&stored->err, "stream %s: out of memory", stored->name);
         return STORED_FAILED;
     }
-    stored->generation = generation;
-    stored->order = head.order;
-    stored->oldest = head.oldest;
-    if (kind == KIND_ENDED) {
-        free(bytes);
-        return STORED_ENDED;
+    if (kind == KIND_IMAGE) {
+        stored->order = head.order;
+        stored->oldest = head.oldest;
+        stored->bytes = bytes;
+        stored->n = n;
     }
-    stored->bytes = bytes;
-    stored->n = n;
     return STORED_IMAGE;
 }
 
-void streams_get(rocksdb_iterator_t *at, struct stored *stored) {
-    struct key prefix = key_of(stored, 0, KIND_ENDED, 0);
-    enum stored_found found = STORED_NONE;
-    rocksdb_iter_seek(at, prefix.bytes, stored->name_length + 1);
-    for (bool first = true; rocksdb_iter_valid(at); rocksdb_iter_next(at), first = false) {
-        size_t key_n, value_n;
-        const char *key = rocksdb_iter_key(at, &key_n), *value = rocksdb_iter_value(at, &value_n);
-        enum stored_found added = add_record(stored, first, key, key_n, value, value_n);
-        if (added == STORED_NONE)
-            break;
-        found = added;
-        if (found != STORED_IMAGE)
-            break;
-    }
+/* What the iterator itself says. */
+static enum stored_found failed(struct stored *stored, rocksdb_iterator_t *at, enum stored_found otherwise) {
     char *message = NULL;
     rocksdb_iter_get_error(at, &message);
-    if (message != NULL) {
-        found = strncmp(message, "Corruption", strlen("Corruption")) == 0 ? damaged(stored, message) : STORED_FAILED;
-        if (found == STORED_FAILED)
-            error_set(&stored->err, "stream %s: %s", stored->name, message);
-        rocksdb_free(message);
+    if (message == NULL)
+        return otherwise;
+    enum stored_found found = STORED_FAILED;
+    if (strncmp(message, "Corruption", strlen("Corruption")) == 0)
+        found = damaged(stored, message);
+    else
+        error_set(&stored->err, "stream %s: %s", stored->name, message);
+    rocksdb_free(message);
+    return found;
+}
+
+/* The mark of the newest generation. */
+static enum stored_found read_mark(struct stored *stored, rocksdb_iterator_t *at) {
+    struct key prefix = key_of(stored, UINT32_MAX, KIND_MARK, 0);
+    size_t key_n, n;
+    uint64_t number;
+    enum kind kind;
+    struct head head;
+    void *bytes = NULL;
+    rocksdb_iter_seek(at, prefix.bytes, prefix.n);
+    if (!rocksdb_iter_valid(at))
+        return failed(stored, at, STORED_NONE);
+    const char *key = rocksdb_iter_key(at, &key_n);
+    if (!read_key(key, key_n, stored->name_length, &stored->generation, &kind, &number) || kind != KIND_MARK)
+        return damaged(stored, "its mark is missing");
+    const char *value = rocksdb_iter_value(at, &n);
+    enum stored_found found = read_value(stored, value, n, KIND_MARK, &head, &bytes, &n);
+    if (found != STORED_IMAGE)
+        return found;
+    free(bytes);
+    stored->order = head.order;
+    return head.oldest == 1 ? STORED_ENDED : STORED_IMAGE;
+}
+
+void streams_get(const struct streams_reader *reader, struct stored *stored) {
+    stored->found = read_mark(stored, reader->marks);
+    if (stored->found != STORED_IMAGE)
+        return;
+    struct key image = key_of(stored, stored->generation, KIND_IMAGE, 0);
+    rocksdb_iterator_t *at = reader->values;
+    enum stored_found added = STORED_IMAGE;
+    for (rocksdb_iter_seek(at, image.bytes, image.n); added == STORED_IMAGE && rocksdb_iter_valid(at);) {
+        size_t key_n, value_n;
+        const char *key = rocksdb_iter_key(at, &key_n), *value = rocksdb_iter_value(at, &value_n);
+        added = add_record(stored, key, key_n, value, value_n);
+        if (added == STORED_IMAGE)
+            rocksdb_iter_next(at);
     }
-    stored->found = found;
+    stored->found = added == STORED_NONE ? STORED_IMAGE : added;
+    if (stored->found == STORED_IMAGE)
+        stored->found = failed(stored, at, STORED_IMAGE);
+    if (stored->found == STORED_IMAGE && stored->bytes == NULL)
+        stored->found = damaged(stored, "its image is missing");
+}
+
+void streams_reader_init(struct streams_reader *reader, const struct db *db) {
+    reader->marks = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
+    reader->values = rocksdb_create_iterator_cf(db->db, db->read_values, db->families[DB_STREAMS]);
+}
+
+void streams_reader_fini(struct streams_reader *reader) {
+    rocksdb_iter_destroy(reader->marks);
+    rocksdb_iter_destroy(reader->values);
 }

@@ -1,10 +1,10 @@
 /*
  * What the store keeps of streams, as records of the database. By key:
  *
- *   name 0 ~generation kind [number]     big-endian, so that a stream's newest generation comes first, and in it the
- *                                        image, then the blocks of its steps in their order
+ *   name 0 ~generation kind [number]     big-endian, so that a stream's newest generation comes first, and in it its
+ *                                        mark, the image, then the blocks of its steps in their order
  *
- * An ended stream has nothing but the record that says so. Every value has a head with format, kind and a checksum.
+ * An ended stream has nothing but a mark that says so. Every value has a head with format, kind and a checksum.
  */
 #ifndef DAEMON_STORE_STREAMS_H
 #define DAEMON_STORE_STREAMS_H
@@ -15,10 +15,16 @@
 /* Puts into db->batch what makes the image, or (STORED_ENDED) the end, the stream's. */
 void streams_put(struct db *db, const struct stored *stored);
 
-/* For streams_get: sees the database as it stands now. To be destroyed. */
-rocksdb_iterator_t *streams_iterator(const struct db *db);
+/* Sees the database as it stands when it is made. */
+struct streams_reader {
+    rocksdb_iterator_t *marks;  /* RocksDB checks what it reads */
+    rocksdb_iterator_t *values; /* our own checksums do: those of the large values are slow */
+};
+void streams_reader_init(struct streams_reader *reader, const struct db *db);
+void streams_reader_fini(struct streams_reader *reader);
+
 /* Fills a stored that has nothing but a name and a context: found, and what there is. */
-void streams_get(rocksdb_iterator_t *at, struct stored *stored);
+void streams_get(const struct streams_reader *reader, struct stored *stored);
 
 /* Bytes that it takes in memory, about. */
 size_t streams_size(const struct stored *stored);
