@@ -192,7 +192,7 @@ static bool write_now(struct learning *learning, int m) {
     bool begun = none != NULL && facts != NULL;
     record.facts = facts;
     if (model->plan.version != NULL) {
-        about = json_dumps(model->plan.fields, JSON_COMPACT);
+        about = model->plan.fields != NULL ? json_dumps(model->plan.fields, JSON_COMPACT) : strdup("{}");
         record.about = about;
         begun &= about != NULL;
     }

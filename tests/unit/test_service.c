@@ -6,6 +6,7 @@
 
 #include "daemon/service.h"
 
+#include "daemon/clock.h"
 #include "tests/support/bus_fixture.h"
 
 #include <errno.h>
@@ -46,6 +47,14 @@ static void the_manager_is_told(void **state) {
     expect_told(fd, "READY=1");
     service_status("%d streams, %s", 3, "fine");
     expect_told(fd, "STATUS=3 streams, fine");
+    service_reloading();
+    char told[128];
+    long long us;
+    ssize_t n = recv(fd, told, sizeof told - 1, 0);
+    told[n < 0 ? 0 : n] = '\0';
+    assert_int_equal(sscanf(told, "RELOADING=1\nMONOTONIC_USEC=%lld", &us), 1);
+    int64_t now = clock_monotonic() / 1000;
+    assert_true(us <= now && us > now - 60000000);
     service_stopping();
     expect_told(fd, "STOPPING=1");
     char none[1];
