@@ -19,7 +19,7 @@ enum {
     BUNDLE = 256,        /* ticks of a message, */
     MESSAGE = 128 << 10, /* and bytes, at most */
     MAX_TICKS = 100000,
-    SILENCE_MS = 500,  /* without an answer, it asks again */
+    SILENCE_MS = 1000, /* without an answer, it asks again */
     BACK_OFF_MS = 200, /* behind an error that needs time */
     WAIT_MS = 20,      /* while what an earlier sender sent is on its way to the disk */
 };
@@ -360,10 +360,11 @@ static int send_question(struct forecast_sender *sender) {
         p = pack_text(p, (struct wire_text){sender->producer, strlen(sender->producer)});
     else
         p = pack_int(p, sender->producer_id);
-    p = pack_int(PACK_LITERAL(p, "id"), ++sender->question);
+    p = pack_int(PACK_LITERAL(p, "id"), sender->question + 1);
     int sent = send_frames(sender, (struct wire_text){header, (size_t)(p - header)}, (struct wire_text){0});
 
     if (sent == 1) {
+        sender->question++;
         sender->asks = false;
         sender->asked = true;
         sender->heard_at = forecast_client_now();
