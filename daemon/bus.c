@@ -218,7 +218,7 @@ static void wait_for_work(struct bus *bus, bool busy) {
     for (int w = 0; w < bus->config->workers; w++)
         waiting |= ring_peek(worker_output(bus->workers[w]), &size) != NULL;
     waiting |= acknowledged != NULL && acknowledged_ready(acknowledged);
-    zmq_poll(items, n, busy || waiting ? 0 : parked ? PARKED_WAIT_MS : POLL_MS);
+    zmq_poll(items, n, busy || waiting ? 0 : parked ? PARKED_WAIT_MS : ingest_close_wait_ms(bus->ingest, POLL_MS));
     doorbell_disarm(&bus->bell);
 }
 
@@ -290,6 +290,7 @@ static void *run(void *context) {
         wait_for_work(bus, busy);
         busy = serve_once(bus);
         busy |= ingest_read(bus->ingest);
+        ingest_close_due(bus->ingest);
         busy |= publish(bus); /* of what was served at once */
         acknowledge(bus);
     }

@@ -159,6 +159,8 @@ static uint32_t flags_of(const struct forecast *forecast, const struct arrival *
         flags |= WIRE_FLAG(REPLACED);
     if (forecast->step_flags & STEP_REORDERED)
         flags |= WIRE_FLAG(REORDERED);
+    if (forecast->step_flags & STEP_CLOCK)
+        flags |= WIRE_FLAG(CLOCK);
     if (forecast->warming)
         flags |= WIRE_FLAG(WARMING);
     if (forecast->capped)

@@ -2,6 +2,7 @@
 
 #include "daemon/ahead.h"
 #include "daemon/clock.h"
+#include "daemon/closer.h"
 #include "daemon/endpoint.h"
 #include "daemon/records.h"
 #include "daemon/wire.h"
@@ -24,8 +25,9 @@ enum { COMMAND_SPARE = 16 * 1024 };
 /* At the end, how long replies may take to leave. */
 enum { REPLIES_LINGER_MS = 1000 };
 
-/* Sources of ticks. The position of a tick is (source, number); an acknowledged one's is its producer's. */
-enum source { SOURCE_TICKS, SOURCE_SUBSCRIBE, SOURCE_ACKNOWLEDGED, N_SOURCES };
+/* Sources of ticks. The position of a tick is (source, number); an acknowledged one's is its producer's. What closes by
+ * the clock has numbers too. */
+enum source { SOURCE_TICKS, SOURCE_SUBSCRIBE, SOURCE_ACKNOWLEDGED, N_SOURCES, SOURCE_CLOCK = N_SOURCES };
 
 struct ingest {
     struct ingest_setup setup;
@@ -33,6 +35,8 @@ struct ingest {
     struct acknowledged *acknowledged; /* NULL: none */
     uint64_t numbers[N_SOURCES];       /* ticks taken */
     int next;                          /* source to be read next: they take turns */
+    struct closer *closer;             /* NULL: no class closes intervals by the clock */
+    uint64_t closes;                   /* so many were */
 
     /* The message at hand. */
     bool open;
@@ -115,10 +119,13 @@ static bool allocate(struct ingest *ingest) {
     ingest->n_models = calloc(classes, sizeof *ingest->n_models);
     if (ingest->touched == NULL || ingest->values == NULL || ingest->n_models == NULL)
         return false;
+    bool closes = false;
     for (int c = 0; c < config->n_classes; c++) {
         ingest->n_models[c] = placement_n_models(ingest->setup.placement, c);
+        closes |= config->classes[c].time.close_after > 0;
     }
-    return true;
+    ingest->closer = closes ? closer_new() : NULL;
+    return !closes || ingest->closer != NULL;
 }
 
 struct ingest *ingest_open(void *zmq, const struct ingest_setup *setup, struct error *err) {
@@ -161,6 +168,7 @@ void ingest_close(struct ingest *ingest) {
     for (int s = 0; s < SOURCE_ACKNOWLEDGED; s++)
         if (ingest->sockets[s] != NULL)
             zmq_close(ingest->sockets[s]);
+    closer_free(ingest->closer);
     free(ingest->touched);
     free(ingest->values);
     free(ingest->n_models);
@@ -419,6 +427,8 @@ static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
     ingest->touched[stream->worker] = true;
     ingest->counters.ticks++;
     ingest->counters.bad += (uint64_t)ingest->bad;
+    if (class->time.close_after > 0)
+        closer_note(ingest->closer, stream, &class->time, t, ingest->received);
     return ROUTED;
 }
 
@@ -619,6 +629,26 @@ bool ingest_finish(struct ingest *ingest) {
 
 bool ingest_parked(const struct ingest *ingest) {
     return ingest->parked;
+}
+
+/* ---- by the clock ------------------------------------------------------------------------------ */
+
+void ingest_close_due(struct ingest *ingest) {
+    struct record_close record = {.kind = RECORD_CLOSE};
+    if (ingest->closer == NULL || ingest->open) /* between two messages */
+        return;
+    int64_t now = clock_realtime();
+    while ((record.stream = closer_next(ingest->closer, now, &record.end)) != NULL) {
+        record.arrival = (struct arrival){.source = SOURCE_CLOCK, .number = ingest->closes + 1, .received = now};
+        if (!ingest_command(ingest, record.stream->worker, &record, sizeof record))
+            return;
+        closer_done(record.stream);
+        ingest->closes++;
+    }
+}
+
+int ingest_close_wait_ms(const struct ingest *ingest, int most) {
+    return ingest->closer == NULL ? most : closer_wait_ms(ingest->closer, clock_realtime(), most);
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */

@@ -55,6 +55,11 @@ bool ingest_read(struct ingest *ingest);
  * nothing else. */
 bool ingest_parked(const struct ingest *ingest);
 
+/* Closes what is to be closed by the wall clock, as far as there is room. */
+void ingest_close_due(struct ingest *ingest);
+/* Milliseconds until there may be something, `most` at most. */
+int ingest_close_wait_ms(const struct ingest *ingest, int most);
+
 /* Goes on with the message at hand, and reads no other. Returns whether it is done: else it is to be called again. */
 bool ingest_finish(struct ingest *ingest);
 

@@ -18,6 +18,7 @@ enum record_kind {
     RECORD_PAUSE,   /* struct record_pause */
     RECORD_STATE,   /* struct record_state: the worker's until it comes back */
     RECORD_SCORES,  /* struct record_scores: the worker's until it comes back */
+    RECORD_CLOSE,   /* struct record_close */
     RECORD_END,     /* struct record_stream */
     RECORD_VERSION, /* struct record_version: with a reference */
     RECORD_SHADOW,  /* struct record_shadow: with a reference */
@@ -80,6 +81,14 @@ struct record_pause {
     enum record_kind kind;
     bool paused;
     struct stream *stream;
+};
+
+/* By the clock: the stream's intervals that end at `end` or before. */
+struct record_close {
+    enum record_kind kind;
+    struct stream *stream;
+    int64_t end;
+    struct arrival arrival; /* of the decision */
 };
 
 struct record_state {

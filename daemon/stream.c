@@ -51,13 +51,16 @@ enum { FIRST_ARRIVALS = 4 };
 struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
                           uint32_t generation, int n_places) {
     const struct config_class *of = &config->classes[class];
-    size_t size = (sizeof(struct stream) + name_length + STREAM_LINE) / STREAM_LINE * STREAM_LINE;
+    bool closes = of->time.close_after > 0;
+    size_t node = closes ? sizeof(struct closing) + _Alignof(struct closing) : 0;
+    size_t size = (sizeof(struct stream) + name_length + node + STREAM_LINE) / STREAM_LINE * STREAM_LINE;
     struct stream *stream = aligned_alloc(STREAM_LINE, size);
     if (stream == NULL)
         return NULL;
     memset(stream, 0, size); /* which ends the name */
     atomic_init(&stream->steps, 0);
     stream->class = class;
+    stream->closes = closes;
     stream->generation = generation;
     stream->n_places = n_places;
     stream->name = stream->text;

@@ -7,6 +7,7 @@
 #ifndef DAEMON_STREAM_H
 #define DAEMON_STREAM_H
 
+#include "daemon/closer.h"
 #include "engine/forecaster.h"
 #include "engine/series.h"
 
@@ -63,6 +64,7 @@ struct stream {
     /* Bus. */
     struct stream *previous, *next; /* in order of starting */
     bool paused;                    /* by command */
+    bool closes;                    /* constant: it has a node of the closer, behind the text */
 
     /* Worker. */
     _Alignas(STREAM_LINE) struct series *series;
@@ -108,6 +110,12 @@ void batch_free(struct batch *batch);
 struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
                           uint32_t generation, int n_places);
 void stream_free(struct stream *stream);
+
+/* The stream's node of the closer; NULL where its class has no close_after. Bus only. */
+static inline struct closing *stream_closing(struct stream *stream) {
+    size_t at = sizeof *stream + stream->name_length + 1, each = _Alignof(struct closing);
+    return stream->closes ? (struct closing *)(void *)((char *)stream + (at + each - 1) / each * each) : NULL;
+}
 
 /* Has arrivals kept of so many steps that wait, and one more: returns false when memory is short. Worker only. */
 bool stream_keep_arrivals(struct stream *stream, uint64_t waiting);

@@ -225,6 +225,7 @@ static void remember(struct streams *streams, const struct stream *stream) {
 }
 
 void streams_remove(struct streams *streams, struct stream *stream) {
+    closer_forget(stream);
     uint64_t hash = streams_hash(streams, stream->name, stream->name_length);
     free_place(streams, find_place(streams, hash, stream->name, stream->name_length));
     streams->n--;

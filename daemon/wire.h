@@ -121,7 +121,8 @@ void wire_bundle_fini(struct wire_bundle *bundle);
     X(AGGREGATED, "aggregated") /* the step's values are the mean, sum or the like of several ticks */ \
     X(FILLED, "filled")         /* no tick came in the step's interval: all its values are missing */ \
     X(REPLACED, "replaced")     /* a tick of the step took the place of another at the same time */ \
-    X(REORDERED, "reordered")   /* a tick of the step came after a later one */
+    X(REORDERED, "reordered")   /* a tick of the step came after a later one */ \
+    X(CLOCK, "clock")           /* the step closed by the clock, without a later tick */
 enum wire_flag_bit {
 #define X(constant, name) WIRE_FLAG_BIT_##constant,
     WIRE_FLAGS(X)

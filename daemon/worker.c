@@ -116,6 +116,8 @@ static void count_step(struct worker *worker, const struct stream *stream, uint8
         tell_anew(worker, stream, true, -1, stream->series->history->n - 1);
     if ((flags & STEP_IMPUTED) != 0)
         count(&worker->time[TIME_CASE_MISSING], 1);
+    if ((flags & STEP_CLOCK) != 0)
+        count(&worker->time[TIME_CASE_CLOSED], 1);
     if ((flags & STEP_FILLED) != 0)
         count(&worker->time[TIME_CASE_FILLED], 1);
 }
@@ -204,6 +206,13 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     if (closed > 0)
         take_step(worker, stream, &tick->arrival);
     return !series_due(stream->series) || take_more(worker, stream, &tick->arrival);
+}
+
+/* Intervals close by the clock. Returns false when the stream's models have to catch up. */
+static bool take_close(struct worker *worker, const struct record_close *record) {
+    if (!worker->taken)
+        series_close(record->stream->series, record->end);
+    return take_more(worker, record->stream, &record->arrival);
 }
 
 /* Steps before it do not know it, whenever they are seen. In a stream with fixed intervals the label of any tick is that of its interval's step. */
@@ -370,6 +379,7 @@ static bool take_record(struct worker *worker, const void *at) {
     case RECORD_PAUSE: take_pause(worker, at); return true;
     case RECORD_STATE: return take_state(worker, ((const struct record_state *)at)->order);
     case RECORD_SCORES: return take_scores(worker, ((const struct record_scores *)at)->report);
+    case RECORD_CLOSE: return take_close(worker, at);
     case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream);
     case RECORD_VERSION: background_version(worker, at); return true;
     case RECORD_SHADOW: background_shadow(worker, at); return true;

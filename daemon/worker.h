@@ -34,6 +34,7 @@ struct worker_setup {
     X(FILLED, "filled")         /* steps of intervals without a tick */ \
     X(REPLACED, "replaced")     /* ticks that took the place of another */ \
     X(MISSING, "missing")       /* steps with a value missing */ \
+    X(CLOSED, "closed")         /* steps that closed by the clock */ \
     X(REORDERED, "reordered")   /* ticks that were put before later ones */ \
     X(UNHELD, "unheld")         /* ticks that went on early, as more were held than may be */
 enum time_case {

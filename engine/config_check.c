@@ -103,6 +103,10 @@ static int check_time(const struct entry *entry, const struct time_policy_spec *
                     "an irregular tick is a step at once, and cannot be replaced; give every or reorder");
     if (!time->reorder && says(entry, "reorder_most"))
         return fail(entry, "reorder_most", "is of reorder; give that");
+    if (time->close_after && !time->every)
+        return fail(entry, "close_after", "is of intervals; give every");
+    if (time->close_after && time->close_after < time->reorder)
+        return fail(entry, "close_after", "is shorter than reorder, for which ticks are held");
     if (time->every && time->reorder / time->every >= history)
         return fail(entry, "reorder", "is longer than the history of the class, %d steps", history);
     if (time->gap == GAP_FILL && !time->every)

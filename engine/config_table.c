@@ -139,6 +139,9 @@ static const struct config_key table[] = {
              "those that come later still are refused; 0: none is held"},
     {CONFIG_STREAM, "reorder_most", CONFIG_INTEGER, "64", 1, 1 << 16, AT(config_class, time.reorder_most),
      .unit = "ticks", .example = "#64", .help = "Of a stream that are held; with more the oldest goes on"},
+    {CONFIG_STREAM, "close_after", CONFIG_DURATION, "0", 0, 365 * DAY, AT(config_class, time.close_after),
+     .help = "With `every`: an interval closes so long after its end, by the daemon's clock, also where no tick of a "
+             "later one comes, and the stream has been silent so long; 0: only with a tick"},
     {CONFIG_STREAM, "max_clock_skew", CONFIG_DURATION, "0", 0, 365 * DAY, AT(config_class, max_clock_skew),
      .help = "Ticks further ahead of the daemon's clock than this are refused; 0: none is"},
     {CONFIG_STREAM, "gap", CONFIG_CHOICE, "ignore", .choices = gaps, AT(config_class, time.gap),

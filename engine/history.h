@@ -28,6 +28,7 @@ enum {
     STEP_RESET = 4,      /* all states begin anew with it, as it comes after a gap */
     STEP_PAUSED = 8,     /* it came in a pause: nothing is learnt from it */
     STEP_FILLED = 16,    /* no tick came in its interval */
+    STEP_CLOCK = 128,    /* it closed by the clock */
     STEP_REORDERED = 64, /* a tick of it came after a later one */
     STEP_REPLACED = 32,  /* a tick of it took the place of another at the same time */
 };

@@ -83,6 +83,19 @@ static void replace(struct series *series, const double *values) {
     series->flags |= STEP_REPLACED;
 }
 
+/* Nothing is in the open interval. */
+static void clear(struct series *series) {
+    series->ticks = 0;
+    series->flags = 0;
+    for (int f = 0; f < series->history->n_features; f++) {
+        series->open[f] = NAN;
+        if (series->counts != NULL)
+            series->counts[f] = 0;
+        if (series->newest != NULL)
+            series->newest[f] = NAN;
+    }
+}
+
 /* The next interval begins with a tick. */
 static void begin(struct series *series, const double *values) {
     int n = series->history->n_features;
@@ -107,7 +120,8 @@ static void close_open(struct series *series, const struct time_closed *closed) 
     for (int f = 0; sums && f < series->history->n_features; f++)
         if (!isfinite(series->open[f]))
             series->open[f] = NAN;
-    history_append(series->history, closed->t, series->open, gap_flags(series, closed->gap) | series->flags);
+    uint8_t flags = series->flags | (series->closing ? STEP_CLOCK : 0);
+    history_append(series->history, closed->t, series->open, gap_flags(series, closed->gap) | flags);
     series->of_ticks = series->ticks;
 }
 
@@ -119,7 +133,10 @@ static int take_in_order(struct series *series, int64_t t, const double *values,
     struct time_closed closed;
     *ret_verdict = time_policy_take(&series->time, series->spec, t, &closed);
     switch (*ret_verdict) {
-    case TIME_JOINS: join(series, values); break;
+    case TIME_JOINS:
+        join(series, values);
+        series->fill_left = closed.missing; /* behind what the clock has closed */
+        break;
     case TIME_REPLACES: replace(series, values); break;
     case TIME_CLOSES:
         close_open(series, &closed);
@@ -156,6 +173,33 @@ int series_take(struct series *series, int64_t t, const double *values, enum tim
                                 : take_in_order(series, t, values, 0, ret_verdict);
 }
 
+void series_close(struct series *series, int64_t t) {
+    assert(!series_due(series));
+    if (series->spec->every == 0)
+        return;
+    series->close_to = time_interval_start(t, series->spec->every);
+    series->closing = true;
+}
+
+/* The open interval, behind all that is held. Returns whether it closed. */
+static bool close_by_clock(struct series *series) {
+    struct time_closed closed;
+    bool closes = time_policy_close(&series->time, series->spec, series->close_to, &closed);
+    if (closes) {
+        close_open(series, &closed);
+        clear(series);
+    }
+    series->closing = false;
+    return closes;
+}
+
+/* Whether the first tick that is held goes on. */
+static bool goes_on(const struct series *series) {
+    const struct reorder *held = series->held;
+    return held != NULL && held->n > 0 &&
+           (reorder_due(held, series->spec->reorder) || (series->closing && held->t[held->first] < series->close_to));
+}
+
 static void append_filled(struct series *series) {
     /* Unsigned: of an image that is damaged the numbers may be any. */
     int64_t t = (int64_t)((uint64_t)series->time.open - (uint64_t)series->fill_left * (uint64_t)series->spec->every);
@@ -169,6 +213,11 @@ bool series_next(struct series *series) {
         if (series->fill_left > 0) {
             append_filled(series);
             return true;
+        }
+        if (!goes_on(series)) {
+            if (close_by_clock(series))
+                return true;
+            continue;
         }
         int64_t t;
         uint8_t flags;
@@ -195,6 +244,8 @@ static void serialize_open(struct series *series, struct image_io *io) {
     if (image_reads(io) && !image_check(io, (series->flags & ~open_flags) == 0, "flags that no interval has"))
         series->flags = 0;
     image_int(io, &series->fill_left, 0, INT32_MAX, "less than no steps");
+    image_bool(io, &series->closing);
+    image_io(io, &series->close_to, 1);
     image_bool(io, &counts);
     for (size_t f = 0; f < n; f++) {
         uint32_t count = series->counts != NULL ? series->counts[f] : 0;

@@ -18,7 +18,9 @@ struct series {
     uint32_t of_ticks; /* in the newest step; 0: it was filled in */
     int fill_left;     /* steps without values that are still to be appended, right before the open interval */
     uint8_t flags;     /* STEP_* of the open interval beside those of gaps */
-    uint32_t *counts;  /* [n_features] values in each of open, for their mean; NULL: other aggregates need none */
+    bool closing;      /* intervals that end before close_to are still to be closed */
+    int64_t close_to;
+    uint32_t *counts; /* [n_features] values in each of open, for their mean; NULL: other aggregates need none */
     /* [n_features] same_time: replace: the latest tick of the open interval, which is not in open yet; else NULL */
     double *newest;
     struct reorder *held; /* NULL: ticks are not held */
@@ -33,9 +35,14 @@ void series_free(struct series *series);
  * follows from this one is to be appended, series_next: where ticks are held, all. */
 int series_take(struct series *series, int64_t t, const double *values, enum time_verdict *ret_verdict);
 
-/* Whether more steps follow from the latest tick. */
+/* By the clock: the intervals that end at t or before close, ticks of them that are held going on first. The steps are
+ * to be appended, series_next, before the next tick is taken. */
+void series_close(struct series *series, int64_t t);
+
+/* Whether more steps follow from the latest tick, or from what the clock has closed. */
 static inline bool series_due(const struct series *series) {
-    return series->fill_left > 0 || (series->held != NULL && reorder_due(series->held, series->spec->reorder));
+    return series->fill_left > 0 || series->closing ||
+           (series->held != NULL && reorder_due(series->held, series->spec->reorder));
 }
 
 /* Appends one of them, where there is one. Returns whether there was. */

@@ -40,10 +40,12 @@ static int follow(struct time_policy *policy, const struct time_policy_spec *spe
 
 enum time_verdict time_policy_judge(const struct time_policy *policy, const struct time_policy_spec *spec,
                                     int64_t t) {
-    if (!policy->started || t > policy->latest)
+    if (!policy->started)
         return TIME_HELD;
-    if (t < policy->latest)
+    if (t < policy->latest || (policy->closed && distance(policy->open, t) < (uint64_t)spec->every))
         return TIME_LATE;
+    if (t > policy->latest)
+        return TIME_HELD;
     if (spec->same_time == SAME_TIME_DROP || (spec->same_time == SAME_TIME_REPLACE && spec->every == 0))
         return TIME_REPEATED;
     return spec->same_time == SAME_TIME_KEEP ? TIME_HELD : TIME_REPLACES;
@@ -59,7 +61,7 @@ enum time_verdict time_policy_take(struct time_policy *policy, const struct time
         return take_irregular(policy, spec, t, ret_closed);
 
     int64_t start = time_interval_start(t, spec->every);
-    bool first = !policy->started;
+    bool first = !policy->started, closed = policy->closed;
     policy->started = true;
     policy->latest = t;
     if (first || start == policy->open) {
@@ -68,8 +70,19 @@ enum time_verdict time_policy_take(struct time_policy *policy, const struct time
     }
     ret_closed->t = policy->open;
     ret_closed->gap = policy->gap;
+    policy->closed = false;
     ret_closed->missing = follow(policy, spec, start);
-    return TIME_CLOSES;
+    return closed ? TIME_JOINS : TIME_CLOSES;
+}
+
+bool time_policy_close(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
+                       struct time_closed *ret_closed) {
+    if (spec->every == 0 || !policy->started || policy->closed || t < policy->open ||
+        distance(policy->open, t) < (uint64_t)spec->every)
+        return false;
+    *ret_closed = (struct time_closed){.t = policy->open, .gap = policy->gap};
+    policy->closed = true;
+    return true;
 }
 
 void time_policy_serialize(struct time_policy *policy, struct image_io *io) {
@@ -80,5 +93,6 @@ void time_policy_serialize(struct time_policy *policy, struct image_io *io) {
     image_io(&section, &policy->latest, 1);
     image_io(&section, &policy->open, 1);
     image_bool(&section, &policy->gap);
+    image_bool(&section, &policy->closed);
     image_leave(io, &section);
 }

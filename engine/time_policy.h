@@ -43,6 +43,10 @@ struct time_policy_spec {
     enum same_time same_time;
     int64_t reorder;  /* ns: ticks are held until one comes so much later; 0: they are not */
     int reorder_most; /* ticks that are held; then the first goes on */
+
+    /* ns, 0: never: an interval closes so long after its end, and after the latest tick, by a clock; whose it is, and
+     * that the time has come, is for the caller to say (time_policy_close). */
+    int64_t close_after;
 };
 
 /* Of one stream. Zero-initialise. */
@@ -50,7 +54,8 @@ struct time_policy {
     int64_t latest; /* time of the latest tick taken */
     int64_t open;   /* start of the interval that is open (every) */
     bool started;
-    bool gap; /* the open interval comes after a gap */
+    bool gap;    /* the open interval comes after a gap */
+    bool closed; /* none is open: `open` was closed without a later tick, and takes no more */
 };
 
 enum time_verdict {
@@ -84,6 +89,11 @@ enum time_verdict time_policy_take(struct time_policy *policy, const struct time
 
 /* As a section of an image, or from one. */
 void time_policy_serialize(struct time_policy *policy, struct image_io *io);
+
+/* Closes the open interval, if there is one that ends at t or before. Returns whether it did: then *ret_closed tells of
+ * its step. */
+bool time_policy_close(struct time_policy *policy, const struct time_policy_spec *spec, int64_t t,
+                       struct time_closed *ret_closed);
 
 /* The start of the interval of that length (above 0), counted from 1970, in which t lies. */
 int64_t time_interval_start(int64_t t, int64_t length);

@@ -53,9 +53,9 @@ static const struct option_command command = {
     .rows = rows_of_options,
     .notes =
         "Each file is one stream of the model (or those that --stream-column names); with --config its rows become\n"
-        "steps as the class' ticks do (every, aggregate, same_time, reorder, gap). Errors are means over the steps\n"
-        "1 to h, targets and forecasts: mse and mae in deviations of the train part, mase over its mean change, raw\n"
-        "mae in the targets' own unit.\n",
+        "steps as the class' ticks do (every, aggregate, same_time, reorder, gap), but for close_after, as files have\n"
+        "no clock. Errors are means over the steps 1 to h, targets and forecasts: mse and mae in deviations of the\n"
+        "train part, mase over its mean change, raw mae in the targets' own unit.\n",
     .examples = "  forecast backtest ETTh1.csv --train 2880 --valid 720 --horizons 1,24,48 --online 10800\n"
                 "  forecast backtest plant-1.csv plant-2.csv -c forecastd.yaml --model boilers\n"
                 "  forecast backtest plant.csv --print-config > forecastd.yaml\n",

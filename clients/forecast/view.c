@@ -149,7 +149,8 @@ size_t view_line(const struct forecast *forecast, int target, char *buffer, size
                  {FORECAST_FLAG_AGGREGATED, "aggregated"},
                  {FORECAST_FLAG_FILLED, "filled"},
                  {FORECAST_FLAG_REPLACED, "replaced"},
-                 {FORECAST_FLAG_REORDERED, "reordered"}};
+                 {FORECAST_FLAG_REORDERED, "reordered"},
+                 {FORECAST_FLAG_CLOCK, "clock"}};
     char time[32];
     size_t used = 0;
     double mae, last_value;

@@ -196,7 +196,8 @@ enum {
     FORECAST_FLAG_AGGREGATED = 64, /* the step's values are the mean, sum or the like of several ticks */
     FORECAST_FLAG_FILLED = 128,    /* no tick came in the step's interval: all its values are missing */
     FORECAST_FLAG_REPLACED = 256,  /* a tick of the step took the place of another at the same time */
-    FORECAST_FLAG_REORDERED = 512  /* a tick of the step came after a later one */
+    FORECAST_FLAG_REORDERED = 512, /* a tick of the step came after a later one */
+    FORECAST_FLAG_CLOCK = 1024     /* the step closed by the clock, without a later tick */
 };
 
 enum { FORECAST_MAX_LEVELS = 8 };

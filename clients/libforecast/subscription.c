@@ -17,7 +17,8 @@ _Static_assert((int)FORECAST_FLAG_GAP == (int)WIRE_FLAG(GAP) &&
                    (int)FORECAST_FLAG_AGGREGATED == (int)WIRE_FLAG(AGGREGATED) &&
                    (int)FORECAST_FLAG_FILLED == (int)WIRE_FLAG(FILLED) &&
                    (int)FORECAST_FLAG_REPLACED == (int)WIRE_FLAG(REPLACED) &&
-                   (int)FORECAST_FLAG_REORDERED == (int)WIRE_FLAG(REORDERED),
+                   (int)FORECAST_FLAG_REORDERED == (int)WIRE_FLAG(REORDERED) &&
+                   (int)FORECAST_FLAG_CLOCK == (int)WIRE_FLAG(CLOCK),
                "the flags of the library are those of the wire");
 _Static_assert((int)FORECAST_SOURCE_NETWORK == (int)WIRE_SOURCE_NETWORK &&
                    (int)FORECAST_SOURCE_BASELINE == (int)WIRE_SOURCE_BASELINE &&

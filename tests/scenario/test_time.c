@@ -6,10 +6,12 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "daemon/clock.h"
 #include "tests/support/daemon.h"
 #include "tests/support/heard.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <zmq.h>
 
@@ -26,8 +28,9 @@ static const char configuration[] =
     "     same_time: replace}\n"
     "  - {class: sorted, pattern: \"sorted/*\", features: [a, b], reorder: 2s, reorder_most: 4, same_time: replace,\n"
     "     max_clock_skew: 1h}\n"
+    "  - {class: clock, pattern: \"clock/*\", features: [a, b], every: 100ms, close_after: 200ms, aggregate: max}\n"
     "  - {class: plain, pattern: \"*\", features: [a, b]}\n"
-    "models:\n" MODEL("mean") MODEL("sorted") MODEL("plain");
+    "models:\n" MODEL("mean") MODEL("sorted") MODEL("clock") MODEL("plain");
 
 struct scene {
     struct daemon *daemon;
@@ -141,10 +144,39 @@ static void ticks_are_held_and_sorted(void **state) {
     close_scene(&scene);
 }
 
+/* Nothing comes behind it; a tick that follows begins another interval. */
+static void an_interval_closes_by_the_clock(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    for (int n = 0; n < 3; n++) {
+        int64_t now = clock_realtime(), start = now - now % (second / 10);
+        for (int i = 0; i < 200; i++) {
+            char name[32];
+            const double values[2] = {i, n};
+            snprintf(name, sizeof name, "clock/%d", i);
+            feed_tick(scene.ticks, name, start + 1, values, 2);
+        }
+        heard_until(scene.heard, (size_t)(n + 1) * 200);
+        int64_t passed = clock_realtime() - start;
+        if (passed < 3 * (second / 10) || passed > 10 * second)
+            fail_msg("closed after %lld ns", (long long)passed);
+        struct heard_stream *heard = heard_find(scene.heard, "clock", "clock/7");
+        const struct heard_forecast *forecast = heard_at(heard, (size_t)n);
+        assert_true(forecast->t == start && forecast->numbers[0] == 7 && forecast->numbers[1] == n);
+        assert_true((forecast->flags & WIRE_FLAG(CLOCK)) != 0);
+        feed_tick(scene.ticks, "clock/7", start + 2, (const double[]){1, 1}, 2); /* too late */
+    }
+    daemon_expect_count(scene.daemon, "time.closed", 600);
+    daemon_expect_count(scene.daemon, "ticks.refused.late", 3);
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(intervals_are_aggregated_replaced_and_filled),
         cmocka_unit_test(ticks_are_held_and_sorted),
+        cmocka_unit_test(an_interval_closes_by_the_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -279,6 +279,9 @@ static const struct bad bad_together[] = {
     {STREAMS "    same_time: replace\n" MODELS,
      ":5: streams[0].same_time: an irregular tick is a step at once, and cannot be replaced; give every or "
      "reorder"},
+    {STREAMS "    close_after: 5s\n" MODELS, ":5: streams[0].close_after: is of intervals; give every"},
+    {STREAMS "    every: 1s\n    close_after: 5s\n    reorder: 6s\n" MODELS,
+     ":6: streams[0].close_after: is shorter than reorder, for which ticks are held"},
     {STREAMS "    reorder_most: 5\n" MODELS, ":5: streams[0].reorder_most: is of reorder; give that"},
     {STREAMS "    every: 1s\n    reorder: 2m\n    history: 120\n" MODELS,
      ":6: streams[0].reorder: is longer than the history of the class, 120 steps"},

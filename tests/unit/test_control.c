@@ -281,7 +281,8 @@ static void status_counts(void **state) {
     expect_shape(json_object_get(reply, "events"), "sent:i suppressed:i");
     expect_shape(json_object_get(reply, "control"), "requests:i errors:i waiting:i busy:i");
     expect_shape(json_object_get(reply, "resets"), "command:i gap:i time:i");
-    expect_shape(json_object_get(reply, "time"), "aggregated:i filled:i replaced:i missing:i reordered:i unheld:i");
+    expect_shape(json_object_get(reply, "time"),
+                 "aggregated:i filled:i replaced:i missing:i closed:i reordered:i unheld:i");
     char *refused =
         json_dumps(json_object_get(json_object_get(reply, "ticks"), "refused"), JSON_COMPACT | JSON_SORT_KEYS);
     assert_string_equal(refused, "{\"no_class\":1,\"repeated\":1}"); /* the bus' and the workers' */

@@ -130,6 +130,10 @@ static void happen(struct series *series, uint64_t i) {
     series_take(series, 4 * (int64_t)i - (int64_t)rng_below(&rng, 6) + 20 * (int64_t)(i / 16), values, &verdict);
     while (series_next(series))
         ;
+    if (rng_below(&rng, 5) == 0)
+        series_close(series, 4 * (int64_t)i);
+    while (series_next(series))
+        ;
     if (rng_below(&rng, 4) == 0 && history->n > 0)
         history_label(history, history_time(history, history->n), (float)rng_below(&rng, 5));
     if (rng_below(&rng, 20) == 0)

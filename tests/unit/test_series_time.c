@@ -186,10 +186,56 @@ static void held(void **state) {
     series_free(series);
 }
 
+/* By the clock an interval closes without a later tick, and what is held before its end goes on; it takes no more. */
+static void closed_by_the_clock(void **state) {
+    (void)state;
+    const struct time_policy_spec spec = {
+        .every = 10, .gap = GAP_FILL, .fill_most = 2, .aggregate = AGGREGATE_SUM, .same_time = SAME_TIME_REPLACE};
+    struct series *series = series_new(&spec, WIDTH, 8, FIXTURE_PENDING);
+    series_close(series, 1000);
+    assert_false(series_next(series)); /* nothing is open */
+    check_take(series, 12, 3, 4, 0, TIME_JOINS);
+    series_close(series, 19);
+    assert_false(series_next(series));
+    series_close(series, 20);
+    assert_true(series_next(series));
+    check_step(series, &(struct expected_step){10, {3, 4}, STEP_CLOCK, 1}, "by the clock");
+    series_close(series, 30);
+    assert_false(series_next(series));
+    check_take(series, 12, 9, 9, -1, TIME_LATE);
+    check_take(series, 19, 9, 9, -1, TIME_LATE);
+    check_take(series, 35, 5, 6, 0, TIME_JOINS);
+    assert_true(series_next(series));
+    check_step(series, &(struct expected_step){20, {NAN, NAN}, STEP_FILLED | STEP_IMPUTED, 0}, "filled behind it");
+    assert_false(series_next(series));
+    check_take(series, 40, 1, 1, 1, TIME_CLOSES);
+    check_step(series, &(struct expected_step){30, {5, 6}, 0, 1}, "by a tick");
+    series_close(series, INT64_MAX);
+    assert_true(series_next(series));
+    check_take(series, 90, 1, 1, 0, TIME_JOINS);
+    check_take(series, 100, 1, 1, 1, TIME_CLOSES);
+    check_step(series, &(struct expected_step){90, {1, 1}, STEP_GAP | STEP_RESET, 1}, "behind a gap");
+    series_free(series);
+
+    const struct time_policy_spec sorted = {.every = 10, .reorder = 100, .reorder_most = 9};
+    series = series_new(&sorted, WIDTH, 8, FIXTURE_PENDING);
+    take_held(series, 15, 1, TIME_HELD);
+    take_held(series, 32, 3, TIME_HELD);
+    take_held(series, 25, 2, TIME_SORTED);
+    series_close(series, 38);
+    assert_true(series_next(series));
+    check_step(series, &(struct expected_step){10, {1, -1}, STEP_CLOCK, 1}, "of those held");
+    assert_true(series_next(series));
+    check_step(series, &(struct expected_step){20, {2, -2}, STEP_CLOCK | STEP_REORDERED, 1}, "the last");
+    assert_false(series_next(series));
+    assert_int_equal(series->held->n, 1);
+    series_free(series);
+}
+
 /* ---- against an oracle ------------------------------------------------------------------------ */
 
 /* The ticks that were taken, in the order of their times, and by them alone, from the first one on, the steps. */
-enum { TICKS_MOST = 200, STEPS_MOST = 1000 };
+enum { TICKS_MOST = 200, STEPS_MOST = 1000, INTERVALS = 4096 };
 
 struct taken_tick {
     int64_t t;
@@ -202,6 +248,7 @@ struct oracle {
     struct taken_tick ticks[TICKS_MOST]; /* [n] of which the first n_gone are held no more */
     int n, n_gone;
     int64_t newest;
+    bool closed[INTERVALS], flagged[INTERVALS]; /* by the clock: that interval; in the course of that */
     struct expected_step steps[STEPS_MOST];
     int n_steps;
 };
@@ -211,11 +258,19 @@ static int64_t floor_to(int64_t t, int64_t every) {
     return (quotient - (quotient * every > t)) * every;
 }
 
+static bool *by_interval(bool *of, int64_t start) {
+    assert_true(start / 10 + 100 >= 0 && start / 10 + 100 < INTERVALS);
+    return &of[start / 10 + 100];
+}
+
 /* Returns whether it is taken. */
 static bool oracle_put(struct oracle *oracle, struct taken_tick tick) {
     const struct time_policy_spec *spec = &oracle->spec;
     const struct taken_tick *gone = oracle->n_gone > 0 ? &oracle->ticks[oracle->n_gone - 1] : NULL;
     int at = oracle->n;
+    if (gone != NULL && spec->every > 0 && *by_interval(oracle->closed, floor_to(gone->t, spec->every)) &&
+        tick.t < floor_to(gone->t, spec->every) + spec->every)
+        return false;
     if (gone != NULL && tick.t < gone->t)
         return false;
     while (at > 0 && oracle->ticks[at - 1].t > tick.t)
@@ -271,6 +326,8 @@ static void oracle_step(struct oracle *oracle, int64_t t, int from, int end, uin
         if (isnan(step.values[f]))
             step.flags |= STEP_IMPUTED;
     }
+    if (end > from && oracle->spec.every > 0 && *by_interval(oracle->flagged, t))
+        step.flags |= STEP_CLOCK;
     for (int i = from; i < end; i++)
         step.flags |= (uint8_t)((oracle->ticks[i].replaced ? STEP_REPLACED : 0) |
                                 (oracle->ticks[i].reordered ? STEP_REORDERED : 0));
@@ -307,9 +364,33 @@ static void oracle_steps(struct oracle *oracle) {
             oracle_step(oracle, fill, 0, 0, STEP_FILLED);
         for (end = from; end < oracle->n_gone && oracle->ticks[end].t < start + spec->every; end++)
             ;
-        if (end < oracle->n_gone)
+        if (end < oracle->n_gone || *by_interval(oracle->closed, start))
             oracle_step(oracle, start, from, end, gap);
     }
+}
+
+static void oracle_close(struct oracle *oracle, int64_t t) {
+    int64_t to = floor_to(t, 10), start;
+    int before = oracle->n_steps;
+    if (oracle->spec.every == 0)
+        return;
+    while (oracle->n_gone < oracle->n && oracle->ticks[oracle->n_gone].t < to)
+        oracle->n_gone++;
+    if (oracle->n_gone > 0 && (start = floor_to(oracle->ticks[oracle->n_gone - 1].t, 10)) + 10 <= to)
+        *by_interval(oracle->closed, start) = true;
+    oracle_steps(oracle);
+    for (int i = before; i < oracle->n_steps; i++)
+        *by_interval(oracle->flagged, oracle->steps[i].t) = true;
+    oracle_steps(oracle);
+}
+
+static void check_steps(struct oracle *oracle, const struct series *series, int *n_steps, const char *what) {
+    assert_true(*n_steps < oracle->n_steps);
+    struct expected_step step = oracle->steps[(*n_steps)++];
+    for (int f = 0; f < WIDTH; f++) /* a running mean ends with other bits */
+        if (fabs(history_observed(series->history, series->history->n, f) - step.values[f]) < 1e-12)
+            step.values[f] = history_observed(series->history, series->history->n, f);
+    check_step(series, &step, what);
 }
 
 static void check_oracle(struct oracle *oracle, struct rng *rng, const char *what) {
@@ -329,15 +410,17 @@ static void check_oracle(struct oracle *oracle, struct rng *rng, const char *wha
         enum time_verdict verdict;
         int got = series_take(series, tick.t, tick.values, &verdict);
         assert_int_equal(got >= 0, taken);
-        for (bool closed = got == 1; closed || series_next(series); closed = false) {
-            assert_true(n_steps < oracle->n_steps);
-            struct expected_step step = oracle->steps[n_steps++];
-            for (int f = 0; f < WIDTH; f++) /* a running mean ends with other bits */
-                if (fabs(history_observed(series->history, series->history->n, f) - step.values[f]) < 1e-12)
-                    step.values[f] = history_observed(series->history, series->history->n, f);
-            check_step(series, &step, what);
-        }
+        for (bool closed = got == 1; closed || series_next(series); closed = false)
+            check_steps(oracle, series, &n_steps, what);
         assert_int_equal(n_steps, oracle->n_steps);
+        if (oracle->spec.close_after > 0 && rng_below(rng, 5) == 0) {
+            int64_t now = t + (int64_t)rng_below(rng, 50) - 25;
+            oracle_close(oracle, now);
+            series_close(series, now);
+            while (series_next(series))
+                check_steps(oracle, series, &n_steps, what);
+            assert_int_equal(n_steps, oracle->n_steps);
+        }
         t = oracle->n > 0 ? oracle->ticks[oracle->n - 1].t : t;
     }
     assert_true(n_steps > 10);
@@ -350,7 +433,8 @@ static void random_ticks(void **state) {
     static struct oracle oracle;
     for (int round = 0; round < 2000; round++) {
         bool holds = rng_below(&rng, 2) == 0;
-        oracle = (struct oracle){.spec = {.reorder = holds ? 1 + (int64_t)rng_below(&rng, 20) : 0,
+        oracle = (struct oracle){.spec = {.close_after = (int64_t)rng_below(&rng, 2),
+                                          .reorder = holds ? 1 + (int64_t)rng_below(&rng, 20) : 0,
                                           .reorder_most = 1 + (int)rng_below(&rng, 6),
                                           .every = rng_below(&rng, 3) == 0 ? 0 : 10,
                                           .gap_after = rng_below(&rng, 2) == 0 ? 0 : 25,
@@ -372,8 +456,9 @@ static void random_ticks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(aggregates), cmocka_unit_test(filled), cmocka_unit_test(replaced),
-        cmocka_unit_test(kept),       cmocka_unit_test(held),   cmocka_unit_test(random_ticks),
+        cmocka_unit_test(aggregates),   cmocka_unit_test(filled), cmocka_unit_test(replaced),
+        cmocka_unit_test(kept),         cmocka_unit_test(held),   cmocka_unit_test(closed_by_the_clock),
+        cmocka_unit_test(random_ticks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

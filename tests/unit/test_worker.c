@@ -144,6 +144,33 @@ static void a_gap_is_filled(void **state) {
     worker_scene_close(&scene);
 }
 
+/* The clock closes what has ended; its step has the position of that decision. */
+static void an_interval_closes_by_the_clock(void **state) {
+    (void)state;
+    struct worker_scene scene;
+    worker_scene_open(&scene, "");
+    struct stream *stream = worker_begin(&scene, CLASS_T, "t/1");
+    worker_tick(&scene, stream, 1100);
+    for (int64_t end = 1000; end <= 3000; end += 1000) {
+        const struct record_close record = {RECORD_CLOSE, stream, end, {3, 0, (uint64_t)end, 7}};
+        worker_give(&scene, &record, sizeof record);
+    }
+    struct wire_forecast forecast = worker_next_forecast(&scene);
+    assert_true(forecast.step == 1 && forecast.t == 1000 && forecast.source_id == 3 && forecast.number == 2000);
+    assert_int_equal(forecast.flags & ~WIRE_FLAG(CAPPED), WIRE_FLAG(CLOCK));
+    worker_tick(&scene, stream, 1900); /* too late */
+    const struct record_refused *refused = worker_wait_for(&scene, RECORD_REFUSED);
+    assert_int_equal(refused->reason, REASON_LATE);
+    worker_consume(&scene);
+    worker_tick(&scene, stream, 9100); /* what was empty since is filled */
+    for (int step = 2; step <= 8; step++)
+        assert_int_equal(worker_next_forecast(&scene).flags & ~WIRE_FLAG(CAPPED),
+                         WIRE_FLAG(FILLED) | WIRE_FLAG(MISSING));
+    const struct worker_counters counters = worker_counters_of(&scene);
+    assert_true(counters.time[TIME_CASE_CLOSED] == 1 && counters.refused[REASON_LATE] == 1);
+    worker_scene_close(&scene);
+}
+
 static void give_label(struct worker_scene *scene, struct stream *stream, int64_t t, float label) {
     worker_give(scene, &(struct record_label){.kind = RECORD_LABEL, .stream = stream, .t = t, .label = label},
                 sizeof(struct record_label));
@@ -634,6 +661,7 @@ int main(void) {
         cmocka_unit_test(a_few_ticks_need_no_worker),
         cmocka_unit_test(a_step_closes_with_its_interval),
         cmocka_unit_test(a_gap_is_filled),
+        cmocka_unit_test(an_interval_closes_by_the_clock),
         cmocka_unit_test(a_label_scores_what_was_forecast),
         cmocka_unit_test(a_label_is_behind_the_ticks_before_it),
         cmocka_unit_test(what_comes_late_is_refused),
