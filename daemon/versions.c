@@ -343,10 +343,12 @@ static int find_named(struct versions *versions, int m, const struct champion *c
 /* Another configuration: all that there is is kept beside, and the model begins anew. */
 static int begin_anew(struct versions *versions, int m, const struct champion *champion, struct error *err) {
     char kept[PATH_MOST], path[PATH_MOST];
-    struct error why = {"its configuration has changed"};
+    struct error why;
     struct version *version = NULL;
     path_of_version(versions, m, champion->number, path);
-    version_file_read(path, &versions->config->models[m], versions->models[m].made_for, &version, NULL, &why);
+    if (version_file_read(path, &versions->config->models[m], versions->models[m].made_for, &version, NULL, &why) !=
+        VERSION_FILE_OTHER)
+        error_set(&why, "its configuration has changed");
     version_release(version);
     set_aside(versions->models[m].folder, kept);
     log_warning("model %s begins anew: %s; what there was is kept in %s", name_of(versions, m), why.text, kept);

@@ -139,7 +139,10 @@ static enum version_file tell_difference(const char *made_for, const char *wante
     }
     print_value(before, json_object_get(was, first));
     print_value(now, json_object_get(is, first));
-    error_set(err, "it was made for another model: %s is %s now, and was %s then", first, now, before);
+    if (strcmp(first, "layers") == 0)
+        error_set(err, "it was made for another model: the layers of that were others");
+    else
+        error_set(err, "it was made for another model: %s is %s now, and was %s then", first, now, before);
     json_decref(was);
     json_decref(is);
     return VERSION_FILE_OTHER;

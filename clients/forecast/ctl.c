@@ -91,7 +91,7 @@ static const char *format_value(const json_t *value, char *buffer, size_t size) 
 static void format_list(const json_t *array, char *buffer, size_t size) {
     size_t used = 0;
 
-    buffer[0] = '\0';
+    snprintf(buffer, size, "%s", json_array_size(array) == 0 ? "-" : "");
     for (size_t i = 0; i < json_array_size(array) && used < size; i++) {
         char number[32];
         const char *text = format_value(json_array_get(array, i), number, sizeof number);

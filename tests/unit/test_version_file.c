@@ -167,10 +167,10 @@ static void another_model_is_told_by_what_differs(void **state) {
     expect_other(&scene, "horizon is 4 now, and was 3 then");
     model->horizon--;
     scene.fixture.layers[0].units++;
-    expect_other(&scene, "layers is ");
+    expect_other(&scene, "the layers of that were others");
     scene.fixture.layers[0].units--;
     scene.fixture.layers[0].recurrent_activation = ACTIVATION_HARD_SIGMOID; /* as many parameters */
-    expect_other(&scene, "layers is ");
+    expect_other(&scene, "the layers of that were others");
     scene.fixture.layers[0].recurrent_activation = ACTIVATION_SIGMOID;
     model->residual = !model->residual;
     expect_other(&scene, "residual is false now, and was true then");
