@@ -284,13 +284,13 @@ static bool put(struct store *store, const struct journal_entry *entry) {
     return true;
 }
 
-/* The disk is back, and the ring empty again: from here on entries are kept. */
+/* The disk is back, and the ring not full any more: from here on entries are kept. */
 static void end_gap(struct store *store) {
     const struct journal_entry gap = {.kind = JOURNAL_GAP,
                                       .received = clock_realtime(),
                                       .bytes = &store->dropped_now,
                                       .n = sizeof store->dropped_now};
-    if (!is_stuck(store) && ring_used(store->ring) == 0 && put(store, &gap))
+    if (!is_stuck(store) && ring_used(store->ring) <= (size_t)store->config->journal_ring / 2 && put(store, &gap))
         store->dropping = false;
 }
 

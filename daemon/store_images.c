@@ -222,11 +222,11 @@ static void finish_round(struct store *store) {
 void store_poll_flush(struct store *store) {
     if (is_failing(store))
         return;
+    if (db_has_failed(&store->db)) {
+        store_fail(store, "the database could not write its files");
+        return;
+    }
     if (store->flushing.n > 0 && !db_is_flushing(&store->db, DB_STREAMS)) {
-        if (db_has_failed(&store->db)) {
-            store_fail(store, "the database could not write its files");
-            return;
-        }
         empty_wave(&store->flushing);
         if (store->round.phase == ROUND_FLUSHING)
             finish_round(store);
