@@ -482,6 +482,7 @@ static void what_waits_before_the_rings_is_not_acknowledged(void **state) {
     acknowledged_waiting(acknowledged, 3);
     send_ticks(scene.client, "c/1", 4, 1);
     take(&scene, 4);
+    work(&scene);
     assert_true(ingest_command(scene.rig.ingest, 0, &record, sizeof record));
     acknowledged_waiting(acknowledged, UINT64_MAX);
     take(&scene, 4); /* the worker has not come to what it has got */
@@ -559,6 +560,11 @@ static void credit_counts_bytes_too(void **state) {
     send_ticks(scene.client, "c/1", 1, 40);
     send_ticks(scene.client, "c/1", 41, 60);
     expect_error(&scene, "credit", 41);
+    work(&scene);
+    said_durable = UINT64_MAX;
+    assert_string_equal(heard(&scene), "{'durable':40}");
+    send_ticks(scene.client, "c/1", 41, 40); /* they are free again */
+    take(&scene, 80);
     close_scene(&scene);
 }
 
