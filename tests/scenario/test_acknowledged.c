@@ -26,7 +26,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { WAIT = 30000 };
+enum { WAIT = 60000 };
 
 static const char classes[] = "snapshot_every: 1d\n"
                               "streams:\n"
@@ -448,7 +448,7 @@ static void a_file_goes_on_where_it_ended(void **state) {
 }
 
 int main(void) {
-    scenario_begin(120);
+    scenario_begin(240);
     command_is("feed", command_feed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(producers_go_beside_the_others, scenario_teardown),
