@@ -90,6 +90,7 @@ $(BUILD)/obj/%.o: %.c
 $(BUILD)/obj/engine/kernels/%.o: CFLAGS += -O3
 $(BUILD)/obj/engine/layers/%.o: CFLAGS += -O3
 $(BUILD)/obj/engine/loss.o: CFLAGS += -O3 -fno-trapping-math
+$(patsubst %,$(BUILD)/obj/engine/%.o,experts mixture smoothing scores intervals): CFLAGS += -O3
 $(BUILD)/obj/engine/kernels/avx2.o: LEVEL_FLAGS = -mavx2 -mfma
 AVX512_FLAGS = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 $(BUILD)/obj/engine/kernels/avx512.o: LEVEL_FLAGS = $(AVX512_FLAGS)

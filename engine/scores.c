@@ -319,6 +319,7 @@ static inline bool answer_target(struct scores *scores, int slot, const struct h
     ret_outcome->errors[1] = (float)(scaled * scaled);
     ret_outcome->errors[2] = (float)(fabs(answer - last) * per);
     ret_outcome->errors[3] = (float)(fabs(answer - seasonal_value(scores, history, said, feature)) * per);
+    ret_outcome->pinball = 0;
     float radii[CONFIG_MAX_LEVELS], own[CONFIG_MAX_LEVELS];
     if (n_levels > 0) {
         take_radii(scores, said, target, radii, own);
