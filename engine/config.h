@@ -128,11 +128,11 @@ enum config_experts {
 
 /* A forecast that is to be told of: that a value will probably lie beyond a bound. */
 struct config_alert {
-    int target;          /* index into the model's targets */
-    double above, below; /* the bound: one of them, the other is NaN */
-    int steps;           /* that the forecast speaks of */
-    int64_t time;        /* the same of irregular steps, ns; 0: steps alone */
-    double probability;  /* that raises it */
+    int target;                  /* index into the model's targets */
+    _Atomic double above, below; /* the bound: one of them, the other is NaN */
+    int steps;                   /* that the forecast speaks of */
+    int64_t time;                /* the same of irregular steps, ns; 0: steps alone */
+    _Atomic double probability;  /* that raises it */
 };
 
 struct config_model {

@@ -4,6 +4,7 @@
 #include "engine/keras/keras.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,6 +106,17 @@ static bool same_layers(const void *to, const void *from, int n) {
     return same;
 }
 
+/* The same target, time and side: only how much and how likely may differ. */
+static bool same_alert(const void *to, const void *from) {
+    const struct config_alert *a = to, *b = from;
+    const double above = a->above, other = b->above;
+    return a->target == b->target && a->steps == b->steps && a->time == b->time && isnan(above) == isnan(other);
+}
+
+static bool same_entry(const struct pair *pair, enum config_section section) {
+    return section == CONFIG_ALERT ? same_alert(pair->to, pair->from) : same_name(pair, section);
+}
+
 static void take_list(const struct pair *pair, const struct config_key *key) {
     int n = count_at(pair->to, key->count_offset);
     char *to = pointer_at(pair->to, key->offset);
@@ -123,7 +135,7 @@ static void take_list(const struct pair *pair, const struct config_key *key) {
         entry.from = from + (size_t)i * config_table_size(key->holds);
         snprintf(name, sizeof name, "%s[%d]", key->key, i);
         path_of(pair, name, entry.path);
-        if (same_name(&entry, key->holds))
+        if (same_entry(&entry, key->holds))
             take_section(&entry, key->holds);
         else
             tell(pair, name, false);
@@ -183,13 +195,6 @@ static void look_at_model(const struct pair *pair, const struct config_model *to
         tell(pair, "targets", false);
     if (same_text(to->file, from->file) && !same_weights(to->keras, from->keras))
         tell(pair, "file", false); /* what is in it */
-    for (int a = 0; to->n_alerts == from->n_alerts && a < to->n_alerts; a++) {
-        const struct config_alert *x = &to->alerts[a], *y = &from->alerts[a];
-        char name[32];
-        snprintf(name, sizeof name, "alerts[%d].%s", a, x->target != y->target ? "target" : "within");
-        if (x->target != y->target || x->steps != y->steps || x->time != y->time)
-            tell(pair, name, false);
-    }
 }
 
 void config_take_live(struct config *to, const struct config *from, config_changed *changed, void *context) {

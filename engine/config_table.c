@@ -338,12 +338,12 @@ static const struct config_key table[] = {
 
     {CONFIG_ALERT, "target", CONFIG_TEXT, NULL, 1, 255, .required = 1, .example = "cpu_user", .help = "The feature"},
     {CONFIG_ALERT, "above", CONFIG_NUMBER, NULL, -1e300, 1e300, AT(config_alert, above), .example = "90",
-     .help = "The bound, in the feature's own unit; or below"},
+     .live = true, .help = "The bound, in the feature's own unit; or below"},
     {CONFIG_ALERT, "below", CONFIG_NUMBER, NULL, -1e300, 1e300, AT(config_alert, below), .example = "#10",
-     .help = "Instead of above"},
+     .live = true, .help = "Instead of above"},
     {CONFIG_ALERT, "within", CONFIG_TEXT, NULL, 1, 32, .example = "6",
      .help = "So many steps, or a duration (30m); left out: the horizon"},
-    {CONFIG_ALERT, "probability", CONFIG_SHARE, "50%", 0.001, 0.999, AT(config_alert, probability),
+    {CONFIG_ALERT, "probability", CONFIG_SHARE, "50%", 0.001, 0.999, AT(config_alert, probability), .live = true,
      .help = "That raises it; it is over below four fifths of that"},
 };
 

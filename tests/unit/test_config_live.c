@@ -106,8 +106,15 @@ static void what_follows_from_several_keys(void **state) {
     expect_other(STREAMS("") MODELS(", layers: [{lstm: 8}]"), STREAMS("") MODELS(", layers: [{lstm: 8}, {lstm: 8}]"),
                  "models[0].layers");
     expect_other(STREAMS("") MODELS(", alerts: [{target: a, above: 1}]"),
-                 STREAMS("") MODELS(", alerts: [{target: b, above: 2}]"),
-                 "models[0].alerts[0].above models[0].alerts[0].target");
+                 STREAMS("") MODELS(", alerts: [{target: b, above: 2}]"), "models[0].alerts[0]");
+    expect_other(STREAMS("") MODELS(", alerts: [{target: a, above: 1}]"),
+                 STREAMS("") MODELS(", alerts: [{target: a, below: 1}]"), "models[0].alerts[0]");
+    struct config *config =
+        expect(STREAMS("") MODELS(", alerts: [{target: a, above: 1, within: 3}]"),
+               STREAMS("") MODELS(", alerts: [{target: a, above: 2, within: 3, probability: 9%}]"),
+               "models[0].alerts[0].above models[0].alerts[0].probability", "");
+    assert_true(config->models[0].alerts[0].above == 2 && config->models[0].alerts[0].probability == 0.09);
+    config_free(config);
     /* A default that follows: few streams have a longer history. */
     config_free(expect(STREAMS(", max_streams: 1001") MODELS(", experts: light"),
                        STREAMS(", max_streams: 1000") MODELS(", experts: light"), "streams[0].max_streams",
@@ -128,7 +135,8 @@ static void live_keys_are_known(void **state) {
     static const char known[] =
         "log training_cpu sync_every snapshot_every events_per_second repeats_per_second max_streams retrain_every "
         "retrain_on promote batch epochs min_steps patience max_windows half_life optimizer learning_rate momentum "
-        "nesterov weight_decay schedule last_rate warm_up clip_norm clip_value margin first_after new_steps";
+        "nesterov weight_decay schedule last_rate warm_up clip_norm clip_value margin first_after new_steps "
+        "above below probability";
     char live[1024] = "";
     for (int s = 0; s < CONFIG_SECTIONS; s++) {
         int n;
