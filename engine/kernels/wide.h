@@ -58,16 +58,17 @@ static int rows_of_tile(int left) {
     return (left + tiles - 1) / tiles;
 }
 
-/* Of a cell and a precision; pair NULL: one row goes as others do. */
+/* Of a cell and a precision; pair NULL: one row goes as others do; end: n blocks and the half one. */
 struct tiles {
     void (*rows)(int n, const struct work *work, int first, int block);
     void (*pair)(const struct work *work, int block);
+    void (*end)(const struct work *work, int block, int n);
 };
 
 static const struct tiles tiles_of[][2] = {
-    [KERNEL_DENSE] = {{dense_rows_f32, dense_pair_f32}, {dense_rows_bf16, dense_pair_bf16}},
-    [KERNEL_LSTM] = {{lstm_rows_f32, lstm_pair_f32}, {lstm_rows_bf16, lstm_pair_bf16}},
-    [KERNEL_GRU] = {{gru_rows_f32, gru_pair_f32}, {gru_rows_bf16, gru_pair_bf16}},
+    [KERNEL_DENSE] = {{dense_rows_f32, dense_pair_f32, NULL}, {dense_rows_bf16, dense_pair_bf16, NULL}},
+    [KERNEL_LSTM] = {{lstm_rows_f32, lstm_pair_f32, lstm_end_f32}, {lstm_rows_bf16, lstm_pair_bf16, lstm_end_bf16}},
+    [KERNEL_GRU] = {{gru_rows_f32, gru_pair_f32, NULL}, {gru_rows_bf16, gru_pair_bf16, NULL}},
 };
 
 /*
@@ -83,7 +84,8 @@ static bool turns_back(const struct packed *packed) {
 }
 
 /* One row: two blocks at once, unless one of them would stay in the nearest cache for the call that turns back (halves take
- * too many operations to wait for their results one block at a time). */
+ * too many operations to wait for their results one block at a time). An LSTM's half block, whose two vectors alone would wait for
+ * each addition, comes with the last ones. */
 static void run_row(const struct work *work, const struct tiles *tiles) {
     const struct packed *packed = work->packed;
     int n_blocks = pack_blocks(packed, LANES), whole = n_blocks, done = 0;
@@ -93,8 +95,13 @@ static void run_row(const struct work *work, const struct tiles *tiles) {
 
     if (work->half >= 0 || (packed->cell == KERNEL_DENSE && packed->units % (PACK_VECTORS * LANES) != 0))
         whole--;
-    for (; !alone && done + 2 <= whole; done += 2)
+    int at_end = alone || work->half < 0 || whole == 0 ? 0 : 2 - whole % 2;
+    for (; !alone && done + 2 <= whole - at_end; done += 2)
         tiles->pair(work, back ? whole - 2 - done : done);
+    if (at_end > 0) {
+        tiles->end(work, back ? 0 : done, at_end);
+        return;
+    }
     for (; done < n_blocks; done++)
         tiles->rows(1, work, 0, back && done < whole ? whole - 1 - done : done);
 }
@@ -137,8 +144,8 @@ static void cell(const struct packed *packed, int rows, const float *x, const fl
 
 static void inputs(const struct packed *packed, int rows, const float *x, float *sums) {
     static const struct tiles inputs_of[][2] = {
-        [KERNEL_LSTM] = {{lstm_inputs_f32, NULL}, {lstm_inputs_bf16, NULL}},
-        [KERNEL_GRU] = {{gru_inputs_f32, NULL}, {gru_inputs_bf16, NULL}},
+        [KERNEL_LSTM] = {{lstm_inputs_f32, NULL, NULL}, {lstm_inputs_bf16, NULL, NULL}},
+        [KERNEL_GRU] = {{gru_inputs_f32, NULL, NULL}, {gru_inputs_bf16, NULL, NULL}},
     };
     struct work work = work_of(packed, x, sums);
     run(&work, rows, &inputs_of[packed->cell][packed->precision]);
@@ -165,7 +172,7 @@ struct columns {
 };
 
 INLINE void columns_tile(int n_vectors, int n_rows, int n_blocks, const struct columns *columns, int first) {
-    struct tile tile = {PRECISION_F32, n_rows, n_blocks, n_vectors, 2};
+    struct tile tile = {PRECISION_F32, n_rows, n_blocks, n_vectors, 2, false};
     const float *x[ROWS];
     vec sums[SUMS][PACK_VECTORS];
     float *y = columns->y + (size_t)first * columns->y_stride;
@@ -175,7 +182,7 @@ INLINE void columns_tile(int n_vectors, int n_rows, int n_blocks, const struct c
         UNROLL for (int v = 0; v < n_vectors; v++) sums[r][v] =
             load_up_to(y + (size_t)r * columns->y_stride + v * LANES, v + 1 < n_vectors ? LANES : columns->there);
     }
-    multiply(tile, columns->n_in, x, columns->w, columns->w_stride, 0, columns->there, sums);
+    multiply(tile, columns->n_in, x, columns->w, columns->w_stride, 0, NULL, columns->there, sums);
     UNROLL for (int r = 0; r < n_rows; r++) UNROLL for (int v = 0; v < n_vectors; v++) store_up_to(
         y + (size_t)r * columns->y_stride + v * LANES, v + 1 < n_vectors ? LANES : columns->there, sums[r][v]);
 }

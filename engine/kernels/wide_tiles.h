@@ -1,5 +1,6 @@
 /*
- * The tiles of wide.h: up to ROWS rows by one block of packed weights, or one row by two blocks. Internal to the kernels.
+ * The tiles of wide.h: up to ROWS rows by one block of packed weights, or one row by two blocks, to which an LSTM's half one
+ * may come. Internal to the kernels.
  */
 #ifndef ENGINE_KERNELS_WIDE_TILES_H
 #define ENGINE_KERNELS_WIDE_TILES_H
@@ -15,10 +16,15 @@ struct tile {
     enum precision precision;
     int rows, blocks, vectors;
     int third; /* the sum of the third vector: the candidate of a GRU has two, one of each product */
+    bool half; /* of one row: behind the blocks comes one of two vectors, with two gates each */
 };
 
 #define EACH_BLOCK_AND_VECTOR(tile) \
     UNROLL for (int b = 0; b < tile.blocks; b++) UNROLL for (int v = 0; v < tile.vectors; v++)
+
+#define EACH_OF_HALF(tile) \
+    if (tile.half) \
+    UNROLL for (int v = 0; v < 2; v++)
 
 #define EACH_SUM(n_rows, n_blocks, n_vectors) \
     UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++) \
@@ -34,42 +40,54 @@ INLINE void multiply_vector(struct tile tile, int block, int vector, const float
 }
 
 /* The same for n inputs; the weights of an input are `stride` floats from those of the one before it, those of a block `apart`
- * from the block before it. Of the last vector there are `there` lanes. */
+ * from the block before it; those of the half one begin at `half`. Of the last vector there are `there` lanes. */
 INLINE void multiply(struct tile tile, int n, const float *const *x, const float *w, size_t stride, size_t apart,
-                     int there, vec sums[SUMS][PACK_VECTORS]) {
-    for (int k = 0; k < n; k++, w += stride)
+                     const float *half, int there, vec sums[SUMS][PACK_VECTORS]) {
+    for (int k = 0; k < n; k++, w += stride) {
         EACH_BLOCK_AND_VECTOR(tile) {
             const float *from = w + (size_t)b * apart + v * LANES;
             vec weights = v + 1 < tile.vectors ? v_load(from) : load_up_to(from, there);
             multiply_vector(tile, b, v, x, k, weights, sums);
         }
+        EACH_OF_HALF(tile) multiply_vector(tile, tile.blocks, v, x, k, v_load(half + (2 * k + v) * LANES), sums);
+    }
+}
+
+/* Of inputs k and k + 1. */
+INLINE void multiply_pair(struct tile tile, int block, int vector, const float *const *x, int k, vec pair,
+                          vec sums[SUMS][PACK_VECTORS]) {
+    multiply_vector(tile, block, vector, x, k, v_widen_low(pair), sums);
+    multiply_vector(tile, block, vector, x, k + 1, v_widen_high(pair), sums);
 }
 
 /* The same of packed weights, which stand in pairs if they are halves. */
 INLINE void multiply_packed(struct tile tile, int n, const float *const *x, const float *w, size_t apart,
-                            vec sums[SUMS][PACK_VECTORS]) {
+                            const float *half, vec sums[SUMS][PACK_VECTORS]) {
     size_t stride = (size_t)(tile.vectors * LANES);
     if (tile.precision == PRECISION_F32) {
-        multiply(tile, n, x, w, stride, apart, LANES, sums);
+        multiply(tile, n, x, w, stride, apart, half, LANES, sums);
         return;
     }
-    for (int k = 0; k + 1 < n; k += 2, w += stride)
-        EACH_BLOCK_AND_VECTOR(tile) {
-            vec pair = v_load(w + (size_t)b * apart + v * LANES);
-            multiply_vector(tile, b, v, x, k, v_widen_low(pair), sums);
-            multiply_vector(tile, b, v, x, k + 1, v_widen_high(pair), sums);
-        }
-    if (n % 2 == 1)
-        EACH_BLOCK_AND_VECTOR(tile) {
-            vec last = v_widen_low(v_load(w + (size_t)b * apart + v * LANES));
-            multiply_vector(tile, b, v, x, n - 1, last, sums);
-        }
+    for (int k = 0; k + 1 < n; k += 2, w += stride) {
+        EACH_BLOCK_AND_VECTOR(tile) multiply_pair(tile, b, v, x, k, v_load(w + (size_t)b * apart + v * LANES), sums);
+        EACH_OF_HALF(tile) multiply_pair(tile, tile.blocks, v, x, k, v_load(half + (k + v) * LANES), sums);
+    }
+    if (n % 2 == 0)
+        return;
+    EACH_BLOCK_AND_VECTOR(tile) {
+        vec last = v_widen_low(v_load(w + (size_t)b * apart + v * LANES));
+        multiply_vector(tile, b, v, x, n - 1, last, sums);
+    }
+    EACH_OF_HALF(tile)
+    multiply_vector(tile, tile.blocks, v, x, n - 1, v_widen_low(v_load(half + (n - 1 + v) * LANES)), sums);
 }
 
 /* The bias of a block, for all rows. */
-INLINE void begin(struct tile tile, int n_bias, const float *bias, size_t apart, vec sums[SUMS][PACK_VECTORS]) {
+INLINE void begin(struct tile tile, int n_bias, const float *bias, size_t apart, const float *half,
+                  vec sums[SUMS][PACK_VECTORS]) {
     EACH_SUM(tile.rows, tile.blocks, n_bias)
     sums[b * tile.rows + r][v] = v_load(bias + (size_t)b * apart + v * LANES);
+    EACH_OF_HALF(tile) sums[tile.blocks][v] = v_load(half + v * LANES);
 }
 
 /* ---- cells -------------------------------------------------------------------------------------- */
@@ -86,11 +104,12 @@ struct work {
     float *y;
 };
 
-/* Which blocks a tile is of: those of a cell, or an LSTM's last one if its vectors have two gates each. */
-enum blocks { OF_LSTM, OF_LSTM_HALF, OF_GRU };
+/* Which blocks a tile is of: those of a cell; an LSTM's last one if its vectors have two gates each; LSTM_END: others, and
+ * that one too. */
+enum blocks { OF_LSTM, OF_LSTM_HALF, OF_LSTM_END, OF_GRU };
 
 INLINE int vectors_of(enum blocks of) {
-    return of == OF_LSTM ? 4 : of == OF_GRU ? 3 : 2;
+    return of == OF_LSTM_HALF ? 2 : of == OF_GRU ? 3 : 4;
 }
 
 INLINE int bias_of(enum blocks of) {
@@ -101,14 +120,23 @@ INLINE const float *sums_at(const struct work *work, int row, int block) {
     return work->begun + (size_t)row * work->sums_row + (size_t)block * PACK_VECTORS * LANES;
 }
 
+/* The four gates of a half block, which are in two vectors. */
+INLINE void part_half(vec *sums) {
+    sums[3] = v_upper(sums[1]);
+    sums[2] = sums[1];
+    sums[1] = v_upper(sums[0]);
+}
+
 /* Of n_rows rows from `first` on, the units of n_blocks blocks from `block` on. */
 INLINE void cell_tile(enum blocks of, enum precision precision, int n_rows, int n_blocks, const struct work *work,
                       int first, int block) {
     const struct packed *packed = work->packed;
-    int n_vectors = vectors_of(of), n_bias = bias_of(of), units = packed->units;
-    struct tile from_x = {precision, n_rows, n_blocks, n_vectors, 2}, from_h = from_x;
+    bool end = of == OF_LSTM_END;
+    int n_vectors = vectors_of(of), n_bias = bias_of(of), units = packed->units, n_sums = n_rows * n_blocks + end;
+    struct tile from_x = {precision, n_rows, n_blocks, n_vectors, 2, end}, from_h = from_x;
     size_t rows_of_w = pack_rows(precision, packed->n_in);
     const float *at = packed->blocks + (size_t)block * work->apart, *x[ROWS], *h[ROWS];
+    const float *half = end ? packed->blocks + (size_t)work->half * work->apart : NULL;
     vec sums[SUMS][PACK_VECTORS];
 
     from_h.third = of == OF_GRU ? 3 : 2;
@@ -119,45 +147,41 @@ INLINE void cell_tile(enum blocks of, enum precision precision, int n_rows, int 
     if (work->begun) {
         EACH_SUM(n_rows, n_blocks, n_bias)
         sums[b * n_rows + r][v] = v_load(sums_at(work, first + r, block + b) + v * LANES);
-        at += n_bias * LANES;
+        EACH_OF_HALF(from_x) sums[n_blocks][v] = v_load(sums_at(work, first, work->half) + v * LANES);
     } else {
-        begin(from_x, n_bias, at, work->apart, sums);
-        at += n_bias * LANES;
-        multiply_packed(from_x, packed->n_in, x, at, work->apart, sums);
+        begin(from_x, n_bias, at, work->apart, half, sums);
+        multiply_packed(from_x, packed->n_in, x, at + n_bias * LANES, work->apart, end ? half + 2 * LANES : NULL,
+                        sums);
     }
-    multiply_packed(from_h, units, h, at + rows_of_w * (size_t)(n_vectors * LANES), work->apart, sums);
-    UNROLL for (int s = 0; s < n_rows; s++) {
-        if (of != OF_LSTM_HALF)
-            break;
-        sums[s][3] = v_upper(sums[s][1]);
-        sums[s][2] = sums[s][1];
-        sums[s][1] = v_upper(sums[s][0]);
-    }
+    at += (n_bias + (int)rows_of_w * n_vectors) * LANES;
+    half = end ? half + (2 + (int)rows_of_w * 2) * LANES : NULL;
+    multiply_packed(from_h, units, h, at, work->apart, half, sums);
+    UNROLL for (int s = 0; s < n_sums; s++) if (of == OF_LSTM_HALF || (end && s == n_blocks)) part_half(sums[s]);
     int n[SUMS];
     float *state[SUMS], *y[SUMS];
-    UNROLL for (int b = 0; b < n_blocks; b++) UNROLL for (int r = 0; r < n_rows; r++) {
-        int unit = (block + b) * LANES, s = b * n_rows + r;
+    UNROLL for (int s = 0; s < n_sums; s++) {
+        int r = s % n_rows, unit = (end && s == n_blocks ? work->half : block + s / n_rows) * LANES;
         n[s] = units - unit;
         state[s] = work->state[first + r] + unit + (of == OF_GRU ? 0 : units);
         y[s] = work->y + (size_t)(first + r) * (size_t)units + unit;
     }
     if (of == OF_GRU)
-        gru_update(n_rows * n_blocks, sums, n, state, y);
+        gru_update(n_sums, sums, n, state, y);
     else
-        lstm_update(n_rows * n_blocks, sums, n, state, y);
+        lstm_update(n_sums, sums, n, state, y);
 }
 
 /* The inputs' part of the sums alone, to y, which are sums here. */
 INLINE void inputs_tile(enum blocks of, enum precision precision, int n_rows, int n_blocks, const struct work *work,
                         int first, int block) {
     const struct packed *packed = work->packed;
-    struct tile tile = {precision, n_rows, n_blocks, vectors_of(of), 2};
+    struct tile tile = {precision, n_rows, n_blocks, vectors_of(of), 2, false};
     const float *at = packed->blocks + (size_t)block * work->apart, *x[ROWS];
     vec sums[SUMS][PACK_VECTORS];
 
     UNROLL for (int r = 0; r < n_rows; r++) x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
-    begin(tile, bias_of(of), at, work->apart, sums);
-    multiply_packed(tile, packed->n_in, x, at + bias_of(of) * LANES, work->apart, sums);
+    begin(tile, bias_of(of), at, work->apart, NULL, sums);
+    multiply_packed(tile, packed->n_in, x, at + bias_of(of) * LANES, work->apart, NULL, sums);
     EACH_SUM(n_rows, n_blocks, bias_of(of)) {
         size_t to = (size_t)(first + r) * work->sums_row + (size_t)((block + b) * PACK_VECTORS + v) * LANES;
         v_store(work->y + to, sums[b * n_rows + r][v]);
@@ -168,13 +192,13 @@ INLINE void inputs_tile(enum blocks of, enum precision precision, int n_rows, in
 INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int n_blocks, const struct work *work,
                        int first, int block) {
     const struct packed *packed = work->packed;
-    struct tile tile = {precision, n_rows, n_blocks, n_vectors, 2};
+    struct tile tile = {precision, n_rows, n_blocks, n_vectors, 2, false};
     const float *at = packed->blocks + (size_t)block * work->apart, *x[ROWS];
     vec sums[SUMS][PACK_VECTORS];
 
     UNROLL for (int r = 0; r < n_rows; r++) x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
-    begin(tile, n_vectors, at, work->apart, sums);
-    multiply_packed(tile, packed->n_in, x, at + n_vectors * LANES, work->apart, sums);
+    begin(tile, n_vectors, at, work->apart, NULL, sums);
+    multiply_packed(tile, packed->n_in, x, at + n_vectors * LANES, work->apart, NULL, sums);
     EACH_SUM(n_rows, n_blocks, n_vectors) {
         int unit = ((block + b) * PACK_VECTORS + v) * LANES, n = packed->units - unit;
         store_up_to(work->y + (size_t)(first + r) * (size_t)packed->units + unit, n, sums[b * n_rows + r][v]);
@@ -203,6 +227,7 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
 
 #define LSTM_TILE(precision, ...)        cell_tile(OF_LSTM, precision, __VA_ARGS__)
 #define LSTM_HALF(precision, ...)        cell_tile(OF_LSTM_HALF, precision, __VA_ARGS__)
+#define LSTM_END(precision, ...)         cell_tile(OF_LSTM_END, precision, __VA_ARGS__)
 #define GRU_TILE(precision, ...)         cell_tile(OF_GRU, precision, __VA_ARGS__)
 #define LSTM_INPUTS(precision, ...)      inputs_tile(OF_LSTM, precision, __VA_ARGS__)
 #define LSTM_HALF_INPUTS(precision, ...) inputs_tile(OF_LSTM_HALF, precision, __VA_ARGS__)
@@ -212,7 +237,8 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
 #define DENSE_2(precision, ...)          dense_tile(2, precision, __VA_ARGS__)
 #define DENSE_1(precision, ...)          dense_tile(1, precision, __VA_ARGS__)
 
-/* The functions of a precision: one block, and n <= ROWS rows; one row, and two blocks, of a Dense whole ones. */
+/* The functions of a precision: one block, and n <= ROWS rows; one row, and two blocks, of a Dense whole
+ * ones; one row, and n blocks, up to two, with the half one. */
 #define TILES(suffix, precision) \
     static void lstm_rows_##suffix(int n, const struct work *work, int first, int block) { \
         if (block == work->half) \
@@ -242,6 +268,12 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
     } \
     static void lstm_pair_##suffix(const struct work *work, int block) { \
         LSTM_TILE(precision, 1, 2, work, 0, block); \
+    } \
+    static void lstm_end_##suffix(const struct work *work, int block, int n) { \
+        if (n == 2) \
+            LSTM_END(precision, 1, 2, work, 0, block); \
+        else \
+            LSTM_END(precision, 1, 1, work, 0, block); \
     } \
     static void gru_pair_##suffix(const struct work *work, int block) { \
         GRU_TILE(precision, 1, 2, work, 0, block); \

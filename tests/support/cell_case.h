@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-enum { CELL_STEPS = 3, CELL_ROWS_MAX = 130, CELL_UNITS_MAX = 300, N_CELL_SHAPES = 27 };
+enum { CELL_STEPS = 3, CELL_ROWS_MAX = 130, CELL_UNITS_MAX = 300, N_CELL_SHAPES = 29 };
 
 struct cell_shape {
     int rows, n_in, units;
