@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,17 @@ struct named {
     uint64_t number, order;
 };
 
+/* Versions that were published or loaded lately, with references; any thread. */
+enum { LOADED_MOST = 4 };
+struct loaded {
+    pthread_mutex_t lock;
+    struct version *versions[LOADED_MOST]; /* NULL: none yet */
+    int next;                              /* whose place is taken next */
+};
+
 struct model_versions {
     char *folder, *made_for;
+    struct loaded *loaded;
     struct named *named; /* [n_named] ascending: the first is the one that served where the journal begins */
     int n_named, room;
 };
@@ -87,6 +97,40 @@ static bool is_version(const char *name, uint64_t *ret_number, bool *ret_whole) 
         return false;
     *ret_whole = name[used] == '\0';
     return *ret_whole || name[used] == '~';
+}
+
+/* ---- what is in memory -------------------------------------------------------------------------- */
+
+/* Takes a reference. NULL is fine. */
+static void remember(struct loaded *loaded, struct version *version) {
+    if (version == NULL)
+        return;
+    pthread_mutex_lock(&loaded->lock);
+    struct version *left = loaded->versions[loaded->next];
+    loaded->versions[loaded->next] = version_acquire(version);
+    loaded->next = (loaded->next + 1) % LOADED_MOST;
+    pthread_mutex_unlock(&loaded->lock);
+    version_release(left);
+}
+
+/* A new reference, or NULL. */
+static struct version *recall(struct loaded *loaded, uint64_t number) {
+    struct version *found = NULL;
+    pthread_mutex_lock(&loaded->lock);
+    for (int i = 0; i < LOADED_MOST && found == NULL; i++)
+        if (loaded->versions[i] != NULL && version_number(loaded->versions[i]) == number)
+            found = version_acquire(loaded->versions[i]);
+    pthread_mutex_unlock(&loaded->lock);
+    return found;
+}
+
+static void loaded_free(struct loaded *loaded) {
+    if (loaded == NULL)
+        return;
+    for (int i = 0; i < LOADED_MOST; i++)
+        version_release(loaded->versions[i]);
+    pthread_mutex_destroy(&loaded->lock);
+    free(loaded);
 }
 
 /* ---- a folder ----------------------------------------------------------------------------------- */
@@ -372,19 +416,25 @@ int versions_find(struct versions *versions, int m, struct versions_found *ret_f
         champion.facts = NULL;
     }
     champion_fini(&champion);
-    if (failed == 0)
-        *ret_found = found;
-    return failed;
+    if (failed != 0)
+        return -1;
+    remember(versions->models[m].loaded, found.before);
+    remember(versions->models[m].loaded, found.champion);
+    *ret_found = found;
+    return 0;
 }
 
 struct version *versions_load(const struct versions *versions, int m, uint64_t number, struct error *err) {
     char path[PATH_MOST];
-    struct version *version = NULL;
+    struct version *version = recall(versions->models[m].loaded, number);
+    if (version != NULL)
+        return version;
     path_of_version(versions, m, number, path);
-    return version_file_read(path, &versions->config->models[m], versions->models[m].made_for, &version, NULL, err) ==
-                   VERSION_FILE_READ
-               ? version
-               : NULL;
+    if (version_file_read(path, &versions->config->models[m], versions->models[m].made_for, &version, NULL, err) !=
+        VERSION_FILE_READ)
+        return NULL;
+    remember(versions->models[m].loaded, version);
+    return version;
 }
 
 /* ---- publishing --------------------------------------------------------------------------------- */
@@ -448,6 +498,8 @@ static int put(const struct versions *versions, const struct versions_record *re
         return -1;
     if (put_challenger(versions, record, err) != 0 || write_champion(versions, record->model, &champion, err) != 0)
         return -1;
+    if (record->about != NULL)
+        remember(of->loaded, record->champion);
     delete_old(versions, record, least);
     return 0;
 }
@@ -539,6 +591,10 @@ static int open_model(struct versions *versions, int m, struct error *err) {
     versions->models[m].made_for = version_file_model(model, &versions->config->classes[model->class], err);
     if (versions->models[m].made_for == NULL)
         return -1;
+    versions->models[m].loaded = calloc(1, sizeof *versions->models[m].loaded);
+    if (versions->models[m].loaded == NULL)
+        return error_set(err, "versions: out of memory");
+    pthread_mutex_init(&versions->models[m].loaded->lock, NULL);
     if (asprintf(&versions->models[m].folder, "%s/%s", versions->folder, name) < 0) {
         versions->models[m].folder = NULL;
         return error_set(err, "versions: out of memory");
@@ -577,6 +633,7 @@ void versions_close(struct versions *versions) {
         free(versions->models[m].folder);
         free(versions->models[m].made_for);
         free(versions->models[m].named);
+        loaded_free(versions->models[m].loaded);
     }
     free(versions->models);
     free(versions);

@@ -70,7 +70,8 @@ bool versions_take(struct versions *versions, struct versions_result *ret_result
 
 /* ---- what is kept ----------------------------------------------------------------------------- */
 
-/* The version of that number; NULL with the sentence in err. Any thread; a new reference. */
+/* The version of that number, a new reference; NULL with the sentence in err. Any thread. The latest ones are kept in
+ * memory, so that it is the same for all who ask: otherwise it blocks while the disk works. */
 struct version *versions_load(const struct versions *versions, int model, uint64_t number, struct error *err);
 
 /*

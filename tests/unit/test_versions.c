@@ -146,6 +146,9 @@ static void who_served_is_found_again(void **state) {
     version_release(found.before);
     struct version *version = versions_load(scene.versions, 0, 1, &err);
     assert_int_equal(version_number(version), 1);
+    struct version *again = versions_load(scene.versions, 0, 1, &err);
+    assert_ptr_equal(again, version); /* one for all */
+    version_release(again);
     version_release(version);
     assert_null(versions_load(scene.versions, 0, 2, &err));
     assert_non_null(strstr(err.text, "/m/2.version: No such file"));
@@ -336,6 +339,28 @@ static void what_the_journal_names_stays(void **state) {
     close_scene(&scene);
 }
 
+/* What has left memory is read from the disk. */
+static void few_are_in_memory(void **state) {
+    (void)state;
+    struct scene scene;
+    struct error err;
+    open_scene(&scene, REST("m", ""));
+    for (int i = 1; i <= 8; i++)
+        publish(&scene, (uint64_t)i, -1);
+    for (int round = 0; round < 2; round++)
+        for (uint64_t number = 1; number <= 8; number++) {
+            struct version *version = versions_load(scene.versions, 0, number, &err),
+                           *same = version_of(&scene, number);
+            const struct network *a = version_network(same), *b = version_network(version);
+            assert_int_equal(version_number(version), number);
+            assert_memory_equal(network_params_const(a), network_params_const(b),
+                                network_n_params(a) * sizeof(float));
+            version_release(version);
+            version_release(same);
+        }
+    close_scene(&scene);
+}
+
 static void it_is_written_behind_the_bus(void **state) {
     (void)state;
     struct scene scene;
@@ -376,6 +401,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_folder_has_any_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(old_ones_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_journal_names_stays, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(few_are_in_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_is_written_behind_the_bus, set_up, tear_down),
     };
     log_open((enum log_level)0);
