@@ -43,6 +43,13 @@ struct config_bus {
     _Atomic double repeats_per_second; /* last forecasts sent again for new subscribers */
 };
 
+/* What a network sees of a value that is missing. */
+enum missing_policy {
+    MISSING_LAST, /* the one before */
+    MISSING_MEAN, /* the mean of what its stream has had */
+    MISSING_MASK, /* that, and behind all inputs one more for each: 1 where it was observed, else 0 */
+};
+
 /* The streams whose names match a pattern. */
 struct config_class {
     char *name;
@@ -53,6 +60,7 @@ struct config_class {
     int labels;      /* the most classes that a model has of labels of its ticks; 0: none learns them */
     struct time_policy_spec time; /* irregular, or every; gaps */
     int64_t max_clock_skew;       /* ns by which a tick's time may be ahead of the daemon's clock; 0: any */
+    enum missing_policy missing;
     int64_t max_streams;
     int history; /* closed steps kept per stream */
     int pending; /* closed steps of a stream that may wait for its models */
@@ -137,12 +145,13 @@ struct config_alert {
 
 struct config_model {
     char *name;
-    int class;                 /* index into classes */
-    int *inputs, n_inputs;     /* feature indices */
-    int *targets, n_targets;   /* feature indices */
-    int horizon;               /* steps ahead; the head gives all of them */
-    int period;                /* steps of a season; 0 for none */
-    struct layer_spec *layers; /* [n_layers], without the head, which is dense and linear; unused with a file */
+    int class;                   /* index into classes */
+    int *inputs, n_inputs;       /* feature indices */
+    enum missing_policy missing; /* of its class */
+    int *targets, n_targets;     /* feature indices */
+    int horizon;                 /* steps ahead; the head gives all of them */
+    int period;                  /* steps of a season; 0 for none */
+    struct layer_spec *layers;   /* [n_layers], without the head, which is dense and linear; unused with a file */
     int n_layers;
     char *file, *architecture; /* a Keras file, NULL: layers; and a JSON beside it, or NULL */
     struct keras_model *keras; /* what the file holds; NULL: layers */
@@ -191,6 +200,11 @@ struct config {
     struct config_model *models;
     int n_models;
 };
+
+/* Numbers that the network takes in at a step: n_inputs, and behind them as many of a mask. */
+static inline int config_network_inputs(const struct config_model *model) {
+    return model->missing == MISSING_MASK ? 2 * model->n_inputs : model->n_inputs;
+}
 
 /* Reads and checks a file of at most 1 MiB; the caller's LC_NUMERIC is "C". On failure returns -1, the sentence in
  * err naming file, line where there is one, and key ("forecastd.yaml:12: models[0].horizon: ..."). */

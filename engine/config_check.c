@@ -362,6 +362,9 @@ static int check_fits(const struct entry *entry, const struct config_model *mode
 static int note_vocabulary(const struct entry *entry, const struct config_model *model, struct config_class *class) {
     if (model->vocabulary == 0)
         return 0;
+    if (class->missing != MISSING_LAST)
+        return fail(entry, "class", "%s is ids, which have no mean (streams: missing)",
+                    class->features[model->inputs[0]]);
     if (class->time.aggregate == AGGREGATE_MEAN || class->time.aggregate == AGGREGATE_SUM)
         return fail(entry, "class", "%s is ids, of which class %s makes a %s (streams: aggregate)",
                     class->features[model->inputs[0]], class->name,
@@ -519,6 +522,15 @@ static int check_experts(const struct entry *entry, struct config_model *model, 
     return model->combine == COMBINE_ONLY + EXPERT_READOUT ? check_readout(entry, model) : 0;
 }
 
+/* A sample's own mean and deviation take a missing value for the one before. */
+static int check_missing(const struct entry *entry, const struct config_model *model,
+                         const struct config_class *class) {
+    if (class->missing == MISSING_LAST || model->scaler != SCALER_WINDOW)
+        return 0;
+    return fail(entry, "scaler", "window knows a missing value as the one before; class %s has it otherwise",
+                class->name);
+}
+
 static int check_model(const struct entry *entry, struct config *config, int index) {
     struct config_model *model = &config->models[index];
     char quoted[CONFIG_QUOTED];
@@ -531,12 +543,14 @@ static int check_model(const struct entry *entry, struct config *config, int ind
         return -1;
     const struct config_class *class = &config->classes[model->class];
     struct own own;
+    model->missing = class->missing;
     if (config_file_open(entry, model, &own))
         return -1;
     int failed = check_served_features(entry, model, class, &own) || check_layers(entry, model) ||
                  check_event(entry, model, &config->classes[model->class]) ||
-                 config_file_apply(entry, model, class, &own) || check_bounds(entry, model, class) ||
-                 check_order(entry, model) || check_experts(entry, model, class) || check_levels(entry, model) ||
+                 config_file_apply(entry, model, class, &own) || check_missing(entry, model, class) ||
+                 check_bounds(entry, model, class) || check_order(entry, model) ||
+                 check_experts(entry, model, class) || check_levels(entry, model) ||
                  check_alerts(entry, model, class) || check_optimizer(entry, &model->training) ||
                  check_loss(entry, model) || check_fits(entry, model, config->bus.forecast_ring);
     own_fini(&own);

@@ -129,9 +129,12 @@ static int check_window(const struct entry *entry, const struct config_model *mo
 
 static int check_inputs(const struct entry *entry, struct config_model *model, const struct config_class *class,
                         const struct network *network) {
-    if (network_n_inputs(network) != model->n_inputs)
-        return fail(entry, says(entry, "inputs") ? "inputs" : "file", "the network has %d input%s, and %d are given",
-                    network_n_inputs(network), network_n_inputs(network) == 1 ? "" : "s", model->n_inputs);
+    int width = config_network_inputs(model);
+    if (network_n_inputs(network) != width)
+        return fail(entry, says(entry, "inputs") ? "inputs" : "file",
+                    "the network has %d input%s, and %d are given%s", network_n_inputs(network),
+                    network_n_inputs(network) == 1 ? "" : "s", width,
+                    model->missing == MISSING_MASK ? " with their masks (streams: missing)" : "");
     model->vocabulary = network_vocabulary(network);
     if (model->vocabulary > 0 && says(entry, "scaler") && model->scaler != SCALER_NONE)
         return fail(entry, "scaler", "the input %s is ids, which are not scaled", class->features[model->inputs[0]]);

@@ -24,6 +24,7 @@ static const char *const log_levels[] = {"error", "warning", "info", "debug", NU
 static const char *const times[] = {"irregular", NULL};
 static const char *const aggregates[] = {"last", "mean", "sum", "min", "max", NULL};
 static const char *const same_times[] = {"drop", "keep", "replace", NULL};
+static const char *const missing[] = {"last", "mean", "mask", NULL};
 static const char *const gaps[] = {"ignore", "fill", "reset", NULL};
 static const char *const activations[] = {
     "linear",      "tanh",     "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_keras2",
@@ -139,6 +140,10 @@ static const struct config_key table[] = {
              "those that come later still are refused; 0: none is held"},
     {CONFIG_STREAM, "reorder_most", CONFIG_INTEGER, "64", 1, 1 << 16, AT(config_class, time.reorder_most),
      .unit = "ticks", .example = "#64", .help = "Of a stream that are held; with more the oldest goes on"},
+    {CONFIG_STREAM, "missing", CONFIG_CHOICE, "last", .choices = missing, AT(config_class, missing),
+     .help =
+         "What networks see of a missing value: the one before; the stream's mean; or that, and behind their inputs one "
+         "more for each, which is 1 where the value was observed and 0 where not (mask)"},
     {CONFIG_STREAM, "close_after", CONFIG_DURATION, "0", 0, 365 * DAY, AT(config_class, time.close_after),
      .help = "With `every`: an interval closes so long after its end, by the daemon's clock, also where no tick of a "
              "later one comes, and the stream has been silent so long; 0: only with a tick"},

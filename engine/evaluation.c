@@ -12,7 +12,7 @@ int chunk_init(struct chunk *chunk, const struct config_model *model, int rows, 
     size_t outputs = places * (size_t)head_answers(model);
     struct loss_spec loss = head_loss(model);
     *chunk = (struct chunk){.rows = rows, .steps = steps};
-    chunk->x = malloc(places * (size_t)model->n_inputs * sizeof *chunk->x);
+    chunk->x = malloc(places * (size_t)config_network_inputs(model) * sizeof *chunk->x);
     chunk->answer = malloc(outputs * sizeof *chunk->answer);
     chunk->weight = malloc(outputs * sizeof *chunk->weight);
     chunk->point = malloc(outputs * sizeof *chunk->point);
@@ -63,9 +63,9 @@ static struct scaler target_scaler(const struct config_model *model, const struc
 
 /* Scales the inputs of a row of the chunk, a whole sample, by themselves. */
 static void scale_sample(struct chunk *chunk, const struct config_model *model, int row, int rows, int steps) {
-    size_t stride = (size_t)(rows * model->n_inputs);
+    size_t width = (size_t)config_network_inputs(model), stride = (size_t)rows * width;
     for (int k = 0; k < model->n_inputs; k++) {
-        float *x = chunk->x + (size_t)row * (size_t)model->n_inputs + k;
+        float *x = chunk->x + (size_t)row * width + (size_t)k;
         struct scaler sample = {0};
         for (int s = 0; s < steps; s++)
             scaler_update(&sample, (double)x[(size_t)s * stride]);
@@ -165,7 +165,7 @@ void chunk_set_rows(struct chunk *chunk, const struct window *const *windows, in
 
 double chunk_fill(struct chunk *chunk, const struct config_model *model, enum evaluation_part part, int rows,
                   int steps) {
-    size_t n_inputs = (size_t)model->n_inputs, n_outputs = (size_t)head_answers(model);
+    size_t n_inputs = (size_t)config_network_inputs(model), n_outputs = (size_t)head_answers(model);
     int first_origin = steps - chunk_origins(model, steps);
     double sum = 0;
     chunk->n_answers = 0;

@@ -23,7 +23,7 @@ struct chunk {
     struct chunk_row *row; /* [rows] what the next fill takes */
     int rows, steps;       /* that fit */
     size_t n_answers;      /* that weigh anything, of the latest fill */
-    float *x;              /* [steps x rows x n_inputs] */
+    float *x;              /* [steps x rows x config_network_inputs] */
     float *answer;         /* [origins x rows x horizon x n_targets]: what the network should put out */
     float *weight;         /* the same shape; 0 where there is no origin or no answer */
     float *point;          /* the same shape: what a network that is evaluated forecasts */

@@ -22,8 +22,10 @@ static struct network *layers_network(const struct config_model *model, struct e
         layers[i] = model->layers[i];
     const struct loss_spec loss = head_loss(model);
     layers[model->n_layers] = layer_spec_of(LAYER_DENSE, head_answers(model) * loss_width(&loss));
-    const struct network_spec spec = {
-        .mode = NETWORK_STREAM, .n_inputs = model->n_inputs, .layers = layers, .n_layers = model->n_layers + 1};
+    const struct network_spec spec = {.mode = NETWORK_STREAM,
+                                      .n_inputs = config_network_inputs(model),
+                                      .layers = layers,
+                                      .n_layers = model->n_layers + 1};
     struct network *network = network_new(&spec, err);
     free(layers);
     return network;
@@ -311,6 +313,8 @@ static void feed_back(const struct forecaster *f, const struct lane *lane, int r
             if (model->targets[j] == feature)
                 value = mean[j];
         x[i] = scaler_scale(model->scaler, &runner_scalers(f->runner, row)[feature], value);
+        if (model->missing == MISSING_MASK) /* what is forecast counts as observed */
+            x[model->n_inputs + i] = 1;
     }
 }
 

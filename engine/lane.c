@@ -1,5 +1,6 @@
 #include "engine/lane.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,12 +76,27 @@ void lane_update_scalers(struct lane *lane, int slot, const struct history *hist
             scaler_update(&scalers[f], values[f]);
 }
 
+double lane_value(const struct config_model *model, const struct scaler *scaler, const struct history *history,
+                  uint64_t step, int feature) {
+    if (model->missing == MISSING_LAST)
+        return history_values(history, step)[feature];
+    double sent = history_sent(history, step, feature);
+    /* What is not scaled has a mean all the same. */
+    return isnan(sent) && model->scaler == SCALER_NONE && scaler->n > 0 ? scaler->mean : sent;
+}
+
 void lane_gather(const struct scaler *scalers, const struct history *history, uint64_t step,
                  const struct config_model *model, float *x) {
     const double *values = history_values(history, step);
-    for (int i = 0; i < model->n_inputs; i++) {
+    for (int i = 0; model->missing == MISSING_LAST && i < model->n_inputs; i++) {
         int f = model->inputs[i];
         x[i] = scaler_scale(model->scaler, &scalers[f], values[f]);
+    }
+    for (int i = 0; model->missing != MISSING_LAST && i < model->n_inputs; i++) {
+        int f = model->inputs[i];
+        x[i] = scaler_scale(model->scaler, &scalers[f], lane_value(model, &scalers[f], history, step, f));
+        if (model->missing == MISSING_MASK)
+            x[model->n_inputs + i] = isnan(history_sent(history, step, f)) ? 0.0F : 1.0F;
     }
 }
 

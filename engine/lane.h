@@ -55,7 +55,12 @@ void lane_update_scalers(struct lane *lane, int slot, const struct history *hist
  * seen, which is not in it, is as it was. */
 void lane_serialize(struct lane *lane, int slot, struct image_io *io);
 
-/* The inputs of a step under scalers [n_features]: x [n_inputs]. */
+/* The value of a feature at a step, as the model's network sees it before it is scaled. NaN: missing, which scales to
+ * the mean. */
+double lane_value(const struct config_model *model, const struct scaler *scaler, const struct history *history,
+                  uint64_t step, int feature);
+
+/* The inputs of a step under scalers [n_features]: x [config_network_inputs]. */
 void lane_gather(const struct scaler *scalers, const struct history *history, uint64_t step,
                  const struct config_model *model, float *x);
 

@@ -39,7 +39,7 @@ struct runner *runner_new(const struct config_model *model, const struct kernels
     struct runner *runner = calloc(1, sizeof *runner);
     if (runner == NULL)
         return NULL;
-    size_t most = (size_t)model->batch_size, n_inputs = (size_t)model->n_inputs;
+    size_t most = (size_t)model->batch_size, n_inputs = (size_t)config_network_inputs(model);
     runner->model = model;
     runner->kernels = kernels;
     runner->most = model->batch_size;
@@ -91,7 +91,7 @@ static int grow(float **floats, size_t *size, size_t needed) {
 int runner_fit(struct runner *runner, const struct network *network) {
     const struct config_model *model = runner->model;
     size_t most = (size_t)runner->most;
-    assert(network_n_inputs(network) == model->n_inputs);
+    assert(network_n_inputs(network) == config_network_inputs(model));
     for (int o = 0; o < network_n_outputs(network); o++) {
         struct network_shape shape = network_output(network, o, runner->sample);
         if (grow(&runner->y[o], &runner->y_size[o], most * (size_t)shape.steps * (size_t)shape.width) != 0)

@@ -50,7 +50,7 @@ static bool follows(const struct window *window, const struct window *before, in
 static void cut(struct window *window, const struct config_model *model, int steps) {
     window->n -= steps;
     window->score_from = window->score_from > steps ? window->score_from - steps : 0;
-    window->x += (size_t)steps * (size_t)model->n_inputs;
+    window->x += (size_t)steps * (size_t)config_network_inputs(model);
     window->z += (size_t)steps * (size_t)head_targets(model);
     window->base += (size_t)steps * (size_t)head_targets(model);
     window->flags += steps;

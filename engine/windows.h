@@ -41,7 +41,7 @@ struct window {
     uint64_t last;   /* the number of its last step */
     uint64_t age;    /* steps that the stream had seen after it */
     /* Scaled by the stream's scalers; inputs are clipped, but not with SCALER_WINDOW. The others lie behind x. */
-    float *x;       /* [n x n_inputs] inputs */
+    float *x;       /* [n x config_network_inputs] */
     float *z;       /* [n x n_targets] targets; NaN: missing, or beyond a float. Of an event: labels */
     float *base;    /* [n x n_targets] as z, with the last value for a missing one; NaN while there was none */
     uint8_t *flags; /* [n] WINDOW_* */

@@ -2,6 +2,7 @@
 
 #include "engine/event.h"
 #include "engine/head.h"
+#include "engine/lane.h"
 #include "engine/random.h"
 
 #include <float.h>
@@ -58,7 +59,8 @@ bool windows_begin(struct windows_cursor *cursor, const struct config_model *mod
 }
 
 static bool allocate_window(struct window *window, const struct config_model *model) {
-    size_t n = (size_t)window->n, n_inputs = (size_t)model->n_inputs, n_targets = (size_t)head_targets(model);
+    size_t n = (size_t)window->n, n_inputs = (size_t)config_network_inputs(model),
+           n_targets = (size_t)head_targets(model);
     size_t floats = n * (n_inputs + 2 * n_targets) + (size_t)window->before * n_targets;
     window->x = malloc(floats * sizeof *window->x + n * sizeof *window->flags);
     if (window->x == NULL)
@@ -87,9 +89,13 @@ static void fill_window(const struct window *window, const struct config_model *
     for (int i = -window->before; i < window->n; i++) {
         uint64_t step = first + (uint64_t)(int64_t)i;
         const double *values = history_values(history, step);
-        for (int k = 0; i >= 0 && k < model->n_inputs; k++)
-            window->x[i * model->n_inputs + k] =
-                input_of(model->scaler, &scalers[model->inputs[k]], values[model->inputs[k]]);
+        float *x = window->x + (ptrdiff_t)i * config_network_inputs(model);
+        for (int k = 0; i >= 0 && k < model->n_inputs; k++) {
+            int f = model->inputs[k];
+            x[k] = input_of(model->scaler, &scalers[f], lane_value(model, &scalers[f], history, step, f));
+            if (model->missing == MISSING_MASK)
+                x[model->n_inputs + k] = isnan(history_sent(history, step, f)) ? 0.0F : 1.0F;
+        }
         if (model->head == HEAD_EVENT) {
             float label = history_label_of(history, step);
             window->z[i] = event_is_label(model->classes, (double)label) ? label : NAN;

@@ -223,6 +223,7 @@ static const struct bad bad_values[] = {
     {STREAMS "    same_time: both\n" MODELS, ":5: streams[0].same_time: \"both\" is not drop, keep or replace"},
     {STREAMS "    max_clock_skew: 2y\n" MODELS,
      ":5: streams[0].max_clock_skew: \"2y\" is not a duration (a number and ns, us, ms, s, m, h or d)"},
+    {STREAMS "    missing: zero\n" MODELS, ":5: streams[0].missing: \"zero\" is not last, mean or mask"},
     {STREAMS "    reorder: 2d\n" MODELS, ":5: streams[0].reorder: \"2d\" is not within 0 to 1d"},
     {STREAMS "    every: 1s\n    gap: fill\n    fill_most: 0\n" MODELS,
      ":7: streams[0].fill_most: \"0\" is not within 1 to 65536"},

@@ -165,12 +165,14 @@ static int teardown(void **state) {
 }
 
 /* A configuration with one model of these keys over a class of x, y; NULL and the sentence when it is refused. */
+static const char *missing = "last"; /* of the class */
+
 static struct config *load(const char *keys, struct error *err) {
     FILE *file = fopen(path_in("forecastd.yaml"), "w");
     fprintf(file,
-            "streams:\n  - {class: c, pattern: \"*\", features: [x, y], history: 200}\nmodels:\n"
+            "streams:\n  - {class: c, pattern: \"*\", features: [x, y], history: 200, missing: %s}\nmodels:\n"
             "  - {name: m, class: c, %s}\n",
-            keys);
+            missing, keys);
     assert_int_equal(fclose(file), 0);
     struct config *config = NULL;
     return config_load(path_in("forecastd.yaml"), &config, err) == 0 ? config : NULL;
@@ -344,9 +346,35 @@ static void what_does_not_fit_is_refused(void **state) {
     }
 }
 
+/* With masks a file's network has twice as many inputs. */
+static void a_class_says_what_is_seen_of_missing_values(void **state) {
+    (void)state;
+    static const struct {
+        const char *missing, *keys, *says;
+    } cases[] = {
+        {"mask", "file: plain.keras",
+         "the network has 2 inputs, and 4 are given with their masks (streams: missing)"},
+        {"mean", "file: plain.keras, scaler: window", "scaler: window knows a missing value as the one before"},
+        {"mean", "file: ids.keras, inputs: [x], targets: [x]", "x is ids, which have no mean (streams: missing)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error err = {.text = ""};
+        missing = cases[i].missing;
+        assert_null(load(cases[i].keys, &err));
+        if (strstr(err.text, cases[i].says) == NULL)
+            fail_msg("%s: \"%s\" lacks \"%s\"", cases[i].keys, err.text, cases[i].says);
+    }
+    missing = "mask";
+    struct config *config = loaded("file: plain.keras, inputs: [x]");
+    assert_true(config->models[0].n_inputs == 1 && config_network_inputs(&config->models[0]) == 2);
+    config_free(config);
+    missing = "last";
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_without_a_word_is_served_as_it_is),
+        cmocka_unit_test(a_class_says_what_is_seen_of_missing_values),
         cmocka_unit_test(stateful_layers_make_it_stateful),
         cmocka_unit_test(its_own_word_is_the_default),
         cmocka_unit_test(the_configuration_has_the_last_word),
