@@ -1,8 +1,11 @@
 #include "daemon/store_db.h"
 
+#include <dirent.h>
 #include <endian.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -113,6 +116,17 @@ static rocksdb_options_t *family_options(const struct db *db, int family) {
     return o;
 }
 
+/* RocksDB writes its options into a file at each opening, fails at the level of its log that is set above, and leaves a
+ * half of it behind, of which nothing is ever read. */
+static void remove_leftovers(const char *path) {
+    DIR *folder = opendir(path);
+    for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
+        if (fnmatch("OPTIONS-*.dbtmp", entry->d_name, 0) == 0)
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder != NULL)
+        closedir(folder);
+}
+
 int db_open(struct db *db, const char *path, bool make, struct error *err) {
     *db = (struct db){.options = rocksdb_options_create(),
                       .env = rocksdb_create_default_env(),
@@ -134,6 +148,7 @@ int db_open(struct db *db, const char *path, bool make, struct error *err) {
     rocksdb_readoptions_set_prefix_same_as_start(db->read_values, 1);
     rocksdb_readoptions_set_verify_checksums(db->read_values, 0);
     set_options(db, make);
+    remove_leftovers(path);
     for (int f = 0; f < N_DB_FAMILIES; f++)
         db->family_options[f] = family_options(db, f);
     char *message = NULL;

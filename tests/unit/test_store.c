@@ -9,7 +9,7 @@
 #include "daemon/clock.h"
 #include "tests/support/store_fixture.h"
 
-#include <fcntl.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +164,33 @@ static void a_folder_has_one_daemon(void **state) {
     store_scene_close(&scene);
 }
 
+static int files_in(const struct store_scene *scene) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/db", scene->folder);
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    int n = 0;
+    while (readdir(folder) != NULL)
+        n++;
+    closedir(folder);
+    return n;
+}
+
+/* Nor does each start leave something behind. */
+static void starts_leave_no_files_behind(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    int most = 0;
+    for (int i = 0; i < 20; i++) {
+        store_scene_reopen(&scene);
+        if (i < 8)
+            most = files_in(&scene) > most ? files_in(&scene) : most;
+    }
+    assert_true(files_in(&scene) <= most + 2);
+    store_scene_close(&scene);
+}
+
 static void a_folder_that_cannot_be_made_is_refused(void **state) {
     (void)state;
     struct store_scene scene;
@@ -180,10 +207,15 @@ static void a_folder_that_cannot_be_made_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(entries_come_back_in_their_order), cmocka_unit_test(an_entry_comes_back_whole),
-        cmocka_unit_test(who_waits_is_told_at_once),        cmocka_unit_test(nobody_waits_longer_than_sync_every),
-        cmocka_unit_test(what_waits_goes_in_one_group),     cmocka_unit_test(a_full_ring_says_so),
-        cmocka_unit_test(a_folder_has_one_daemon),          cmocka_unit_test(a_folder_that_cannot_be_made_is_refused),
+        cmocka_unit_test(entries_come_back_in_their_order),
+        cmocka_unit_test(an_entry_comes_back_whole),
+        cmocka_unit_test(who_waits_is_told_at_once),
+        cmocka_unit_test(nobody_waits_longer_than_sync_every),
+        cmocka_unit_test(what_waits_goes_in_one_group),
+        cmocka_unit_test(a_full_ring_says_so),
+        cmocka_unit_test(a_folder_has_one_daemon),
+        cmocka_unit_test(starts_leave_no_files_behind),
+        cmocka_unit_test(a_folder_that_cannot_be_made_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
