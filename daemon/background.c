@@ -14,6 +14,9 @@ enum { REPEAT_SLICE = 64 };
 /* Tokens are counted at this interval while a repetition waits for them. */
 enum { REPEAT_WAIT_MS = 10 };
 
+/* A round of images that cannot go on at once tries again so soon. */
+enum { ROUND_WAIT_MS = 2 };
+
 /* ---- a version takes over ------------------------------------------------------------------- */
 
 void background_version(struct worker *worker, const struct record_version *record) {
@@ -210,14 +213,17 @@ bool background_slice(struct worker *worker) {
     more |= background_shadow_slice(worker);
     more |= collect_slice(worker);
     more |= repeat_slice(worker);
+    more |= background_round_slice(worker);
     return more;
 }
 
 int background_timeout(const struct worker *worker) {
-    return worker->repeating.active ? REPEAT_WAIT_MS : -1;
+    return worker->imaging.round != 0 ? ROUND_WAIT_MS : worker->repeating.active ? REPEAT_WAIT_MS : -1;
 }
 
 void background_forget(struct worker *worker, struct stream *stream) {
+    if (worker->imaging.stream == stream)
+        worker->imaging.stream = stream->worker_next;
     if (worker->repeating.active && worker->repeating.stream == stream) {
         worker->repeating.stream = stream->worker_next;
         end_round(worker);

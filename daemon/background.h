@@ -10,6 +10,7 @@ void background_version(struct worker *worker, const struct record_version *reco
 void background_shadow(struct worker *worker, const struct record_shadow *record);
 void background_collect(struct worker *worker, const struct record_windows *record);
 void background_repeat(struct worker *worker, const struct record_repeat *record);
+void background_round(struct worker *worker, const struct record_round *record);
 
 /* Fills it, and sends it back. */
 void background_watch(struct worker *worker, const struct record_watch *record);
@@ -17,8 +18,12 @@ void background_watch(struct worker *worker, const struct record_watch *record);
 /* One bounded slice of each task. Returns whether any task can go on at once. */
 bool background_slice(struct worker *worker);
 
-/* The slice of shadows alone. */
+/* The slice of shadows alone, and that of a round of images. */
 bool background_shadow_slice(struct worker *worker);
+bool background_round_slice(struct worker *worker);
+
+/* Has the store have all of a stream that has changed. Returns false to try again later. */
+bool background_image(struct worker *worker, struct stream *stream);
 
 /* How long the worker may sleep before a task can go on, ms; -1: for ever. */
 int background_timeout(const struct worker *worker);

@@ -3,6 +3,7 @@
 #include "daemon/clock.h"
 #include "daemon/control.h"
 #include "daemon/doorbell.h"
+#include "daemon/eviction.h"
 #include "daemon/ingest.h"
 #include "daemon/journal.h"
 #include "daemon/learning.h"
@@ -11,6 +12,9 @@
 #include "daemon/priority.h"
 #include "daemon/publisher.h"
 #include "daemon/records.h"
+#include "daemon/recovery.h"
+#include "daemon/returns.h"
+#include "daemon/rounds.h"
 #include "daemon/service.h"
 #include "daemon/store.h"
 #include "daemon/trainer.h"
@@ -60,6 +64,10 @@ struct bus {
     struct journal *journal;   /* NULL: none */
     struct store *store;       /* NULL: none */
     struct versions *versions; /* NULL: none are kept */
+    struct opening opening;
+    struct returns *returns; /* these only with a store */
+    struct rounds rounds;
+    struct eviction eviction;
     struct streams *streams;
     struct placement *placement;
     struct publisher *publisher;
@@ -92,6 +100,13 @@ static void tell_anew(struct bus *bus, const struct record_anew *anew) {
                     name, (unsigned long long)anew->step, anew->gap ? ", after a gap" : "");
 }
 
+static void tell_unreadable(struct bus *bus, const struct record_unreadable *record) {
+    publisher_event(bus->publisher, "unreadable", record->name,
+                    json_pack("{s:s%, s:s}", "stream", record->name, record->n, "error", record->err.text),
+                    "of stream %.*s not all can be read, and begins anew: %s", (int)record->n, record->name,
+                    record->err.text);
+}
+
 static void take_output(struct bus *bus, const void *at) {
     switch (((const struct record *)at)->kind) {
     case RECORD_FORECAST:
@@ -99,14 +114,18 @@ static void take_output(struct bus *bus, const void *at) {
     case RECORD_REFUSED: ingest_refused(bus->ingest, at); break;
     case RECORD_ANEW: tell_anew(bus, at); break;
     case RECORD_TOLD: notices_publish(bus->publisher, bus->config, at); break;
+    case RECORD_UNREADABLE: tell_unreadable(bus, at); break;
+    case RECORD_ROUND_DONE: rounds_done(&bus->rounds, at); break;
     case RECORD_STATE_DONE: {
         struct state_order *order = ((const struct record_state *)at)->order;
         journal_state(bus->journal, order);
         control_state_done(bus->control, order);
         break;
     }
+    case RECORD_IMAGE_DONE: control_image_done(bus->control, ((const struct record_image *)at)->order); break;
     case RECORD_SCORES_DONE: control_scores_done(bus->control, ((const struct record_scores *)at)->report); break;
-    case RECORD_ENDED: ingest_ended(bus->ingest, ((const struct record_stream *)at)->stream); break;
+    case RECORD_ENDED: ingest_ended(bus->ingest, ((const struct record_stream *)at)->stream, false); break;
+    case RECORD_LEFT: ingest_ended(bus->ingest, ((const struct record_stream *)at)->stream, true); break;
     case RECORD_WATCHED: learning_watched(bus->learning, at); break;
     case RECORD_TAKEOVER: journal_takeover(bus->journal, at); break;
     case RECORD_COMMANDED: journal_command(bus->journal, at); break;
@@ -124,6 +143,10 @@ static bool publish(struct bus *bus) {
         size_t n;
         int taken = 0;
         for (void *at; taken < PUBLISH_MOST && (at = ring_peek(output, &n)) != NULL; taken++) {
+            /* A takeover is kept before anything that follows from it goes out. */
+            if (bus->store != NULL && ((const struct record *)at)->kind == RECORD_TAKEOVER &&
+                !ingest_takeover(bus->ingest, at))
+                break;
             take_output(bus, at);
             ring_consume(output);
         }
@@ -133,8 +156,11 @@ static bool publish(struct bus *bus) {
 }
 
 static void acknowledge(struct bus *bus) {
-    if (ingest_acknowledged(bus->ingest) != NULL)
-        acknowledged_reply(ingest_acknowledged(bus->ingest));
+    struct acknowledged *acknowledged = ingest_acknowledged(bus->ingest);
+    if (acknowledged == NULL)
+        return;
+    acknowledged_waiting(acknowledged, returns_lowest(bus->returns));
+    acknowledged_reply(acknowledged);
 }
 
 /* ---- inputs --------------------------------------------------------------------------------- */
@@ -178,6 +204,8 @@ static void poll_models(struct bus *bus) {
     if (now - bus->polled < POLL_MS * INT64_C(1000000))
         return;
     bus->polled = now;
+    if (bus->store != NULL)
+        eviction_poll(&bus->eviction);
     learning_poll(bus->learning);
     for (int m = 0; m < N_MONITORS; m++)
         if (bus->monitors[m] != NULL)
@@ -240,6 +268,10 @@ static bool serve_once(struct bus *bus) {
     take_reload(bus);
     busy |= control_serve(bus->control);
     take_subscriptions(bus);
+    if (bus->store != NULL) {
+        busy |= returns_poll(bus->returns);
+        rounds_poll(&bus->rounds);
+    }
     learning_finished(bus->learning);
     learning_written(bus->learning);
     poll_models(bus);
@@ -260,17 +292,42 @@ static void drain_acknowledged(struct bus *bus) {
     }
 }
 
+/* What is in memory goes to the store; on a disk that cannot be written it does not. */
+static void save_all(struct bus *bus) {
+    if (bus->store == NULL)
+        return;
+    /* What was taken for streams on disk is forecast, too. */
+    while (returns_lowest(bus->returns) != UINT64_MAX && !store_degraded(bus->store)) {
+        wait_for_work(bus, returns_poll(bus->returns));
+        publish(bus);
+    }
+    rounds_want(&bus->rounds);
+    while (rounds_busy(&bus->rounds) && !store_degraded(bus->store)) {
+        wait_for_work(bus, returns_poll(bus->returns));
+        rounds_poll(&bus->rounds);
+        publish(bus);
+    }
+}
+
+/* Makes room for what is parked. */
+static void go_on(struct bus *bus) {
+    publish(bus);
+    if (bus->returns != NULL)
+        returns_poll(bus->returns);
+}
+
 /* No new ticks are read; what has been read, and what ZeroMQ had already received, goes its way to the end. */
 static void drain(struct bus *bus) {
     int64_t until = clock_monotonic() + drain_ns;
     bus->draining = true;
     while (ingest_read(bus->ingest) || ingest_parked(bus->ingest)) {
-        publish(bus);
+        go_on(bus);
         if (clock_monotonic() > until)
             break;
     }
     while (!ingest_finish(bus->ingest))
-        publish(bus);
+        go_on(bus);
+    save_all(bus);
     const struct record stop = {RECORD_STOP};
     for (int w = 0; w < bus->config->workers; w++)
         while (!ingest_command(bus->ingest, w, &stop, sizeof stop))
@@ -333,9 +390,17 @@ static int open_monitors(struct bus *bus, struct error *err) {
 }
 
 static int start_workers(struct bus *bus, struct error *err) {
+    if (bus->config->state_dir[0] != '\0' && ((bus->store = store_open(bus->config, &bus->bell, err)) == NULL ||
+                                              (bus->versions = versions_open(bus->config, &bus->bell, err)) == NULL))
+        return -1;
     for (int w = 0; w < bus->config->workers; w++) {
-        const struct worker_setup setup = {
-            .config = bus->config, .index = w, .epoch = bus->epoch, .interest = &bus->interest, .bus = &bus->bell};
+        const struct worker_setup setup = {.config = bus->config,
+                                           .index = w,
+                                           .epoch = bus->epoch,
+                                           .interest = &bus->interest,
+                                           .bus = &bus->bell,
+                                           .store = bus->store,
+                                           .versions = bus->versions};
         bus->workers[w] = worker_start(&setup, err);
         if (bus->workers[w] == NULL)
             return -1;
@@ -367,9 +432,17 @@ static int open_all(struct bus *bus, struct error *err) {
     priority_usual();
     if (bus->publisher == NULL)
         return -1;
-    if (config->state_dir[0] != '\0' && (bus->store = store_open(config, &bus->bell, err)) == NULL)
-        return -1;
+    bus->opening = (struct opening){.config = config,
+                                    .workers = bus->workers,
+                                    .streams = bus->streams,
+                                    .placement = bus->placement,
+                                    .publisher = bus->publisher};
+    const struct returns_setup returns = {&bus->opening, bus->store};
+    if (bus->store != NULL && (bus->returns = returns_new(&returns)) == NULL)
+        return error_set(err, "bus: out of memory");
     const struct ingest_setup ingest = {.config = config,
+                                        .opening = &bus->opening,
+                                        .returns = bus->returns,
                                         .workers = bus->workers,
                                         .streams = bus->streams,
                                         .placement = bus->placement,
@@ -382,9 +455,15 @@ static int open_all(struct bus *bus, struct error *err) {
         return -1;
     if (ingest_acknowledged(bus->ingest) != NULL)
         store_producers(bus->store, know_producer, ingest_acknowledged(bus->ingest));
-    if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
+    if (bus->store != NULL && recovery_read(config, bus->store, bus->streams, bus->ingest, bus->returns, err) != 0)
         return -1;
-    if (config->state_dir[0] != '\0' && (bus->versions = versions_open(config, &bus->bell, err)) == NULL)
+    bus->rounds = (struct rounds){.config = config,
+                                  .store = bus->store,
+                                  .ingest = bus->ingest,
+                                  .returns = bus->returns,
+                                  .began = clock_monotonic()};
+    bus->eviction = (struct eviction){config, bus->streams, bus->ingest, bus->store};
+    if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
         return -1;
     const struct learning_setup learning = {.config = config,
                                             .kernels = bus->kernels,
@@ -405,6 +484,8 @@ static int open_all(struct bus *bus, struct error *err) {
                                           .streams = bus->streams,
                                           .placement = bus->placement,
                                           .publisher = bus->publisher,
+                                          .opening = &bus->opening,
+                                          .returns = bus->returns,
                                           .ingest = bus->ingest,
                                           .learning = bus->learning,
                                           .store = bus->store,
@@ -428,6 +509,7 @@ static void bus_free(struct bus *bus) {
         if (bus->monitors[m] != NULL)
             zmq_close(bus->monitors[m]);
     ingest_close(bus->ingest);
+    returns_free(bus->returns);
     store_close(bus->store);
     publisher_close(bus->publisher, LINGER_MS);
     if (bus->zmq != NULL)

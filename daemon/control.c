@@ -1,7 +1,7 @@
-#include "daemon/control.h"
+#include "daemon/control_internal.h"
 
 #include "daemon/clock.h"
-#include "daemon/requests.h"
+#include "daemon/returns.h"
 #include "daemon/saver.h"
 #include "daemon/scores_report.h"
 #include "daemon/state_json.h"
@@ -13,14 +13,6 @@
 
 /* Requests answered in one go; streams in one page. */
 enum { SERVE_MOST = 16, PAGE_MOST = 1000 };
-
-struct control {
-    struct control_setup setup;
-    struct requests *requests;
-    struct saver *saver;
-    uint64_t reload; /* the request that waits for the configuration to be read; 0: none */
-    int64_t started;
-};
 
 struct control *control_open(void *zmq, const struct control_setup *setup, struct error *err) {
     struct control *control = calloc(1, sizeof *control);
@@ -63,7 +55,7 @@ void *control_socket(const struct control *control) {
 
 /* ---- commands: each returns a reply map, or NULL where it has kept the request --------------------------------- */
 
-static json_t *failure(const char *code, const char *message) {
+json_t *control_failure(const char *code, const char *message) {
     return json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message);
 }
 
@@ -74,7 +66,7 @@ static const char *text_of(const json_t *request, const char *key) {
     return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
 }
 
-static json_t *success(void) {
+json_t *control_success(void) {
     return json_pack("{s:b}", "ok", 1);
 }
 
@@ -93,9 +85,9 @@ static json_t *do_hello(struct control *control, const json_t *request) {
     const struct config *config = control->setup.config;
     const json_t *protocol = json_object_get(request, "protocol");
     if (!json_is_integer(protocol))
-        return failure("argument", "hello needs protocol, an integer");
+        return control_failure("argument", "hello needs protocol, an integer");
     if (json_integer_value(protocol) != WIRE_PROTOCOL)
-        return failure("protocol", "this daemon speaks protocol 1 only");
+        return control_failure("protocol", "this daemon speaks protocol 1 only");
     json_t *classes = json_array(), *models = json_array();
     for (int c = 0; c < config->n_classes; c++) {
         const struct config_class *class = &config->classes[c];
@@ -216,6 +208,17 @@ static void describe_store(struct store *store, json_t *reply) {
     json_object_set_new(reply, "store", map);
 }
 
+/* Streams on their way to the disk and back. */
+static void describe_returns(const struct control *control, json_t *reply) {
+    const struct returns_counters counters = returns_counters(control->setup.returns);
+    json_object_set_new(reply, "kept",
+                        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "evicted",
+                                  integer(ingest_counters(control->setup.ingest)->evicted), "returned",
+                                  integer(counters.returned), "unknown", integer(counters.unknown), "damaged",
+                                  integer(counters.damaged), "waiting", integer(counters.kept), "waiting_bytes",
+                                  integer(counters.kept_bytes), "times_full", integer(counters.full)));
+}
+
 static void describe_acknowledged(const struct acknowledged *acknowledged, json_t *reply) {
     const struct acknowledged_counters n = acknowledged_counters(acknowledged);
     json_object_set_new(reply, "acknowledged",
@@ -232,14 +235,14 @@ static json_t *do_status(struct control *control, const json_t *request) {
     const struct ingest_counters *taken = ingest_counters(control->setup.ingest);
     uint64_t refused[N_REASONS];
     memcpy(refused, taken->refused, sizeof refused);
-    json_t *reply = success();
+    json_t *reply = control_success();
     json_object_set_new(reply, "version", json_string(FORECASTD_VERSION));
     json_object_set_new(reply, "kernels", json_string(kernels_choose()->level));
     json_object_set_new(reply, "epoch", integer(control->setup.epoch));
     json_object_set_new(reply, "uptime_s", json_real(1e-9 * (double)(clock_monotonic() - control->started)));
     json_object_set_new(reply, "workers", json_integer(control->setup.config->workers));
     json_object_set_new(reply, "streams", json_integer(streams_count(control->setup.streams)));
-    json_object_set_new(reply, "started", integer(taken->started));
+    json_object_set_new(reply, "started", integer(control->setup.opening->started));
     json_object_set_new(reply, "ended", integer(taken->ended));
     describe_workers(control, reply, refused);
     json_object_set_new(reply, "ticks",
@@ -255,6 +258,8 @@ static json_t *do_status(struct control *control, const json_t *request) {
                                   integer(asked.busy)));
     if (control->setup.store != NULL)
         describe_store(control->setup.store, reply);
+    if (control->setup.returns != NULL)
+        describe_returns(control, reply);
     if (ingest_acknowledged(control->setup.ingest) != NULL)
         describe_acknowledged(ingest_acknowledged(control->setup.ingest), reply);
     return reply;
@@ -264,15 +269,15 @@ static json_t *do_streams(struct control *control, const json_t *request) {
     const json_t *prefix_value = json_object_get(request, "prefix"), *after_value = json_object_get(request, "after");
     if ((prefix_value != NULL && !json_is_string(prefix_value)) ||
         (after_value != NULL && !json_is_string(after_value)))
-        return failure("argument", "prefix and after are text");
+        return control_failure("argument", "prefix and after are text");
     const char *prefix = json_string_value(prefix_value), *after = json_string_value(after_value);
     const json_t *limit_value = json_object_get(request, "limit");
     json_int_t limit = limit_value != NULL ? json_integer_value(limit_value) : PAGE_MOST;
     if (limit < 1 || limit > PAGE_MOST) /* also where it is no integer */
-        return failure("argument", "limit is an integer from 1 to 1000");
+        return control_failure("argument", "limit is an integer from 1 to 1000");
     const struct stream **page = calloc(2 * (size_t)limit + 1, sizeof(struct stream *));
     if (page == NULL)
-        return failure("memory", "out of memory");
+        return control_failure("memory", "out of memory");
     bool more;
     int n = streams_page(control->setup.streams, prefix != NULL ? prefix : "", after != NULL ? after : "", (int)limit,
                          page, &more);
@@ -292,18 +297,18 @@ static json_t *do_models(struct control *control, const json_t *request) {
     return json_pack("{s:b, s:o}", "ok", 1, "models", learning_describe(control->setup.learning));
 }
 
-static json_t *busy(void) {
-    return failure("busy", "the stream's worker is behind: try again");
+json_t *control_busy(void) {
+    return control_failure("busy", "the stream's worker is behind: try again");
 }
 
 static json_t *pause_stream(struct control *control, const json_t *request, bool paused) {
     const char *stream = text_of(request, "stream");
     if (stream == NULL)
-        return failure("argument", "the command needs a stream");
+        return control_failure("argument", "the command needs a stream");
     switch (ingest_pause(control->setup.ingest, stream, paused)) {
-    case 0: return success();
-    case -1: return failure("unknown_stream", "no such stream");
-    default: return busy();
+    case 0: return control_success();
+    case -1: return control_failure("unknown_stream", "no such stream");
+    default: return control_busy();
     }
 }
 
@@ -318,11 +323,11 @@ static json_t *do_resume(struct control *control, const json_t *request) {
 static json_t *do_end(struct control *control, const json_t *request) {
     const char *stream = text_of(request, "stream");
     if (stream == NULL)
-        return failure("argument", "end needs a stream");
+        return control_failure("argument", "end needs a stream");
     switch (ingest_end(control->setup.ingest, stream)) {
-    case 0: return success();
-    case -1: return failure("unknown_stream", "no such stream");
-    default: return busy();
+    case 0: return control_success();
+    case -1: return control_failure("unknown_stream", "no such stream");
+    default: return control_busy();
     }
 }
 
@@ -334,21 +339,21 @@ static const struct config_model *model_of(const struct control *control, const 
     const struct config_model *model = name != NULL ? config_find_model(config, name) : NULL;
     if (model != NULL)
         return model;
-    *ret_failure =
-        name == NULL ? failure("argument", "the command needs a model") : failure("unknown_model", "no such model");
+    *ret_failure = name == NULL ? control_failure("argument", "the command needs a model")
+                                : control_failure("unknown_model", "no such model");
     return NULL;
 }
 
 /* The same for the stream, which the model (NULL: any) has to serve. */
-static struct stream *stream_of(const struct control *control, const json_t *request,
-                                const struct config_model *model, json_t **ret_failure) {
+struct stream *control_stream_of(const struct control *control, const json_t *request,
+                                 const struct config_model *model, json_t **ret_failure) {
     const char *name = text_of(request, "stream");
     struct stream *stream = name != NULL ? streams_find(control->setup.streams, name, strlen(name)) : NULL;
     if (stream != NULL && (model == NULL || model->class == stream->class))
         return stream;
-    *ret_failure = name == NULL     ? failure("argument", "the command needs a stream")
-                   : stream == NULL ? failure("unknown_stream", "no such stream")
-                                    : failure("argument", "the model does not serve this stream");
+    *ret_failure = name == NULL     ? control_failure("argument", "the command needs a stream")
+                   : stream == NULL ? control_failure("unknown_stream", "no such stream")
+                                    : control_failure("argument", "the model does not serve this stream");
     return NULL;
 }
 
@@ -363,10 +368,10 @@ static json_t *command_model(struct control *control, const json_t *request,
     if (model == NULL)
         return failed;
     switch (command(control->setup.learning, (int)(model - control->setup.config->models))) {
-    case 0: return success();
-    case -1: return failure(code, sentence);
-    case -3: return failure("busy", "a version of the model is being written: try again");
-    default: return failure("memory", "out of memory");
+    case 0: return control_success();
+    case -1: return control_failure(code, sentence);
+    case -3: return control_failure("busy", "a version of the model is being written: try again");
+    default: return control_failure("memory", "out of memory");
     }
 }
 
@@ -406,16 +411,16 @@ static json_t *do_reset(struct control *control, const json_t *request) {
     const struct stream *stream = NULL;
     json_t *failed;
     if (all != NULL && (!json_is_boolean(all) || of_stream))
-        return failure("argument", "all is true or false, and true without a stream");
+        return control_failure("argument", "all is true or false, and true without a stream");
     if (!json_is_true(all) && !of_stream && !of_model)
-        return failure("argument", "reset needs a stream, a model, or all");
+        return control_failure("argument", "reset needs a stream, a model, or all");
     if (of_model && (model = model_of(control, request, &failed)) == NULL)
         return failed;
-    if (of_stream && (stream = stream_of(control, request, model, &failed)) == NULL)
+    if (of_stream && (stream = control_stream_of(control, request, model, &failed)) == NULL)
         return failed;
     int index = model != NULL ? (int)(model - control->setup.config->models) : -1;
     int refused = ingest_reset(control->setup.ingest, stream != NULL ? stream->name : NULL, index);
-    return refused == 0 ? success() : busy();
+    return refused == 0 ? control_success() : control_busy();
 }
 
 /* ---- states ------------------------------------------------------------------------------------ */
@@ -427,8 +432,9 @@ static struct version *version_of(const struct control *control, const struct co
         placement_version(control->setup.placement, (int)(model - control->setup.config->models));
     if (version != NULL && version_network(version) != NULL)
         return version;
-    *ret_failure = failure("no_version", version == NULL ? "the model has no version yet"
-                                                         : "the model's version has no network: the baseline serves");
+    *ret_failure =
+        control_failure("no_version", version == NULL ? "the model has no version yet"
+                                                      : "the model's version has no network: the baseline serves");
     return NULL;
 }
 
@@ -444,11 +450,10 @@ static json_t *send_order(struct control *control, struct state_order *order) {
     order->request = requests_keep(control->requests);
     if (order->request == 0) {
         state_order_free(order);
-        return failure("busy", "too many requests wait: try again");
+        return control_failure("busy", "too many requests wait: try again");
     }
-    const struct record_state record = {RECORD_STATE, order};
-    if (!ingest_command(control->setup.ingest, order->stream->worker, &record, sizeof record)) {
-        requests_answer_kept(control->requests, order->request, busy());
+    if (ingest_state(control->setup.ingest, order) != 0) {
+        requests_answer_kept(control->requests, order->request, control_busy());
         state_order_free(order);
     }
     return NULL;
@@ -457,19 +462,19 @@ static json_t *send_order(struct control *control, struct state_order *order) {
 static json_t *order_state(struct control *control, const json_t *request, bool set) {
     json_t *failed = NULL;
     const struct config_model *model = model_of(control, request, &failed);
-    struct stream *stream = model != NULL ? stream_of(control, request, model, &failed) : NULL;
+    struct stream *stream = model != NULL ? control_stream_of(control, request, model, &failed) : NULL;
     struct version *version = stream != NULL ? version_of(control, model, &failed) : NULL;
     if (version == NULL)
         return failed;
     int place = place_of(stream, (int)(model - control->setup.config->models));
     struct state_order *order = state_order_new(stream, place, set, version);
     if (order == NULL)
-        return failure("memory", "out of memory");
+        return control_failure("memory", "out of memory");
     struct error err;
     if (set &&
         state_json_read(version_network(version), json_object_get(request, "state"), order->values, &err) != 0) {
         state_order_free(order);
-        return failure("argument", err.text);
+        return control_failure("argument", err.text);
     }
     return send_order(control, order);
 }
@@ -493,9 +498,10 @@ static json_t *describe_state(const struct control *control, const struct state_
 }
 
 void control_state_done(struct control *control, struct state_order *order) {
-    json_t *reply = order->outcome == STATE_DONE    ? describe_state(control, order)
-                    : order->outcome == STATE_OTHER ? failure("busy", "another version is taking over: try again")
-                                                    : failure("memory", "out of memory");
+    json_t *reply = order->outcome == STATE_DONE ? describe_state(control, order)
+                    : order->outcome == STATE_OTHER
+                        ? control_failure("busy", "another version is taking over: try again")
+                        : control_failure("memory", "out of memory");
     requests_answer_kept(control->requests, order->request, reply);
     state_order_free(order);
 }
@@ -508,11 +514,11 @@ static int place_of_request(const struct control *control, const json_t *request
     if (json_object_get(request, "model") == NULL) {
         if (stream->n_places == 1)
             return 0;
-        *ret_failure = failure("argument", "the stream has several models: name one");
+        *ret_failure = control_failure("argument", "the stream has several models: name one");
         return -1;
     }
     const struct config_model *model = model_of(control, request, ret_failure);
-    if (model == NULL || stream_of(control, request, model, ret_failure) == NULL)
+    if (model == NULL || control_stream_of(control, request, model, ret_failure) == NULL)
         return -1;
     return place_of(stream, (int)(model - control->setup.config->models));
 }
@@ -521,22 +527,22 @@ static json_t *do_scores(struct control *control, const json_t *request) {
     json_t *failed = NULL;
     const json_t *forecasts = json_object_get(request, "forecasts");
     if (forecasts != NULL && !json_is_boolean(forecasts))
-        return failure("argument", "forecasts is true or false");
-    struct stream *stream = stream_of(control, request, NULL, &failed);
+        return control_failure("argument", "forecasts is true or false");
+    struct stream *stream = control_stream_of(control, request, NULL, &failed);
     int place = stream != NULL ? place_of_request(control, request, stream, &failed) : -1;
     if (place < 0)
         return failed;
     struct scores_report *report = scores_report_new(control->setup.config, stream, place, json_is_true(forecasts));
     if (report == NULL)
-        return failure("memory", "out of memory");
+        return control_failure("memory", "out of memory");
     report->request = requests_keep(control->requests);
     if (report->request == 0) {
         scores_report_free(report);
-        return failure("busy", "too many requests wait: try again");
+        return control_failure("busy", "too many requests wait: try again");
     }
     const struct record_scores record = {RECORD_SCORES, report};
     if (!ingest_command(control->setup.ingest, stream->worker, &record, sizeof record)) {
-        requests_answer_kept(control->requests, report->request, busy());
+        requests_answer_kept(control->requests, report->request, control_busy());
         scores_report_free(report);
     }
     return NULL;
@@ -563,19 +569,19 @@ static json_t *begin_save(struct control *control, const struct config_model *mo
     if (path == NULL || (has_room_for_own(file) &&
                          (own = model_own_json(model, &control->setup.config->classes[model->class])) == NULL)) {
         free(path);
-        return failure("memory", "out of memory");
+        return control_failure("memory", "out of memory");
     }
     uint64_t number = requests_keep(control->requests);
     if (number == 0) {
         free(path);
         free(own);
-        return failure("busy", "too many requests wait: try again");
+        return control_failure("busy", "too many requests wait: try again");
     }
     int refused = saver_start(control->saver, number, version, path, own, &err);
     if (refused != 0)
         requests_answer_kept(control->requests, number,
-                             refused == -1 ? failure("busy", "a model is being saved: try again")
-                                           : failure("memory", err.text));
+                             refused == -1 ? control_failure("busy", "a model is being saved: try again")
+                                           : control_failure("memory", err.text));
     return NULL;
 }
 
@@ -583,7 +589,7 @@ static json_t *do_save(struct control *control, const json_t *request) {
     json_t *failed = NULL;
     const char *file = text_of(request, "file");
     if (file == NULL || file[0] != '/')
-        return failure("argument", "save needs a file, by its absolute path");
+        return control_failure("argument", "save needs a file, by its absolute path");
     const struct config_model *model = model_of(control, request, &failed);
     struct version *version = model != NULL ? version_of(control, model, &failed) : NULL;
     return version != NULL ? begin_save(control, model, version, file) : failed;
@@ -595,7 +601,7 @@ static void answer_saved(struct control *control) {
     if (!saver_take(control->saver, &result))
         return;
     requests_answer_kept(control->requests, result.request,
-                         result.failed ? failure("file", result.err.text)
+                         result.failed ? control_failure("file", result.err.text)
                                        : json_pack("{s:b, s:o}", "ok", 1, "version", integer(result.version)));
 }
 
@@ -609,7 +615,7 @@ static json_t *do_reload(struct control *control, const json_t *request) {
     (void)request;
     uint64_t number = control->reload == 0 ? requests_keep(control->requests) : 0;
     if (number == 0)
-        return failure("busy", "the configuration is being read, or too many requests wait: try again");
+        return control_failure("busy", "the configuration is being read, or too many requests wait: try again");
     control->reload = number;
     control->setup.reload(control->setup.context);
     return NULL;
@@ -623,32 +629,46 @@ void control_reloaded(struct control *control, json_t *reply) {
 static json_t *do_stop(struct control *control, const json_t *request) {
     (void)request;
     control->setup.stop(control->setup.context);
-    return success();
+    return control_success();
 }
 
 static const struct {
     const char *name;
     json_t *(*answer)(struct control *control, const json_t *request);
 } commands[] = {
-    {"hello", do_hello},         {"status", do_status}, {"streams", do_streams},
-    {"models", do_models},       {"end", do_end},       {"retrain", do_retrain},
-    {"reset", do_reset},         {"state", do_state},   {"set_state", do_set_state},
-    {"save", do_save},           {"stop", do_stop},     {"stop_training", do_stop_training},
-    {"promote", do_promote},     {"reject", do_reject}, {"rollback", do_rollback},
-    {"decisions", do_decisions}, {"pause", do_pause},   {"resume", do_resume},
-    {"scores", do_scores},       {"reload", do_reload},
+    {"hello", do_hello},
+    {"status", do_status},
+    {"streams", do_streams},
+    {"models", do_models},
+    {"end", do_end},
+    {"retrain", do_retrain},
+    {"reset", do_reset},
+    {"state", do_state},
+    {"set_state", do_set_state},
+    {"save", do_save},
+    {"stop", do_stop},
+    {"stop_training", do_stop_training},
+    {"promote", do_promote},
+    {"reject", do_reject},
+    {"rollback", do_rollback},
+    {"decisions", do_decisions},
+    {"pause", do_pause},
+    {"resume", do_resume},
+    {"scores", do_scores},
+    {"export", control_export},
+    {"reload", do_reload},
 };
 
 static json_t *answer(struct control *control, const json_t *request) {
     if (!json_is_object(request))
-        return failure("malformed", "a request is a map in MessagePack or JSON");
+        return control_failure("malformed", "a request is a map in MessagePack or JSON");
     const char *cmd = text_of(request, "cmd");
     if (cmd == NULL)
-        return failure("argument", "a request has a text cmd");
+        return control_failure("argument", "a request has a text cmd");
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++)
         if (strcmp(commands[c].name, cmd) == 0)
             return commands[c].answer(control, request);
-    return failure("unknown_command", "no such command");
+    return control_failure("unknown_command", "no such command");
 }
 
 bool control_serve(struct control *control) {

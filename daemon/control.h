@@ -21,6 +21,8 @@ struct control_setup {
     struct streams *streams;
     struct placement *placement;
     struct publisher *publisher;
+    const struct opening *opening;
+    const struct returns *returns; /* NULL: none */
     struct ingest *ingest;
     struct learning *learning;
     struct store *store;           /* NULL: none */
@@ -42,6 +44,7 @@ void *control_socket(const struct control *control);
 bool control_serve(struct control *control);
 
 /* A worker has carried an order out: answers it, and frees it. */
+void control_image_done(struct control *control, struct image_order *order);
 void control_state_done(struct control *control, struct state_order *order);
 void control_scores_done(struct control *control, struct scores_report *report);
 /* The configuration has been read as asked; takes the reply's reference. */

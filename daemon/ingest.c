@@ -4,12 +4,15 @@
 #include "daemon/clock.h"
 #include "daemon/closer.h"
 #include "daemon/endpoint.h"
+#include "daemon/journal_command.h"
 #include "daemon/records.h"
+#include "daemon/returns.h"
 #include "daemon/wire.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -44,6 +47,10 @@ struct ingest {
     zmq_msg_t frames[2];
     size_t n_frames;
     int64_t received;
+    uint64_t order;  /* in the journal; 0: there is none */
+    bool replays;    /* it comes from the journal */
+    int64_t opened;  /* monotonic, ns */
+    uint32_t second; /* of receiving, since then */
     struct wire_ticks ticks;
     struct ahead ahead;
     struct wire_tick tick;
@@ -135,6 +142,7 @@ struct ingest *ingest_open(void *zmq, const struct ingest_setup *setup, struct e
         return NULL;
     }
     ingest->setup = *setup;
+    ingest->opened = clock_monotonic();
     error_set(err, "ingest: out of memory");
     if (!allocate(ingest) || open_ticks(ingest, zmq, err) != 0 || open_subscribe(ingest, zmq, err) != 0 ||
         open_acknowledged(ingest, zmq, err) != 0) {
@@ -301,66 +309,97 @@ bool ingest_command(struct ingest *ingest, int worker, const void *record, size_
     return true;
 }
 
-static size_t tick_bytes(const struct config_class *class) {
-    return sizeof(struct record_tick) + (size_t) class->n_features * sizeof(double);
+/* Where a tick goes: to the worker of a stream, or where it waits for one that is on its way back. */
+struct target {
+    int class;
+    struct stream *stream; /* NULL: */
+    struct returning *returning;
+};
+
+static void *reserve(struct ingest *ingest, const struct target *to, size_t n) {
+    return to->stream != NULL ? ring_reserve(ring_of(ingest, to->stream->worker), n, COMMAND_SPARE)
+                              : returns_reserve(ingest->setup.returns, to->returning, n);
+}
+
+static void commit(struct ingest *ingest, const struct target *to, size_t n) {
+    if (to->stream == NULL) {
+        returns_commit(ingest->setup.returns, ingest->order);
+        return;
+    }
+    ring_commit(ring_of(ingest, to->stream->worker), n);
+    ingest->touched[to->stream->worker] = true;
+    if (to->stream->used != ingest->second)
+        to->stream->used = ingest->second;
 }
 
 /* Opens a stream for the tick. PARKED while some worker may have no room for the opening and the tick behind it. */
-static enum routed open_stream(struct ingest *ingest, int class, struct wire_text name, struct stream **ret_stream,
+static enum routed open_stream(struct ingest *ingest, struct wire_text name, struct target *to,
                                enum reason *ret_reason) {
-    const struct config *config = ingest->setup.config;
-    const struct config_class *of = &config->classes[class];
-    *ret_reason = streams_count_of(ingest->setup.streams, class) >= of->max_streams ? REASON_STREAM_LIMIT
-                  : ingest->n_models[class] == 0                                    ? REASON_NO_MODEL
-                                                                                    : REASON_NONE;
-    if (*ret_reason != REASON_NONE)
-        return REFUSED;
-    for (int w = 0; w < config->workers; w++)
-        if (!ring_has_room(ring_of(ingest, w), tick_bytes(of) + sizeof(struct record_stream) + 16, COMMAND_SPARE))
-            return PARKED;
-
+    struct opening *opening = ingest->setup.opening;
+    if (!opening_has_room(opening, to->class))
+        return PARKED;
     uint32_t generation = streams_generation(ingest->setup.streams, name.at, name.n);
     int leaving = streams_leaving(ingest->setup.streams, name.at, name.n);
-    struct stream *stream = stream_new(config, class, name.at, name.n, generation, ingest->n_models[class]);
-    if (stream == NULL || streams_reserve(ingest->setup.streams) != 0 ||
-        placement_acquire(ingest->setup.placement, stream, leaving) != 0) {
-        stream_free(stream);
+    to->stream = opening_make(opening, to->class, name.at, name.n, generation, leaving);
+    if (to->stream == NULL) {
         *ret_reason = REASON_NO_MEMORY;
         return REFUSED;
     }
-    streams_add(ingest->setup.streams, stream);
-    ingest->counters.started++;
-    const struct record_stream record = {RECORD_OPEN, stream};
-    bool put = ingest_command(ingest, stream->worker, &record, sizeof record);
-    assert(put);
-    (void)put;
-    publisher_event(ingest->setup.publisher, "started", stream->name,
-                    json_pack("{s:s, s:s, s:i, s:i}", "stream", stream->name, "class", of->name, "generation",
-                              (int)generation, "worker", stream->worker),
-                    "stream %s begins", stream->name);
-    *ret_stream = stream;
+    streams_add(ingest->setup.streams, to->stream);
+    opening_hand_over(opening, to->stream, NULL, false);
     return ROUTED;
 }
 
-static enum routed find_stream(struct ingest *ingest, struct wire_text name, struct stream **ret_stream,
+/* A name of which nothing is in memory. */
+static enum routed find_elsewhere(struct ingest *ingest, struct wire_text name, struct target *to,
+                                  enum reason *ret_reason) {
+    const struct config_class *class = &ingest->setup.config->classes[to->class];
+    int64_t streams = streams_count_of(ingest->setup.streams, to->class);
+    if (ingest->setup.returns != NULL)
+        streams += returns_count_of(ingest->setup.returns, to->class);
+    *ret_reason = streams >= class->max_streams      ? REASON_STREAM_LIMIT
+                  : ingest->n_models[to->class] == 0 ? REASON_NO_MODEL
+                                                     : REASON_NONE;
+    if (*ret_reason != REASON_NONE)
+        return REFUSED;
+    if (ingest->setup.returns == NULL)
+        return open_stream(ingest, name, to, ret_reason);
+    to->returning = returns_begin(ingest->setup.returns, to->class, name.at, name.n);
+    *ret_reason = REASON_NO_MEMORY;
+    return to->returning != NULL ? ROUTED : REFUSED;
+}
+
+/* Of a stream that is in memory (`found`), or on its way there. */
+static bool find_known(const struct ingest *ingest, struct stream *found, struct wire_text name,
+                       struct target *ret_to) {
+    *ret_to = (struct target){.stream = found};
+    if (ret_to->stream == NULL && ingest->setup.returns != NULL)
+        ret_to->returning = returns_find(ingest->setup.returns, name.at, name.n);
+    if (ret_to->stream != NULL)
+        ret_to->class = ret_to->stream->class;
+    else if (ret_to->returning != NULL)
+        ret_to->class = returning_class(ret_to->returning);
+    return ret_to->stream != NULL || ret_to->returning != NULL;
+}
+
+static enum routed find_stream(struct ingest *ingest, struct wire_text name, struct target *ret_to,
                                enum reason *ret_reason) {
-    *ret_stream = ahead_find(&ingest->ahead, ingest->setup.streams, name);
-    if (*ret_stream != NULL)
+    if (find_known(ingest, ahead_find(&ingest->ahead, ingest->setup.streams, name), name, ret_to))
         return ROUTED;
     char text[WIRE_MAX_NAME + 1];
     assert(name.n <= WIRE_MAX_NAME); /* the wire has checked it */
     memcpy(text, name.at, name.n);
     text[name.n] = '\0';
-    int class = streams_class_of(ingest->setup.streams, text);
-    if (class < 0) {
+    ret_to->class = streams_class_of(ingest->setup.streams, text);
+    if (ret_to->class < 0) {
         *ret_reason = REASON_NO_CLASS;
         return REFUSED;
     }
     /* A tick that will be refused opens no stream. */
-    *ret_reason = judge(ingest, &ingest->setup.config->classes[class], &ingest->tick);
+    *ret_reason = judge(ingest, &ingest->setup.config->classes[ret_to->class], &ingest->tick);
     if (*ret_reason != REASON_NONE)
         return REFUSED;
-    return open_stream(ingest, class, name, ret_stream, ret_reason);
+    return find_elsewhere(ingest, name, ret_to, ret_reason);
 }
 
 /* That of the tick, which has its number. */
@@ -374,27 +413,30 @@ static struct arrival arrival_of(const struct ingest *ingest) {
 }
 
 static uint32_t producer_of(const struct ingest *ingest) {
-    return ingest->source == SOURCE_ACKNOWLEDGED ? ingest->origin.place + 1 : 0;
+    /* What comes from the journal is waited for by nobody. */
+    return ingest->source == SOURCE_ACKNOWLEDGED && !ingest->replays ? ingest->origin.place + 1 : 0;
 }
 
 /* A label opens no stream. */
 static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
     const struct wire_tick *tick = &ingest->tick;
-    struct stream *stream = streams_find(ingest->setup.streams, tick->stream.at, tick->stream.n);
+    struct target to;
     *ret_reason = REASON_LABEL;
-    if (stream == NULL || tick->label < 0 || tick->label >= ingest->setup.config->classes[stream->class].labels)
+    struct stream *found = streams_find(ingest->setup.streams, tick->stream.at, tick->stream.n);
+    if (!find_known(ingest, found, tick->stream, &to) || tick->label < 0 ||
+        tick->label >= ingest->setup.config->classes[to.class].labels)
         return REFUSED;
-    struct record_label *record = ring_reserve(ring_of(ingest, stream->worker), sizeof *record, COMMAND_SPARE);
+    struct record_label *record = reserve(ingest, &to, sizeof *record);
     if (record == NULL)
         return PARKED;
     *record = (struct record_label){.kind = RECORD_LABEL,
                                     .producer = producer_of(ingest),
-                                    .stream = stream,
+                                    .stream = to.stream,
+                                    .order = ingest->order,
                                     .t = tick->t,
                                     .number = arrival_of(ingest).number,
                                     .label = (float)tick->label};
-    ring_commit(ring_of(ingest, stream->worker), sizeof *record);
-    ingest->touched[stream->worker] = true;
+    commit(ingest, &to, sizeof *record);
     ingest->counters.labels++;
     return ROUTED;
 }
@@ -403,32 +445,32 @@ static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
     const struct wire_tick *tick = &ingest->tick;
     if (tick->is_label)
         return route_label(ingest, ret_reason);
-    struct stream *stream;
-    enum routed found = find_stream(ingest, tick->stream, &stream, ret_reason);
+    struct target to;
+    enum routed found = find_stream(ingest, tick->stream, &to, ret_reason);
     if (found != ROUTED)
         return found;
-    const struct config_class *class = &ingest->setup.config->classes[stream->class];
+    const struct config_class *class = &ingest->setup.config->classes[to.class];
     *ret_reason = judge(ingest, class, tick);
     if (*ret_reason != REASON_NONE)
         return REFUSED;
-    size_t n = tick_bytes(class);
-    struct record_tick *record = ring_reserve(ring_of(ingest, stream->worker), n, COMMAND_SPARE);
+    size_t n = opening_tick_bytes(ingest->setup.config, to.class);
+    struct record_tick *record = reserve(ingest, &to, n);
     if (record == NULL)
         return PARKED;
     int64_t t = tick->has_time ? tick->t : ingest->received;
     record->kind = RECORD_TICK;
     record->producer = producer_of(ingest);
-    record->stream = stream;
+    record->stream = to.stream;
+    record->order = ingest->order;
     record->t = t;
     ingest->numbers[ingest->source]++;
     record->arrival = arrival_of(ingest);
     memcpy(record->values, ingest->values, (size_t) class->n_features * sizeof(double));
-    ring_commit(ring_of(ingest, stream->worker), n);
-    ingest->touched[stream->worker] = true;
+    commit(ingest, &to, n);
     ingest->counters.ticks++;
     ingest->counters.bad += (uint64_t)ingest->bad;
-    if (class->time.close_after > 0)
-        closer_note(ingest->closer, stream, &class->time, t, ingest->received);
+    if (class->time.close_after > 0 && to.stream != NULL)
+        closer_note(ingest->closer, to.stream, &class->time, t, ingest->received);
     return ROUTED;
 }
 
@@ -466,14 +508,13 @@ static bool keep(struct ingest *ingest) {
         .bytes = zmq_msg_data(last),
         .n = zmq_msg_size(last),
     };
-    uint64_t order;
-    if (!store_append(ingest->setup.store, &entry, &order)) {
+    if (!store_append(ingest->setup.store, &entry, &ingest->order)) {
         ingest->counters.parked += !ingest->parked;
         ingest->parked = true;
         return false;
     }
     if (acknowledged)
-        acknowledged_begin(ingest->acknowledged, order);
+        acknowledged_begin(ingest->acknowledged, ingest->order);
     ingest->unkept = ingest->parked = false;
     return true;
 }
@@ -575,6 +616,7 @@ static bool open_message(struct ingest *ingest, int source) {
     ingest->counters.messages++;
     ingest->source = source;
     ingest->received = clock_realtime();
+    ingest->second = (uint32_t)((clock_monotonic() - ingest->opened) / 1000000000);
     struct wire_text texts[2] = {{0}};
     for (size_t f = 0; f < ingest->n_frames; f++)
         texts[f] = (struct wire_text){zmq_msg_data(&ingest->frames[f]), zmq_msg_size(&ingest->frames[f])};
@@ -596,6 +638,13 @@ static bool open_message(struct ingest *ingest, int source) {
     return true;
 }
 
+/* A reply waits for what its streams' workers do not have yet. */
+static void close_group(struct ingest *ingest) {
+    if (ingest->setup.returns != NULL)
+        acknowledged_waiting(ingest->acknowledged, returns_lowest(ingest->setup.returns));
+    acknowledged_close_group(ingest->acknowledged);
+}
+
 static bool read_go(struct ingest *ingest) {
     int idle = 0;
     for (int taken = 0; taken < READ_MESSAGES && idle < N_SOURCES;) {
@@ -613,7 +662,7 @@ bool ingest_read(struct ingest *ingest) {
     ingest->budget = READ_TICKS;
     bool more = read_go(ingest);
     if (ingest->acknowledged != NULL)
-        acknowledged_close_group(ingest->acknowledged);
+        close_group(ingest);
     serve_touched(ingest);
     return more;
 }
@@ -622,16 +671,83 @@ bool ingest_finish(struct ingest *ingest) {
     ingest->budget = READ_TICKS;
     bool done = work_off(ingest);
     if (ingest->acknowledged != NULL)
-        acknowledged_close_group(ingest->acknowledged);
+        close_group(ingest);
     wake_touched(ingest);
     return done;
+}
+
+uint64_t ingest_settled(const struct ingest *ingest) {
+    return ingest->open && !ingest->unkept ? ingest->order - 1 : store_order(ingest->setup.store);
+}
+
+void ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_entry *entry) {
+    struct wire_text texts[2] = {{entry->head, entry->n_head}, {entry->bytes, entry->n}};
+    bool one = entry->head == NULL, acknowledged = entry->producer != 0;
+    ingest->source = acknowledged ? SOURCE_ACKNOWLEDGED : (int)entry->source;
+    ingest->received = entry->received;
+    ingest->order = order;
+    enum reason reason = wire_ticks_begin(&ingest->ticks, one ? texts + 1 : texts, one ? 1 : 2);
+    assert(reason == REASON_NONE && ingest->source < N_SOURCES); /* it was so when it was written */
+    ingest->count = acknowledged ? wire_ticks_count(&ingest->ticks, &ingest->tick) : 0;
+    ingest->passed = 0;
+    ingest->origin = (struct acknowledged_origin){
+        .source = entry->source, .producer = entry->producer, .first = entry->sequence + 1 - ingest->count};
+    ingest->numbers[ingest->source] = entry->sequence;
+    ingest->replays = true;
+    for (int got; (got = wire_ticks_next(&ingest->ticks, &ingest->tick, &reason)) != 0;) {
+        ingest->passed = wire_ticks_passed(&ingest->ticks, ingest->count, ingest->passed);
+        ingest->counters.replayed += got > 0 && route(ingest, &reason) == ROUTED;
+    }
+    ingest->replays = false;
+    wire_ticks_end(&ingest->ticks);
 }
 
 bool ingest_parked(const struct ingest *ingest) {
     return ingest->parked;
 }
 
-/* ---- by the clock ------------------------------------------------------------------------------ */
+/* ---- commands ------------------------------------------------------------------------------- */
+
+/* Gives a command its place in the journal; *ret_order is 0 without one. Returns false when it cannot have one now: there
+ * is no room, or half of a message stands before it. */
+static bool journal(struct ingest *ingest, struct journal_command *command, uint64_t *ret_order) {
+    *ret_order = 0;
+    if (ingest->setup.store == NULL)
+        return true;
+    if (ingest->open)
+        return false;
+    struct image image = {0};
+    bool put = journal_command_write(command, &image) == 0;
+    if (put) {
+        const struct journal_entry entry = {
+            .kind = JOURNAL_COMMAND, .received = clock_realtime(), .bytes = image.bytes, .n = image.n};
+        put = store_append(ingest->setup.store, &entry, ret_order);
+    }
+    image_free(&image);
+    return put;
+}
+
+static struct journal_command command_on(const struct ingest *ingest, const struct stream *stream,
+                                         enum journal_what what, int model) {
+    struct journal_command command = {.what = what, .generation = stream->generation};
+    memcpy(command.stream, stream->name, stream->name_length);
+    if (model >= 0)
+        snprintf(command.model, sizeof command.model, "%s", ingest->setup.config->models[model].name);
+    return command;
+}
+
+/* Puts a command on a stream into the journal, then into its worker's ring. */
+static int command_stream(struct ingest *ingest, const struct stream *stream, enum journal_what what, int model,
+                          uint64_t step, struct record_of_stream *record, size_t n) {
+    struct journal_command command = command_on(ingest, stream, what, model);
+    command.step = step;
+    if (!ring_has_room(ring_of(ingest, stream->worker), n, 0) || !journal(ingest, &command, &record->order))
+        return -2;
+    bool put = ingest_command(ingest, stream->worker, record, n);
+    assert(put);
+    (void)put;
+    return 0;
+}
 
 void ingest_close_due(struct ingest *ingest) {
     struct record_close record = {.kind = RECORD_CLOSE};
@@ -640,7 +756,8 @@ void ingest_close_due(struct ingest *ingest) {
     int64_t now = clock_realtime();
     while ((record.stream = closer_next(ingest->closer, now, &record.end)) != NULL) {
         record.arrival = (struct arrival){.source = SOURCE_CLOCK, .number = ingest->closes + 1, .received = now};
-        if (!ingest_command(ingest, record.stream->worker, &record, sizeof record))
+        if (command_stream(ingest, record.stream, JOURNALED_CLOSE, -1, (uint64_t)record.end,
+                           (struct record_of_stream *)(void *)&record, sizeof record) != 0)
             return;
         closer_done(record.stream);
         ingest->closes++;
@@ -651,10 +768,14 @@ int ingest_close_wait_ms(const struct ingest *ingest, int most) {
     return ingest->closer == NULL ? most : closer_wait_ms(ingest->closer, clock_realtime(), most);
 }
 
-/* ---- commands ------------------------------------------------------------------------------- */
+static int reset_stream(struct ingest *ingest, struct stream *stream, int model) {
+    struct record_reset record = {RECORD_RESET, stream, 0, model};
+    return command_stream(ingest, stream, JOURNALED_RESET, model, 0, (struct record_of_stream *)(void *)&record,
+                          sizeof record);
+}
 
 static int reset_all(struct ingest *ingest, int model) {
-    const struct record_reset record = {RECORD_RESET, NULL, model};
+    const struct record_reset record = {RECORD_RESET, NULL, 0, model};
     int workers = ingest->setup.config->workers;
     for (int w = 0; w < workers; w++)
         if (!ring_has_room(ring_of(ingest, w), sizeof record, 0))
@@ -664,22 +785,28 @@ static int reset_all(struct ingest *ingest, int model) {
     return 0;
 }
 
+/* In the journal each stands for itself; as a reset of what is reset changes nothing, some may be done. */
+static int reset_each(struct ingest *ingest, int model) {
+    int failed = 0;
+    for (int64_t n = streams_count(ingest->setup.streams); n > 0 && failed == 0; n--)
+        failed = reset_stream(ingest, streams_walk(ingest->setup.streams), model);
+    return failed;
+}
+
 int ingest_reset(struct ingest *ingest, const char *name, int model) {
     if (name == NULL)
-        return reset_all(ingest, model);
+        return ingest->setup.store != NULL ? reset_each(ingest, model) : reset_all(ingest, model);
     struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
-    if (stream == NULL)
-        return -1;
-    const struct record_reset record = {RECORD_RESET, stream, model};
-    return ingest_command(ingest, stream->worker, &record, sizeof record) ? 0 : -2;
+    return stream != NULL ? reset_stream(ingest, stream, model) : -1;
 }
 
 int ingest_pause(struct ingest *ingest, const char *name, bool paused) {
     struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
     if (stream == NULL)
         return -1;
-    const struct record_pause record = {RECORD_PAUSE, paused, stream};
-    if (!ingest_command(ingest, stream->worker, &record, sizeof record))
+    struct record_pause record = {RECORD_PAUSE, stream, 0, paused};
+    if (command_stream(ingest, stream, paused ? JOURNALED_PAUSE : JOURNALED_RESUME, -1, 0,
+                       (struct record_of_stream *)(void *)&record, sizeof record) != 0)
         return -2;
     stream->paused = paused;
     return 0;
@@ -689,25 +816,79 @@ int ingest_end(struct ingest *ingest, const char *name) {
     struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
     if (stream == NULL)
         return -1;
-    const struct record_stream record = {RECORD_END, stream};
-    if (!ingest_command(ingest, stream->worker, &record, sizeof record))
+    struct record_of_stream record = {RECORD_END, stream, 0};
+    if (command_stream(ingest, stream, JOURNALED_END, -1, 0, &record, sizeof record) != 0)
         return -2;
     /* From here on the name is free; the slots are only when the worker has let go. */
     streams_remove(ingest->setup.streams, stream);
+    if (ingest->setup.returns != NULL)
+        returns_leaving(ingest->setup.returns, stream, true);
     return 0;
 }
 
-void ingest_ended(struct ingest *ingest, struct stream *stream) {
-    ingest->counters.ended++;
-    publisher_event(ingest->setup.publisher, "ended", stream->name,
+int ingest_state(struct ingest *ingest, struct state_order *order) {
+    const struct record_state record = {RECORD_STATE, order};
+    if (!ring_has_room(ring_of(ingest, order->stream->worker), sizeof record, 0))
+        return -2;
+    if (order->set) {
+        int model = order->stream->places[order->place].batch->model;
+        struct journal_command command = command_on(ingest, order->stream, JOURNALED_STATE, model);
+        command.n = order->n;
+        command.values = order->values;
+        if (!journal(ingest, &command, &order->journaled))
+            return -2;
+    }
+    ingest_command(ingest, order->stream->worker, &record, sizeof record);
+    return 0;
+}
+
+int ingest_evict(struct ingest *ingest, struct stream *stream) {
+    const struct record_stream record = {RECORD_LEAVE, stream};
+    if (!ring_has_room(ring_of(ingest, stream->worker), sizeof record, COMMAND_SPARE) ||
+        returns_leaving(ingest->setup.returns, stream, false) != 0)
+        return -2;
+    streams_take_out(ingest->setup.streams, stream);
+    ingest_command(ingest, stream->worker, &record, sizeof record);
+    return 0;
+}
+
+bool ingest_takeover(struct ingest *ingest, const struct record_takeover *record) {
+    struct journal_command command = {.what = JOURNALED_TAKEOVER,
+                                      .generation = record->generation,
+                                      .version = record->takeover.version,
+                                      .began = record->takeover.began,
+                                      .step = record->takeover.step};
+    memcpy(command.stream, record->name, record->n);
+    snprintf(command.model, sizeof command.model, "%s", ingest->setup.config->models[record->model].name);
+    struct image image = {0};
+    uint64_t order;
+    bool put = journal_command_write(&command, &image) == 0;
+    const struct journal_entry entry = {
+        .kind = JOURNAL_TAKEOVER, .received = clock_realtime(), .bytes = image.bytes, .n = image.n};
+    put = put && store_append(ingest->setup.store, &entry, &order);
+    image_free(&image);
+    return put;
+}
+
+void ingest_ended(struct ingest *ingest, struct stream *stream, bool kept) {
+    ingest->counters.ended += !kept;
+    ingest->counters.evicted += kept;
+    publisher_event(ingest->setup.publisher, kept ? "evicted" : "ended", stream->name,
                     json_pack("{s:s, s:s, s:i, s:I}", "stream", stream->name, "class",
                               ingest->setup.config->classes[stream->class].name, "generation",
                               (int)stream->generation, "steps",
                               (json_int_t)atomic_load_explicit(&stream->steps, memory_order_relaxed)),
-                    "stream %s has ended", stream->name);
-    streams_left(ingest->setup.streams, stream);
+                    kept ? "stream %s has left memory for the disk" : "stream %s has ended", stream->name);
+    if (!kept)
+        streams_left(ingest->setup.streams, stream);
+    if (ingest->setup.returns != NULL)
+        returns_left(ingest->setup.returns, stream);
     placement_release(ingest->setup.placement, stream);
     stream_free(stream);
+}
+
+uint32_t ingest_second(const struct ingest *ingest) {
+    return (uint32_t)((clock_monotonic() - ingest->opened) / 1000000000);
 }
 
 const struct ingest_counters *ingest_counters(const struct ingest *ingest) {

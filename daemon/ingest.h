@@ -10,6 +10,7 @@
 #define DAEMON_INGEST_H
 
 #include "daemon/acknowledged.h"
+#include "daemon/opening.h"
 #include "daemon/placement.h"
 #include "daemon/publisher.h"
 #include "daemon/reasons.h"
@@ -23,13 +24,17 @@
 
 struct ingest;
 
+struct returns;
+
 struct ingest_setup {
     const struct config *config;
     struct worker **workers; /* [config->workers] */
     struct streams *streams;
     struct placement *placement;
     struct publisher *publisher;
-    struct store *store; /* NULL: what comes is not kept */
+    struct opening *opening;
+    struct returns *returns; /* NULL: no stream is on disk */
+    struct store *store;     /* NULL: what comes is not kept */
     uint64_t (*durable)(
         const struct store *store); /* store_durable, and store_degraded: what is acknowledged goes by them */
     bool (*degraded)(const struct store *store);
@@ -74,16 +79,36 @@ int ingest_reset(struct ingest *ingest, const char *name, int model);
 /* A worker has refused a tick. */
 void ingest_refused(struct ingest *ingest, const struct record_refused *refused);
 
-/* A worker has let go of a stream: its slots are free again, and it is freed. */
-void ingest_ended(struct ingest *ingest, struct stream *stream);
+/* A state is set, or (it has none to set) read; the order is the worker's when it could be handed over. Returns 0, or
+ * -2. */
+int ingest_state(struct ingest *ingest, struct state_order *order);
+/* Has a stream leave for the store. Returns 0, or -2. */
+int ingest_evict(struct ingest *ingest, struct stream *stream);
+
+/* Puts what a worker has told of a takeover into the journal. Returns false when there is no room now. */
+bool ingest_takeover(struct ingest *ingest, const struct record_takeover *record);
+
+/* A worker has let go of a stream, that has ended or (kept) is in the store: its slots are free again, and it is
+ * freed. */
+void ingest_ended(struct ingest *ingest, struct stream *stream, bool kept);
+
+/* Seconds since the start, when something was received last. */
+uint32_t ingest_second(const struct ingest *ingest);
 
 /* Puts a record into a worker's ring, using the room that ticks leave over; false when even that is full. */
 bool ingest_command(struct ingest *ingest, int worker, const void *record, size_t n);
 
+/* All entries of the journal up to this order have been handed over, to workers or to those who return. */
+uint64_t ingest_settled(const struct ingest *ingest);
+
+/* Before anything is read: a message of the journal's tail goes to those who return. */
+void ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_entry *entry);
+
 struct ingest_counters {
     uint64_t messages, bytes, ticks, labels, parked;
-    uint64_t bad; /* values of bad quality */
-    uint64_t started, ended;
+    uint64_t bad;      /* values of bad quality */
+    uint64_t replayed; /* ticks and labels of the journal */
+    uint64_t ended, evicted;
     uint64_t refused[N_REASONS]; /* by the bus; the workers have their own */
 };
 const struct ingest_counters *ingest_counters(const struct ingest *ingest);

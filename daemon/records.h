@@ -4,6 +4,7 @@
 
 #include "daemon/reasons.h"
 #include "daemon/stream.h"
+#include "engine/error.h"
 #include "engine/windows.h"
 
 #include <stddef.h>
@@ -13,10 +14,13 @@ enum record_kind {
     /* Bus to worker. */
     RECORD_TICK,    /* struct record_tick */
     RECORD_LABEL,   /* struct record_label */
-    RECORD_OPEN,    /* struct record_stream: the worker's from now on */
+    RECORD_OPEN,    /* struct record_open: the worker's from now on */
+    RECORD_LEAVE,   /* struct record_stream: its image goes to the store, and it comes back with RECORD_LEFT */
+    RECORD_ROUND,   /* struct record_round: the images of all streams that have changed go to the store */
     RECORD_RESET,   /* struct record_reset */
     RECORD_PAUSE,   /* struct record_pause */
     RECORD_STATE,   /* struct record_state: the worker's until it comes back */
+    RECORD_IMAGE,   /* struct record_image: the worker's until it comes back */
     RECORD_SCORES,  /* struct record_scores: the worker's until it comes back */
     RECORD_CLOSE,   /* struct record_close */
     RECORD_END,     /* struct record_stream */
@@ -34,8 +38,12 @@ enum record_kind {
     RECORD_ANEW,        /* struct record_anew */
     RECORD_TOLD,        /* struct record_told */
     RECORD_STATE_DONE,  /* struct record_state */
+    RECORD_IMAGE_DONE,  /* struct record_image */
     RECORD_SCORES_DONE, /* struct record_scores */
     RECORD_ENDED,       /* struct record_stream: the bus' again */
+    RECORD_LEFT,        /* the same */
+    RECORD_ROUND_DONE,  /* struct record_round */
+    RECORD_UNREADABLE,  /* struct record_unreadable */
     RECORD_COLLECTED,   /* struct record_windows */
     RECORD_WATCHED,     /* struct record_watch */
     RECORD_TAKEOVER,    /* struct record_takeover */
@@ -51,6 +59,7 @@ struct record_tick {
     enum record_kind kind;
     uint32_t producer; /* of an acknowledged tick: its place + 1; 0: none */
     struct stream *stream;
+    uint64_t order; /* in the journal; 0: there is none */
     int64_t t;
     struct arrival arrival;
     double values[]; /* one per feature of the class; NaN: missing */
@@ -61,6 +70,7 @@ struct record_label {
     enum record_kind kind;
     uint32_t producer; /* and number: as of a tick */
     struct stream *stream;
+    uint64_t order;
     int64_t t;
     uint64_t number;
     float label; /* a class of some model's event */
@@ -71,22 +81,36 @@ struct record_stream {
     struct stream *stream;
 };
 
+struct record_open {
+    enum record_kind kind;
+    struct stream *stream;
+    struct homecoming *homecoming; /* the worker's; NULL: a stream that begins */
+};
+
+struct record_round {
+    enum record_kind kind;
+    uint64_t round;
+};
+
 struct record_reset {
     enum record_kind kind;
     struct stream *stream; /* NULL: all that the worker has */
-    int model;             /* -1: all models */
+    uint64_t order;
+    int model; /* -1: all models */
 };
 
 struct record_pause {
     enum record_kind kind;
-    bool paused;
     struct stream *stream;
+    uint64_t order;
+    bool paused;
 };
 
 /* By the clock: the stream's intervals that end at `end` or before. */
 struct record_close {
     enum record_kind kind;
     struct stream *stream;
+    uint64_t order;
     int64_t end;
     struct arrival arrival; /* of the decision */
 };
@@ -94,6 +118,11 @@ struct record_close {
 struct record_state {
     enum record_kind kind;
     struct state_order *order;
+};
+
+struct record_image {
+    enum record_kind kind;
+    struct image_order *order;
 };
 
 struct record_scores {
@@ -184,6 +213,31 @@ struct record_commanded {
     size_t n;
     char name[]; /* of the stream */
 };
+
+/* Something of what the store had of a stream could not be read: a model of it begins anew, or all of it. */
+struct record_unreadable {
+    enum record_kind kind;
+    struct error err;
+    size_t n;
+    char name[]; /* of the stream */
+};
+
+/* Ticks, labels, resets and pauses begin alike: where they were kept, their stream is filled in later. */
+struct record_of_stream {
+    enum record_kind kind;
+    struct stream *stream;
+    uint64_t order;
+};
+#define SAME_PLACES(kind) \
+    _Static_assert(offsetof(struct kind, stream) == offsetof(struct record_of_stream, stream) && \
+                       offsetof(struct kind, order) == offsetof(struct record_of_stream, order), \
+                   #kind " begins as struct record_of_stream")
+SAME_PLACES(record_tick);
+SAME_PLACES(record_label);
+SAME_PLACES(record_reset);
+SAME_PLACES(record_pause);
+SAME_PLACES(record_close);
+#undef SAME_PLACES
 
 /* The states of a stream began anew, behind the step. */
 struct record_anew {

@@ -45,13 +45,22 @@ void batch_free(struct batch *batch) {
     free(batch);
 }
 
+struct series *stream_new_series(const struct config *config, int class) {
+    const struct config_class *of = &config->classes[class];
+    struct series *series = series_new(&of->time, of->n_features, of->history, of->pending);
+    if (series != NULL && of->labels > 0 && history_keep_labels(series->history) != 0) {
+        series_free(series);
+        return NULL;
+    }
+    return series;
+}
+
 /* A stream seldom has more steps that wait. */
 enum { FIRST_ARRIVALS = 4 };
 
 struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
                           uint32_t generation, int n_places) {
-    const struct config_class *of = &config->classes[class];
-    bool closes = of->time.close_after > 0;
+    bool closes = config->classes[class].time.close_after > 0;
     size_t node = closes ? sizeof(struct closing) + _Alignof(struct closing) : 0;
     size_t size = (sizeof(struct stream) + name_length + node + STREAM_LINE) / STREAM_LINE * STREAM_LINE;
     struct stream *stream = aligned_alloc(STREAM_LINE, size);
@@ -67,11 +76,10 @@ struct stream *stream_new(const struct config *config, int class, const char *na
     stream->name_length = name_length;
     memcpy(stream->text, name, name_length);
     stream->places = calloc((size_t)n_places, sizeof *stream->places);
-    stream->series = series_new(&of->time, of->n_features, of->history, of->pending);
+    stream->series = stream_new_series(config, class);
     stream->arrivals_mask = FIRST_ARRIVALS - 1;
     stream->arrivals = calloc(FIRST_ARRIVALS, sizeof *stream->arrivals);
-    if (stream->places == NULL || stream->series == NULL || stream->arrivals == NULL ||
-        (of->labels > 0 && history_keep_labels(stream->series->history) != 0)) {
+    if (stream->places == NULL || stream->series == NULL || stream->arrivals == NULL) {
         stream_free(stream);
         return NULL;
     }

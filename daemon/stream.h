@@ -65,16 +65,27 @@ struct stream {
     struct stream *previous, *next; /* in order of starting */
     bool paused;                    /* by command */
     bool closes;                    /* constant: it has a node of the closer, behind the text */
+    uint32_t used;                  /* the second in which something came for it, since the daemon began */
 
     /* Worker. */
     _Alignas(STREAM_LINE) struct series *series;
     struct arrival *arrivals; /* [arrivals_mask + 1] by step, from the latest one that all models have seen on */
     uint64_t arrivals_mask;   /* a power of two less 1; grows with the steps that wait */
     struct stream *worker_previous, *worker_next;
+    uint64_t order; /* of the latest thing that came for it, in the journal */
+    uint64_t saved; /* the store has the steps up to that one, */
+    bool changed;   /* and not all of the rest */
 
     atomic_uint_fast64_t steps; /* closed; written by the worker, read by anyone */
 
     _Alignas(STREAM_LINE) char text[]; /* constant: what name points to */
+};
+
+/* Making an image of a stream: the bus makes the order, the worker carries it out, the bus answers with it. */
+struct image_order {
+    uint64_t request; /* of control, which waits for it */
+    struct stream *stream;
+    struct stored *image; /* when done; NULL: memory was short */
 };
 
 /* Reading or setting the state of a slot: the bus makes it, the worker carries it out, the bus answers with it. */
@@ -92,6 +103,7 @@ struct state_order {
         STATE_NO_MEMORY,
     } outcome;
     uint64_t version, step, primed; /* of the state, behind the order */
+    uint64_t journaled;             /* where the order stands in the journal of the store; 0: nowhere */
 
     size_t n;
     float values[]; /* set: NaN keeps what there is */
@@ -110,6 +122,8 @@ void batch_free(struct batch *batch);
 struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
                           uint32_t generation, int n_places);
 void stream_free(struct stream *stream);
+/* A series for streams of the class. NULL when memory is short. */
+struct series *stream_new_series(const struct config *config, int class);
 
 /* The stream's node of the closer; NULL where its class has no close_after. Bus only. */
 static inline struct closing *stream_closing(struct stream *stream) {

@@ -27,6 +27,7 @@ struct indexed {
 struct streams {
     const struct config *config;
     struct stream *first;  /* utlist, in order of starting */
+    struct stream *walked; /* the next one of streams_walk; NULL: the first */
     struct indexed *index; /* [places] a stream lies behind the place of its hash, with no free one between */
     size_t places, n;      /* a power of two, at least twice as many as streams */
     uint64_t seed;         /* of hashes, so that no sender can know them */
@@ -224,14 +225,26 @@ static void remember(struct streams *streams, const struct stream *stream) {
         forget(streams, streams->ended);
 }
 
-void streams_remove(struct streams *streams, struct stream *stream) {
+void streams_take_out(struct streams *streams, struct stream *stream) {
     closer_forget(stream);
     uint64_t hash = streams_hash(streams, stream->name, stream->name_length);
     free_place(streams, find_place(streams, hash, stream->name, stream->name_length));
     streams->n--;
+    if (streams->walked == stream)
+        streams->walked = stream->next;
     DL_DELETE2(streams->first, stream, previous, next);
     streams->count[stream->class]--;
+}
+
+void streams_remove(struct streams *streams, struct stream *stream) {
+    streams_take_out(streams, stream);
     remember(streams, stream);
+}
+
+struct stream *streams_walk(struct streams *streams) {
+    struct stream *stream = streams->walked != NULL ? streams->walked : streams->first;
+    streams->walked = stream != NULL ? stream->next : NULL;
+    return stream;
 }
 
 int64_t streams_count(const struct streams *streams) {

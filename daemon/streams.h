@@ -45,6 +45,12 @@ void streams_add(struct streams *streams, struct stream *stream);
  * forgotten first (a later stream of a forgotten name still gets a higher generation). */
 void streams_remove(struct streams *streams, struct stream *stream);
 
+/* Takes it out without remembering anything: it goes to the store. */
+void streams_take_out(struct streams *streams, struct stream *stream);
+
+/* Each by turns, in a circle; NULL: there is none. */
+struct stream *streams_walk(struct streams *streams);
+
 int64_t streams_count(const struct streams *streams);
 int64_t streams_count_of(const struct streams *streams, int class);
 

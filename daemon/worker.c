@@ -2,10 +2,13 @@
 
 #include "daemon/background.h"
 #include "daemon/clock.h"
+#include "daemon/homecoming.h"
 #include "daemon/records.h"
 #include "daemon/scores_report.h"
+#include "daemon/stream_image.h"
 #include "daemon/wire.h"
 #include "daemon/worker_internal.h"
+#include "daemon/worker_restore.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,7 +36,7 @@ static void tell_refused(struct worker *worker, const struct stream *stream, enu
                          uint32_t producer, uint64_t number) {
     count(&worker->refused[reason], 1);
     bool tell = worker_may_tell(worker, &worker->refused_telling);
-    if (!tell && producer == 0)
+    if (worker->restoring || (!tell && producer == 0))
         return;
     struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
     record->kind = RECORD_REFUSED;
@@ -50,7 +53,7 @@ static void tell_refused(struct worker *worker, const struct stream *stream, enu
 /* model: -1 for all. */
 static void tell_anew(struct worker *worker, const struct stream *stream, bool gap, int model, uint64_t step) {
     count(gap ? &worker->resets_gap : &worker->resets_asked, 1);
-    if (!worker_may_tell(worker, &worker->anew_telling))
+    if (worker->restoring || !worker_may_tell(worker, &worker->anew_telling))
         return;
     struct record_anew *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
     *record =
@@ -61,9 +64,12 @@ static void tell_anew(struct worker *worker, const struct stream *stream, bool g
 
 void worker_tell_takeovers(struct worker *worker, const struct batch *batch) {
     int n;
+    if (worker->restoring)
+        return;
     const struct takeover *takeovers = forecaster_takeovers(batch->forecaster, &n);
-    for (int i = 0; i < n && worker->config->journal[0] != '\0'; i++) {
-        const struct stream *stream = batch->streams[takeovers[i].slot];
+    for (int i = 0; i < n && worker->tells_takeovers; i++) {
+        struct stream *stream = batch->streams[takeovers[i].slot];
+        stream->changed = true;
         struct record_takeover *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
         *record = (struct record_takeover){.kind = RECORD_TAKEOVER,
                                            .model = batch->model,
@@ -77,7 +83,7 @@ void worker_tell_takeovers(struct worker *worker, const struct batch *batch) {
 
 /* Before what it brings about is told. model: -1 for all. */
 static void tell_commanded(struct worker *worker, const struct stream *stream, enum commanded what, int model) {
-    if (worker->config->journal[0] == '\0')
+    if (worker->config->journal[0] == '\0' || worker->restoring)
         return;
     struct record_commanded *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
     *record = (struct record_commanded){.kind = RECORD_COMMANDED,
@@ -181,6 +187,12 @@ static bool take_more(struct worker *worker, struct stream *stream, const struct
     return true;
 }
 
+/* Something has come for the stream. */
+static void touch(struct stream *stream, uint64_t order) {
+    stream->order = order;
+    stream->changed = true;
+}
+
 /* Returns false when the tick has to wait until the stream's models have caught up. */
 static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     struct stream *stream = tick->stream;
@@ -189,6 +201,7 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
     if (!has_room(worker, stream))
         return false;
     count(&worker->ticks, 1);
+    touch(stream, tick->order);
     if (!ids_known(&worker->config->classes[stream->class], tick->values)) {
         tell_refused(worker, stream, REASON_ID, tick->t, tick->producer, tick->arrival.number);
         return true;
@@ -212,6 +225,7 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
 static bool take_close(struct worker *worker, const struct record_close *record) {
     if (!worker->taken)
         series_close(record->stream->series, record->end);
+    touch(record->stream, record->order);
     return take_more(worker, record->stream, &record->arrival);
 }
 
@@ -220,6 +234,7 @@ static bool take_label(struct worker *worker, const struct record_label *label) 
     struct stream *stream = label->stream;
     if (stream_pending(stream) > 0)
         return false;
+    touch(stream, label->order);
     int64_t every = worker->config->classes[stream->class].time.every;
     int64_t t = every > 0 ? time_interval_start(label->t, every) : label->t;
     uint64_t step = history_label(stream->series->history, t, label->label);
@@ -248,15 +263,56 @@ static bool list_batch(struct worker *worker, struct batch *batch) {
     return true;
 }
 
-/* Returns false to try again later, when memory is short. */
-static bool take_open(struct worker *worker, struct stream *stream) {
+static void acquire_all(const struct stream *stream) {
+    for (int i = 0; i < stream->n_places; i++)
+        forecaster_acquire(stream->places[i].batch->forecaster, stream->places[i].slot, stream->series->history);
+}
+
+static void tell_restored(struct worker *worker, struct stream *stream, const struct error *err) {
+    struct record_unreadable *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
+    record->kind = RECORD_UNREADABLE;
+    record->err = *err;
+    record->n = stream->name_length;
+    memcpy(record->name, stream->name, stream->name_length);
+    ring_commit(worker->output, sizeof *record + stream->name_length);
+}
+
+/* Where what the store has of it cannot be read, it begins. Returns false when memory is short. */
+static bool come_back(struct worker *worker, struct stream *stream, struct homecoming *homecoming) {
+    struct series *spare = stream_new_series(worker->config, stream->class);
+    if (spare == NULL)
+        return false;
+    struct error err;
+    int failed = worker_restore(worker, stream, homecoming, &err);
+    if (failed < 0) {
+        struct series *unread = stream->series;
+        stream->series = spare;
+        spare = unread;
+        acquire_all(stream);
+    }
+    series_free(spare);
+    if (failed != 0)
+        tell_restored(worker, stream, &err);
+    homecoming_free(homecoming);
+    atomic_store_explicit(&stream->steps, stream->series->history->n, memory_order_relaxed);
+    set_clock(worker, stream);
+    return true;
+}
+
+/* Returns false to try again later: memory is short, or what is ready goes first. */
+static bool take_open(struct worker *worker, struct stream *stream, struct homecoming *homecoming) {
+    if (homecoming != NULL && worker->n_ready > 0)
+        return false;
     for (int i = 0; i < stream->n_places; i++)
         if (!stream->places[i].batch->listed && !list_batch(worker, stream->places[i].batch))
             return false;
+    if (homecoming == NULL)
+        acquire_all(stream);
+    else if (!come_back(worker, stream, homecoming))
+        return false;
     for (int i = 0; i < stream->n_places; i++) {
         const struct place *place = &stream->places[i];
         place->batch->streams[place->slot] = stream;
-        forecaster_acquire(place->batch->forecaster, place->slot, stream->series->history);
         worker_tell_takeovers(worker, place->batch);
     }
     DL_APPEND2(worker->streams, stream, worker_previous, worker_next);
@@ -264,9 +320,10 @@ static bool take_open(struct worker *worker, struct stream *stream) {
 }
 
 /* Commands on a stream stand in its order of ticks: they wait until all steps before them have been seen. */
-static bool reset_stream(struct worker *worker, struct stream *stream, int model) {
+static bool reset_stream(struct worker *worker, struct stream *stream, int model, uint64_t order) {
     if (stream_pending(stream) > 0)
         return false;
+    touch(stream, order);
     bool any = false;
     for (int i = 0; i < stream->n_places; i++) {
         const struct place *place = &stream->places[i];
@@ -287,16 +344,17 @@ static bool reset_stream(struct worker *worker, struct stream *stream, int model
 
 static bool take_reset(struct worker *worker, const struct record_reset *record) {
     if (record->stream != NULL)
-        return reset_stream(worker, record->stream, record->model);
+        return reset_stream(worker, record->stream, record->model, record->order);
     if (worker->n_ready > 0)
         return false;
     for (struct stream *stream = worker->streams; stream != NULL; stream = stream->worker_next)
-        reset_stream(worker, stream, record->model);
+        reset_stream(worker, stream, record->model, record->order);
     return true;
 }
 
 static void take_pause(struct worker *worker, const struct record_pause *record) {
     struct history *history = record->stream->series->history;
+    touch(record->stream, record->order);
     if (history->paused == record->paused)
         return;
     history_pause(history, record->paused);
@@ -307,6 +365,8 @@ static void take_pause(struct worker *worker, const struct record_pause *record)
 }
 
 static bool take_state(struct worker *worker, struct state_order *order) {
+    if (order->set)
+        touch(order->stream, order->journaled);
     const struct place *place = &order->stream->places[order->place];
     struct forecaster *forecaster = place->batch->forecaster;
     if (forecaster_pending(forecaster, place->slot) > 0)
@@ -323,6 +383,8 @@ static bool take_state(struct worker *worker, struct state_order *order) {
     order->version = state.version != NULL ? version_number(state.version) : 0;
     order->step = state.step;
     order->primed = state.primed;
+    if (worker->restoring)
+        return true; /* nobody waits for it */
     struct record_state *record = emitter_reserve(worker->emitter, sizeof *record);
     *record = (struct record_state){RECORD_STATE_DONE, order};
     ring_commit(worker->output, sizeof *record);
@@ -331,6 +393,17 @@ static bool take_state(struct worker *worker, struct state_order *order) {
 }
 
 /* Behind the ticks before it, as a state. */
+static bool take_image(struct worker *worker, struct image_order *order) {
+    if (!stream_image_can(order->stream))
+        return false;
+    order->image = stream_image_new(worker->config, order->stream, 0);
+    struct record_image *record = emitter_reserve(worker->emitter, sizeof *record);
+    *record = (struct record_image){RECORD_IMAGE_DONE, order};
+    ring_commit(worker->output, sizeof *record);
+    return true;
+}
+
+/* The same. */
 static bool take_scores(struct worker *worker, struct scores_report *report) {
     if (stream_pending(report->stream) > 0)
         return false;
@@ -352,8 +425,9 @@ static void pass_clock_on(struct worker *worker, const struct stream *ended) {
             set_clock(worker, stream);
 }
 
-static bool take_end(struct worker *worker, struct stream *stream) {
-    if (stream_pending(stream) > 0)
+/* Lets go of it; its image, if it is to be kept, is the store's before the bus knows. */
+static bool take_end(struct worker *worker, struct stream *stream, bool kept) {
+    if (stream_pending(stream) > 0 || (kept && !background_image(worker, stream)))
         return false;
     background_forget(worker, stream);
     for (int i = 0; i < stream->n_places; i++) {
@@ -363,24 +437,29 @@ static bool take_end(struct worker *worker, struct stream *stream) {
     DL_DELETE2(worker->streams, stream, worker_previous, worker_next);
     pass_clock_on(worker, stream);
     struct record_stream *record = emitter_reserve(worker->emitter, sizeof *record);
-    *record = (struct record_stream){RECORD_ENDED, stream};
+    *record = (struct record_stream){kept ? RECORD_LEFT : RECORD_ENDED, stream};
     ring_commit(worker->output, sizeof *record);
     return true;
 }
 
-/* Returns false when the record has to stay in the ring until the ready slots have been advanced. */
-static bool take_record(struct worker *worker, const void *at) {
+bool worker_take(struct worker *worker, const void *at) {
     const struct record *record = at;
     switch (record->kind) {
     case RECORD_TICK: return take_tick(worker, at);
     case RECORD_LABEL: return take_label(worker, at);
-    case RECORD_OPEN: return take_open(worker, ((const struct record_stream *)at)->stream);
+    case RECORD_OPEN: {
+        const struct record_open *open = at;
+        return take_open(worker, open->stream, open->homecoming);
+    }
     case RECORD_RESET: return take_reset(worker, at);
     case RECORD_PAUSE: take_pause(worker, at); return true;
     case RECORD_STATE: return take_state(worker, ((const struct record_state *)at)->order);
+    case RECORD_IMAGE: return take_image(worker, ((const struct record_image *)at)->order);
     case RECORD_SCORES: return take_scores(worker, ((const struct record_scores *)at)->report);
     case RECORD_CLOSE: return take_close(worker, at);
-    case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream);
+    case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream, false);
+    case RECORD_LEAVE: return take_end(worker, ((const struct record_stream *)at)->stream, true);
+    case RECORD_ROUND: background_round(worker, at); return true;
     case RECORD_VERSION: background_version(worker, at); return true;
     case RECORD_SHADOW: background_shadow(worker, at); return true;
     case RECORD_WATCH: background_watch(worker, at); return true;
@@ -445,7 +524,7 @@ static bool drain(struct worker *worker) {
     size_t n;
     for (void *at; taken < DRAIN_MOST && (at = ring_peek(worker->input, &n)) != NULL; taken++) {
         look_ahead(worker, &scout, taken);
-        if (!take_record(worker, at))
+        if (!worker_take(worker, at))
             break;
         ring_consume(worker->input);
     }
@@ -462,8 +541,10 @@ static void advance_batch(struct worker *worker, struct batch *batch) {
     count(&worker->advances, 1);
     count(&worker->not_finite, forecaster_not_finite(batch->forecaster) - not_finite);
     count(&worker->resets_time, forecaster_time_resets(batch->forecaster) - anew);
-    emitter_forecasts(worker->emitter, batch, batch->ready, n);
-    worker_tell_alarms(worker, batch, batch->ready, n);
+    if (!worker->restoring) {
+        emitter_forecasts(worker->emitter, batch, batch->ready, n);
+        worker_tell_alarms(worker, batch, batch->ready, n);
+    }
     batch->n_ready = 0;
     for (int i = 0; i < n; i++) {
         int slot = batch->ready[i];
@@ -474,7 +555,7 @@ static void advance_batch(struct worker *worker, struct batch *batch) {
     }
 }
 
-static bool advance(struct worker *worker) {
+bool worker_advance(struct worker *worker) {
     if (worker->n_ready == 0)
         return false;
     int ready = 0;
@@ -490,7 +571,7 @@ static bool advance(struct worker *worker) {
 
 static bool advance_measured(struct worker *worker) {
     int64_t began = clock_read(CLOCK_THREAD_CPUTIME_ID);
-    bool advanced = advance(worker);
+    bool advanced = worker_advance(worker);
     if (advanced)
         spent_add(&worker->advancing, clock_read(CLOCK_THREAD_CPUTIME_ID) - began);
     return advanced;
@@ -519,7 +600,7 @@ static void sleep_until_rung(struct worker *worker) {
 
 /* Advances what is ready, and does a slice of what there is in the background. Returns false with nothing to do. */
 static bool take_turn(struct worker *worker) {
-    bool advanced = advance(worker);
+    bool advanced = worker_advance(worker);
     bool more = !worker->stopping && background_slice(worker);
     return advanced || more;
 }
@@ -580,9 +661,9 @@ static bool serve_alone(struct worker *worker) {
             break;
         ring_consume(worker->input);
     }
-    bool more = is_to_be_measured(worker, began) ? advance_measured(worker) : advance(worker);
+    bool more = is_to_be_measured(worker, began) ? advance_measured(worker) : worker_advance(worker);
     while (more)
-        more = advance(worker);
+        more = worker_advance(worker);
     worker->declined = clock_monotonic() - began > alone_longest ? DECLINED : 0;
     return ring_peek(worker->input, &n) == NULL;
 }
@@ -591,7 +672,7 @@ void worker_serve(struct worker *worker) {
     bool served = false;
     if (worker->alone_most > 0 && pthread_mutex_trylock(&worker->owner) == 0) {
         /* Looked at by the owner only: before that the worker may fill it, and sleep. */
-        bool room = ring_used(worker->output) == 0;
+        bool room = ring_used(worker->output) == 0 && worker->n_taking_over == 0;
         if (worker->declined > 0)
             worker->declined--;
         else if (room)
@@ -625,15 +706,15 @@ static size_t at_least(int64_t configured, size_t record) {
 }
 
 /* The bus waits for nobody: what it serves by itself must have room in half of the output, the other half is for what
- * records skip at the ring's end. Of each model a tick may bring a forecast, by itself and in a bundle. With a journal
- * there may be any number of takeovers to tell of. */
+ * records skip at the ring's end. Of each model a tick may bring a forecast, by itself and in a bundle. While
+ * versions take over there is any number of takeovers to tell of; then it serves none. */
 static int most_alone(const struct config *config, size_t output, size_t forecast) {
     size_t tick = 0;
     for (int m = 0; m < config->n_models; m++)
         tick +=
             2 * forecast + (size_t)(config->models[m].n_alerts + 4) * (sizeof(struct record_told) + WIRE_MAX_NAME);
     size_t most = output / 2 / tick;
-    return config->journal[0] != '\0' ? 0 : most < ALONE_MOST ? (int)most : ALONE_MOST;
+    return most < ALONE_MOST ? (int)most : ALONE_MOST;
 }
 
 struct worker *worker_start(const struct worker_setup *setup, struct error *err) {
@@ -642,6 +723,10 @@ struct worker *worker_start(const struct worker_setup *setup, struct error *err)
     if (worker == NULL)
         goto memory;
     worker->config = config;
+    worker->index = setup->index;
+    worker->store = setup->store;
+    worker->versions = setup->versions;
+    worker->tells_takeovers = config->journal[0] != '\0' || setup->store != NULL;
     worker->bus = setup->bus;
     worker->bell.fd = -1;
     pthread_mutex_init(&worker->owner, NULL);
@@ -718,6 +803,7 @@ void worker_counters(const struct worker *worker, struct worker_counters *ret_co
         .pending_full = read_counter(&worker->pending_full),
         .windows_left_out = read_counter(&worker->windows_left_out),
         .repeats = read_counter(&worker->repeats),
+        .images = read_counter(&worker->images),
         .resets_asked = read_counter(&worker->resets_asked),
         .resets_gap = read_counter(&worker->resets_gap),
         .resets_time = read_counter(&worker->resets_time),

@@ -18,6 +18,8 @@
 
 #include <stdint.h>
 
+struct store;
+struct versions;
 struct worker;
 
 struct worker_setup {
@@ -26,6 +28,8 @@ struct worker_setup {
     uint64_t epoch;
     const struct interest *interest;
     struct doorbell *bus; /* rung when something is in the output ring */
+    struct store *store;  /* NULL: streams are not kept */
+    const struct versions *versions;
 };
 
 /* What becomes of ticks as they really come; X(constant, name in the status). */
@@ -48,6 +52,7 @@ enum time_case {
 struct worker_counters {
     uint64_t ticks, steps, advances, forecasts, waits, pending_full, not_finite, windows_left_out, repeats;
     uint64_t resets_asked, resets_gap; /* streams whose states began anew: by command, behind a gap */
+    uint64_t images;                   /* handed to the store */
     uint64_t resets_time;              /* states that began anew by reset_every */
     uint64_t time[N_TIME_CASES];
     uint64_t refused[N_REASONS];

@@ -27,6 +27,14 @@ struct trial {
     struct shadow_losses losses; /* told by their forecasters */
 };
 
+/* A round of images: where it stands. */
+struct imaging {
+    uint64_t round;         /* 0: none */
+    struct stream *stream;  /* the next one */
+    struct stored *waiting; /* for room in the ring to the store; or NULL */
+    bool again;             /* some could not be taken, and are to be looked at once more */
+};
+
 /* Sending last forecasts again: where it stands. */
 struct repeating {
     bool active, again; /* again: somebody came in the middle of the round, so there is another one */
@@ -39,13 +47,18 @@ struct repeating {
 
 struct worker {
     const struct config *config;
+    int index;
+    struct store *store;             /* NULL: none */
+    const struct versions *versions; /* on disk; NULL: none */
     struct doorbell bell, *bus;
     struct ring *input, *output;
     struct emitter *emitter;
     pthread_t thread;
     pthread_mutex_t owner; /* of all that follows: the thread has it but while it sleeps, when the bus may take it */
-    int alone_most;        /* ticks that the bus may serve by itself: whose output surely has room; 0: none */
-    int declined;          /* times that it is not to, as the last one took long */
+    bool tells_takeovers;
+    bool restoring; /* a stream comes back: what happens to it is not told */
+    int alone_most; /* ticks that the bus may serve by itself: whose output surely has room; 0: none */
+    int declined;   /* times that it is not to, as the last one took long */
     bool stopping;
     bool taken; /* the tick at the ring's begin is taken, but not all steps that follow from it */
 
@@ -59,6 +72,7 @@ struct worker {
     struct trial *trials;           /* [n_models] */
     int n_shadows;                  /* batches whose shadow has not begun, or has not replayed all */
     struct repeating repeating;
+    struct imaging imaging;
     int n_taking_over; /* batches that change version */
 
     struct telling {
@@ -66,7 +80,7 @@ struct worker {
         int told;
     } refused_telling, anew_telling;
 
-    atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats;
+    atomic_uint_fast64_t ticks, steps, advances, pending_full, not_finite, windows_left_out, repeats, images;
     atomic_uint_fast64_t resets_asked, resets_gap, resets_time;
     atomic_uint_fast64_t time[N_TIME_CASES];
     atomic_uint_fast64_t refused[N_REASONS];
@@ -75,6 +89,10 @@ struct worker {
     atomic_uint_fast64_t *most_steps; /* [n_classes] of the stream that has the most */
     atomic_int_fast64_t *clocks;      /* [n_classes] the time of its latest step, ns */
 };
+
+/* Takes a record; false when it has to wait until the ready slots have been advanced. Advances them by one step. */
+bool worker_take(struct worker *worker, const void *record);
+bool worker_advance(struct worker *worker);
 
 /* Tells of the slots that another version serves now; to be called where that may have happened. */
 void worker_tell_takeovers(struct worker *worker, const struct batch *batch);

@@ -62,8 +62,10 @@ struct config_class {
     int64_t max_clock_skew;       /* ns by which a tick's time may be ahead of the daemon's clock; 0: any */
     enum missing_policy missing;
     int64_t max_streams;
-    int history; /* closed steps kept per stream */
-    int pending; /* closed steps of a stream that may wait for its models */
+    _Atomic int64_t max_resident; /* of them in memory, the others in state_dir; 0: all */
+    _Atomic int64_t idle_timeout; /* ns, after which one leaves memory; 0: never */
+    int history;                  /* closed steps kept per stream */
+    int pending;                  /* closed steps of a stream that may wait for its models */
 };
 
 /* How windows follow each other in training. */
@@ -193,6 +195,7 @@ struct config {
     char *state_dir;                            /* folder of the durable store; "": none */
     _Atomic int64_t sync_every, snapshot_every; /* ns */
     int64_t journal_ring;                       /* bytes that wait for the store */
+    int64_t return_queue;                       /* bytes that wait for streams to come back from it */
     _Atomic double training_cpu; /* the share of one processor that training takes, at most; 0.01 to 1 */
     struct config_bus bus;
     struct config_class *classes;

@@ -70,6 +70,8 @@ static const struct config_key table[] = {
     {CONFIG_TOP, "journal_ring", CONFIG_BYTES, "64MiB", 64 * KIB, 16 * GIB, AT(config, journal_ring),
      .help = "With `state_dir`: what waits to be written; then the bus takes in no more. At least twice max_message "
              "is taken"},
+    {CONFIG_TOP, "return_queue", CONFIG_BYTES, "64MiB", 64 * KIB, 16 * GIB, AT(config, return_queue),
+     .help = "With `state_dir`: ticks that wait for streams to come back from there; then the bus takes in no more"},
     {CONFIG_TOP, "bus", CONFIG_MAPPING, .holds = CONFIG_BUS, AT(config, bus),
      .help = "The sockets of the daemon. An endpoint is tcp://HOST:PORT or ipc://PATH"},
     {CONFIG_TOP, "streams", CONFIG_LIST, .holds = CONFIG_STREAM, .min = 1, .max = 1000, .required = 1,
@@ -160,6 +162,15 @@ static const struct config_key table[] = {
          "Ticks further apart than this have a gap between them; left out: with `every`, an empty interval is one"},
     {CONFIG_STREAM, "max_streams", CONFIG_INTEGER, "100000", 1, 1e8, AT(config_class, max_streams), .unit = "streams",
      .live = true, .help = "More than these are refused"},
+    {CONFIG_STREAM, "max_resident", CONFIG_INTEGER, NULL, 1, 1e8, AT(config_class, max_resident), .unit = "streams",
+     .live = true, .example = "#10000",
+     .help =
+         "With `state_dir`: of more streams than these the ones that have been quiet for longest leave memory, and "
+         "come back with their next tick"},
+    {CONFIG_STREAM, "idle_timeout", CONFIG_DURATION, NULL, SECOND, 365 * DAY, AT(config_class, idle_timeout),
+     .live = true, .example = "#1h",
+     .help = "With `state_dir`: streams for which so long nothing has come leave memory, and come back with their "
+             "next tick"},
     {CONFIG_STREAM, "history", CONFIG_INTEGER, NULL, 2, 1 << 24, AT(config_class, history), .unit = "steps",
      .example = "#4096",
      .help =

@@ -136,6 +136,7 @@ static void open_learning(struct rig *rig, struct error *err) {
     if (rig->learning == NULL)
         fail_msg("%s", err->text);
     const struct control_setup control = {.config = rig->config,
+                                          .opening = &rig->opening,
                                           .epoch = 17,
                                           .workers = rig->workers,
                                           .streams = rig->streams,
@@ -178,7 +179,13 @@ void rig_open(struct rig *rig, const struct rig_setup *setup) {
         rig->store = store_open(rig->config, &rig->bell, &err);
         assert_non_null(rig->store);
     }
+    rig->opening = (struct opening){.config = rig->config,
+                                    .workers = rig->workers,
+                                    .streams = rig->streams,
+                                    .placement = rig->placement,
+                                    .publisher = rig->publisher};
     const struct ingest_setup ingest = {.config = rig->config,
+                                        .opening = &rig->opening,
                                         .workers = rig->workers,
                                         .streams = rig->streams,
                                         .placement = rig->placement,
@@ -207,7 +214,7 @@ static void take_output(struct rig *rig, const void *at) {
         break;
     case RECORD_ENDED:
         rig->ended++;
-        ingest_ended(rig->ingest, ((const struct record_stream *)at)->stream);
+        ingest_ended(rig->ingest, ((const struct record_stream *)at)->stream, false);
         break;
     case RECORD_ANEW:
         if (((const struct record_anew *)at)->gap)
@@ -269,7 +276,7 @@ static void take_ends(struct rig *rig) {
         size_t n;
         for (const struct record *at; (at = ring_peek(worker_input(rig->workers[w]), &n)) != NULL;) {
             if (at->kind == RECORD_END)
-                ingest_ended(rig->ingest, ((const struct record_stream *)(const void *)at)->stream);
+                ingest_ended(rig->ingest, ((const struct record_stream *)(const void *)at)->stream, false);
             ring_consume(worker_input(rig->workers[w]));
         }
     }

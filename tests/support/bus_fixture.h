@@ -65,6 +65,7 @@ struct rig {
     struct placement *placement;
     struct publisher *publisher;
     struct store *store; /* with state_dir */
+    struct opening opening;
     struct ingest *ingest;
     struct trainer *trainer;
     struct versions *versions; /* with a state_dir */

@@ -60,7 +60,7 @@ struct stream *worker_begin(struct worker_scene *scene, int class, const char *n
     assert_int_equal(placement_acquire(scene->rig.placement, stream, -1), 0);
     assert_int_equal(streams_reserve(scene->rig.streams), 0);
     streams_add(scene->rig.streams, stream);
-    worker_give(scene, &(struct record_stream){RECORD_OPEN, stream}, sizeof(struct record_stream));
+    worker_give(scene, &(struct record_open){.kind = RECORD_OPEN, .stream = stream}, sizeof(struct record_open));
     return stream;
 }
 
@@ -78,7 +78,8 @@ void worker_command(struct worker_scene *scene, enum record_kind kind, struct st
     if (kind == RECORD_END)
         streams_remove(scene->rig.streams, stream);
     if (kind == RECORD_RESET)
-        worker_give(scene, &(struct record_reset){kind, stream, -1}, sizeof(struct record_reset));
+        worker_give(scene, &(struct record_reset){.kind = kind, .stream = stream, .model = -1},
+                    sizeof(struct record_reset));
     else
         worker_give(scene, &(struct record_stream){kind, stream}, sizeof(struct record_stream));
 }

@@ -315,7 +315,7 @@ static void streams_may_end_while_windows_are_copied(void **state) {
             continue;
         }
         if (record->kind == RECORD_ENDED) {
-            ingest_ended(scene.rig.ingest, ((const struct record_stream *)(const void *)record)->stream);
+            ingest_ended(scene.rig.ingest, ((const struct record_stream *)(const void *)record)->stream, false);
             ended++;
         } else {
             assert_int_equal(record->kind, RECORD_COLLECTED);
@@ -475,7 +475,7 @@ static void streams_may_end_while_they_are_repeated(void **state) {
             continue;
         }
         if (record->kind == RECORD_ENDED) {
-            ingest_ended(scene.rig.ingest, ((const struct record_stream *)(const void *)record)->stream);
+            ingest_ended(scene.rig.ingest, ((const struct record_stream *)(const void *)record)->stream, false);
             ended++;
         }
         worker_consume(&scene);

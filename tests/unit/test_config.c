@@ -95,7 +95,7 @@ static const struct bad bad_yaml[] = {
 
 static const struct bad bad_keys[] = {
     {LEAST "worker: 2\n",
-     ":8: worker: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
+     ":8: worker: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
     {LEAST "bus:\n  tick: x\n",
      ":9: bus.tick: not a key; here are ticks, acknowledged, subscribe, forecasts, forecasts_json, control, "
      "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, credit_ticks, credit_bytes, producers, producer_idle, events_per_second, "
@@ -108,16 +108,16 @@ static const struct bad bad_keys[] = {
      ":9: models[0].layers[0].rnn: not a key; here are lstm, dropout, recurrent_dropout, gru, "
      "simple_rnn, dense, activation"},
     {LEAST "\"a\\nb\": 2\n",
-     ": a: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
+     ": a: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
     {LEAST "\"\": 2\n",
-     ": \"\": not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
+     ": \"\": not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
     {LEAST "streams.x: 2\n",
-     ":8: streams.x: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
+     ":8: streams.x: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
     {LEAST "\"a[-1].b]\": 2\n",
-     ":8: a[-1].b]: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
+     ":8: a[-1].b]: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
     {LEAST "\"streams[-1].01234567890123456789012345678901234567890123456789\": 2\n",
      ":1: streams[-1].012345678901234567890123456789012345678901234567: not a key; here are workers, "
-     "log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models"},
+     "log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
     {"workers: 2\n" LEAST "workers: 3\n", ":9: workers: given a second time"},
     {STREAMS "    history: 10\n    history: 10\n" MODELS, ":6: streams[0].history: given a second time"},
     {"workers: 1\n", ": streams: missing; it has no default"},
@@ -451,7 +451,7 @@ static void bounds_names(void **state) {
     snprintf(text, sizeof text, LEAST "%s: 1\n", name);
     snprintf(
         unknown, sizeof unknown,
-        ": %.60s: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, bus, streams, models",
+        ": %.60s: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models",
         name);
     expect_error(text, strlen(text), unknown);
 }

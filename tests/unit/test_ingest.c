@@ -133,7 +133,7 @@ static void a_tick_reaches_its_worker_behind_the_opening(void **state) {
     expect_tick(&scene, 1, "c/2", 300, values, 3);
     assert_true(is_empty(&scene, 0) && is_empty(&scene, 1));
     assert_int_equal(counters(&scene)->ticks, 3);
-    assert_int_equal(counters(&scene)->started, 2);
+    assert_int_equal(scene.rig.opening.started, 2);
     assert_int_equal(counters(&scene)->parked, 0);
     close_scene(&scene);
 }
@@ -301,7 +301,7 @@ static void what_cannot_be_taken_is_refused_with_its_reason(void **state) {
         assert_memory_equal(counters(&scene)->refused, expected, sizeof expected);
     }
     assert_int_equal(streams_count(scene.rig.streams), 0); /* none of them opened a stream */
-    assert_int_equal(counters(&scene)->started, 0);
+    assert_int_equal(scene.rig.opening.started, 0);
     assert_true(is_empty(&scene, 0) && is_empty(&scene, 1));
     close_scene(&scene);
 }
@@ -619,7 +619,7 @@ static void a_stream_ends_while_its_tick_is_parked(void **state) {
     consume(&scene, second->worker);
     peek(&scene, second->worker, RECORD_TICK);
     assert_int_equal(counters(&scene)->ended, 0);
-    ingest_ended(scene.rig.ingest, first);
+    ingest_ended(scene.rig.ingest, first, false);
     assert_int_equal(counters(&scene)->ended, 1);
     assert_int_equal(placement_n_streams(scene.rig.placement, 0), 1);
     close_scene(&scene);
@@ -641,14 +641,14 @@ static void the_opening_of_a_stream_is_parked(void **state) {
     read_messages(&scene, messages + 1);
     assert_true(ingest_parked(scene.rig.ingest));
     assert_null(find(&scene, "c/1"));
-    assert_int_equal(counters(&scene)->started, 1);
+    assert_int_equal(scene.rig.opening.started, 1);
     for (int i = 0; i < 3; i++)
         ingest_read(scene.rig.ingest);
     while (!is_empty(&scene, 0))
         consume(&scene, 0);
     ingest_read(scene.rig.ingest);
     assert_false(ingest_parked(scene.rig.ingest));
-    assert_int_equal(counters(&scene)->started, 2);
+    assert_int_equal(scene.rig.opening.started, 2);
     assert_int_equal(counters(&scene)->ticks, taken + 1);
     int w = find(&scene, "c/1")->worker;
     peek(&scene, w, RECORD_OPEN);

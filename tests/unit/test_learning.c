@@ -325,7 +325,7 @@ static bool take(struct rig *rig, int worker, enum record_kind kind, void *ret_r
 
 /* Fills a worker's ring to the last place with resets of nobody; they are to be taken out by empty. */
 static void fill(struct rig *rig, int worker) {
-    const struct record_reset nothing = {RECORD_RESET, NULL, -1};
+    const struct record_reset nothing = {.kind = RECORD_RESET, .model = -1};
     while (ingest_command(rig->ingest, worker, &nothing, sizeof nothing))
         ;
 }

@@ -152,7 +152,8 @@ static void an_interval_closes_by_the_clock(void **state) {
     struct stream *stream = worker_begin(&scene, CLASS_T, "t/1");
     worker_tick(&scene, stream, 1100);
     for (int64_t end = 1000; end <= 3000; end += 1000) {
-        const struct record_close record = {RECORD_CLOSE, stream, end, {3, 0, (uint64_t)end, 7}};
+        const struct record_close record = {
+            .kind = RECORD_CLOSE, .stream = stream, .end = end, .arrival = {3, 0, (uint64_t)end, 7}};
         worker_give(&scene, &record, sizeof record);
     }
     struct wire_forecast forecast = worker_next_forecast(&scene);
@@ -330,7 +331,7 @@ static void an_end_waits_for_the_ticks_before_it(void **state) {
     worker_consume(&scene);
     assert_int_equal(worker_next_forecast(&scene).t, 7);
     assert_int_equal(worker_next_forecast(&scene).t, 7);
-    ingest_ended(scene.rig.ingest, stream);
+    ingest_ended(scene.rig.ingest, stream, false);
     worker_scene_close(&scene);
 }
 
@@ -362,7 +363,7 @@ static void a_slot_is_as_new_for_the_next_stream(void **state) {
         }
         worker_wait_for(&scene, RECORD_ENDED);
         worker_consume(&scene);
-        ingest_ended(scene.rig.ingest, stream);
+        ingest_ended(scene.rig.ingest, stream, false);
     }
     worker_scene_close(&scene);
 }
@@ -419,7 +420,8 @@ static void a_pause_stands_in_the_order_of_ticks(void **state) {
     for (int64_t t = 1; t <= 40; t++) {
         worker_tick(&scene, stream, t);
         if (t == 10 || t == 11 || t == 20)
-            worker_give(&scene, &(struct record_pause){RECORD_PAUSE, t < 20, stream}, sizeof(struct record_pause));
+            worker_give(&scene, &(struct record_pause){.kind = RECORD_PAUSE, .stream = stream, .paused = t < 20},
+                        sizeof(struct record_pause));
     }
     int told = 0;
     for (uint64_t step = 1; step <= 40; step++)
@@ -438,7 +440,8 @@ static void a_pause_stands_in_the_order_of_ticks(void **state) {
 }
 
 static void give_reset(struct worker_scene *scene, struct stream *stream, int model) {
-    worker_give(scene, &(struct record_reset){RECORD_RESET, stream, model}, sizeof(struct record_reset));
+    worker_give(scene, &(struct record_reset){.kind = RECORD_RESET, .stream = stream, .model = model},
+                sizeof(struct record_reset));
 }
 
 /* Of one model, of all streams, of all streams in one model. */

@@ -1,0 +1,23 @@
+/*
+ * Who leaves memory for the store: streams for which nothing has come for `idle_timeout` of their class, and of a class
+ * that has more than `max_resident` in memory those that have been quiet for longest, as far as a look at a few of them
+ * tells. Bus thread only.
+ */
+#ifndef DAEMON_EVICTION_H
+#define DAEMON_EVICTION_H
+
+#include "daemon/ingest.h"
+#include "daemon/streams.h"
+
+struct eviction {
+    const struct config *config;
+    struct streams *streams;
+    struct ingest *ingest;
+    struct store *store;
+};
+
+/* Sends some away, if there are any to be sent. To be called some times a second. While the store cannot write nobody
+ * leaves. */
+void eviction_poll(struct eviction *eviction);
+
+#endif

@@ -1,0 +1,22 @@
+#include "daemon/homecoming.h"
+
+#include "daemon/records.h"
+
+#include <stdlib.h>
+
+struct homecoming *homecoming_new(void) {
+    return calloc(1, sizeof(struct homecoming));
+}
+
+void homecoming_free(struct homecoming *homecoming) {
+    if (homecoming == NULL)
+        return;
+    for (struct kept *kept = homecoming->tail, *behind; kept != NULL; kept = behind) {
+        behind = kept->behind;
+        if (((const struct record *)(const void *)kept->record)->kind == RECORD_STATE)
+            state_order_free(((const struct record_state *)(const void *)kept->record)->order);
+        free(kept);
+    }
+    stored_free(homecoming->image);
+    free(homecoming);
+}

@@ -1,0 +1,32 @@
+/*
+ * What a worker gets with a stream that comes back: its image, and what came behind it before the daemon stopped. Made
+ * by the bus, the worker's with RECORD_OPEN, which frees it.
+ */
+#ifndef DAEMON_HOMECOMING_H
+#define DAEMON_HOMECOMING_H
+
+#include "daemon/stored.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A record that waits for its worker. */
+struct kept {
+    struct kept *previous, *next; /* utlist, of all, by order */
+    struct kept *behind;          /* the next one of the stream */
+    uint64_t order;
+    size_t n;
+    _Alignas(8) char record[]; /* a struct record_... */
+};
+
+struct homecoming {
+    struct stored *image; /* NULL: the store has none */
+    struct kept *tail;    /* by behind: records behind the image */
+};
+
+/* An empty one. NULL when memory is short. */
+struct homecoming *homecoming_new(void);
+/* NULL is fine. */
+void homecoming_free(struct homecoming *homecoming);
+
+#endif

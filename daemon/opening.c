@@ -1,0 +1,52 @@
+#include "daemon/opening.h"
+
+#include "daemon/records.h"
+
+#include <assert.h>
+
+/* Room in a worker's ring that is left to commands. */
+enum { COMMAND_SPARE = 16 * 1024 };
+
+size_t opening_tick_bytes(const struct config *config, int class) {
+    return sizeof(struct record_tick) + (size_t)config->classes[class].n_features * sizeof(double);
+}
+
+bool opening_has_room(const struct opening *opening, int class) {
+    size_t n = opening_tick_bytes(opening->config, class) + sizeof(struct record_open) + 16;
+    for (int w = 0; w < opening->config->workers; w++)
+        if (!ring_has_room(worker_input(opening->workers[w]), n, COMMAND_SPARE))
+            return false;
+    return true;
+}
+
+struct stream *opening_make(struct opening *opening, int class, const char *name, size_t n, uint32_t generation,
+                            int worker) {
+    struct stream *stream =
+        stream_new(opening->config, class, name, n, generation, placement_n_models(opening->placement, class));
+    if (stream == NULL || streams_reserve(opening->streams) != 0 ||
+        placement_acquire(opening->placement, stream, worker) != 0) {
+        stream_free(stream);
+        return NULL;
+    }
+    return stream;
+}
+
+void opening_unmake(struct opening *opening, struct stream *stream) {
+    placement_release(opening->placement, stream);
+    stream_free(stream);
+}
+
+void opening_hand_over(struct opening *opening, struct stream *stream, struct homecoming *homecoming, bool known) {
+    struct worker *worker = opening->workers[stream->worker];
+    struct record_open *record = ring_reserve(worker_input(worker), sizeof *record, 0);
+    assert(record != NULL);
+    *record = (struct record_open){RECORD_OPEN, stream, homecoming};
+    ring_commit(worker_input(worker), sizeof *record);
+    worker_wake(worker);
+    opening->started += !known;
+    publisher_event(opening->publisher, known ? "returned" : "started", stream->name,
+                    json_pack("{s:s, s:s, s:i, s:i}", "stream", stream->name, "class",
+                              opening->config->classes[stream->class].name, "generation", (int)stream->generation,
+                              "worker", stream->worker),
+                    known ? "stream %s has come back" : "stream %s begins", stream->name);
+}

@@ -1,0 +1,148 @@
+#include "daemon/recovery.h"
+
+#include "daemon/journal_command.h"
+#include "daemon/log.h"
+#include "daemon/records.h"
+#include "daemon/streams.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct recovery {
+    const struct config *config;
+    const struct streams *streams;
+    struct ingest *ingest;
+    struct returns *returns;
+    uint64_t order;       /* of the entry at hand */
+    uint64_t entries;     /* read */
+    uint64_t passed_over; /* commands on streams or models that the configuration does not know any more */
+    struct error *err;
+    bool failed; /* err says why */
+};
+
+static struct returning *find(struct recovery *recovery, const char *name) {
+    struct returning *returning = returns_find(recovery->returns, name, strlen(name));
+    if (returning != NULL)
+        return returning;
+    int class = streams_class_of(recovery->streams, name);
+    return class >= 0 ? returns_begin(recovery->returns, class, name, strlen(name)) : NULL;
+}
+
+static void keep(struct recovery *recovery, struct returning *returning, const void *record, size_t n) {
+    void *at = returns_reserve(recovery->returns, returning, n);
+    if (at == NULL) {
+        recovery->failed = true;
+        error_set(recovery->err, "the journal cannot be read: out of memory");
+        return;
+    }
+    memcpy(at, record, n);
+    returns_commit(recovery->returns, recovery->order);
+}
+
+static void keep_takeover(struct recovery *recovery, struct returning *returning,
+                          const struct journal_command *command, int model) {
+    const struct record_takeover record = {
+        .kind = RECORD_TAKEOVER,
+        .model = model,
+        .generation = command->generation,
+        .takeover = {.version = command->version, .began = command->began, .step = command->step}};
+    keep(recovery, returning, &record, sizeof record);
+}
+
+/* The place of a model among those of its class. */
+static int place_of(const struct config *config, int model) {
+    int place = 0;
+    for (int m = 0; m < model; m++)
+        place += config->models[m].class == config->models[model].class;
+    return place;
+}
+
+static void keep_state(struct recovery *recovery, struct returning *returning, const struct journal_command *command,
+                       int model) {
+    struct state_order *order = calloc(1, sizeof *order + command->n * sizeof *order->values);
+    if (order == NULL) {
+        recovery->failed = true;
+        error_set(recovery->err, "the journal cannot be read: out of memory");
+        return;
+    }
+    order->place = place_of(recovery->config, model);
+    order->set = true;
+    order->journaled = recovery->order;
+    order->n = command->n;
+    if (command->n > 0)
+        memcpy(order->values, command->values, command->n * sizeof *order->values);
+    const struct record_state record = {RECORD_STATE, order};
+    keep(recovery, returning, &record, sizeof record);
+}
+
+static void obey(struct recovery *recovery, const struct journal_command *command) {
+    const struct config_model *model =
+        command->model[0] != '\0' ? config_find_model(recovery->config, command->model) : NULL;
+    int index = model != NULL ? (int)(model - recovery->config->models) : -1;
+    struct returning *returning = find(recovery, command->stream);
+    if (returning == NULL || (model == NULL && command->model[0] != '\0')) {
+        recovery->passed_over++;
+        return;
+    }
+    switch ((enum journal_what)command->what) {
+    case JOURNALED_RESET: {
+        const struct record_reset record = {RECORD_RESET, NULL, recovery->order, index};
+        keep(recovery, returning, &record, sizeof record);
+        break;
+    }
+    case JOURNALED_PAUSE:
+    case JOURNALED_RESUME: {
+        const struct record_pause record = {RECORD_PAUSE, NULL, recovery->order, command->what == JOURNALED_PAUSE};
+        keep(recovery, returning, &record, sizeof record);
+        break;
+    }
+    case JOURNALED_CLOSE: {
+        const struct record_close record = {
+            .kind = RECORD_CLOSE, .order = recovery->order, .end = (int64_t)command->step};
+        keep(recovery, returning, &record, sizeof record);
+        break;
+    }
+    case JOURNALED_END: returns_ended(recovery->returns, returning, command->generation); break;
+    case JOURNALED_STATE: keep_state(recovery, returning, command, index); break;
+    case JOURNALED_TAKEOVER: keep_takeover(recovery, returning, command, index); break;
+    case N_JOURNALED: break;
+    }
+}
+
+static bool take(void *context, uint64_t order, const struct journal_entry *entry) {
+    struct recovery *recovery = context;
+    struct journal_command command;
+    recovery->order = order;
+    recovery->entries++;
+    switch (entry->kind) {
+    case JOURNAL_TICKS: ingest_replay(recovery->ingest, order, entry); break;
+    case JOURNAL_COMMAND:
+    case JOURNAL_TAKEOVER:
+        if (journal_command_read(&command, entry->bytes, entry->n, recovery->err) != 0) {
+            recovery->failed = true;
+            break;
+        }
+        obey(recovery, &command);
+        free(command.values);
+        break;
+    case JOURNAL_GAP: break; /* what failed to be written was acknowledged to nobody */
+    }
+    return !recovery->failed;
+}
+
+int recovery_read(const struct config *config, struct store *store, const struct streams *streams,
+                  struct ingest *ingest, struct returns *returns, struct error *err) {
+    struct recovery recovery = {
+        .config = config, .streams = streams, .ingest = ingest, .returns = returns, .err = err};
+    returns_read_tail(returns, true);
+    if (store_tail(store, take, &recovery, err) != 0)
+        return -1;
+    returns_read_tail(returns, false);
+    if (recovery.entries > 0)
+        log_info("the journal holds %llu entries behind the last images; %llu ticks of them are taken once more",
+                 (unsigned long long)recovery.entries, (unsigned long long)ingest_counters(ingest)->replayed);
+    if (recovery.passed_over > 0)
+        log_warning("%llu commands of the journal are for streams or models that the configuration does not know",
+                    (unsigned long long)recovery.passed_over);
+    return recovery.failed ? -1 : 0;
+}

@@ -1,0 +1,402 @@
+#include "daemon/returns.h"
+
+#include "daemon/homecoming.h"
+#include "daemon/stream_image.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+
+/* Streams that the store is asked for at a time: enough to keep it busy, and few enough that what ticks now comes
+ * before what was asked for long ago. */
+enum { ASKED_MOST = 64 };
+
+/* Answers taken in one go, and records handed over: bounds how long others wait. */
+enum { ANSWERS_MOST = 32, HAND_OVER_MOST = 4096 };
+
+/* Room in a worker's ring that is left to commands. */
+enum { COMMAND_SPARE = 16 * 1024 };
+
+enum stage {
+    LEAVING, /* a worker still has what was there under the name */
+    TO_ASK,
+    ASKED,
+    ANSWERED, /* and to be placed: memory was short */
+    PLACED,   /* its worker knows it; what is kept follows as there is room */
+};
+
+struct returning {
+    UT_hash_handle hh;
+    struct returning *previous, *next; /* utlist: among those to be asked, or those to be handed over */
+    enum stage stage;
+    bool forget; /* what the store has of it is to be forgotten first */
+    int class;
+    uint32_t generation;      /* LEAVING: of the one that leaves */
+    struct kept *kept, *last; /* by behind */
+    struct stored *answer;    /* ANSWERED */
+    struct stream *stream;    /* PLACED */
+    size_t n;
+    char name[];
+};
+
+struct returns {
+    struct returns_setup setup;
+    struct returning *all;     /* uthash */
+    struct returning *to_ask;  /* utlist, the next one first */
+    struct returning *to_hand; /* utlist: answered, placed */
+    struct kept *kept;         /* utlist: of all streams, by order */
+    struct kept *reserved;     /* and is not filled in yet */
+    struct returning *reserved_for;
+    int asked;
+    bool reads_tail; /* what is kept now comes from the journal, */
+    uint64_t tail;   /* as does all up to this order */
+    uint64_t n_tail;
+    int64_t *count; /* [n_classes] */
+    struct returns_counters counters;
+};
+
+struct returns *returns_new(const struct returns_setup *setup) {
+    struct returns *returns = calloc(1, sizeof *returns);
+    if (returns == NULL)
+        return NULL;
+    returns->setup = *setup;
+    returns->count = calloc((size_t)setup->opening->config->n_classes, sizeof *returns->count);
+    if (returns->count != NULL)
+        return returns;
+    free(returns);
+    return NULL;
+}
+
+/* ---- records that are kept ------------------------------------------------------------------ */
+
+static struct kept *take_first(struct returns *returns, struct returning *returning) {
+    struct kept *kept = returning->kept;
+    returning->kept = kept->behind;
+    kept->behind = NULL;
+    DL_DELETE2(returns->kept, kept, previous, next);
+    returns->counters.kept--;
+    returns->counters.kept_bytes -= kept->n;
+    returns->n_tail -= kept->order <= returns->tail;
+    return kept;
+}
+
+static void drop_kept(struct returns *returns, struct returning *returning) {
+    while (returning->kept != NULL)
+        free(take_first(returns, returning));
+    returning->last = NULL;
+}
+
+void *returns_reserve(struct returns *returns, struct returning *returning, size_t n) {
+    assert(returns->reserved == NULL);
+    bool full = returns->counters.kept_bytes + n > (size_t)returns->setup.opening->config->return_queue;
+    struct kept *kept = full && !returns->reads_tail ? NULL : malloc(sizeof *kept + n);
+    if (kept == NULL) {
+        returns->counters.full++;
+        return NULL;
+    }
+    *kept = (struct kept){.n = n};
+    returns->reserved = kept;
+    returns->reserved_for = returning;
+    return kept->record;
+}
+
+void returns_commit(struct returns *returns, uint64_t order) {
+    struct kept *kept = returns->reserved;
+    struct returning *returning = returns->reserved_for;
+    kept->order = order;
+    DL_APPEND2(returns->kept, kept, previous, next);
+    if (returning->kept == NULL)
+        returning->kept = kept;
+    else
+        returning->last->behind = kept;
+    returning->last = kept;
+    returns->counters.kept++;
+    returns->counters.kept_bytes += kept->n;
+    returns->reserved = NULL;
+    if (returning->stage != TO_ASK || returns->reads_tail)
+        return;
+    /* What ticks now comes before what is only to be brought to where it stood. */
+    DL_DELETE2(returns->to_ask, returning, previous, next);
+    DL_PREPEND2(returns->to_ask, returning, previous, next);
+}
+
+uint64_t returns_lowest(const struct returns *returns) {
+    return returns->kept != NULL ? returns->kept->order : UINT64_MAX;
+}
+
+/* ---- who returns ---------------------------------------------------------------------------- */
+
+struct returning *returns_find(const struct returns *returns, const char *name, size_t n) {
+    struct returning *returning;
+    HASH_FIND(hh, returns->all, name, n, returning);
+    return returning;
+}
+
+static struct returning *add(struct returns *returns, int class, const char *name, size_t n) {
+    struct returning *returning = calloc(1, sizeof *returning + n);
+    if (returning == NULL)
+        return NULL;
+    returning->class = class;
+    returning->n = n;
+    memcpy(returning->name, name, n);
+    HASH_ADD_KEYPTR(hh, returns->all, returning->name, n, returning);
+    returns->count[class]++;
+    return returning;
+}
+
+static void forget(struct returns *returns, struct returning *returning) {
+    drop_kept(returns, returning);
+    stored_free(returning->answer);
+    returns->count[returning->class]--;
+    HASH_DEL(returns->all, returning);
+    free(returning);
+}
+
+struct returning *returns_begin(struct returns *returns, int class, const char *name, size_t n) {
+    struct returning *returning = add(returns, class, name, n);
+    if (returning != NULL) {
+        returning->stage = TO_ASK;
+        DL_APPEND2(returns->to_ask, returning, previous, next);
+    }
+    return returning;
+}
+
+int returning_class(const struct returning *returning) {
+    return returning->class;
+}
+
+int returns_leaving(struct returns *returns, const struct stream *stream, bool forget_it) {
+    struct returning *returning = add(returns, stream->class, stream->name, stream->name_length);
+    if (returning == NULL)
+        return -1;
+    returning->stage = LEAVING;
+    returning->forget = forget_it;
+    returning->generation = stream->generation;
+    return 0;
+}
+
+void returns_left(struct returns *returns, const struct stream *stream) {
+    struct returning *returning = returns_find(returns, stream->name, stream->name_length);
+    if (returning == NULL || returning->stage != LEAVING)
+        return;
+    returning->stage = TO_ASK;
+    DL_APPEND2(returns->to_ask, returning, previous, next);
+}
+
+void returns_ended(struct returns *returns, struct returning *returning, uint32_t generation) {
+    drop_kept(returns, returning);
+    returning->forget = true;
+    returning->generation = generation;
+}
+
+void returns_free(struct returns *returns) {
+    if (returns == NULL)
+        return;
+    struct returning *returning, *next;
+    HASH_ITER (hh, returns->all, returning, next) {
+        /* What is placed is not in the table of streams yet, but its worker's; it has stopped. */
+        if (returning->stage == PLACED)
+            stream_free(returning->stream);
+        forget(returns, returning);
+    }
+    free(returns->count);
+    free(returns);
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+/* Returns false where the store takes no more now. */
+static bool ask_next(struct returns *returns) {
+    struct returning *returning = returns->to_ask;
+    if (returning->forget &&
+        !store_forget(returns->setup.store, returning->name, returning->n, returning->generation))
+        return false;
+    returning->forget = false;
+    bool asks = returning->kept != NULL;
+    if (asks && !store_ask(returns->setup.store, returning->name, returning->n, returning))
+        return false;
+    DL_DELETE2(returns->to_ask, returning, previous, next);
+    returning->stage = ASKED;
+    returns->asked += asks;
+    if (!asks)
+        forget(returns, returning); /* nobody wants it any more */
+    return true;
+}
+
+static bool ask(struct returns *returns) {
+    bool more = true;
+    while (more && returns->to_ask != NULL && returns->asked < ASKED_MOST)
+        more = ask_next(returns);
+    return returns->to_ask != NULL && more && returns->asked < ASKED_MOST;
+}
+
+/* ---- answers -------------------------------------------------------------------------------- */
+
+static void take_answer(struct returns *returns, struct stored *answer) {
+    struct returning *returning = answer->context;
+    returns->asked--;
+    if (answer->found == STORED_FAILED) {
+        /* The disk cannot be read now. */
+        stored_free(answer);
+        returning->stage = TO_ASK;
+        DL_APPEND2(returns->to_ask, returning, previous, next);
+        return;
+    }
+    if (answer->found == STORED_IMAGE &&
+        stream_image_check(returns->setup.opening->config, returning->class, answer, &answer->err) != 0)
+        answer->found = STORED_DAMAGED;
+    returning->stage = ANSWERED;
+    returning->answer = answer;
+    DL_APPEND2(returns->to_hand, returning, previous, next);
+    returns->counters.returned += answer->found == STORED_IMAGE;
+    returns->counters.unknown += answer->found == STORED_NONE || answer->found == STORED_ENDED;
+    if (answer->found != STORED_DAMAGED)
+        return;
+    returns->counters.damaged++;
+    publisher_event(returns->setup.opening->publisher, "damaged", returning->name,
+                    json_pack("{s:s%, s:s}", "stream", returning->name, returning->n, "error", answer->err.text),
+                    "%s; stream %.*s begins anew", answer->err.text, (int)returning->n, returning->name);
+}
+
+/* ---- handing over --------------------------------------------------------------------------- */
+
+/* What the image does not have of the journal's. */
+static struct kept *take_tail(struct returns *returns, struct returning *returning) {
+    struct kept *first = NULL, *last = NULL;
+    while (returning->kept != NULL && returning->kept->order <= returns->tail) {
+        struct kept *kept = take_first(returns, returning);
+        if (returning->answer->found == STORED_IMAGE && kept->order <= returning->answer->order) {
+            free(kept);
+            continue;
+        }
+        if (first == NULL)
+            first = kept;
+        else
+            last->behind = kept;
+        last = kept;
+    }
+    return first;
+}
+
+static uint32_t generation_of(const struct returns *returns, const struct returning *returning) {
+    const struct stored *answer = returning->answer;
+    uint32_t next = streams_generation(returns->setup.opening->streams, returning->name, returning->n);
+    if (answer->found == STORED_IMAGE)
+        return answer->generation;
+    return answer->found != STORED_NONE && answer->generation >= next ? answer->generation + 1 : next;
+}
+
+/* Labels before the first tick of a stream that begins are of none of its steps. */
+static void drop_labels(struct returns *returns, struct returning *returning) {
+    while (returning->kept != NULL &&
+           ((const struct record *)(const void *)returning->kept->record)->kind == RECORD_LABEL)
+        free(take_first(returns, returning));
+}
+
+/* Makes the stream, and hands it to its worker with what it was. Returns false to try again later: there is no room, or
+ * memory is short. */
+static bool place(struct returns *returns, struct returning *returning) {
+    struct opening *opening = returns->setup.opening;
+    if (!opening_has_room(opening, returning->class))
+        return false;
+    bool known = returning->answer->found == STORED_IMAGE;
+    struct homecoming *homecoming = homecoming_new();
+    struct stream *stream =
+        opening_make(opening, returning->class, returning->name, returning->n, generation_of(returns, returning), -1);
+    if (homecoming == NULL || stream == NULL) {
+        homecoming_free(homecoming);
+        if (stream != NULL)
+            opening_unmake(opening, stream);
+        return false;
+    }
+    homecoming->tail = take_tail(returns, returning);
+    if (known)
+        homecoming->image = returning->answer;
+    else
+        stored_free(returning->answer);
+    returning->answer = NULL;
+    opening_hand_over(opening, stream, homecoming, known);
+    returning->stream = stream;
+    returning->stage = PLACED;
+    return true;
+}
+
+/* Returns false when there is no room in the worker's ring now. */
+static bool hand_over(struct returns *returns, struct returning *returning, int *budget) {
+    struct worker *worker = returns->setup.opening->workers[returning->stream->worker];
+    bool put = false;
+    while (returning->kept != NULL && *budget > 0) {
+        void *place = ring_reserve(worker_input(worker), returning->kept->n, COMMAND_SPARE);
+        if (place == NULL)
+            break;
+        struct kept *kept = take_first(returns, returning);
+        ((struct record_of_stream *)(void *)kept->record)->stream = returning->stream;
+        memcpy(place, kept->record, kept->n);
+        ring_commit(worker_input(worker), kept->n);
+        free(kept);
+        put = true;
+        --*budget;
+    }
+    if (put)
+        worker_wake(worker);
+    return returning->kept == NULL;
+}
+
+/* Goes on with who has been answered, each to its end if there is room; the others wait. */
+static bool hand_all_over(struct returns *returns) {
+    int budget = HAND_OVER_MOST;
+    struct returning *returning, *next;
+    DL_FOREACH_SAFE(returns->to_hand, returning, next) {
+        if (returning->stage == ANSWERED && returning->answer->found != STORED_IMAGE)
+            drop_labels(returns, returning);
+        bool wanted = returning->kept != NULL || returning->stage == PLACED;
+        if (returning->stage == ANSWERED && wanted && !place(returns, returning))
+            return false;
+        if (!wanted) {
+            DL_DELETE2(returns->to_hand, returning, previous, next);
+            forget(returns, returning);
+            continue;
+        }
+        if (!hand_over(returns, returning, &budget))
+            return budget == 0;
+        DL_DELETE2(returns->to_hand, returning, previous, next);
+        streams_add(returns->setup.opening->streams, returning->stream);
+        forget(returns, returning);
+    }
+    return false;
+}
+
+bool returns_poll(struct returns *returns) {
+    struct stored *answer;
+    int taken = 0;
+    while (taken < ANSWERS_MOST && (answer = store_answer(returns->setup.store)) != NULL) {
+        take_answer(returns, answer);
+        taken++;
+    }
+    bool more = hand_all_over(returns);
+    return ask(returns) || more || taken == ANSWERS_MOST;
+}
+
+/* ---- the journal's -------------------------------------------------------------------------- */
+
+void returns_read_tail(struct returns *returns, bool reads) {
+    returns->reads_tail = reads;
+    if (!reads && returns->kept != NULL)
+        returns->tail = returns->kept->previous->order; /* utlist: the last one */
+    if (!reads)
+        returns->n_tail = returns->counters.kept;
+}
+
+bool returns_has_tail(const struct returns *returns) {
+    return returns->n_tail > 0;
+}
+
+int64_t returns_count_of(const struct returns *returns, int class) {
+    return returns->count[class];
+}
+
+struct returns_counters returns_counters(const struct returns *returns) {
+    return returns->counters;
+}

@@ -1,0 +1,74 @@
+/*
+ * Streams that are on disk, on their way back: what comes for them waits here, in order, until their worker has
+ * them. Bus thread only; never blocks.
+ *
+ * A name of which nothing is in memory may be that of a stream in the store, so every such name is looked for there
+ * first. What the journal holds behind the last images is kept in the same way when the daemon starts: such
+ * streams return by themselves, and their workers bring them to where they stood before anything else.
+ *
+ *   (leaving: its worker still has it) -> to be asked -> asked -> placed: its worker gets what was kept -> resident
+ */
+#ifndef DAEMON_RETURNS_H
+#define DAEMON_RETURNS_H
+
+#include "daemon/opening.h"
+#include "daemon/records.h"
+#include "daemon/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct returns;
+struct returning; /* one of them */
+
+struct returns_setup {
+    struct opening *opening;
+    struct store *store;
+};
+
+/* NULL when memory is short. */
+struct returns *returns_new(const struct returns_setup *setup);
+void returns_free(struct returns *returns);
+
+struct returning *returns_find(const struct returns *returns, const char *name, size_t n);
+
+/* Has a stream of which nothing is in memory looked for. NULL when memory is short. */
+struct returning *returns_begin(struct returns *returns, int class, const char *name, size_t n);
+int returning_class(const struct returning *returning);
+
+/* Room for a record of n bytes that its worker will get, behind those before it; NULL: so much is kept that no more is
+ * taken now, or memory is short. The record's stream is filled in later. */
+void *returns_reserve(struct returns *returns, struct returning *returning, size_t n);
+/* It is filled in; it stands at that order in the journal. */
+void returns_commit(struct returns *returns, uint64_t order);
+
+/* The worker is to let go of a resident stream, which is in the table of streams no more: who returns under its name
+ * waits for that. forget: it ends for good, else it is on its way to the store. Returns -1 when memory is short. */
+int returns_leaving(struct returns *returns, const struct stream *stream, bool forget);
+/* The worker has let go of it. */
+void returns_left(struct returns *returns, const struct stream *stream);
+
+/* Asks the store, takes its answers, hands over. To be called often. Returns whether it can go on at once. */
+bool returns_poll(struct returns *returns);
+
+/* Between these two calls what is kept comes from the journal, without a bound: it brings streams to where they stood. */
+void returns_read_tail(struct returns *returns, bool reads);
+/* While it is read: the stream ended there for good. */
+void returns_ended(struct returns *returns, struct returning *returning, uint32_t generation);
+/* Whether streams are still to be brought to where they stood. */
+bool returns_has_tail(const struct returns *returns);
+
+/* The lowest order of what is kept, so of what no worker has; UINT64_MAX: nothing. */
+uint64_t returns_lowest(const struct returns *returns);
+
+int64_t returns_count_of(const struct returns *returns, int class);
+
+struct returns_counters {
+    uint64_t returned, unknown, damaged; /* streams that came back; that the store does not know; whose image is */
+    uint64_t kept, kept_bytes;           /* records that wait now */
+    uint64_t full;                       /* times that no more was taken */
+};
+struct returns_counters returns_counters(const struct returns *returns);
+
+#endif

@@ -1,0 +1,229 @@
+#include "daemon/stream_image.h"
+
+#include "engine/forecaster.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAM_FORMAT = 1, PLACE_FORMAT = 1 };
+
+bool stream_image_can(const struct stream *stream) {
+    if (stream_pending(stream) > 0 || series_due(stream->series))
+        return false;
+    for (int i = 0; i < stream->n_places; i++)
+        if (!forecaster_can_save(stream->places[i].batch->forecaster, stream->places[i].slot))
+            return false;
+    return true;
+}
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+enum { MODEL_NAME = 256 };
+
+static void serialize_text(struct image_io *io, char *text, int room) {
+    int n = image_reads(io) ? 0 : (int)strlen(text);
+    image_int(io, &n, 0, room - 1, "a name that is too long");
+    image_io(io, text, (size_t)n);
+    text[n] = '\0';
+}
+
+static void write_place(const struct config *config, const struct place *place, struct image_io *io) {
+    struct image_io section;
+    char name[MODEL_NAME];
+    snprintf(name, sizeof name, "%s", config->models[place->batch->model].name);
+    image_enter(io, "plac", PLACE_FORMAT, &section);
+    serialize_text(&section, name, sizeof name);
+    forecaster_save(place->batch->forecaster, place->slot, &section);
+    image_leave(io, &section);
+}
+
+/* The stream's own part. */
+static void serialize_series(struct series *series, struct image_io *io) {
+    struct image_io section;
+    uint32_t n_features = (uint32_t)series->history->n_features;
+    image_enter(io, "strm", STREAM_FORMAT, &section);
+    image_io(&section, &n_features, 1);
+    series_serialize(series, &section);
+    image_leave(io, &section);
+}
+
+/* Hands the buffer's bytes over. */
+static void *take_bytes(struct image *image, size_t *ret_n) {
+    void *bytes = realloc(image->bytes, image->n);
+    if (bytes == NULL)
+        bytes = image->bytes;
+    *ret_n = image->n;
+    *image = (struct image){0};
+    return bytes;
+}
+
+static int write_stream(const struct config *config, const struct stream *stream, struct stored *stored) {
+    struct image image = {0};
+    struct image_io io;
+    image_begin(&io, &image);
+    serialize_series(stream->series, &io);
+    for (int i = 0; i < stream->n_places; i++)
+        write_place(config, &stream->places[i], &io);
+    if (image_end(&io) != 0) {
+        image_free(&image);
+        return -1;
+    }
+    stored->bytes = take_bytes(&image, &stored->n);
+    return 0;
+}
+
+static int write_block(const struct history *history, uint64_t number, struct stored *stored) {
+    struct image image = {0};
+    struct image_io io;
+    uint64_t from = number * STREAM_IMAGE_BLOCK + 1, to = from + STREAM_IMAGE_BLOCK - 1;
+    if (from < history_oldest(history))
+        from = history_oldest(history);
+    if (to > history->n)
+        to = history->n;
+    image_begin(&io, &image);
+    history_save(history, from, to, &io);
+    if (image_end(&io) == 0) {
+        size_t n;
+        void *bytes = take_bytes(&image, &n);
+        if (stored_add_block(stored, number, bytes, n) == 0)
+            return 0;
+        free(bytes);
+    }
+    image_free(&image);
+    return -1;
+}
+
+/* The blocks with steps that were not written yet, as far as the steps are held. */
+static int write_blocks(const struct stream *stream, uint64_t saved, struct stored *stored) {
+    const struct history *history = stream->series->history;
+    uint64_t oldest = history_oldest(history), step = saved + 1 > oldest ? saved + 1 : oldest;
+    stored->oldest = (oldest - 1) / STREAM_IMAGE_BLOCK;
+    for (; step <= history->n; step = ((step - 1) / STREAM_IMAGE_BLOCK + 1) * STREAM_IMAGE_BLOCK + 1)
+        if (write_block(history, (step - 1) / STREAM_IMAGE_BLOCK, stored) != 0)
+            return -1;
+    return 0;
+}
+
+struct stored *stream_image_new(const struct config *config, const struct stream *stream, uint64_t saved) {
+    assert(stream_image_can(stream));
+    struct stored *stored = stored_new(stream->name, stream->name_length);
+    if (stored == NULL)
+        return NULL;
+    stored->generation = stream->generation;
+    stored->order = stream->order;
+    if (write_stream(config, stream, stored) == 0 && write_blocks(stream, saved, stored) == 0)
+        return stored;
+    stored_free(stored);
+    return NULL;
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* The stream's place in the model of that name; NULL: the model serves it no more. */
+static int place_of(const struct config *config, const struct stream *stream, const char *model) {
+    for (int i = 0; i < stream->n_places; i++)
+        if (strcmp(config->models[stream->places[i].batch->model].name, model) == 0)
+            return i;
+    return -1;
+}
+
+/* Enters the section of the next place. Returns whose it is; -1: of no model that serves the stream now. */
+static int enter_place(const struct config *config, const struct stream *stream, struct image_io *io,
+                       struct image_io *ret_section) {
+    char model[MODEL_NAME];
+    image_enter(io, "plac", PLACE_FORMAT, ret_section);
+    serialize_text(ret_section, model, sizeof model);
+    return image_ok(ret_section) ? place_of(config, stream, model) : -1;
+}
+
+static void leave_place(struct image_io *io, struct image_io *section) {
+    image_skip(section, image_left(section));
+    image_leave(io, section);
+}
+
+int stream_image_check(const struct config *config, int class, const struct stored *stored, struct error *err) {
+    struct image_io io, section;
+    uint32_t n_features = 0;
+    if (image_open(&io, stored->bytes, stored->n, err) != 0)
+        return -1;
+    image_enter(&io, "strm", STREAM_FORMAT, &section);
+    image_io(&section, &n_features, 1);
+    if (!image_ok(&section))
+        return -1;
+    if (n_features != (uint32_t)config->classes[class].n_features)
+        return error_set(err, "the image of stream %s is of %u features, and its class %s has %d", stored->name,
+                         n_features, config->classes[class].name, config->classes[class].n_features);
+    for (int i = 0; i < stored->n_blocks; i++)
+        if (image_open(&io, stored->blocks[i].bytes, stored->blocks[i].n, err) != 0)
+            return -1;
+    return 0;
+}
+
+int stream_image_versions(const struct config *config, const struct stream *stream, const struct stored *stored,
+                          uint64_t *ret_versions, struct error *err) {
+    struct image_io io, section;
+    for (int i = 0; i < stream->n_places; i++)
+        ret_versions[i] = STREAM_IMAGE_NONE;
+    if (image_open(&io, stored->bytes, stored->n, err) != 0)
+        return -1;
+    image_pass(&io, "strm");
+    while (image_ok(&io) && image_comes(&io, "plac")) {
+        int place = enter_place(config, stream, &io, &section);
+        struct saved_version version;
+        if (place >= 0 && forecaster_peek(&section, &version) == 0)
+            ret_versions[place] = version.number;
+        leave_place(&io, &section);
+    }
+    return image_end(&io);
+}
+
+static int read_blocks(struct history *history, const struct stored *stored, struct error *err) {
+    for (int i = stored->n_blocks - 1; i >= 0; i--) {
+        struct image_io io;
+        if (image_open(&io, stored->blocks[i].bytes, stored->blocks[i].n, err) != 0)
+            return -1;
+        history_load(history, &io);
+        if (image_end(&io) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Places that the image has, and that can be read, are acquired. Returns the number of those that cannot be read. */
+static int read_places(const struct config *config, const struct stream *stream, struct image_io *io,
+                       bool *acquired) {
+    int failed = 0;
+    while (image_ok(io) && image_comes(io, "plac")) {
+        struct image_io section;
+        int i = enter_place(config, stream, io, &section);
+        if (i >= 0) {
+            const struct place *place = &stream->places[i];
+            acquired[i] =
+                forecaster_load(place->batch->forecaster, place->slot, stream->series->history, &section) == 0;
+            failed += !acquired[i];
+        }
+        leave_place(io, &section);
+    }
+    return failed;
+}
+
+int stream_image_read(const struct config *config, struct stream *stream, const struct stored *stored,
+                      struct error *err) {
+    struct image_io io;
+    if (image_open(&io, stored->bytes, stored->n, err) != 0)
+        return -1;
+    serialize_series(stream->series, &io);
+    if (!image_ok(&io) || read_blocks(stream->series->history, stored, err) != 0)
+        return -1;
+    bool acquired[stream->n_places + 1];
+    memset(acquired, 0, sizeof acquired);
+    int failed = read_places(config, stream, &io, acquired);
+    for (int i = 0; i < stream->n_places; i++)
+        if (!acquired[i])
+            forecaster_acquire(stream->places[i].batch->forecaster, stream->places[i].slot, stream->series->history);
+    stream->order = stored->order;
+    stream->saved = stream->series->history->n;
+    return failed;
+}

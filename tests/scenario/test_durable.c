@@ -1,0 +1,308 @@
+/*
+ * Streams that leave memory and come back, a daemon that stops and starts, and one that is killed: what it forecasts
+ * afterwards is, to the last bit, what a daemon forecasts that had all streams in memory and was never stopped.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "engine/random.h"
+#include "tests/support/daemon.h"
+#include "tests/support/heard.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+enum { STREAMS = 12, FEATURES = 2 };
+
+static const int64_t second = 1000000000;
+
+static const char models[] =
+    "streams:\n"
+    "  - {class: c, pattern: '*', features: [a, b], gap: reset, gap_after: 60s, history: 100%s}\n"
+    "models:\n"
+    "  - {name: m, class: c, horizon: 4, period: 12, layers: [{lstm: 12}], batch_size: 4, train: false}\n"
+    "  - {name: r, class: c, horizon: 2, targets: [b], layers: [{lstm: 5}], batch_size: 2, train: false,\n"
+    "     reset_every: 300s, combine: network}\n";
+
+static int steps(void) {
+    return scenario_count(400, 150);
+}
+
+static void values_of(int stream, int step, double *values) {
+    const int place[] = {stream, step};
+    struct rng rng = {rng_hash(7, place, sizeof place)};
+    for (int f = 0; f < FEATURES; f++)
+        values[f] = 10 * stream + sin(0.5236 * step + f) * (2 + sin(0.003 * step)) + 0.3 * rng_normal(&rng);
+    if (rng_below(&rng, 30) == 0)
+        values[rng_below(&rng, FEATURES)] = NAN;
+}
+
+static const char *name_of(int stream, char name[16]) {
+    snprintf(name, 16, "s%d", stream);
+    return name;
+}
+
+/* A step of each stream, in an order that changes. */
+static void feed_step(void *socket, int step) {
+    for (int i = 0; i < STREAMS; i++) {
+        int stream = (i * 5 + step) % STREAMS;
+        double values[FEATURES];
+        char name[16];
+        values_of(stream, step, values);
+        feed_tick(socket, name_of(stream, name), second * (1600000000 + step + step / 100 * 500), values, FEATURES);
+    }
+}
+
+static struct daemon *start(const char *top, const char *of_class) {
+    static char rest[2048];
+    char classes[1024];
+    snprintf(classes, sizeof classes, models, of_class);
+    snprintf(rest, sizeof rest, "%s%s", top, classes);
+    return daemon_run(&(struct daemon_setup){.workers = 2, .rest = rest});
+}
+
+/* What a daemon says that keeps all streams and never stops. */
+static struct heard *hear_reference(struct daemon **ret_daemon) {
+    struct daemon *daemon = *ret_daemon = start("", "");
+    struct heard *heard = heard_all(daemon);
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    for (int step = 0; step < steps(); step++)
+        feed_step(socket, step);
+    heard_until(heard, (size_t)steps() * STREAMS * 2);
+    return heard;
+}
+
+static char *new_folder(char *path) {
+    strcpy(path, "/tmp/test_durable.XXXXXX");
+    assert_non_null(mkdtemp(path));
+    return path;
+}
+
+static void await_durable(struct daemon *daemon) {
+    for (int tries = 0; tries < 200; tries++) {
+        if (daemon_count(daemon, "store.durable") == daemon_count(daemon, "store.order"))
+            return;
+        scenario_sleep(10);
+    }
+    fail_msg("what was fed does not come to the disk");
+}
+
+/* Those of the last n steps. */
+static void compare_last(const struct heard *heard, const struct heard *reference, size_t n) {
+    for (int s = 0; s < STREAMS; s++)
+        for (int m = 0; m < 2; m++) {
+            char name[16];
+            const char *model = m == 0 ? "m" : "r";
+            struct heard_stream *a = heard_find(heard, model, name_of(s, name));
+            struct heard_stream *b = heard_find(reference, model, name);
+            assert_non_null(a);
+            assert_non_null(b);
+            assert_int_equal(b->n, steps());
+            assert_true(a->n >= n);
+            assert_int_equal(heard_at(a, a->n - 1)->step, steps());
+            heard_compare(a, a->n - n, b, b->n - n, n);
+        }
+}
+
+/* ---- leaving and coming back -------------------------------------------------------------------- */
+
+static void test_few_in_memory(void **state) {
+    (void)state;
+    char folder[64], top[256];
+    struct daemon *other;
+    struct heard *reference = hear_reference(&other);
+    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 300ms\n", new_folder(folder));
+    struct daemon *daemon = start(top, ", max_resident: 4");
+    struct heard *heard = heard_all(daemon);
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    for (int step = 0; step < steps(); step++) {
+        feed_step(socket, step);
+        scenario_sleep(10); /* looked at ten times a second: many leave */
+    }
+    heard_until(heard, (size_t)steps() * STREAMS * 2);
+    compare_last(heard, reference, (size_t)steps());
+    assert_true(daemon_count(daemon, "kept.evicted") > 10);
+    heard_free(heard);
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+    heard_free(reference);
+    daemon_free(&other);
+}
+
+/* ---- stops -------------------------------------------------------------------------------------- */
+
+static void stop_and_start(int signal) {
+    char folder[64], top[256];
+    struct daemon *other;
+    struct heard *reference = hear_reference(&other);
+    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 200ms\n", new_folder(folder));
+    struct daemon *daemon = start(top, "");
+    struct heard *heard = heard_all(daemon);
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    int half = steps() / 2;
+    for (int step = 0; step < half; step++) {
+        feed_step(socket, step);
+        if (step % 50 == 0)
+            scenario_sleep(100);
+    }
+    heard_until(heard, (size_t)half * STREAMS * 2);
+    await_durable(daemon);
+    daemon_close(daemon, socket);
+    heard_free(heard);
+    daemon_signal(daemon, signal);
+    assert_int_equal(daemon_wait(daemon), signal == SIGTERM ? 0 : 128 + signal);
+
+    daemon_start(daemon);
+    heard = heard_all(daemon);
+    heard->any_gaps = true; /* the first half is not heard any more */
+    socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    for (int step = half; step < steps(); step++)
+        feed_step(socket, step);
+    heard_until(heard, (size_t)(steps() - half) * STREAMS * 2);
+    compare_last(heard, reference, (size_t)(steps() - half));
+    heard_free(heard);
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+    heard_free(reference);
+    daemon_free(&other);
+}
+
+static void test_stopped(void **state) {
+    (void)state;
+    stop_and_start(SIGTERM);
+}
+
+static void test_killed(void **state) {
+    (void)state;
+    stop_and_start(SIGKILL);
+}
+
+/* ---- versions and commands in the tail ---------------------------------------------------------- */
+
+enum { LEARNERS = 5 };
+
+/* Jobs one after another; batches of two, so that takeovers wait for each other. */
+static const char learning[] =
+    "state_dir: %s\nsnapshot_every: %s\n"
+    "streams:\n"
+    "  - {class: c, pattern: '*', features: [a, b], gap: reset, gap_after: 60s, history: 400}\n"
+    "models:\n"
+    "  - name: m\n"
+    "    class: c\n"
+    "    horizon: 6\n"
+    "    period: 12\n"
+    "    targets: [b, a]\n"
+    "    layers: [{lstm: 40}, {dense: 8, activation: tanh}]\n"
+    "    batch_size: 2\n"
+    "    retrain_every: 150s\n"
+    "    training: {window: 48, burn_in: 8, unroll: 24, batch: 8, epochs: 4, min_steps: 80, learning_rate: 0.01,\n"
+    "               patience: 0, first_after: 100, new_steps: 60, margin: 0%%}\n";
+
+static void feed_learners(struct daemon *daemon, void *socket, int from, int to) {
+    static const char *const commands[] = {
+        "{\"cmd\":\"pause\",\"stream\":\"s1\"}", "{\"cmd\":\"reset\",\"stream\":\"s2\"}",
+        "{\"cmd\":\"reset\",\"stream\":\"s3\",\"model\":\"m\"}", "{\"cmd\":\"resume\",\"stream\":\"s1\"}"};
+    for (int step = from; step < to; step++) {
+        for (int s = 0; s < LEARNERS; s++) {
+            double values[FEATURES];
+            char name[16];
+            values_of(s, step, values);
+            feed_tick(socket, name_of(s, name), second * (1600000000 + step + step / 100 * 500), values, FEATURES);
+        }
+        scenario_sleep(3);
+        if (step % 40 == 17)
+            daemon_command(daemon, "%s", commands[step / 40 % 4]);
+    }
+}
+
+/* All streams as they stand, when everything that was fed has been forecast and is on disk. */
+static json_t *export_all(struct daemon *daemon) {
+    json_t *all = json_array();
+    for (int s = 0; s < LEARNERS; s++) {
+        char request[64];
+        snprintf(request, sizeof request, "{\"cmd\":\"export\",\"stream\":\"s%d\"}", s);
+        json_t *reply = daemon_ask(daemon, request);
+        assert_true(json_is_true(json_object_get(reply, "ok")));
+        json_array_append(all, json_object_get(reply, "image"));
+        json_decref(reply);
+    }
+    return all;
+}
+
+static void await_version(struct daemon *daemon) {
+    for (int tries = 0; tries < 600; tries++) {
+        if (daemon_model_count(daemon, "m", "version") > 0)
+            return;
+        scenario_sleep(100);
+    }
+    fail_msg("no version has been promoted");
+}
+
+static void kill_while_learning(const char *every) {
+    static char rest[2048];
+    char folder[64];
+    snprintf(rest, sizeof rest, learning, new_folder(folder), every);
+    struct daemon *daemon = daemon_run(&(struct daemon_setup){.workers = 2, .rest = rest});
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    feed_learners(daemon, socket, 0, 150);
+    await_version(daemon);
+    feed_learners(daemon, socket, 150, 420);
+    int64_t rounds = daemon_count(daemon, "store.rounds");
+    if (strcmp(every, "1h") != 0)
+        daemon_await_count(daemon, "store.rounds", rounds + 1);
+    feed_learners(daemon, socket, 420, 430);
+    daemon_expect_count(daemon, "ticks.taken", 430 * LEARNERS);
+    daemon_expect_count(daemon, "forecasts.made", 430 * LEARNERS);
+    json_t *before = export_all(daemon);
+    await_durable(daemon);
+    json_t *again = export_all(daemon); /* no version has come since */
+    if (!json_equal(before, again)) {
+        json_decref(before);
+        before = export_all(daemon);
+        await_durable(daemon);
+    }
+    json_decref(again);
+    daemon_close(daemon, socket);
+    daemon_signal(daemon, SIGKILL);
+    daemon_wait(daemon);
+
+    daemon_start(daemon);
+    daemon_expect_count(daemon, "streams", LEARNERS);
+    json_t *after = export_all(daemon);
+    for (int s = 0; s < LEARNERS; s++)
+        if (!json_equal(json_array_get(before, (size_t)s), json_array_get(after, (size_t)s)))
+            fail_msg("stream s%d is not what it was", s);
+    json_decref(before);
+    json_decref(after);
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+}
+
+/* All of it from the journal: streams that begin in it, every takeover, every command. */
+static void test_killed_without_images(void **state) {
+    (void)state;
+    kill_while_learning("1h");
+}
+
+static void test_killed_behind_images(void **state) {
+    (void)state;
+    kill_while_learning("1s");
+}
+
+int main(void) {
+    scenario_begin(120);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_few_in_memory, scenario_teardown),
+        cmocka_unit_test_teardown(test_stopped, scenario_teardown),
+        cmocka_unit_test_teardown(test_killed, scenario_teardown),
+        cmocka_unit_test_teardown(test_killed_without_images, scenario_teardown),
+        cmocka_unit_test_teardown(test_killed_behind_images, scenario_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
