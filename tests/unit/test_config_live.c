@@ -61,17 +61,17 @@ static void the_same_changes_nothing(void **state) {
 
 static void what_is_live_is_taken_over(void **state) {
     (void)state;
-    struct config *config =
-        expect("log: info\ntraining_cpu: 50%\n" STREAMS("") MODELS(", retrain_every: 1h, training: {epochs: 3}"),
-               "log: debug\ntraining_cpu: 25%\nsync_every: 7ms\nsnapshot_every: 2m\n"
-               "bus: {events_per_second: 3, repeats_per_second: 0}\n" STREAMS(", max_streams: 2000") MODELS(
-                   ", retrain_every: 5m, retrain_on: drift, promote: manual, training: {epochs: 4, nesterov: true, "
+    struct config *config = expect(
+        "log: info\ntraining_cpu: 50%\n" STREAMS("") MODELS(", retrain_every: 1h, training: {epochs: 3}"),
+        "log: debug\ntraining_cpu: 25%\nsync_every: 7ms\nsnapshot_every: 2m\n"
+        "bus: {events_per_second: 3, repeats_per_second: 0}\n" STREAMS(", max_streams: 2000, idle_timeout: 1m")
+            MODELS(", retrain_every: 5m, retrain_on: drift, promote: manual, training: {epochs: 4, nesterov: true, "
                    "optimizer: sgd, momentum: 0.9, learning_rate: 0.5, margin: 2%}"),
-               "log training_cpu sync_every snapshot_every bus.events_per_second bus.repeats_per_second "
-               "streams[0].max_streams models[0].retrain_every models[0].retrain_on models[0].promote "
-               "models[0].training.epochs models[0].training.optimizer models[0].training.learning_rate "
-               "models[0].training.momentum models[0].training.nesterov models[0].training.margin",
-               "");
+        "log training_cpu sync_every snapshot_every bus.events_per_second bus.repeats_per_second "
+        "streams[0].max_streams streams[0].idle_timeout models[0].retrain_every models[0].retrain_on models[0].promote "
+        "models[0].training.epochs models[0].training.optimizer models[0].training.learning_rate "
+        "models[0].training.momentum models[0].training.nesterov models[0].training.margin",
+        "");
     const struct config_model *model = &config->models[0];
     assert_int_equal(config->log, CONFIG_LOG_DEBUG);
     assert_true(config->training_cpu == 0.25 && config->sync_every == 7000000);
@@ -133,7 +133,7 @@ static void entries_are_known_by_their_names(void **state) {
 static void live_keys_are_known(void **state) {
     (void)state;
     static const char known[] =
-        "log training_cpu sync_every snapshot_every events_per_second repeats_per_second max_streams retrain_every "
+        "log training_cpu sync_every snapshot_every events_per_second repeats_per_second max_streams max_resident idle_timeout retrain_every "
         "retrain_on promote batch epochs min_steps patience max_windows half_life optimizer learning_rate momentum "
         "nesterov weight_decay schedule last_rate warm_up clip_norm clip_value margin first_after new_steps "
         "above below probability";
