@@ -143,9 +143,23 @@ int network_pack(struct network *network, const struct kernels *kernels) {
     return 0;
 }
 
-size_t network_work_size(const struct network *network, int rows, int steps) {
-    return network->n_packed + scratch_size(network, rows, steps) +
+/* Weights that are packed in each call begin the workspace. */
+static size_t room_to_pack(const struct network *network, const struct kernels *kernels) {
+    return network->packed_for != kernels ? network->n_packed : 0;
+}
+
+/* Behind them. */
+static size_t room_to_run(const struct network *network, int rows, int steps) {
+    return scratch_size(network, rows, steps) +
            (size_t)rows * (network->room_fixed + (size_t)steps * network->room_steps);
+}
+
+size_t network_work_size(const struct network *network, int rows, int steps) {
+    return network->n_packed + room_to_run(network, rows, steps);
+}
+
+size_t network_serving_size(const struct network *network, const struct kernels *kernels, int rows, int steps) {
+    return room_to_pack(network, kernels) + room_to_run(network, rows, steps);
 }
 
 /* One call's arguments. */
@@ -186,7 +200,7 @@ void network_forward(const struct network *network, const struct kernels *kernel
         network_pack_to(network, kernels, work);
         packed = work;
     }
-    work += network->n_packed;
+    work += room_to_pack(network, kernels);
     struct call call = {.rows = rows, .steps = steps, .x = x, .y = y, .tensors = work};
     work += (size_t)rows * (network->room_fixed + (size_t)steps * network->room_steps);
 

@@ -230,6 +230,8 @@ int network_pack(struct network *network, const struct kernels *kernels);
 
 /* Floats of scratch that network_forward needs for so many rows and steps, or fewer rows. */
 size_t network_work_size(const struct network *network, int rows, int steps);
+/* The same with these kernels, as long as the weights stay as they are: fewer where they have been packed for them. */
+size_t network_serving_size(const struct network *network, const struct kernels *kernels, int rows, int steps);
 
 /* Runs `steps` steps of `rows` rows through the kernels. In a stateful network without masks results are bit for bit
  * the same for any grouping of rows and steps into calls, in every network for any grouping of rows.

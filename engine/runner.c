@@ -12,10 +12,10 @@ struct runner {
     int rows; /* of the latest run */
     bool again;
 
-    float *x, *next;               /* [sample x rows x n_inputs], [rows x n_inputs] */
+    float *x, *next;               /* [sample x rows x n_inputs]; [rows x n_inputs] of a recursive forecast */
     float **state, **copy_state;   /* [rows] */
     int n_features;                /* that inputs and targets are of */
-    struct scaler *own;            /* [rows x n_features] of samples */
+    struct scaler *own;            /* [rows x n_features] of samples; SCALER_WINDOW alone has them */
     const struct scaler **scalers; /* [rows] */
     float *copies;                 /* [rows x state size] */
     float *y[LAYER_PORTS];         /* of each output */
@@ -46,9 +46,10 @@ struct runner *runner_new(const struct config_model *model, const struct kernels
     runner->sample = model->window > 0 ? model->window : 1;
     runner->n_inputs = n_inputs;
     runner->x = calloc((size_t)runner->sample * most * n_inputs, sizeof *runner->x);
-    runner->next = calloc(most * n_inputs, sizeof *runner->next);
+    runner->next = calloc(model->form == FORECAST_RECURSIVE ? most * n_inputs : 1, sizeof *runner->next);
     runner->n_features = n_features(model);
-    runner->own = calloc(most * (size_t)runner->n_features, sizeof *runner->own);
+    size_t own = model->scaler == SCALER_WINDOW ? most * (size_t)runner->n_features : 1;
+    runner->own = calloc(own, sizeof *runner->own);
     runner->scalers = calloc(most, sizeof *runner->scalers);
     runner->values = calloc((size_t)model->n_targets + 1, sizeof *runner->values);
     runner->state = calloc(most, sizeof *runner->state);
@@ -98,7 +99,8 @@ int runner_fit(struct runner *runner, const struct network *network) {
             return -1;
         runner->shape[o] = shape;
     }
-    if (grow(&runner->work, &runner->work_size, network_work_size(network, runner->most, runner->sample)) != 0)
+    if (grow(&runner->work, &runner->work_size,
+             network_serving_size(network, runner->kernels, runner->most, runner->sample)) != 0)
         return -1;
     if (model->form == FORECAST_RECURSIVE &&
         grow(&runner->copies, &runner->copies_size, most * network_state_size(network) + 1) != 0)

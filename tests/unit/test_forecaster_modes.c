@@ -67,7 +67,8 @@ static void scene_init(struct scene *scene, int n_layers) {
     scene->model.n_targets = scene->model.head == HEAD_RAW ? 0 : scene->keras.spec.n_inputs;
     scene->model.batch_size = SLOTS;
     scene->model.combine = COMBINE_ONLY + EXPERT_NETWORK;
-    scene->model.scaler = SCALER_NONE;
+    if (scene->model.scaler != SCALER_WINDOW)
+        scene->model.scaler = SCALER_NONE;
     if (scene->model.window == 0)
         scene->model.window = 1;
     scene->forecaster = forecaster_new(&scene->class, &scene->model, kernels_choose());
@@ -196,11 +197,10 @@ static void a_window_is_one_sample(void **state) {
  * back. */
 static void a_sample_is_scaled_by_itself(void **state) {
     (void)state;
-    struct scene scene = {.model = {.mode = MODEL_WINDOWED, .window = WINDOW, .horizon = 2}};
+    struct scene scene = {.model = {.mode = MODEL_WINDOWED, .window = WINDOW, .horizon = 2, .scaler = SCALER_WINDOW}};
     scene.layers[0] = layer(LAYER_LSTM, 5);
     scene.layers[1] = layer(LAYER_DENSE, 4);
     scene_init(&scene, 2);
-    scene.model.scaler = SCALER_WINDOW;
     scene_take_over(&scene, 1);
     scene_open(&scene, 1);
     struct hand hand = hand_new(&scene, WINDOW);
