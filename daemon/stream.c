@@ -56,7 +56,7 @@ struct series *stream_new_series(const struct config *config, int class) {
 }
 
 /* A stream seldom has more steps that wait. */
-enum { FIRST_ARRIVALS = 4 };
+enum { FIRST_ARRIVALS = 2 };
 
 struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
                           uint32_t generation, int n_places) {
