@@ -97,12 +97,12 @@ static void serialize_given(struct forecaster *f, int slot, struct image_io *io)
     image_io(io, given->values, (size_t)n);
 }
 
+/* Of what is told, not of the bounds, which may change while streams live. */
 static uint32_t alerts_sum(const struct config_model *model) {
     uint64_t sum = 0;
     for (int a = 0; a < model->n_alerts; a++) {
         const struct config_alert *alert = &model->alerts[a];
-        const double parts[] = {(double)sum,  alert->target,       alert->above,      alert->below,
-                                alert->steps, (double)alert->time, alert->probability};
+        const double parts[] = {(double)sum, alert->target, isnan(alert->above), alert->steps, (double)alert->time};
         sum = (uint32_t)image_sum(parts, sizeof parts);
     }
     return (uint32_t)sum;

@@ -8,6 +8,7 @@
 #include "engine/random.h"
 #include "tests/support/random_slot.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,7 +199,8 @@ static void what_is_not_there(void **state) {
     struct error err;
     random_model_init(&model, SEED, RANDOM_LAYERS, true);
     random_model_init(&other, SEED, RANDOM_LAYERS, true);
-    other.alerts[0].above = 0.5;
+    other.alerts[0].above = NAN;
+    other.alerts[0].below = 0.5;
     struct forecaster *from = random_forecaster(&model, RANDOM_FEW, 1),
                       *to = random_forecaster(&other, RANDOM_FEW, 1);
     random_slot_open(&slot, &model, from, SLOT, SEED);
