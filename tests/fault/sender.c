@@ -15,7 +15,7 @@
 #include <string.h>
 #include <zmq.h>
 
-enum { WINDOW = 300, SILENCE_MS = 400, PRODUCER = 7 };
+enum { WINDOW = 40, SILENCE_MS = 400, PRODUCER = 7 };
 
 static void connect_socket(struct sender *sender) {
     int zero = 0, soon = 10;

@@ -200,8 +200,7 @@ void daemon_launch(struct daemon *daemon, const char *const *arguments) {
     close(log);
 }
 
-/* Whether it ended; then *ret_status says how. */
-static bool has_ended(struct daemon *daemon, int *ret_status) {
+bool daemon_has_ended(struct daemon *daemon, int *ret_status) {
     int status;
     pid_t got = waitpid(daemon->pid, &status, WNOHANG);
     assert_true(got >= 0);
@@ -212,20 +211,22 @@ static bool has_ended(struct daemon *daemon, int *ret_status) {
     return true;
 }
 
-static bool try_to_ask(struct daemon *daemon, const char *request, int ms, json_t **ret_reply);
-
-bool daemon_try_start(struct daemon *daemon, int *ret_status) {
-    daemon_launch(daemon, NULL);
+bool daemon_await_start(struct daemon *daemon, int *ret_status) {
     json_t *reply = NULL;
     int64_t until = scenario_now() + patience();
-    while (!try_to_ask(daemon, "{\"cmd\":\"hello\",\"protocol\":1}", 50, &reply)) {
-        if (has_ended(daemon, ret_status))
+    while (!daemon_try_to_ask(daemon, "{\"cmd\":\"hello\",\"protocol\":1}", 50, &reply)) {
+        if (daemon_has_ended(daemon, ret_status))
             return false;
         if (scenario_now() > until)
             fail_msg("the daemon does not answer: %s", daemon_output(daemon));
     }
     json_decref(reply);
     return true;
+}
+
+bool daemon_try_start(struct daemon *daemon, int *ret_status) {
+    daemon_launch(daemon, NULL);
+    return daemon_await_start(daemon, ret_status);
 }
 
 void daemon_start(struct daemon *daemon) {
@@ -248,7 +249,7 @@ void daemon_signal(struct daemon *daemon, int signal) {
 int daemon_wait(struct daemon *daemon) {
     int status = 0;
     int64_t until = scenario_now() + patience();
-    while (!has_ended(daemon, &status)) {
+    while (!daemon_has_ended(daemon, &status)) {
         if (scenario_now() > until)
             fail_msg("the daemon does not end: %s", daemon_output(daemon));
         scenario_sleep(2);
@@ -375,8 +376,8 @@ void feed_tick(void *socket, const char *stream, int64_t t, const double *values
 
 /* ---- control -------------------------------------------------------------------------------- */
 
-/* Asks, and waits up to ms. What answers an earlier question is passed over. */
-static bool try_to_ask(struct daemon *daemon, const char *request, int ms, json_t **ret_reply) {
+/* What answers an earlier question is passed over. */
+bool daemon_try_to_ask(struct daemon *daemon, const char *request, int ms, json_t **ret_reply) {
     if (daemon->asking == NULL)
         daemon->asking = daemon_connect(daemon, ZMQ_DEALER, daemon->control);
     json_t *question = json_loads(request, 0, NULL);
@@ -411,7 +412,7 @@ static bool try_to_ask(struct daemon *daemon, const char *request, int ms, json_
 
 json_t *daemon_ask(struct daemon *daemon, const char *request) {
     json_t *reply;
-    if (!try_to_ask(daemon, request, patience(), &reply))
+    if (!daemon_try_to_ask(daemon, request, patience(), &reply))
         fail_msg("no answer to %s: %s", request, daemon_output(daemon));
     return reply;
 }

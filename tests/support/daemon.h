@@ -66,11 +66,15 @@ void daemon_write_config(struct daemon *daemon, const char *text);
 void daemon_start(struct daemon *daemon);
 /* The same; false: it ended instead, with *ret_status as from daemon_wait. */
 bool daemon_try_start(struct daemon *daemon, int *ret_status);
+/* The second part of it: after daemon_launch. */
+bool daemon_await_start(struct daemon *daemon, int *ret_status);
 /* Starts it without waiting for anything. Without arguments (NULL) those that serve the configuration. */
 void daemon_launch(struct daemon *daemon, const char *const *arguments);
 /* daemon_new and daemon_start. */
 struct daemon *daemon_run(const struct daemon_setup *setup);
 void daemon_signal(struct daemon *daemon, int signal);
+/* Whether it has ended; then *ret_status is as from daemon_wait. */
+bool daemon_has_ended(struct daemon *daemon, int *ret_status);
 /* Waits for its end. Returns its exit status, or 128 and the signal that ended it. */
 int daemon_wait(struct daemon *daemon);
 /* TERM, and it must exit with 0. */
@@ -100,6 +104,8 @@ void feed_tick(void *socket, const char *stream, int64_t t, const double *values
 
 /* Asks in JSON and waits for the answer, a new reference. */
 json_t *daemon_ask(struct daemon *daemon, const char *request);
+/* The same; false: none has come within ms. */
+bool daemon_try_to_ask(struct daemon *daemon, const char *request, int ms, json_t **ret_reply);
 /* The same; the answer must be ok. request is a format. */
 void daemon_command(struct daemon *daemon, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* What `models` says of a model, a new reference; a whole number of it. */
