@@ -200,7 +200,7 @@ static const char learning[] =
     "    targets: [b, a]\n"
     "    layers: [{lstm: 40}, {dense: 8, activation: tanh}]\n"
     "    batch_size: 2\n"
-    "    retrain_every: 150s\n"
+    "    retrain_every: %s\n"
     "    training: {window: 48, burn_in: 8, unroll: 24, batch: 8, epochs: 4, min_steps: 80, learning_rate: 0.01,\n"
     "               patience: 0, first_after: 100, new_steps: 60, margin: 0%%}\n";
 
@@ -244,10 +244,44 @@ static void await_version(struct daemon *daemon) {
     fail_msg("no version has been promoted");
 }
 
+/* The same when no job is under way, and no version takes over. */
+static json_t *export_at_rest(struct daemon *daemon) {
+    json_t *before = export_all(daemon);
+    for (int tries = 0; tries < 100; tries++) {
+        json_t *model = daemon_model(daemon, "m");
+        bool idle = strcmp(json_string_value(json_object_get(model, "training")), "idle") == 0;
+        json_decref(model);
+        scenario_sleep(200);
+        json_t *again = export_all(daemon);
+        bool rests = idle && json_equal(before, again);
+        json_decref(before);
+        before = again;
+        if (rests) {
+            await_durable(daemon);
+            return before;
+        }
+    }
+    fail_msg("the daemon comes to no rest");
+    return NULL;
+}
+
+/* No further job is due when it starts again. */
+static void let_rest(struct daemon *daemon) {
+    char text[8192] = "";
+    FILE *file = fopen(daemon->config, "r");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    char *every = strstr(text, "150s");
+    assert_non_null(every);
+    memcpy(every, "900h", 4);
+    daemon_write_config(daemon, text);
+}
+
 static void kill_while_learning(const char *every) {
     static char rest[2048];
     char folder[64];
-    snprintf(rest, sizeof rest, learning, new_folder(folder), every);
+    snprintf(rest, sizeof rest, learning, new_folder(folder), every, "150s");
     struct daemon *daemon = daemon_run(&(struct daemon_setup){.workers = 2, .rest = rest});
     void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
     feed_learners(daemon, socket, 0, 150);
@@ -259,19 +293,12 @@ static void kill_while_learning(const char *every) {
     feed_learners(daemon, socket, 420, 430);
     daemon_expect_count(daemon, "ticks.taken", 430 * LEARNERS);
     daemon_expect_count(daemon, "forecasts.made", 430 * LEARNERS);
-    json_t *before = export_all(daemon);
-    await_durable(daemon);
-    json_t *again = export_all(daemon); /* no version has come since */
-    if (!json_equal(before, again)) {
-        json_decref(before);
-        before = export_all(daemon);
-        await_durable(daemon);
-    }
-    json_decref(again);
+    json_t *before = export_at_rest(daemon);
     daemon_close(daemon, socket);
     daemon_signal(daemon, SIGKILL);
     daemon_wait(daemon);
 
+    let_rest(daemon);
     daemon_start(daemon);
     daemon_expect_count(daemon, "streams", LEARNERS);
     json_t *after = export_all(daemon);
