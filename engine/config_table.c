@@ -154,8 +154,9 @@ static const struct config_key table[] = {
     {CONFIG_STREAM, "gap", CONFIG_CHOICE, "ignore", .choices = gaps, AT(config_class, time.gap),
      .help = "Behind a gap in time the states go on; or, with `every`, its intervals become steps without values "
              "(fill); or the states begin anew (reset)"},
-    {CONFIG_STREAM, "fill_most", CONFIG_INTEGER, "60", 1, 1 << 16, AT(config_class, time.fill_most), .unit = "steps",
-     .example = "#60", .help = "With `gap: fill`: a longer gap is not filled, and the states begin anew behind it"},
+    {CONFIG_STREAM, "fill_most", CONFIG_INTEGER, "60", 1, UINT16_MAX, AT(config_class, time.fill_most),
+     .unit = "steps", .example = "#60",
+     .help = "With `gap: fill`: a longer gap is not filled, and the states begin anew behind it"},
     {CONFIG_STREAM, "gap_after", CONFIG_DURATION, NULL, US, 365 * DAY, AT(config_class, time.gap_after),
      .example = "#10s",
      .help =

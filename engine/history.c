@@ -50,8 +50,8 @@ void history_append(struct history *history, int64_t t, const double *values, ui
     assert((flags & (STEP_IMPUTED | STEP_PAUSED)) == 0);
     memset(mask, 0, (size_t)history->mask_bytes);
     for (int f = 0; f < history->n_features; f++) {
-        row[f] = values != NULL ? values[f] : NAN;
-        if (!isnan(row[f]))
+        row[f] = values[f];
+        if (!isnan(values[f]))
             continue;
         row[f] = before != NULL ? before[f] : NAN;
         mask[f / BYTE_BITS] |= (uint8_t)(1 << (f % BYTE_BITS));

@@ -64,7 +64,7 @@ uint64_t history_label(struct history *history, int64_t t, float label);
 /* The label of a step; NaN: not told, or not held. */
 float history_label_of(const struct history *history, uint64_t step);
 
-/* Appends a step; values [n_features] with NaN for missing ones, NULL: all are; flags: but STEP_IMPUTED and STEP_PAUSED. */
+/* Appends a step; values [n_features] with NaN for missing ones; flags: but STEP_IMPUTED and STEP_PAUSED. */
 void history_append(struct history *history, int64_t t, const double *values, uint8_t flags);
 
 /* By command: all states begin anew with the next step, and what was before it is forgotten. */

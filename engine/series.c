@@ -17,9 +17,12 @@ struct series *series_new(const struct time_policy_spec *spec, int n_features, i
     bool replaces = spec->every > 0 && spec->same_time == SAME_TIME_REPLACE;
     series->counts = means ? calloc(n, sizeof *series->counts) : NULL;
     series->newest = replaces ? calloc(n, sizeof *series->newest) : NULL;
+    bool fills = spec->gap == GAP_FILL;
+    series->unseen = fills ? calloc(n, sizeof *series->unseen) : NULL;
     series->held = spec->reorder > 0 ? reorder_new(n_features, spec->reorder_most) : NULL;
     if (series->history == NULL || series->open == NULL || (means && series->counts == NULL) ||
-        (replaces && series->newest == NULL) || (spec->reorder > 0 && series->held == NULL)) {
+        (replaces && series->newest == NULL) || (fills && series->unseen == NULL) ||
+        (spec->reorder > 0 && series->held == NULL)) {
         series_free(series);
         return NULL;
     }
@@ -27,6 +30,8 @@ struct series *series_new(const struct time_policy_spec *spec, int n_features, i
         series->open[f] = NAN;
         if (replaces)
             series->newest[f] = NAN;
+        if (fills)
+            series->unseen[f] = NAN;
     }
     return series;
 }
@@ -38,6 +43,7 @@ void series_free(struct series *series) {
     free(series->open);
     free(series->counts);
     free(series->newest);
+    free(series->unseen);
     reorder_free(series->held);
     free(series);
 }
@@ -122,7 +128,8 @@ static void close_open(struct series *series, const struct time_closed *closed) 
             series->open[f] = NAN;
     uint8_t flags = series->flags | (series->closing ? STEP_CLOCK : 0);
     history_append(series->history, closed->t, series->open, gap_flags(series, closed->gap) | flags);
-    series->of_ticks = series->ticks;
+    if (series->spec->aggregate != AGGREGATE_LAST)
+        series->of_ticks = series->ticks;
 }
 
 /* ---- ticks ------------------------------------------------------------------------------------ */
@@ -135,18 +142,17 @@ static int take_in_order(struct series *series, int64_t t, const double *values,
     switch (*ret_verdict) {
     case TIME_JOINS:
         join(series, values);
-        series->fill_left = closed.missing; /* behind what the clock has closed */
+        series->fill_left = (uint16_t)closed.missing; /* behind what the clock has closed */
         break;
     case TIME_REPLACES: replace(series, values); break;
     case TIME_CLOSES:
         close_open(series, &closed);
         begin(series, values);
         series->flags = flags;
-        series->fill_left = closed.missing;
+        series->fill_left = (uint16_t)closed.missing;
         return 1;
     case TIME_STEP:
         history_append(series->history, closed.t, values, gap_flags(series, closed.gap) | flags);
-        series->of_ticks = 1;
         return 1;
     default: return -1;
     }
@@ -204,7 +210,7 @@ static void append_filled(struct series *series) {
     /* Unsigned: of an image that is damaged the numbers may be any. */
     int64_t t = (int64_t)((uint64_t)series->time.open - (uint64_t)series->fill_left * (uint64_t)series->spec->every);
     series->fill_left--;
-    history_append(series->history, t, NULL, STEP_FILLED);
+    history_append(series->history, t, series->unseen, STEP_FILLED);
     series->of_ticks = 0;
 }
 
@@ -243,7 +249,9 @@ static void serialize_open(struct series *series, struct image_io *io) {
     image_io(io, &series->flags, 1);
     if (image_reads(io) && !image_check(io, (series->flags & ~open_flags) == 0, "flags that no interval has"))
         series->flags = 0;
-    image_int(io, &series->fill_left, 0, INT32_MAX, "less than no steps");
+    image_io(io, &series->fill_left, 1);
+    if (series->unseen == NULL) /* the class does not fill gaps any more */
+        series->fill_left = 0;
     image_bool(io, &series->closing);
     image_io(io, &series->close_to, 1);
     image_bool(io, &counts);

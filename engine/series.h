@@ -9,21 +9,24 @@
 #include "engine/reorder.h"
 #include "engine/time_policy.h"
 
+/* What every tick touches comes first, 64 bytes. */
 struct series {
     const struct time_policy_spec *spec; /* of the class, borrowed */
     struct time_policy time;
     struct history *history;
-    double *open;      /* [n_features] what the ticks of the open interval come to so far; NaN: no value yet */
-    uint32_t ticks;    /* in the open interval */
-    uint32_t of_ticks; /* in the newest step; 0: it was filled in */
-    int fill_left;     /* steps without values that are still to be appended, right before the open interval */
-    uint8_t flags;     /* STEP_* of the open interval beside those of gaps */
-    bool closing;      /* intervals that end before close_to are still to be closed */
+    double *open;         /* [n_features] what the ticks of the open interval come to so far; NaN: no value yet */
+    struct reorder *held; /* NULL: ticks are not held */
+    uint32_t ticks;       /* in the open interval */
+    uint16_t fill_left;   /* steps without values that are still to be appended, right before the open interval */
+    uint8_t flags;        /* STEP_* of the open interval beside those of gaps */
+    bool closing;         /* intervals that end before close_to are still to be closed */
+
     int64_t close_to;
-    uint32_t *counts; /* [n_features] values in each of open, for their mean; NULL: other aggregates need none */
+    uint32_t of_ticks; /* in the newest step, of an aggregate but the last; 0: it was filled in */
+    uint32_t *counts;  /* [n_features] values in each of open, for their mean; NULL: other aggregates need none */
     /* [n_features] same_time: replace: the latest tick of the open interval, which is not in open yet; else NULL */
     double *newest;
-    struct reorder *held; /* NULL: ticks are not held */
+    double *unseen; /* [n_features] NaN: a step that is filled in; NULL: none is */
 };
 
 /* spec must outlive it. NULL when memory is short. */

@@ -226,7 +226,7 @@ static const struct bad bad_values[] = {
     {STREAMS "    missing: zero\n" MODELS, ":5: streams[0].missing: \"zero\" is not last, mean or mask"},
     {STREAMS "    reorder: 2d\n" MODELS, ":5: streams[0].reorder: \"2d\" is not within 0 to 1d"},
     {STREAMS "    every: 1s\n    gap: fill\n    fill_most: 0\n" MODELS,
-     ":7: streams[0].fill_most: \"0\" is not within 1 to 65536"},
+     ":7: streams[0].fill_most: \"0\" is not within 1 to 65535"},
     {STREAMS "    time: every\n" MODELS, ":5: streams[0].time: \"every\" is not irregular"},
     {STREAMS "    every: 0\n" MODELS, ":5: streams[0].every: \"0\" is not within 1us to 365d"},
     {STREAMS "    gap: reset\n" MODELS,
