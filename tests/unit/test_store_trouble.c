@@ -260,7 +260,9 @@ static void a_gap_is_closed_by_a_round(void **state) {
 static void a_gap_outlives_the_daemon(void **state) {
     (void)state;
     struct store_scene scene;
-    uint64_t before = open_gapped(&scene);
+    uint64_t before = open_gapped(&scene), order;
+    const struct journal_entry other = {.kind = JOURNAL_TICKS, .producer = 8, .sequence = 1, .bytes = "x", .n = 1};
+    assert_true(store_append(scene.store, &other, &order)); /* kept, but behind the gap */
     store_scene_reopen(&scene);
     assert_true(store_degraded(scene.store));
     assert_true(store_round_wanted(scene.store));
@@ -286,13 +288,18 @@ static void a_round_from_before_does_not_close_a_gap(void **state) {
     await_degraded(&scene, true);
     uint64_t before = fill(&scene);
     assert_true(store_round_begin(scene.store, before));
-    assert_true(store_round_end(scene.store));
     disk_works(true);
+    uint64_t order;
+    for (int64_t began = 0;
+         (order = store_scene_append(&scene, 2)) == before;) /* the ring may be full for a moment */
+        assert_true(rig_wait(&began));
+    await_durable(&scene, order);
+    assert_true(store_round_end(scene.store));
     for (int64_t began = 0; store_trimmed(scene.store) < before;)
         assert_true(rig_wait(&began));
     assert_true(store_degraded(scene.store));
-    for (int64_t began = 0; store_scene_append(&scene, 2) == before;) /* the ring may be full for a moment */
-        assert_true(rig_wait(&began));
+    store_scene_reopen(&scene);
+    assert_true(store_degraded(scene.store));
     run_round(&scene);
     for (int64_t began = 0; store_degraded(scene.store);)
         assert_true(rig_wait(&began));
