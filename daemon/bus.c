@@ -144,9 +144,12 @@ static bool publish(struct bus *bus) {
         int taken = 0;
         for (void *at; taken < PUBLISH_MOST && (at = ring_peek(output, &n)) != NULL; taken++) {
             /* A takeover is kept before anything that follows from it goes out. */
-            if (bus->store != NULL && ((const struct record *)at)->kind == RECORD_TAKEOVER &&
-                !ingest_takeover(bus->ingest, at))
-                break;
+            if (bus->store != NULL && ((const struct record *)at)->kind == RECORD_TAKEOVER) {
+                const struct record_takeover *record = at;
+                if (!ingest_takeover(bus->ingest, record))
+                    break;
+                versions_named(bus->versions, record->model, record->takeover.version, store_order(bus->store));
+            }
             take_output(bus, at);
             ring_consume(output);
         }
@@ -204,8 +207,10 @@ static void poll_models(struct bus *bus) {
     if (now - bus->polled < POLL_MS * INT64_C(1000000))
         return;
     bus->polled = now;
-    if (bus->store != NULL)
+    if (bus->store != NULL) {
         eviction_poll(&bus->eviction);
+        versions_keep_from(bus->versions, store_trimmed(bus->store) + 1);
+    }
     learning_poll(bus->learning);
     for (int m = 0; m < N_MONITORS; m++)
         if (bus->monitors[m] != NULL)

@@ -452,11 +452,11 @@ static void delete_old(const struct versions *versions, const struct versions_re
         log_warning("versions: %s", err.text);
     for (size_t i = 0; i < numbers.n; i++) {
         uint64_t number = numbers.at[i];
+        below += number < least;
         bool kept = number == number_of(record->champion) || number == number_of(record->before) ||
-                    number == number_of(record->challenger) ||
-                    (least == 0       ? i < VERSIONS_KEPT
-                     : number < least ? below++ < VERSIONS_KEPT_BELOW /* one that never served may be among them */
-                                      : true);
+                    number == number_of(record->challenger) || i < VERSIONS_KEPT ||
+                    /* One that never served may be among those below. */
+                    (least > 0 && below <= VERSIONS_KEPT_BELOW);
         char path[PATH_MOST];
         path_of_version(versions, record->model, number, path);
         if (!kept && unlink(path) != 0)
@@ -465,7 +465,7 @@ static void delete_old(const struct versions *versions, const struct versions_re
     free(numbers.at);
 }
 
-/* From which number on files are kept; 0: the latest ones. */
+/* From which number on the journal names versions; 0: it names none. */
 static uint64_t least_kept(const struct versions *versions, int m) {
     return versions->models[m].n_named > 0 ? versions->models[m].named[0].number : 0;
 }

@@ -75,12 +75,13 @@ bool versions_take(struct versions *versions, struct versions_result *ret_result
 struct version *versions_load(const struct versions *versions, int model, uint64_t number, struct error *err);
 
 /*
- * Which files may go, with the next that is published: not those of the versions that the record has; and not those
- * that the journal names. A version is named in the order of the journal: from the first time on that a stream took
- * it over (calls with the same number again change nothing); once the journal begins at an order, what served before
- * the version that served there can go, but for a few. Where nothing was named the latest VERSIONS_KEPT stay.
+ * Which files may go, with the next that is published: not those of the versions that the record has, nor the latest
+ * VERSIONS_KEPT, of which streams may be that are not in memory; and not those that the journal names. A version is named
+ * in the order of the journal: from the first time on that a stream took it over (calls with the same number again
+ * change nothing); once the journal begins at an order, what served before the version that served there is no longer
+ * named, but for a few.
  */
-enum { VERSIONS_KEPT = 16, VERSIONS_KEPT_BELOW = 3 };
+enum { VERSIONS_KEPT = 32, VERSIONS_KEPT_BELOW = 3 };
 void versions_named(struct versions *versions, int model, uint64_t number, uint64_t order);
 void versions_keep_from(struct versions *versions, uint64_t order);
 
