@@ -460,7 +460,8 @@ static int open_all(struct bus *bus, struct error *err) {
         return -1;
     if (ingest_acknowledged(bus->ingest) != NULL)
         store_producers(bus->store, know_producer, ingest_acknowledged(bus->ingest));
-    if (bus->store != NULL && recovery_read(config, bus->store, bus->streams, bus->ingest, bus->returns, err) != 0)
+    if (bus->store != NULL &&
+        recovery_read(config, bus->store, bus->streams, bus->ingest, bus->returns, bus->versions, err) != 0)
         return -1;
     bus->rounds = (struct rounds){.config = config,
                                   .store = bus->store,

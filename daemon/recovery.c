@@ -13,6 +13,7 @@ struct recovery {
     const struct streams *streams;
     struct ingest *ingest;
     struct returns *returns;
+    struct versions *versions;
     uint64_t order;       /* of the entry at hand */
     uint64_t entries;     /* read */
     uint64_t passed_over; /* commands on streams or models that the configuration does not know any more */
@@ -104,7 +105,11 @@ static void obey(struct recovery *recovery, const struct journal_command *comman
     }
     case JOURNALED_END: returns_ended(recovery->returns, returning, command->generation); break;
     case JOURNALED_STATE: keep_state(recovery, returning, command, index); break;
-    case JOURNALED_TAKEOVER: keep_takeover(recovery, returning, command, index); break;
+    case JOURNALED_TAKEOVER:
+        if (index >= 0)
+            versions_named(recovery->versions, index, command->version, recovery->order);
+        keep_takeover(recovery, returning, command, index);
+        break;
     case N_JOURNALED: break;
     }
 }
@@ -131,9 +136,9 @@ static bool take(void *context, uint64_t order, const struct journal_entry *entr
 }
 
 int recovery_read(const struct config *config, struct store *store, const struct streams *streams,
-                  struct ingest *ingest, struct returns *returns, struct error *err) {
+                  struct ingest *ingest, struct returns *returns, struct versions *versions, struct error *err) {
     struct recovery recovery = {
-        .config = config, .streams = streams, .ingest = ingest, .returns = returns, .err = err};
+        .config = config, .streams = streams, .ingest = ingest, .returns = returns, .versions = versions, .err = err};
     returns_read_tail(returns, true);
     if (store_tail(store, take, &recovery, err) != 0)
         return -1;

@@ -8,9 +8,10 @@
 #include "daemon/ingest.h"
 #include "daemon/returns.h"
 #include "daemon/store.h"
+#include "daemon/versions.h"
 
-/* Reads all of it. Returns -1 with the sentence in err. */
+/* Reads all of it; versions keeps those that it names. Returns -1 with the sentence in err. */
 int recovery_read(const struct config *config, struct store *store, const struct streams *streams,
-                  struct ingest *ingest, struct returns *returns, struct error *err);
+                  struct ingest *ingest, struct returns *returns, struct versions *versions, struct error *err);
 
 #endif
