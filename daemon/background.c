@@ -243,4 +243,6 @@ void background_abandon(struct worker *worker) {
             hand_back(worker, m);
     worker->n_taking_over = 0;
     worker->n_shadows = 0;
+    stored_free(worker->imaging.waiting); /* the disk has failed: its stream is in the journal, or came too late */
+    worker->imaging.waiting = NULL;
 }

@@ -11,31 +11,42 @@ enum { LOOKS = 1024, IMAGES = 2 };
 
 void background_round(struct worker *worker, const struct record_round *record) {
     assert(worker->imaging.round == 0); /* the bus begins none before the last one is done */
-    worker->imaging = (struct imaging){.round = record->round, .stream = worker->streams};
+    worker->imaging.round = record->round;
+    worker->imaging.stream = worker->streams;
+    worker->imaging.again = false;
 }
 
 static void end_round(struct worker *worker) {
     struct record_round *record = emitter_reserve(worker->emitter, sizeof *record);
     *record = (struct record_round){RECORD_ROUND_DONE, worker->imaging.round};
     ring_commit(worker->output, sizeof *record);
-    worker->imaging = (struct imaging){0};
+    worker->imaging.round = 0;
+}
+
+/* One that found no room goes before any other, lest it take the place of a later one of its stream. */
+static bool hand_over(struct worker *worker) {
+    struct imaging *imaging = &worker->imaging;
+    if (imaging->waiting != NULL && store_put(worker->store, worker->index, imaging->waiting)) {
+        imaging->waiting = NULL;
+        atomic_store_explicit(&worker->images, atomic_load_explicit(&worker->images, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+    }
+    return imaging->waiting == NULL;
 }
 
 bool background_image(struct worker *worker, struct stream *stream) {
+    if (!hand_over(worker))
+        return false;
     if (!stream->changed)
         return true;
-    struct stored *stored = stream_image_can(stream) ? stream_image_new(worker->config, stream, stream->saved) : NULL;
-    if (stored == NULL)
+    if (!stream_image_can(stream))
         return false;
-    if (!store_put(worker->store, worker->index, stored)) {
-        stored_free(stored);
+    worker->imaging.waiting = stream_image_new(worker->config, stream, stream->saved);
+    if (worker->imaging.waiting == NULL)
         return false;
-    }
     stream->changed = false;
     stream->saved = stream->series->history->n;
-    atomic_store_explicit(&worker->images, atomic_load_explicit(&worker->images, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-    return true;
+    return hand_over(worker);
 }
 
 bool background_round_slice(struct worker *worker) {
@@ -44,14 +55,18 @@ bool background_round_slice(struct worker *worker) {
         return false;
     int made = 0;
     for (int looked = 0; looked < LOOKS && made < IMAGES && imaging->stream != NULL; looked++) {
+        if (!hand_over(worker))
+            return false; /* the disk is behind */
         struct stream *stream = imaging->stream;
         imaging->stream = stream->worker_next;
         made += stream->changed;
-        /* Its steps wait, or a version takes it over, or there is no room: later. */
-        imaging->again |= !background_image(worker, stream);
+        /* Its steps wait, or a version takes it over: later. */
+        imaging->again |= !background_image(worker, stream) && imaging->waiting == NULL;
     }
     if (imaging->stream != NULL)
         return true;
+    if (!hand_over(worker))
+        return false;
     if (!imaging->again) {
         end_round(worker);
         return false;

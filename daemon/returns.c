@@ -11,7 +11,7 @@
 
 /* Streams that the store is asked for at a time: enough to keep it busy, and few enough that what ticks now comes
  * before what was asked for long ago. */
-enum { ASKED_MOST = 64 };
+enum { ASKED_MOST = 256 };
 
 /* Answers taken in one go, and records handed over: bounds how long others wait. */
 enum { ANSWERS_MOST = 32, HAND_OVER_MOST = 4096 };

@@ -31,7 +31,7 @@ struct trial {
 struct imaging {
     uint64_t round;         /* 0: none */
     struct stream *stream;  /* the next one */
-    struct stored *waiting; /* for room in the ring to the store; or NULL */
+    struct stored *waiting; /* for room in the ring to the store, in a round or not; or NULL */
     bool again;             /* some could not be taken, and are to be looked at once more */
 };
 
