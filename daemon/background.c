@@ -1,6 +1,7 @@
 #include "daemon/background.h"
 
 #include "daemon/clock.h"
+#include "daemon/stored.h"
 
 #include <assert.h>
 #include <string.h>

@@ -257,8 +257,6 @@ static int move_back(struct restoring *restoring) {
 }
 
 static int run_apart(struct restoring *restoring) {
-    if (open_apart(restoring) != 0)
-        return -1;
     int failed = run(restoring);
     if (failed == 0)
         failed = move_back(restoring);
@@ -275,12 +273,16 @@ static int restore(struct restoring *restoring) {
     if (image != NULL && stream_image_versions(restoring->worker->config, restoring->stream, image, restoring->stood,
                                                restoring->err) != 0)
         return -1;
-    if (note_all_due(restoring) != 0)
-        return -1;
+    bool had = note_all_due(restoring) == 0;
     for (int i = 0; i < restoring->stream->n_places; i++)
-        if (began_so(restoring, i))
+        while (restoring->due[i] != NULL && (!had || began_so(restoring, i)))
             forget_due(restoring, i);
-    return runs_apart(restoring) ? run_apart(restoring) : run(restoring);
+    bool apart = had && runs_apart(restoring);
+    if (apart && open_apart(restoring) == 0)
+        return run_apart(restoring);
+    /* Without a version that it has had, it takes over what serves behind its image. */
+    int failed = run(restoring);
+    return failed == 0 && (apart || !had) ? 1 : failed;
 }
 
 int worker_restore(struct worker *worker, struct stream *stream, struct homecoming *homecoming, struct error *err) {

@@ -7,8 +7,9 @@
 struct homecoming;
 
 /* A new stream, with places, that nothing of the worker is in yet, becomes what its image and its tail say. No slot is
- * ready. Returns -1 with the sentence in err, where the image is not for this configuration, a version cannot be had, or
- * memory is short: the stream is then to be made anew. */
+ * ready. Returns 0; above 0 with the sentence in err, where a model of it begins behind its steps, or a version that it has had
+ * is gone, so that it took over what serves; -1 with the sentence, where nothing can be read or memory is short: the
+ * stream is then to be made anew. */
 int worker_restore(struct worker *worker, struct stream *stream, struct homecoming *homecoming, struct error *err);
 
 #endif

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <zmq.h>
 
 enum { STREAMS = 12, FEATURES = 2 };
@@ -276,7 +277,17 @@ static void let_rest(struct daemon *daemon) {
     daemon_write_config(daemon, text);
 }
 
-static void kill_while_learning(const char *every) {
+/* Only who serves is still there. */
+static void lose_versions(const char *folder, int64_t champion) {
+    for (int number = 1; number < 100; number++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/versions/m/%d.version", folder, number);
+        if (number != champion)
+            unlink(path);
+    }
+}
+
+static void kill_while_learning(const char *every, bool loses) {
     static char rest[2048];
     char folder[64];
     snprintf(rest, sizeof rest, learning, new_folder(folder), every, "150s");
@@ -296,12 +307,24 @@ static void kill_while_learning(const char *every) {
     daemon_expect_count(daemon, "forecasts.made", 430 * LEARNERS);
     json_t *before = export_all(daemon);
     await_durable(daemon);
+    int64_t champion = daemon_model_count(daemon, "m", "version");
     daemon_close(daemon, socket);
     daemon_signal(daemon, SIGKILL);
     daemon_wait(daemon);
 
+    if (loses)
+        lose_versions(folder, champion);
     daemon_start(daemon);
     daemon_expect_count(daemon, "streams", LEARNERS);
+    if (loses) {
+        json_decref(before);
+        socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+        feed_learners(daemon, socket, 430, 440);
+        daemon_expect_count(daemon, "forecasts.made", 10 * LEARNERS);
+        daemon_stop(daemon);
+        daemon_free(&daemon);
+        return;
+    }
     json_t *after = export_all(daemon);
     for (int s = 0; s < LEARNERS; s++)
         if (!json_equal(json_array_get(before, (size_t)s), json_array_get(after, (size_t)s)))
@@ -315,12 +338,18 @@ static void kill_while_learning(const char *every) {
 /* All of it from the journal: streams that begin in it, every takeover, every command. */
 static void test_killed_without_images(void **state) {
     (void)state;
-    kill_while_learning("1h");
+    kill_while_learning("1h", false);
 }
 
 static void test_killed_behind_images(void **state) {
     (void)state;
-    kill_while_learning("4s");
+    kill_while_learning("4s", false);
+}
+
+/* What cannot be as it was goes on under what serves. */
+static void test_old_versions_are_gone(void **state) {
+    (void)state;
+    kill_while_learning("1h", true);
 }
 
 int main(void) {
@@ -331,6 +360,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_killed, scenario_teardown),
         cmocka_unit_test_teardown(test_killed_without_images, scenario_teardown),
         cmocka_unit_test_teardown(test_killed_behind_images, scenario_teardown),
+        cmocka_unit_test_teardown(test_old_versions_are_gone, scenario_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
