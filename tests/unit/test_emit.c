@@ -383,7 +383,7 @@ static void the_longest_record_is_known(void **state) {
         /* The time's steps are such that target times are known and long. */
         for (int64_t t = 0; t < 3; t++)
             advance(&scene, INT64_MIN / 2 + t * INT64_C(1000000000000));
-        struct arrival *arrival = &scene.streams[0]->arrivals[3];
+        struct arrival *arrival = stream_arrival(scene.streams[0], 3);
         *arrival = (struct arrival){UINT32_MAX, 1, UINT64_MAX, INT64_MIN};
         for (int bundle = 0; bundle < 2; bundle++) {
             size_t n;
