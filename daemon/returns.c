@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#define HASH_NONFATAL_OOM 1 /* what has no room is not added: its hh.tbl is NULL */
 #include <uthash.h>
 #include <utlist.h>
 
@@ -142,6 +143,10 @@ static struct returning *add(struct returns *returns, int class, const char *nam
     returning->n = n;
     memcpy(returning->name, name, n);
     HASH_ADD_KEYPTR(hh, returns->all, returning->name, n, returning);
+    if (returning->hh.tbl == NULL) {
+        free(returning);
+        return NULL;
+    }
     returns->count[class]++;
     return returning;
 }

@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
+#define HASH_NONFATAL_OOM 1 /* what has no room is not added: its hh.tbl is NULL */
 #include <uthash.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -64,7 +65,10 @@ static struct producer *find_or_add(struct producers *producers, uint64_t id) {
         return NULL;
     producer->id = id;
     HASH_ADD(hh, producers->table, id, sizeof producer->id, producer);
-    return producer;
+    if (producer->hh.tbl != NULL)
+        return producer;
+    free(producer);
+    return NULL;
 }
 
 /* ---- the database ------------------------------------------------------------------------------- */
