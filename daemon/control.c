@@ -656,6 +656,7 @@ static const struct {
     {"resume", do_resume},
     {"scores", do_scores},
     {"export", control_export},
+    {"import", control_import},
     {"reload", do_reload},
 };
 
@@ -674,6 +675,7 @@ static json_t *answer(struct control *control, const json_t *request) {
 bool control_serve(struct control *control) {
     if (saver_has_result(control->saver))
         answer_saved(control);
+    control_answer_imports(control);
     const json_t *request;
     for (int i = 0; i < SERVE_MOST; i++) {
         if (!requests_next(control->requests, &request))

@@ -22,7 +22,7 @@ struct control_setup {
     struct placement *placement;
     struct publisher *publisher;
     const struct opening *opening;
-    const struct returns *returns; /* NULL: none */
+    struct returns *returns; /* NULL: none */
     struct ingest *ingest;
     struct learning *learning;
     struct store *store;           /* NULL: none */

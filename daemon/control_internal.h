@@ -25,5 +25,9 @@ struct stream *control_stream_of(const struct control *control, const json_t *re
 
 /* Commands: each returns a reply map, or NULL where it has kept the request. */
 json_t *control_export(struct control *control, const json_t *request);
+json_t *control_import(struct control *control, const json_t *request);
+
+/* Of imports that have had to ask the store. */
+void control_answer_imports(struct control *control);
 
 #endif

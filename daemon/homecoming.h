@@ -7,6 +7,7 @@
 
 #include "daemon/stored.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct kept {
 
 struct homecoming {
     struct stored *image; /* NULL: the store has none */
+    bool imported;        /* the store has nothing of it */
     struct kept *tail;    /* by behind: records behind the image */
 };
 

@@ -4,6 +4,7 @@
 #include "daemon/clock.h"
 #include "daemon/closer.h"
 #include "daemon/endpoint.h"
+#include "daemon/homecoming.h"
 #include "daemon/journal_command.h"
 #include "daemon/records.h"
 #include "daemon/returns.h"
@@ -729,7 +730,7 @@ static bool journal(struct ingest *ingest, struct journal_command *command, uint
 
 static struct journal_command command_on(const struct ingest *ingest, const struct stream *stream,
                                          enum journal_what what, int model) {
-    struct journal_command command = {.what = what, .generation = stream->generation};
+    struct journal_command command = {.what = (int)what, .generation = stream->generation};
     memcpy(command.stream, stream->name, stream->name_length);
     if (model >= 0)
         snprintf(command.model, sizeof command.model, "%s", ingest->setup.config->models[model].name);
@@ -849,6 +850,32 @@ int ingest_evict(struct ingest *ingest, struct stream *stream) {
         return -2;
     streams_take_out(ingest->setup.streams, stream);
     ingest_command(ingest, stream->worker, &record, sizeof record);
+    return 0;
+}
+
+int ingest_import(struct ingest *ingest, int class, struct stored *image, uint64_t request) {
+    struct opening *opening = ingest->setup.opening;
+    if (streams_find(ingest->setup.streams, image->name, image->name_length) != NULL)
+        return -1;
+    if (ingest->setup.returns != NULL) {
+        if (returns_find(ingest->setup.returns, image->name, image->name_length) != NULL)
+            return -1;
+        return returns_import(ingest->setup.returns, class, image, request) == 0 ? 1 : -2;
+    }
+    struct homecoming *homecoming = opening_has_room(opening, class) ? homecoming_new() : NULL;
+    uint32_t generation = streams_generation(ingest->setup.streams, image->name, image->name_length);
+    int leaving = streams_leaving(ingest->setup.streams, image->name, image->name_length);
+    struct stream *stream = homecoming != NULL
+                                ? opening_make(opening, class, image->name, image->name_length, generation, leaving)
+                                : NULL;
+    if (stream == NULL) {
+        homecoming_free(homecoming);
+        return -2;
+    }
+    homecoming->image = image;
+    homecoming->imported = true;
+    streams_add(ingest->setup.streams, stream);
+    opening_hand_over(opening, stream, homecoming, true);
     return 0;
 }
 

@@ -28,6 +28,14 @@ enum stage {
     PLACED,   /* its worker knows it; what is kept follows as there is room */
 };
 
+/* An import, until its end is told. */
+struct import {
+    struct import *next; /* utlist: of those that have ended */
+    struct stored *image;
+    uint64_t request;
+    bool done;
+};
+
 struct returning {
     UT_hash_handle hh;
     struct returning *previous, *next; /* utlist: among those to be asked, or those to be handed over */
@@ -37,6 +45,8 @@ struct returning {
     uint32_t generation;      /* LEAVING: of the one that leaves */
     struct kept *kept, *last; /* by behind */
     struct stored *answer;    /* ANSWERED */
+    struct import *import;    /* what it is to become, if the store does not know it; or NULL */
+    bool imported;            /* it is what the answer says now */
     struct stream *stream;    /* PLACED */
     size_t n;
     char name[];
@@ -46,6 +56,7 @@ struct returns {
     struct returns_setup setup;
     struct returning *all;     /* uthash */
     struct returning *to_ask;  /* utlist, the next one first */
+    struct import *ended;      /* utlist: imports */
     struct returning *to_hand; /* utlist: answered, placed */
     struct kept *kept;         /* utlist: of all streams, by order */
     struct kept *reserved;     /* and is not filled in yet */
@@ -154,6 +165,9 @@ static struct returning *add(struct returns *returns, int class, const char *nam
 static void forget(struct returns *returns, struct returning *returning) {
     drop_kept(returns, returning);
     stored_free(returning->answer);
+    if (returning->import != NULL)
+        stored_free(returning->import->image);
+    free(returning->import);
     returns->count[returning->class]--;
     HASH_DEL(returns->all, returning);
     free(returning);
@@ -206,6 +220,9 @@ void returns_free(struct returns *returns) {
             stream_free(returning->stream);
         forget(returns, returning);
     }
+    struct import *import, *next_import;
+    LL_FOREACH_SAFE(returns->ended, import, next_import)
+    free(import);
     free(returns->count);
     free(returns);
 }
@@ -219,7 +236,7 @@ static bool ask_next(struct returns *returns) {
         !store_forget(returns->setup.store, returning->name, returning->n, returning->generation))
         return false;
     returning->forget = false;
-    bool asks = returning->kept != NULL;
+    bool asks = returning->kept != NULL || returning->import != NULL;
     if (asks && !store_ask(returns->setup.store, returning->name, returning->n, returning))
         return false;
     DL_DELETE2(returns->to_ask, returning, previous, next);
@@ -239,6 +256,32 @@ static bool ask(struct returns *returns) {
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
+static uint32_t generation_of(const struct returns *returns, const struct returning *returning) {
+    const struct stored *answer = returning->answer;
+    uint32_t next = streams_generation(returns->setup.opening->streams, returning->name, returning->n);
+    if (answer->found == STORED_IMAGE)
+        return answer->generation;
+    return answer->found != STORED_NONE && answer->generation >= next ? answer->generation + 1 : next;
+}
+
+/* What the store knows stays; else the image takes the place of its answer. */
+static void end_import(struct returns *returns, struct returning *returning) {
+    struct import *import = returning->import;
+    enum stored_found found = returning->answer->found;
+    import->done = found == STORED_NONE || found == STORED_ENDED;
+    if (import->done) {
+        import->image->generation = generation_of(returns, returning);
+        import->image->found = STORED_IMAGE;
+        stored_free(returning->answer);
+        returning->answer = import->image;
+        returning->imported = true;
+    } else {
+        stored_free(import->image);
+    }
+    returning->import = NULL;
+    LL_APPEND(returns->ended, import);
+}
+
 static void take_answer(struct returns *returns, struct stored *answer) {
     struct returning *returning = answer->context;
     returns->asked--;
@@ -257,12 +300,39 @@ static void take_answer(struct returns *returns, struct stored *answer) {
     DL_APPEND2(returns->to_hand, returning, previous, next);
     returns->counters.returned += answer->found == STORED_IMAGE;
     returns->counters.unknown += answer->found == STORED_NONE || answer->found == STORED_ENDED;
-    if (answer->found != STORED_DAMAGED)
+    if (returning->import != NULL)
+        end_import(returns, returning);
+    if (returning->answer->found != STORED_DAMAGED)
         return;
     returns->counters.damaged++;
     publisher_event(returns->setup.opening->publisher, "damaged", returning->name,
                     json_pack("{s:s%, s:s}", "stream", returning->name, returning->n, "error", answer->err.text),
                     "%s; stream %.*s begins anew", answer->err.text, (int)returning->n, returning->name);
+}
+
+int returns_import(struct returns *returns, int class, struct stored *image, uint64_t request) {
+    struct import *import = calloc(1, sizeof *import);
+    struct returning *returning =
+        import != NULL ? returns_begin(returns, class, image->name, image->name_length) : NULL;
+    if (returning == NULL) {
+        free(import);
+        return -1;
+    }
+    image->order = store_order(returns->setup.store);
+    *import = (struct import){.image = image, .request = request};
+    returning->import = import;
+    return 0;
+}
+
+bool returns_imported(struct returns *returns, uint64_t *ret_request, bool *ret_done) {
+    struct import *import = returns->ended;
+    if (import == NULL)
+        return false;
+    *ret_request = import->request;
+    *ret_done = import->done;
+    LL_DELETE(returns->ended, import);
+    free(import);
+    return true;
 }
 
 /* ---- handing over --------------------------------------------------------------------------- */
@@ -283,14 +353,6 @@ static struct kept *take_tail(struct returns *returns, struct returning *returni
         last = kept;
     }
     return first;
-}
-
-static uint32_t generation_of(const struct returns *returns, const struct returning *returning) {
-    const struct stored *answer = returning->answer;
-    uint32_t next = streams_generation(returns->setup.opening->streams, returning->name, returning->n);
-    if (answer->found == STORED_IMAGE)
-        return answer->generation;
-    return answer->found != STORED_NONE && answer->generation >= next ? answer->generation + 1 : next;
 }
 
 /* Labels before the first tick of a stream that begins are of none of its steps. */
@@ -317,6 +379,7 @@ static bool place(struct returns *returns, struct returning *returning) {
         return false;
     }
     homecoming->tail = take_tail(returns, returning);
+    homecoming->imported = returning->imported;
     if (known)
         homecoming->image = returning->answer;
     else
@@ -356,7 +419,7 @@ static bool hand_all_over(struct returns *returns) {
     DL_FOREACH_SAFE(returns->to_hand, returning, next) {
         if (returning->stage == ANSWERED && returning->answer->found != STORED_IMAGE)
             drop_labels(returns, returning);
-        bool wanted = returning->kept != NULL || returning->stage == PLACED;
+        bool wanted = returning->kept != NULL || returning->imported || returning->stage == PLACED;
         if (returning->stage == ANSWERED && wanted && !place(returns, returning))
             return false;
         if (!wanted) {

@@ -49,6 +49,13 @@ int returns_leaving(struct returns *returns, const struct stream *stream, bool f
 /* The worker has let go of it. */
 void returns_left(struct returns *returns, const struct stream *stream);
 
+/* Has a stream of which nothing is in memory become what its image says, which is taken over, if the store has none of the
+ * name either. returns_imported tells, by the request, what came of it. Returns -1 when memory is short: nothing is taken
+ * over. */
+int returns_import(struct returns *returns, int class, struct stored *image, uint64_t request);
+/* The next import that has an end: *ret_done is false where the store has such a stream. False: there is none. */
+bool returns_imported(struct returns *returns, uint64_t *ret_request, bool *ret_done);
+
 /* Asks the store, takes its answers, hands over. To be called often. Returns whether it can go on at once. */
 bool returns_poll(struct returns *returns);
 

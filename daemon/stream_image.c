@@ -121,21 +121,21 @@ struct stored *stream_image_new(const struct config *config, const struct stream
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* The stream's place in the model of that name; NULL: the model serves it no more. */
-static int place_of(const struct config *config, const struct stream *stream, const char *model) {
-    for (int i = 0; i < stream->n_places; i++)
-        if (strcmp(config->models[stream->places[i].batch->model].name, model) == 0)
-            return i;
-    return -1;
+/* Enters the section of the next place. Returns the model whose it is; -1: there is no such model any more. */
+static int enter_place(const struct config *config, struct image_io *io, struct image_io *ret_section) {
+    char name[MODEL_NAME];
+    image_enter(io, "plac", PLACE_FORMAT, ret_section);
+    serialize_text(ret_section, name, sizeof name);
+    const struct config_model *model = image_ok(ret_section) ? config_find_model(config, name) : NULL;
+    return model != NULL ? (int)(model - config->models) : -1;
 }
 
-/* Enters the section of the next place. Returns whose it is; -1: of no model that serves the stream now. */
-static int enter_place(const struct config *config, const struct stream *stream, struct image_io *io,
-                       struct image_io *ret_section) {
-    char model[MODEL_NAME];
-    image_enter(io, "plac", PLACE_FORMAT, ret_section);
-    serialize_text(ret_section, model, sizeof model);
-    return image_ok(ret_section) ? place_of(config, stream, model) : -1;
+/* The stream's place in the model; -1: the model does not serve it. */
+static int place_of(const struct stream *stream, int model) {
+    for (int i = 0; i < stream->n_places; i++)
+        if (stream->places[i].batch->model == model)
+            return i;
+    return -1;
 }
 
 static void leave_place(struct image_io *io, struct image_io *section) {
@@ -161,19 +161,19 @@ int stream_image_check(const struct config *config, int class, const struct stor
     return 0;
 }
 
-int stream_image_versions(const struct config *config, const struct stream *stream, const struct stored *stored,
-                          uint64_t *ret_versions, struct error *err) {
+int stream_image_versions(const struct config *config, const struct stored *stored,
+                          struct saved_version *ret_versions, struct error *err) {
     struct image_io io, section;
-    for (int i = 0; i < stream->n_places; i++)
-        ret_versions[i] = STREAM_IMAGE_NONE;
+    for (int m = 0; m < config->n_models; m++)
+        ret_versions[m] = (struct saved_version){.number = STREAM_IMAGE_NONE};
     if (image_open(&io, stored->bytes, stored->n, err) != 0)
         return -1;
     image_pass(&io, "strm");
     while (image_ok(&io) && image_comes(&io, "plac")) {
-        int place = enter_place(config, stream, &io, &section);
+        int model = enter_place(config, &io, &section);
         struct saved_version version;
-        if (place >= 0 && forecaster_peek(&section, &version) == 0)
-            ret_versions[place] = version.number;
+        if (model >= 0 && forecaster_peek(&section, &version) == 0)
+            ret_versions[model] = version;
         leave_place(&io, &section);
     }
     return image_end(&io);
@@ -197,7 +197,7 @@ static int read_places(const struct config *config, const struct stream *stream,
     int failed = 0;
     while (image_ok(io) && image_comes(io, "plac")) {
         struct image_io section;
-        int i = enter_place(config, stream, io, &section);
+        int model = enter_place(config, io, &section), i = place_of(stream, model);
         if (i >= 0) {
             const struct place *place = &stream->places[i];
             acquired[i] =

@@ -26,11 +26,11 @@ struct stored *stream_image_new(const struct config *config, const struct stream
 /* Whether it is whole, and of a stream of the class: -1 with the sentence in err. Any thread. */
 int stream_image_check(const struct config *config, int class, const struct stored *stored, struct error *err);
 
-/* Which version (0: none) each of the stream's places stood under, in ret_versions [n_places], by the models' names;
- * STREAM_IMAGE_NONE where the image has nothing of the model. -1 with the sentence in err. */
+/* Which version (number 0: none) the stream stood under in each model, in ret_versions [n_models];
+ * STREAM_IMAGE_NONE where the image has nothing of the model. -1 with the sentence in err. Any thread. */
 #define STREAM_IMAGE_NONE UINT64_MAX
-int stream_image_versions(const struct config *config, const struct stream *stream, const struct stored *stored,
-                          uint64_t *ret_versions, struct error *err);
+int stream_image_versions(const struct config *config, const struct stored *stored,
+                          struct saved_version *ret_versions, struct error *err);
 
 /* The stream, which is new and has places that it has not acquired, becomes what it was, and acquires them. Returns the
  * number of models, as which the image does not fit any more (err says why of one): they begin behind the steps, as does one

@@ -293,6 +293,10 @@ static bool come_back(struct worker *worker, struct stream *stream, struct homec
     series_free(spare);
     if (failed != 0)
         tell_restored(worker, stream, &err);
+    if (homecoming->imported) {
+        stream->saved = 0;
+        stream->changed = true;
+    }
     homecoming_free(homecoming);
     atomic_store_explicit(&stream->steps, stream->series->history->n, memory_order_relaxed);
     set_clock(worker, stream);

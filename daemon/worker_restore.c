@@ -267,12 +267,13 @@ static int run_apart(struct restoring *restoring) {
 /* ---- all of it ------------------------------------------------------------------------------ */
 
 static int restore(struct restoring *restoring) {
+    const struct config *config = restoring->worker->config;
     const struct stored *image = restoring->homecoming->image;
-    for (int i = 0; i < restoring->stream->n_places; i++)
-        restoring->stood[i] = STREAM_IMAGE_NONE;
-    if (image != NULL && stream_image_versions(restoring->worker->config, restoring->stream, image, restoring->stood,
-                                               restoring->err) != 0)
+    struct saved_version versions[config->n_models];
+    if (image != NULL && stream_image_versions(config, image, versions, restoring->err) != 0)
         return -1;
+    for (int i = 0; i < restoring->stream->n_places; i++)
+        restoring->stood[i] = image != NULL ? versions[batch_of(restoring, i)->model].number : STREAM_IMAGE_NONE;
     bool had = note_all_due(restoring) == 0;
     for (int i = 0; i < restoring->stream->n_places; i++)
         while (restoring->due[i] != NULL && (!had || began_so(restoring, i)))

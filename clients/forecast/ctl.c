@@ -14,7 +14,7 @@
 #include <time.h>
 
 static struct {
-    bool json, all;
+    bool json, all, reprime;
     const char *control, *prefix, *model;
     double timeout;
     long limit;
@@ -25,6 +25,8 @@ static const struct option_row rows_of_options[] = {
     {"prefix", 'p', OPTION_TEXT, "TEXT", "of streams: only those whose names begin so", &options.prefix, 0, 0},
     {"limit", 'n', OPTION_INTEGER, "N", "of streams: at most so many", &options.limit, 1, 1e12},
     {"all", 'a', OPTION_FLAG, NULL, "of reset: all streams", &options.all, 0, 0},
+    {"reprime", 0, OPTION_FLAG, NULL, "of import: under other weights the steps are run again", &options.reprime, 0,
+     0},
     {"model", 'm', OPTION_TEXT, "MODEL", "of reset: only in this model", &options.model, 0, 0},
     {"timeout", 'w', OPTION_NUMBER, "SECONDS", "how long to wait for an answer (default 5)", &options.timeout, 0.001,
      1e6},
@@ -44,6 +46,8 @@ static const struct option_command ctl = {
              "forecast ctl state STREAM MODEL\n"
              "forecast ctl set-state STREAM MODEL FILE.json\n"
              "forecast ctl save MODEL FILE.keras\n"
+             "forecast ctl export STREAM|PATTERN FILE\n"
+             "forecast ctl import FILE [--reprime]\n"
              "forecast ctl end STREAM\n"
              "forecast ctl reload\n"
              "forecast ctl stop",
@@ -61,6 +65,9 @@ static const struct option_command ctl = {
         "state prints what a stream's network carries, layer by layer (h and c, as Keras' return_state has them);\n"
         "set-state takes what state --json printed, or the map of some of its layers (-: standard input).\n"
         "reload has the daemon read its configuration again, and says what it has taken over and what needs a restart.\n"
+        "export writes all that streams are (states, steps, experts, scores) to a file, a line of JSON each, of those in\n"
+        "memory whose names match; import makes streams of them, in another daemon or with another batch size; under\n"
+        "other weights it is refused, but with --reprime (-: standard output and input).\n"
         "save has the daemon write the version that serves to a file of its machine (as a service: below\n"
         "/var/lib/forecastd).\n",
     .examples =
@@ -216,9 +223,7 @@ static void print_objects(const json_t *array, const char *const *order) {
 
 /* ---- asking ------------------------------------------------------------------------------- */
 
-/* Sends a request (whose reference it takes). Returns the reply, or NULL after the sentence on stderr; the
- * text of an error reply goes to stdout for --json. */
-static json_t *ask(struct forecast_control *control, json_t *request) {
+json_t *ctl_ask(struct forecast_control *control, json_t *request) {
     char *text = json_dumps(request, JSON_COMPACT);
     const char *reply = NULL;
     int code = text ? forecast_control_request(control, text, (int)(options.timeout * 1000), &reply)
@@ -245,8 +250,7 @@ static json_int_t page_limit(size_t had) {
     return left < 1000 ? left : 1000;
 }
 
-/* Streams come in pages; they are printed as one. */
-static json_t *ask_streams(struct forecast_control *control) {
+json_t *ctl_ask_streams(struct forecast_control *control, const char *prefix) {
     json_t *all = json_array(), *reply = NULL;
     const char *after = NULL; /* in all, which outlives the replies */
     bool more = true;
@@ -255,13 +259,13 @@ static json_t *ask_streams(struct forecast_control *control) {
         json_t *request = json_pack("{s:s}", "cmd", "streams");
 
         json_decref(reply);
-        if (options.prefix)
-            json_object_set_new(request, "prefix", json_string(options.prefix));
+        if (prefix)
+            json_object_set_new(request, "prefix", json_string(prefix));
         if (after)
             json_object_set_new(request, "after", json_string(after));
         if (options.limit)
             json_object_set_new(request, "limit", json_integer(page_limit(json_array_size(all))));
-        reply = ask(control, request);
+        reply = ctl_ask(control, request);
         if (!reply) {
             json_decref(all);
             return NULL;
@@ -351,10 +355,17 @@ static const struct ctl_command {
     {"state", "state", {"stream", "model"}},
     {"set-state", "set_state", {"stream", "model", "state"}},
     {"save", "save", {"model", "file"}},
+    {"export", "export", {"stream", "to"}},
+    {"import", "import", {"from"}},
 };
 
-static const char known[] = "status, streams, models, retrain, stop-training, decisions, promote, reject, rollback, "
-                            "reset, scores, pause, resume, state, set-state, save, end, reload or stop";
+static const char known[] =
+    "status, streams, models, retrain, stop-training, decisions, promote, reject, rollback, "
+    "reset, scores, pause, resume, state, set-state, save, export, import, end, reload or stop";
+
+static bool is_file(const char *key) {
+    return strcmp(key, "state") == 0 || strcmp(key, "to") == 0 || strcmp(key, "from") == 0;
+}
 
 /* Returns -1 when the operands fit the command, else what to exit with. */
 static int check_operands(const struct ctl_command *command, int n, char **operands) {
@@ -371,7 +382,7 @@ static int check_operands(const struct ctl_command *command, int n, char **opera
         return -1;
     if (n < expected)
         return options_wrong(&ctl, "%s needs the name of a %s", command->name,
-                             strcmp(command->keys[n], "state") == 0 ? "file" : command->keys[n]);
+                             is_file(command->keys[n]) ? "file" : command->keys[n]);
     if (n > expected)
         return options_wrong(&ctl, "\"%s\" is too much", operands[expected]);
     return -1;
@@ -417,9 +428,9 @@ static int run_command(struct forecast_control *control, const struct ctl_comman
 
     if (request && strcmp(command->name, "streams") == 0) {
         json_decref(request);
-        reply = ask_streams(control);
+        reply = ctl_ask_streams(control, options.prefix);
     } else if (request) {
-        reply = ask(control, request);
+        reply = ctl_ask(control, request);
     }
     if (reply && options.json) {
         json_dumpf(reply, stdout, JSON_COMPACT);
@@ -454,7 +465,12 @@ int command_ctl(int argc, char **argv) {
         fprintf(stderr, "%s: %s\n", ctl.name, forecast_error_text());
         return 1;
     }
-    code = run_command(control, command, n, operands);
+    if (strcmp(command->name, "export") == 0)
+        code = ctl_export(control, operands[0], operands[1]);
+    else if (strcmp(command->name, "import") == 0)
+        code = ctl_import(control, operands[0], options.reprime);
+    else
+        code = run_command(control, command, n, operands);
     forecast_control_close(&control);
     return code;
 }

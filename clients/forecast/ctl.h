@@ -2,7 +2,23 @@
 #ifndef FORECAST_CTL_H
 #define FORECAST_CTL_H
 
+#include "clients/libforecast/forecast.h"
+
 #include <jansson.h>
+#include <stdbool.h>
+
+/* Sends a request (whose reference it takes). Returns the reply, or NULL after the sentence on stderr; the
+ * text of an error reply goes to stdout for --json. */
+json_t *ctl_ask(struct forecast_control *control, json_t *request);
+
+/* The reply to `streams`, of those whose names begin with prefix (NULL: all). They come in pages, and are one. NULL after the
+ * sentence on stderr. */
+json_t *ctl_ask_streams(struct forecast_control *control, const char *prefix);
+
+/* Writes the images of the streams that match a pattern (fnmatch) to path, one line of JSON each; reads them from there, and
+ * makes streams of them. Return what to exit with. */
+int ctl_export(struct forecast_control *control, const char *pattern, const char *path);
+int ctl_import(struct forecast_control *control, const char *path, bool reprime);
 
 /* The state in a JSON file ("-": standard input): what `ctl state --json` printed, or the map of layers alone. NULL
  * after a sentence on stderr. */

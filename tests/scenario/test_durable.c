@@ -15,6 +15,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -79,10 +80,22 @@ static struct heard *hear_reference(struct daemon **ret_daemon) {
     return heard;
 }
 
-static char *new_folder(char *path) {
-    strcpy(path, "/tmp/test_durable.XXXXXX");
-    assert_non_null(mkdtemp(path));
-    return path;
+static char folder[64];
+
+static const char *new_folder(void) {
+    strcpy(folder, "/tmp/test_durable.XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    return folder;
+}
+
+static int teardown(void **state) {
+    char command[128];
+    int failed = scenario_teardown(state);
+    if (folder[0] == '\0')
+        return failed;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    folder[0] = '\0';
+    return system(command) != 0 ? -1 : failed;
 }
 
 static void await_durable(struct daemon *daemon) {
@@ -115,10 +128,10 @@ static void compare_last(const struct heard *heard, const struct heard *referenc
 
 static void test_few_in_memory(void **state) {
     (void)state;
-    char folder[64], top[256];
+    char top[256];
     struct daemon *other;
     struct heard *reference = hear_reference(&other);
-    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 300ms\n", new_folder(folder));
+    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 300ms\n", new_folder());
     struct daemon *daemon = start(top, ", max_resident: 4");
     struct heard *heard = heard_all(daemon);
     void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
@@ -139,10 +152,10 @@ static void test_few_in_memory(void **state) {
 /* ---- stops -------------------------------------------------------------------------------------- */
 
 static void stop_and_start(int signal) {
-    char folder[64], top[256];
+    char top[256];
     struct daemon *other;
     struct heard *reference = hear_reference(&other);
-    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 200ms\n", new_folder(folder));
+    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 200ms\n", new_folder());
     struct daemon *daemon = start(top, "");
     struct heard *heard = heard_all(daemon);
     void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
@@ -278,7 +291,7 @@ static void let_rest(struct daemon *daemon) {
 }
 
 /* Only who serves is still there. */
-static void lose_versions(const char *folder, int64_t champion) {
+static void lose_versions(int64_t champion) {
     for (int number = 1; number < 100; number++) {
         char path[128];
         snprintf(path, sizeof path, "%s/versions/m/%d.version", folder, number);
@@ -289,8 +302,7 @@ static void lose_versions(const char *folder, int64_t champion) {
 
 static void kill_while_learning(const char *every, bool loses) {
     static char rest[2048];
-    char folder[64];
-    snprintf(rest, sizeof rest, learning, new_folder(folder), every, "150s");
+    snprintf(rest, sizeof rest, learning, new_folder(), every, "150s");
     struct daemon *daemon = daemon_run(&(struct daemon_setup){.workers = 2, .rest = rest});
     void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
     feed_learners(daemon, socket, 0, 150);
@@ -313,7 +325,7 @@ static void kill_while_learning(const char *every, bool loses) {
     daemon_wait(daemon);
 
     if (loses)
-        lose_versions(folder, champion);
+        lose_versions(champion);
     daemon_start(daemon);
     daemon_expect_count(daemon, "streams", LEARNERS);
     if (loses) {
@@ -352,15 +364,74 @@ static void test_old_versions_are_gone(void **state) {
     kill_while_learning("1h", true);
 }
 
+/* ---- out of one daemon and into another --------------------------------------------------------- */
+
+/* A line of `export` per stream goes into another daemon, of other batches, with a store or without; both go on alike. */
+static void move_all(const char *top) {
+    char command[512], file[64] = "/tmp/test_durable.XXXXXX", name[16];
+    int fd = mkstemp(file), half = steps() / 2;
+    assert_true(fd >= 0);
+    close(fd);
+    struct daemon *from = start("", ""), *to = start(top, "");
+    struct heard *one = heard_all(from), *other = heard_all(to);
+    other->any_gaps = true;
+    void *into = daemon_connect(from, ZMQ_PUSH, from->ticks), *beside = daemon_connect(to, ZMQ_PUSH, to->ticks);
+    for (int step = 0; step < half; step++)
+        feed_step(into, step);
+    heard_until(one, (size_t)half * STREAMS * 2);
+    const char *build = getenv("BUILD") != NULL ? getenv("BUILD") : "build";
+    snprintf(command, sizeof command, "%s/forecast ctl export 's*' %s --control %s 2>/dev/null", build, file,
+             from->control);
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof command, "%s/forecast ctl import %s --control %s 2>/dev/null", build, file, to->control);
+    assert_int_equal(system(command), 0);
+    daemon_expect_count(to, "streams", STREAMS);
+    assert_int_not_equal(system(command), 0); /* they exist now */
+    for (int step = half; step < steps(); step++) {
+        feed_step(into, step);
+        feed_step(beside, step);
+    }
+    heard_until(one, (size_t)steps() * STREAMS * 2);
+    heard_until(other, (size_t)(steps() - half) * STREAMS * 2);
+    for (int s = 0; s < STREAMS; s++)
+        for (int m = 0; m < 2; m++) {
+            const char *model = m == 0 ? "m" : "r";
+            struct heard_stream *a = heard_find(one, model, name_of(s, name)), *b = heard_find(other, model, name);
+            assert_non_null(b);
+            heard_compare(a, (size_t)half, b, 0, (size_t)(steps() - half));
+        }
+    unlink(file);
+    heard_free(one);
+    heard_free(other);
+    daemon_stop(from);
+    daemon_stop(to);
+    daemon_free(&from);
+    daemon_free(&to);
+}
+
+static void test_moved(void **state) {
+    (void)state;
+    move_all("");
+}
+
+static void test_moved_to_a_store(void **state) {
+    (void)state;
+    char top[256];
+    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 300ms\n", new_folder());
+    move_all(top);
+}
+
 int main(void) {
     scenario_begin(120);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_few_in_memory, scenario_teardown),
-        cmocka_unit_test_teardown(test_stopped, scenario_teardown),
-        cmocka_unit_test_teardown(test_killed, scenario_teardown),
-        cmocka_unit_test_teardown(test_killed_without_images, scenario_teardown),
-        cmocka_unit_test_teardown(test_killed_behind_images, scenario_teardown),
-        cmocka_unit_test_teardown(test_old_versions_are_gone, scenario_teardown),
+        cmocka_unit_test_teardown(test_few_in_memory, teardown),
+        cmocka_unit_test_teardown(test_stopped, teardown),
+        cmocka_unit_test_teardown(test_killed, teardown),
+        cmocka_unit_test_teardown(test_killed_without_images, teardown),
+        cmocka_unit_test_teardown(test_killed_behind_images, teardown),
+        cmocka_unit_test_teardown(test_old_versions_are_gone, teardown),
+        cmocka_unit_test_teardown(test_moved, teardown),
+        cmocka_unit_test_teardown(test_moved_to_a_store, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
