@@ -1,5 +1,6 @@
 #include "daemon/returns.h"
 
+#include "daemon/clock.h"
 #include "daemon/homecoming.h"
 #include "daemon/stream_image.h"
 
@@ -13,6 +14,9 @@
 /* Streams that the store is asked for at a time: enough to keep it busy, and few enough that what ticks now comes
  * before what was asked for long ago. */
 enum { ASKED_MOST = 256 };
+
+/* How long a disk that cannot be read is left alone, ns. */
+static const int64_t quiet = 50000000;
 
 /* Answers taken in one go, and records handed over: bounds how long others wait. */
 enum { ANSWERS_MOST = 32, HAND_OVER_MOST = 4096 };
@@ -62,8 +66,9 @@ struct returns {
     struct kept *reserved;     /* and is not filled in yet */
     struct returning *reserved_for;
     int asked;
-    bool reads_tail; /* what is kept now comes from the journal, */
-    uint64_t tail;   /* as does all up to this order */
+    int64_t quiet_until; /* monotonic, ns: the disk has failed, and is asked again then */
+    bool reads_tail;     /* what is kept now comes from the journal, */
+    uint64_t tail;       /* as does all up to this order */
     uint64_t n_tail;
     int64_t *count; /* [n_classes] */
     struct returns_counters counters;
@@ -249,6 +254,8 @@ static bool ask_next(struct returns *returns) {
 
 static bool ask(struct returns *returns) {
     bool more = true;
+    if (returns->to_ask == NULL || (returns->quiet_until > 0 && clock_monotonic() < returns->quiet_until))
+        return false;
     while (more && returns->to_ask != NULL && returns->asked < ASKED_MOST)
         more = ask_next(returns);
     return returns->to_ask != NULL && more && returns->asked < ASKED_MOST;
@@ -287,6 +294,7 @@ static void take_answer(struct returns *returns, struct stored *answer) {
     returns->asked--;
     if (answer->found == STORED_FAILED) {
         /* The disk cannot be read now. */
+        returns->quiet_until = clock_monotonic() + quiet;
         stored_free(answer);
         returning->stage = TO_ASK;
         DL_APPEND2(returns->to_ask, returning, previous, next);

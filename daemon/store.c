@@ -385,6 +385,11 @@ bool store_ask(struct store *store, const char *name, size_t n, void *context) {
     return true;
 }
 
+bool store_has_answer(const struct store *store) {
+    size_t n;
+    return ring_peek(store->answers, &n) != NULL;
+}
+
 struct stored *store_answer(struct store *store) {
     size_t n;
     void *at = ring_peek(store->answers, &n);

@@ -87,6 +87,7 @@ bool store_put(struct store *store, int worker, struct stored *stored);
 bool store_ask(struct store *store, const char *name, size_t n, void *context);
 /* Bus thread, when rung: the next answer, to be freed by stored_free; NULL: none. */
 struct stored *store_answer(struct store *store);
+bool store_has_answer(const struct store *store);
 
 /* Bus thread: the stream's generations up to this one have ended for good: all goes but that they have (STORED_ENDED).
  * false: too many requests are under way. */
