@@ -578,7 +578,8 @@ void versions_keep_from(struct versions *versions, uint64_t order) {
         while (past + 1 < of->n_named && of->named[past + 1].order <= order)
             past++;
         of->n_named -= past;
-        memmove(of->named, of->named + past, (size_t)of->n_named * sizeof *of->named);
+        if (past > 0)
+            memmove(of->named, of->named + past, (size_t)of->n_named * sizeof *of->named);
     }
 }
 
