@@ -139,7 +139,7 @@ static void take_step(struct worker *worker, struct stream *stream, const struct
         count(&worker->time[TIME_CASE_AGGREGATED], 1);
     }
     atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
-    count(&worker->steps, 1);
+    count(&worker->steps, !worker->restoring); /* what is taken once more has been counted */
     set_clock(worker, stream);
     uint8_t flags = history_flags(series->history, step);
     if (flags != 0)
@@ -200,7 +200,7 @@ static bool take_tick(struct worker *worker, const struct record_tick *tick) {
         return take_more(worker, stream, &tick->arrival);
     if (!has_room(worker, stream))
         return false;
-    count(&worker->ticks, 1);
+    count(&worker->ticks, !worker->restoring);
     touch(stream, tick->order);
     if (!ids_known(&worker->config->classes[stream->class], tick->values)) {
         tell_refused(worker, stream, REASON_ID, tick->t, tick->producer, tick->arrival.number);
