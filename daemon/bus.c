@@ -275,6 +275,7 @@ static bool serve_once(struct bus *bus) {
     busy |= control_serve(bus->control);
     take_subscriptions(bus);
     if (bus->store != NULL) {
+        eviction_make_room(&bus->eviction);
         busy |= returns_poll(bus->returns);
         rounds_poll(&bus->rounds);
     }

@@ -32,19 +32,21 @@ static struct stream *quietest(const struct eviction *eviction, int class) {
     return chosen;
 }
 
-void eviction_poll(struct eviction *eviction) {
-    uint32_t now = ingest_second(eviction->ingest);
+void eviction_make_room(struct eviction *eviction) {
     int left = 0;
-    if (store_degraded(eviction->store))
-        return;
-    for (int c = 0; c < eviction->config->n_classes; c++)
+    for (int c = 0; c < eviction->config->n_classes && !store_degraded(eviction->store); c++)
         while (left < LEAVE_MOST && too_many(eviction, c)) {
             struct stream *stream = quietest(eviction, c);
             if (stream == NULL || ingest_evict(eviction->ingest, stream) != 0)
                 return;
             left++;
         }
-    for (int looks = 0; looks < LOOKS && left < LEAVE_MOST; looks++) {
+}
+
+void eviction_poll(struct eviction *eviction) {
+    uint32_t now = ingest_second(eviction->ingest);
+    int left = 0;
+    for (int looks = 0; looks < LOOKS && left < LEAVE_MOST && !store_degraded(eviction->store); looks++) {
         struct stream *stream = streams_walk(eviction->streams);
         if (stream == NULL)
             return;

@@ -16,8 +16,9 @@ struct eviction {
     struct store *store;
 };
 
-/* Sends some away, if there are any to be sent. To be called some times a second. While the store cannot write nobody
- * leaves. */
+/* Sends away who is too many: to be called as often as streams come. While the store cannot write nobody leaves. */
+void eviction_make_room(struct eviction *eviction);
+/* The same with who has been quiet: to be called some times a second. */
 void eviction_poll(struct eviction *eviction);
 
 #endif
