@@ -23,9 +23,6 @@ enum { READ_MESSAGES = 1024, READ_TICKS = 8192 };
 /* Looked at, behind which workers are woken while the go goes on: what is less may be served without them. */
 enum { FEW_TICKS = 8 };
 
-/* Room in a worker's ring that ticks leave to commands. */
-enum { COMMAND_SPARE = 16 * 1024 };
-
 /* At the end, how long replies may take to leave. */
 enum { REPLIES_LINGER_MS = 1000 };
 
@@ -227,21 +224,21 @@ void ingest_refused(struct ingest *ingest, const struct record_refused *refused)
 
 enum routed { ROUTED, PARKED, REFUSED };
 
-static bool is_feature(const struct config_class *class, const struct wire_text *name) {
+/* The feature of that name; -1: none. */
+static int feature_of(const struct config_class *class, const char *name, size_t n) {
     for (int f = 0; f < class->n_features; f++)
-        if (strlen(class->features[f]) == name->n && memcmp(class->features[f], name->at, name->n) == 0)
-            return true;
-    return false;
+        if (strlen(class->features[f]) == n && memcmp(class->features[f], name, n) == 0)
+            return f;
+    return -1;
 }
 
-/* The value of the feature that a field "NAME.q" of line protocol, which is none itself, calls bad is missing. */
+/* The value of the feature that a field "NAME.q" of line protocol, if it is none itself, calls bad is missing. */
 static void mark_bad(struct ingest *ingest, const struct config_class *class, const struct wire_text *field) {
-    size_t n = field->n - 2;
-    for (int f = 0; f < class->n_features; f++)
-        if (strlen(class->features[f]) == n && memcmp(class->features[f], field->at, n) == 0) {
-            ingest->values[f] = NAN;
-            ingest->bad++;
-        }
+    int f = feature_of(class, field->at, field->n) < 0 ? feature_of(class, field->at, field->n - 2) : -1;
+    if (f < 0)
+        return;
+    ingest->values[f] = NAN;
+    ingest->bad++;
 }
 
 static bool says_bad(const struct wire_tick *tick, int i) {
@@ -281,7 +278,7 @@ static enum reason order_values(struct ingest *ingest, const struct config_class
         }
     }
     for (int i = quality; i >= 0 && i < tick->n_values; i++)
-        if (says_bad(tick, i) && !is_feature(class, &tick->names[i]))
+        if (says_bad(tick, i))
             mark_bad(ingest, class, &tick->names[i]);
     return known > 0 ? REASON_NONE : REASON_FEATURES;
 }
@@ -313,12 +310,12 @@ bool ingest_command(struct ingest *ingest, int worker, const void *record, size_
 /* Where a tick goes: to the worker of a stream, or where it waits for one that is on its way back. */
 struct target {
     int class;
-    struct stream *stream; /* NULL: */
+    struct stream *stream; /* NULL: it is `returning` */
     struct returning *returning;
 };
 
 static void *reserve(struct ingest *ingest, const struct target *to, size_t n) {
-    return to->stream != NULL ? ring_reserve(ring_of(ingest, to->stream->worker), n, COMMAND_SPARE)
+    return to->stream != NULL ? ring_reserve(ring_of(ingest, to->stream->worker), n, WORKER_COMMAND_SPARE)
                               : returns_reserve(ingest->setup.returns, to->returning, n);
 }
 
@@ -617,7 +614,8 @@ static bool open_message(struct ingest *ingest, int source) {
     ingest->counters.messages++;
     ingest->source = source;
     ingest->received = clock_realtime();
-    ingest->second = (uint32_t)((clock_monotonic() - ingest->opened) / 1000000000);
+    if (ingest->setup.returns != NULL) /* else nobody leaves memory for being quiet */
+        ingest->second = ingest_second(ingest);
     struct wire_text texts[2] = {{0}};
     for (size_t f = 0; f < ingest->n_frames; f++)
         texts[f] = (struct wire_text){zmq_msg_data(&ingest->frames[f]), zmq_msg_size(&ingest->frames[f])};
@@ -845,7 +843,7 @@ int ingest_state(struct ingest *ingest, struct state_order *order) {
 
 int ingest_evict(struct ingest *ingest, struct stream *stream) {
     const struct record_stream record = {RECORD_LEAVE, stream};
-    if (!ring_has_room(ring_of(ingest, stream->worker), sizeof record, COMMAND_SPARE) ||
+    if (!ring_has_room(ring_of(ingest, stream->worker), sizeof record, WORKER_COMMAND_SPARE) ||
         returns_leaving(ingest->setup.returns, stream, false) != 0)
         return -2;
     streams_take_out(ingest->setup.streams, stream);

@@ -5,20 +5,13 @@
 
 enum { COMMAND_FORMAT = 1, MOST_VALUES = 1 << 24 };
 
-static void serialize_text(struct image_io *io, char *text, int room) {
-    int n = image_reads(io) ? 0 : (int)strlen(text);
-    image_int(io, &n, 0, room - 1, "a name that is too long");
-    image_io(io, text, (size_t)n);
-    text[n] = '\0';
-}
-
 static void serialize(struct journal_command *command, struct image_io *io) {
     struct image_io section;
     image_enter(io, "cmnd", COMMAND_FORMAT, &section);
     image_int(&section, &command->what, 0, N_JOURNALED - 1, "an unknown command");
     image_io(&section, &command->generation, 1);
-    serialize_text(&section, command->stream, sizeof command->stream);
-    serialize_text(&section, command->model, sizeof command->model);
+    image_name(&section, command->stream, sizeof command->stream);
+    image_name(&section, command->model, sizeof command->model);
     image_io(&section, &command->version, 1);
     image_io(&section, &command->began, 1);
     image_io(&section, &command->step, 1);

@@ -4,9 +4,6 @@
 
 #include <assert.h>
 
-/* Room in a worker's ring that is left to commands. */
-enum { COMMAND_SPARE = 16 * 1024 };
-
 size_t opening_tick_bytes(const struct config *config, int class) {
     return sizeof(struct record_tick) + (size_t)config->classes[class].n_features * sizeof(double);
 }
@@ -14,7 +11,7 @@ size_t opening_tick_bytes(const struct config *config, int class) {
 bool opening_has_room(const struct opening *opening, int class) {
     size_t n = opening_tick_bytes(opening->config, class) + sizeof(struct record_open) + 16;
     for (int w = 0; w < opening->config->workers; w++)
-        if (!ring_has_room(worker_input(opening->workers[w]), n, COMMAND_SPARE))
+        if (!ring_has_room(worker_input(opening->workers[w]), n, WORKER_COMMAND_SPARE))
             return false;
     return true;
 }

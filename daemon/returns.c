@@ -21,9 +21,6 @@ static const int64_t quiet = 50000000;
 /* Answers taken in one go, and records handed over: bounds how long others wait. */
 enum { ANSWERS_MOST = 32, HAND_OVER_MOST = 4096 };
 
-/* Room in a worker's ring that is left to commands. */
-enum { COMMAND_SPARE = 16 * 1024 };
-
 enum stage {
     LEAVING, /* a worker still has what was there under the name */
     TO_ASK,
@@ -404,7 +401,7 @@ static bool hand_over(struct returns *returns, struct returning *returning, int 
     struct worker *worker = returns->setup.opening->workers[returning->stream->worker];
     bool put = false;
     while (returning->kept != NULL && *budget > 0) {
-        void *place = ring_reserve(worker_input(worker), returning->kept->n, COMMAND_SPARE);
+        void *place = ring_reserve(worker_input(worker), returning->kept->n, WORKER_COMMAND_SPARE);
         if (place == NULL)
             break;
         struct kept *kept = take_first(returns, returning);

@@ -22,19 +22,12 @@ bool stream_image_can(const struct stream *stream) {
 
 enum { MODEL_NAME = 256 };
 
-static void serialize_text(struct image_io *io, char *text, int room) {
-    int n = image_reads(io) ? 0 : (int)strlen(text);
-    image_int(io, &n, 0, room - 1, "a name that is too long");
-    image_io(io, text, (size_t)n);
-    text[n] = '\0';
-}
-
 static void write_place(const struct config *config, const struct place *place, struct image_io *io) {
     struct image_io section;
     char name[MODEL_NAME];
     snprintf(name, sizeof name, "%s", config->models[place->batch->model].name);
     image_enter(io, "plac", PLACE_FORMAT, &section);
-    serialize_text(&section, name, sizeof name);
+    image_name(&section, name, sizeof name);
     forecaster_save(place->batch->forecaster, place->slot, &section);
     image_leave(io, &section);
 }
@@ -125,7 +118,7 @@ struct stored *stream_image_new(const struct config *config, const struct stream
 static int enter_place(const struct config *config, struct image_io *io, struct image_io *ret_section) {
     char name[MODEL_NAME];
     image_enter(io, "plac", PLACE_FORMAT, ret_section);
-    serialize_text(ret_section, name, sizeof name);
+    image_name(ret_section, name, sizeof name);
     const struct config_model *model = image_ok(ret_section) ? config_find_model(config, name) : NULL;
     return model != NULL ? (int)(model - config->models) : -1;
 }

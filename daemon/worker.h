@@ -64,6 +64,9 @@ struct worker *worker_start(const struct worker_setup *setup, struct error *err)
  * fine. */
 void worker_stop(struct worker *worker);
 
+/* Room in its input ring that ticks leave to commands. */
+enum { WORKER_COMMAND_SPARE = 16 * 1024 };
+
 /* The bus' ends of its rings. */
 struct ring *worker_input(struct worker *worker);
 struct ring *worker_output(struct worker *worker);

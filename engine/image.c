@@ -232,6 +232,13 @@ void image_count(struct image_io *io, uint64_t *x, uint64_t most, const char *wh
         *x = image_check(io, number <= most, what) ? number : 0;
 }
 
+void image_name(struct image_io *io, char *name, int room) {
+    int n = image_reads(io) ? 0 : (int)strlen(name);
+    image_int(io, &n, 0, room - 1, "a name that is too long");
+    image_io(io, name, (size_t)n);
+    name[n] = '\0';
+}
+
 void image_text(struct image_io *io, char **text) {
     uint32_t n = image_reads(io) ? 0 : (uint32_t)strlen(*text);
     image_io(io, &n, 1);

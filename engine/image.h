@@ -78,6 +78,8 @@ void image_bool(struct image_io *io, bool *x);
 void image_int(struct image_io *io, int *x, int least, int most, const char *what);
 void image_count(struct image_io *io, uint64_t *x, uint64_t most, const char *what);
 
+/* A text of less than room bytes, ended by a NUL, in memory of the caller's. */
+void image_name(struct image_io *io, char *name, int room);
 /* A text without NUL; read, it is the caller's to free, NULL where that has failed. */
 void image_text(struct image_io *io, char **text);
 
