@@ -1,14 +1,9 @@
-#include "daemon/ingest.h"
+#include "daemon/ingest_internal.h"
 
-#include "daemon/ahead.h"
 #include "daemon/clock.h"
-#include "daemon/closer.h"
 #include "daemon/endpoint.h"
-#include "daemon/homecoming.h"
-#include "daemon/journal_command.h"
 #include "daemon/records.h"
 #include "daemon/returns.h"
-#include "daemon/wire.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zmq.h>
 
 /* Messages begun, and ticks looked at, in one go: bounds how long outputs and control wait. */
 enum { READ_MESSAGES = 1024, READ_TICKS = 8192 };
@@ -25,45 +19,6 @@ enum { FEW_TICKS = 8 };
 
 /* At the end, how long replies may take to leave. */
 enum { REPLIES_LINGER_MS = 1000 };
-
-/* Sources of ticks. The position of a tick is (source, number); an acknowledged one's is its producer's. What closes by
- * the clock has numbers too. */
-enum source { SOURCE_TICKS, SOURCE_SUBSCRIBE, SOURCE_ACKNOWLEDGED, N_SOURCES, SOURCE_CLOCK = N_SOURCES };
-
-struct ingest {
-    struct ingest_setup setup;
-    void *sockets[N_SOURCES];
-    struct acknowledged *acknowledged; /* NULL: none */
-    uint64_t numbers[N_SOURCES];       /* ticks taken */
-    int next;                          /* source to be read next: they take turns */
-    struct closer *closer;             /* NULL: no class closes intervals by the clock */
-    uint64_t closes;                   /* so many were */
-
-    /* The message at hand. */
-    bool open;
-    int source;
-    zmq_msg_t frames[2];
-    size_t n_frames;
-    int64_t received;
-    uint64_t order;  /* in the journal; 0: there is none */
-    bool replays;    /* it comes from the journal */
-    int64_t opened;  /* monotonic, ns */
-    uint32_t second; /* of receiving, since then */
-    struct wire_ticks ticks;
-    struct ahead ahead;
-    struct wire_tick tick;
-    bool parked;          /* tick is decoded and does not fit */
-    bool unkept;          /* the store has not taken the message; parked as well when it had no room */
-    int budget;           /* ticks that may still be looked at in this go */
-    size_t count, passed; /* of its ticks: all, and those that have been read; where it is acknowledged */
-    struct acknowledged_origin origin; /* of an acknowledged one */
-
-    bool *touched;  /* [workers] to be woken */
-    double *values; /* [most features] of a tick, in order */
-    int bad;        /* of these, whose quality is */
-    int *n_models;  /* [n_classes] */
-    struct ingest_counters counters;
-};
 
 /* ---- sockets -------------------------------------------------------------------------------- */
 
@@ -293,20 +248,6 @@ static enum reason judge(struct ingest *ingest, const struct config_class *class
     return order_values(ingest, class, tick);
 }
 
-static struct ring *ring_of(const struct ingest *ingest, int worker) {
-    return worker_input(ingest->setup.workers[worker]);
-}
-
-bool ingest_command(struct ingest *ingest, int worker, const void *record, size_t n) {
-    void *place = ring_reserve(ring_of(ingest, worker), n, 0);
-    if (place == NULL)
-        return false;
-    memcpy(place, record, n);
-    ring_commit(ring_of(ingest, worker), n);
-    worker_wake(ingest->setup.workers[worker]);
-    return true;
-}
-
 /* Where a tick goes: to the worker of a stream, or where it waits for one that is on its way back. */
 struct target {
     int class;
@@ -315,7 +256,7 @@ struct target {
 };
 
 static void *reserve(struct ingest *ingest, const struct target *to, size_t n) {
-    return to->stream != NULL ? ring_reserve(ring_of(ingest, to->stream->worker), n, WORKER_COMMAND_SPARE)
+    return to->stream != NULL ? ring_reserve(ingest_ring(ingest, to->stream->worker), n, WORKER_COMMAND_SPARE)
                               : returns_reserve(ingest->setup.returns, to->returning, n);
 }
 
@@ -324,7 +265,7 @@ static void commit(struct ingest *ingest, const struct target *to, size_t n) {
         returns_commit(ingest->setup.returns, ingest->order);
         return;
     }
-    ring_commit(ring_of(ingest, to->stream->worker), n);
+    ring_commit(ingest_ring(ingest, to->stream->worker), n);
     ingest->touched[to->stream->worker] = true;
     if (to->stream->used != ingest->second)
         to->stream->used = ingest->second;
@@ -703,213 +644,6 @@ void ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_e
 
 bool ingest_parked(const struct ingest *ingest) {
     return ingest->parked;
-}
-
-/* ---- commands ------------------------------------------------------------------------------- */
-
-/* Gives a command its place in the journal; *ret_order is 0 without one. Returns false when it cannot have one now: there
- * is no room, or half of a message stands before it. */
-static bool journal(struct ingest *ingest, struct journal_command *command, uint64_t *ret_order) {
-    *ret_order = 0;
-    if (ingest->setup.store == NULL)
-        return true;
-    if (ingest->open)
-        return false;
-    struct image image = {0};
-    bool put = journal_command_write(command, &image) == 0;
-    if (put) {
-        const struct journal_entry entry = {
-            .kind = JOURNAL_COMMAND, .received = clock_realtime(), .bytes = image.bytes, .n = image.n};
-        put = store_append(ingest->setup.store, &entry, ret_order);
-    }
-    image_free(&image);
-    return put;
-}
-
-static struct journal_command command_on(const struct ingest *ingest, const struct stream *stream,
-                                         enum journal_what what, int model) {
-    struct journal_command command = {.what = (int)what, .generation = stream->generation};
-    memcpy(command.stream, stream->name, stream->name_length);
-    if (model >= 0)
-        snprintf(command.model, sizeof command.model, "%s", ingest->setup.config->models[model].name);
-    return command;
-}
-
-/* Puts a command on a stream into the journal, then into its worker's ring. */
-static int command_stream(struct ingest *ingest, const struct stream *stream, enum journal_what what, int model,
-                          uint64_t step, struct record_of_stream *record, size_t n) {
-    struct journal_command command = command_on(ingest, stream, what, model);
-    command.step = step;
-    if (!ring_has_room(ring_of(ingest, stream->worker), n, 0) || !journal(ingest, &command, &record->order))
-        return -2;
-    bool put = ingest_command(ingest, stream->worker, record, n);
-    assert(put);
-    (void)put;
-    return 0;
-}
-
-void ingest_close_due(struct ingest *ingest) {
-    struct record_close record = {.kind = RECORD_CLOSE};
-    if (ingest->closer == NULL || ingest->open) /* between two messages */
-        return;
-    int64_t now = clock_realtime();
-    while ((record.stream = closer_next(ingest->closer, now, &record.end)) != NULL) {
-        record.arrival = (struct arrival){.source = SOURCE_CLOCK, .number = ingest->closes + 1, .received = now};
-        if (command_stream(ingest, record.stream, JOURNALED_CLOSE, -1, (uint64_t)record.end,
-                           (struct record_of_stream *)(void *)&record, sizeof record) != 0)
-            return;
-        closer_done(record.stream);
-        ingest->closes++;
-    }
-}
-
-int ingest_close_wait_ms(const struct ingest *ingest, int most) {
-    return ingest->closer == NULL ? most : closer_wait_ms(ingest->closer, clock_realtime(), most);
-}
-
-static int reset_stream(struct ingest *ingest, struct stream *stream, int model) {
-    struct record_reset record = {RECORD_RESET, stream, 0, model};
-    return command_stream(ingest, stream, JOURNALED_RESET, model, 0, (struct record_of_stream *)(void *)&record,
-                          sizeof record);
-}
-
-static int reset_all(struct ingest *ingest, int model) {
-    const struct record_reset record = {RECORD_RESET, NULL, 0, model};
-    int workers = ingest->setup.config->workers;
-    for (int w = 0; w < workers; w++)
-        if (!ring_has_room(ring_of(ingest, w), sizeof record, 0))
-            return -2; /* all or none */
-    for (int w = 0; w < workers; w++)
-        ingest_command(ingest, w, &record, sizeof record);
-    return 0;
-}
-
-/* In the journal each stands for itself; as a reset of what is reset changes nothing, some may be done. */
-static int reset_each(struct ingest *ingest, int model) {
-    int failed = 0;
-    for (int64_t n = streams_count(ingest->setup.streams); n > 0 && failed == 0; n--)
-        failed = reset_stream(ingest, streams_walk(ingest->setup.streams), model);
-    return failed;
-}
-
-int ingest_reset(struct ingest *ingest, const char *name, int model) {
-    if (name == NULL)
-        return ingest->setup.store != NULL ? reset_each(ingest, model) : reset_all(ingest, model);
-    struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
-    return stream != NULL ? reset_stream(ingest, stream, model) : -1;
-}
-
-int ingest_pause(struct ingest *ingest, const char *name, bool paused) {
-    struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
-    if (stream == NULL)
-        return -1;
-    struct record_pause record = {RECORD_PAUSE, stream, 0, paused};
-    if (command_stream(ingest, stream, paused ? JOURNALED_PAUSE : JOURNALED_RESUME, -1, 0,
-                       (struct record_of_stream *)(void *)&record, sizeof record) != 0)
-        return -2;
-    stream->paused = paused;
-    return 0;
-}
-
-int ingest_end(struct ingest *ingest, const char *name) {
-    struct stream *stream = streams_find(ingest->setup.streams, name, strlen(name));
-    if (stream == NULL)
-        return -1;
-    struct record_of_stream record = {RECORD_END, stream, 0};
-    if (command_stream(ingest, stream, JOURNALED_END, -1, 0, &record, sizeof record) != 0)
-        return -2;
-    /* From here on the name is free; the slots are only when the worker has let go. */
-    streams_remove(ingest->setup.streams, stream);
-    if (ingest->setup.returns != NULL)
-        returns_leaving(ingest->setup.returns, stream, true);
-    return 0;
-}
-
-int ingest_state(struct ingest *ingest, struct state_order *order) {
-    const struct record_state record = {RECORD_STATE, order};
-    if (!ring_has_room(ring_of(ingest, order->stream->worker), sizeof record, 0))
-        return -2;
-    if (order->set) {
-        int model = order->stream->places[order->place].batch->model;
-        struct journal_command command = command_on(ingest, order->stream, JOURNALED_STATE, model);
-        command.n = order->n;
-        command.values = order->values;
-        if (!journal(ingest, &command, &order->journaled))
-            return -2;
-    }
-    ingest_command(ingest, order->stream->worker, &record, sizeof record);
-    return 0;
-}
-
-int ingest_evict(struct ingest *ingest, struct stream *stream) {
-    const struct record_stream record = {RECORD_LEAVE, stream};
-    if (!ring_has_room(ring_of(ingest, stream->worker), sizeof record, WORKER_COMMAND_SPARE) ||
-        returns_leaving(ingest->setup.returns, stream, false) != 0)
-        return -2;
-    streams_take_out(ingest->setup.streams, stream);
-    ingest_command(ingest, stream->worker, &record, sizeof record);
-    return 0;
-}
-
-int ingest_import(struct ingest *ingest, int class, struct stored *image, uint64_t request) {
-    struct opening *opening = ingest->setup.opening;
-    if (streams_find(ingest->setup.streams, image->name, image->name_length) != NULL)
-        return -1;
-    if (ingest->setup.returns != NULL) {
-        if (returns_find(ingest->setup.returns, image->name, image->name_length) != NULL)
-            return -1;
-        return returns_import(ingest->setup.returns, class, image, request) == 0 ? 1 : -2;
-    }
-    struct homecoming *homecoming = opening_has_room(opening, class) ? homecoming_new() : NULL;
-    uint32_t generation = streams_generation(ingest->setup.streams, image->name, image->name_length);
-    int leaving = streams_leaving(ingest->setup.streams, image->name, image->name_length);
-    struct stream *stream = homecoming != NULL
-                                ? opening_make(opening, class, image->name, image->name_length, generation, leaving)
-                                : NULL;
-    if (stream == NULL) {
-        homecoming_free(homecoming);
-        return -2;
-    }
-    homecoming->image = image;
-    homecoming->imported = true;
-    streams_add(ingest->setup.streams, stream);
-    opening_hand_over(opening, stream, homecoming, true);
-    return 0;
-}
-
-bool ingest_takeover(struct ingest *ingest, const struct record_takeover *record) {
-    struct journal_command command = {.what = JOURNALED_TAKEOVER,
-                                      .generation = record->generation,
-                                      .version = record->takeover.version,
-                                      .began = record->takeover.began,
-                                      .step = record->takeover.step};
-    memcpy(command.stream, record->name, record->n);
-    snprintf(command.model, sizeof command.model, "%s", ingest->setup.config->models[record->model].name);
-    struct image image = {0};
-    uint64_t order;
-    bool put = journal_command_write(&command, &image) == 0;
-    const struct journal_entry entry = {
-        .kind = JOURNAL_TAKEOVER, .received = clock_realtime(), .bytes = image.bytes, .n = image.n};
-    put = put && store_append(ingest->setup.store, &entry, &order);
-    image_free(&image);
-    return put;
-}
-
-void ingest_ended(struct ingest *ingest, struct stream *stream, bool kept) {
-    ingest->counters.ended += !kept;
-    ingest->counters.evicted += kept;
-    publisher_event(ingest->setup.publisher, kept ? "evicted" : "ended", stream->name,
-                    json_pack("{s:s, s:s, s:i, s:I}", "stream", stream->name, "class",
-                              ingest->setup.config->classes[stream->class].name, "generation",
-                              (int)stream->generation, "steps",
-                              (json_int_t)atomic_load_explicit(&stream->steps, memory_order_relaxed)),
-                    kept ? "stream %s has left memory for the disk" : "stream %s has ended", stream->name);
-    if (!kept)
-        streams_left(ingest->setup.streams, stream);
-    if (ingest->setup.returns != NULL)
-        returns_left(ingest->setup.returns, stream);
-    placement_release(ingest->setup.placement, stream);
-    stream_free(stream);
 }
 
 uint32_t ingest_second(const struct ingest *ingest) {

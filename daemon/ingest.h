@@ -51,9 +51,6 @@ void *ingest_subscribe_socket(const struct ingest *ingest);
 /* Acknowledged ticks; NULL: none. It is the ingest's. */
 struct acknowledged *ingest_acknowledged(const struct ingest *ingest);
 
-/* Acknowledged ticks; NULL: none. It is the ingest's. */
-struct acknowledged *ingest_acknowledged(const struct ingest *ingest);
-
 /* Takes a bounded number of messages and ticks. Returns whether there may be more that can be taken now. */
 bool ingest_read(struct ingest *ingest);
 /* Whether a tick, or a message that the store has no room for, is parked: then ingest_read tries it again, and reads
