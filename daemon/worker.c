@@ -22,6 +22,9 @@
  * touch has left the caches until then. */
 enum { DRAIN_MOST = 1024 };
 
+/* Streams that are looked at for the next clock of a class: who leaves memory must not cost more the more there are. */
+enum { HEIRS = 64 };
+
 /* Asking for a thread's processor time is a system call: turns are measured no more often. */
 static const int64_t measure_every = 1000000;
 
@@ -418,15 +421,20 @@ static bool take_scores(struct worker *worker, struct scores_report *report) {
     return true;
 }
 
-/* The clock of the class has ended: another stream becomes it. */
+/* The clock of the class has gone: of some streams, those that came first, the one with the most steps becomes it, until
+ * one with more takes its next step. */
 static void pass_clock_on(struct worker *worker, const struct stream *ended) {
     atomic_uint_fast64_t *most = &worker->most_steps[ended->class];
     if (ended->series->history->n < atomic_load_explicit(most, memory_order_relaxed))
         return;
     atomic_store_explicit(most, 0, memory_order_relaxed);
-    for (const struct stream *stream = worker->streams; stream != NULL; stream = stream->worker_next)
+    int looks = 0;
+    for (const struct stream *stream = worker->streams; stream != NULL && looks < HEIRS;
+         stream = stream->worker_next) {
         if (stream->class == ended->class)
             set_clock(worker, stream);
+        looks++;
+    }
 }
 
 /* Lets go of it; its image, if it is to be kept, is the store's before the bus knows. */
