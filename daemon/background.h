@@ -22,8 +22,8 @@ bool background_slice(struct worker *worker);
 bool background_shadow_slice(struct worker *worker);
 bool background_round_slice(struct worker *worker);
 
-/* Has the store have all of a stream that has changed. Returns false to try again later. */
-bool background_image(struct worker *worker, struct stream *stream);
+/* Has the store have all of a stream that has changed; leaves: it then goes. Returns false to try again later. */
+bool background_image(struct worker *worker, struct stream *stream, bool leaves);
 
 /* How long the worker may sleep before a task can go on, ms; -1: for ever. */
 int background_timeout(const struct worker *worker);

@@ -24,9 +24,9 @@ static void end_round(struct worker *worker) {
 }
 
 /* One that found no room goes before any other, lest it take the place of a later one of its stream. */
-static bool hand_over(struct worker *worker) {
+static bool hand_over(struct worker *worker, bool leaves) {
     struct imaging *imaging = &worker->imaging;
-    if (imaging->waiting != NULL && store_put(worker->store, worker->index, imaging->waiting)) {
+    if (imaging->waiting != NULL && store_put(worker->store, worker->index, imaging->waiting, leaves)) {
         imaging->waiting = NULL;
         atomic_store_explicit(&worker->images, atomic_load_explicit(&worker->images, memory_order_relaxed) + 1,
                               memory_order_relaxed);
@@ -34,8 +34,8 @@ static bool hand_over(struct worker *worker) {
     return imaging->waiting == NULL;
 }
 
-bool background_image(struct worker *worker, struct stream *stream) {
-    if (!hand_over(worker))
+bool background_image(struct worker *worker, struct stream *stream, bool leaves) {
+    if (!hand_over(worker, leaves))
         return false;
     if (!stream->changed)
         return true;
@@ -46,7 +46,7 @@ bool background_image(struct worker *worker, struct stream *stream) {
         return false;
     stream->changed = false;
     stream->saved = stream->series->history->n;
-    return hand_over(worker);
+    return hand_over(worker, leaves);
 }
 
 bool background_round_slice(struct worker *worker) {
@@ -55,17 +55,17 @@ bool background_round_slice(struct worker *worker) {
         return false;
     int made = 0;
     for (int looked = 0; looked < LOOKS && made < IMAGES && imaging->stream != NULL; looked++) {
-        if (!hand_over(worker))
+        if (!hand_over(worker, false))
             return false; /* the disk is behind */
         struct stream *stream = imaging->stream;
         imaging->stream = stream->worker_next;
         made += stream->changed;
         /* Its steps wait, or a version takes it over: later. */
-        imaging->again |= !background_image(worker, stream) && imaging->waiting == NULL;
+        imaging->again |= !background_image(worker, stream, false) && imaging->waiting == NULL;
     }
     if (imaging->stream != NULL)
         return true;
-    if (!hand_over(worker))
+    if (!hand_over(worker, false))
         return false;
     if (!imaging->again) {
         end_round(worker);

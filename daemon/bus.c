@@ -269,14 +269,19 @@ static void take_reload(struct bus *bus) {
     reload_free(reload);
 }
 
+/* Streams leave as others come. Returns whether it can go on at once. */
+static bool bring_back(struct bus *bus) {
+    eviction_make_room(&bus->eviction);
+    return returns_poll(bus->returns);
+}
+
 static bool serve_once(struct bus *bus) {
     bool busy = publish(bus);
     take_reload(bus);
     busy |= control_serve(bus->control);
     take_subscriptions(bus);
     if (bus->store != NULL) {
-        eviction_make_room(&bus->eviction);
-        busy |= returns_poll(bus->returns);
+        busy |= bring_back(bus);
         rounds_poll(&bus->rounds);
     }
     learning_finished(bus->learning);
@@ -305,7 +310,7 @@ static void save_all(struct bus *bus) {
         return;
     /* What was taken for streams on disk is forecast, too. */
     while (returns_lowest(bus->returns) != UINT64_MAX && !store_degraded(bus->store)) {
-        wait_for_work(bus, returns_poll(bus->returns));
+        wait_for_work(bus, bring_back(bus));
         publish(bus);
     }
     rounds_want(&bus->rounds);
@@ -320,7 +325,7 @@ static void save_all(struct bus *bus) {
 static void go_on(struct bus *bus) {
     publish(bus);
     if (bus->returns != NULL)
-        returns_poll(bus->returns);
+        bring_back(bus);
 }
 
 /* No new ticks are read; what has been read, and what ZeroMQ had already received, goes its way to the end. */
@@ -332,7 +337,9 @@ static void drain(struct bus *bus) {
         if (clock_monotonic() > until)
             break;
     }
-    while (!ingest_finish(bus->ingest))
+    /* Streams do not come back from a disk that fails: what still waits for them is in the journal, or too late. */
+    while (!ingest_finish(bus->ingest) &&
+           (bus->store == NULL || !store_degraded(bus->store) || clock_monotonic() <= until))
         go_on(bus);
     save_all(bus);
     const struct record stop = {RECORD_STOP};
@@ -470,7 +477,7 @@ static int open_all(struct bus *bus, struct error *err) {
                                   .ingest = bus->ingest,
                                   .returns = bus->returns,
                                   .began = clock_monotonic()};
-    bus->eviction = (struct eviction){config, bus->streams, bus->ingest, bus->store};
+    bus->eviction = (struct eviction){config, bus->streams, bus->ingest, bus->returns, bus->store};
     if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
         return -1;
     const struct learning_setup learning = {.config = config,

@@ -1,9 +1,11 @@
 #include "daemon/eviction.h"
 
+#include "daemon/returns.h"
+
 /* Streams that are looked at in one go; and for each that has to leave, among which the quietest is chosen. */
 enum { LOOKS = 2048, CANDIDATES = 16 };
-/* That leave in one go. */
-enum { LEAVE_MOST = 256 };
+/* On their way at a time: their images have room in the half of a worker's ring that others leave to them. */
+enum { LEAVING_MOST = 128 };
 
 static const int64_t second = 1000000000;
 
@@ -32,25 +34,27 @@ static struct stream *quietest(const struct eviction *eviction, int class) {
     return chosen;
 }
 
+static bool may_leave(const struct eviction *eviction) {
+    return !store_degraded(eviction->store) && returns_n_leaving(eviction->returns) < LEAVING_MOST &&
+           store_takes_images(eviction->store);
+}
+
 void eviction_make_room(struct eviction *eviction) {
-    int left = 0;
-    for (int c = 0; c < eviction->config->n_classes && !store_degraded(eviction->store); c++)
-        while (left < LEAVE_MOST && too_many(eviction, c)) {
+    for (int c = 0; c < eviction->config->n_classes; c++)
+        while (too_many(eviction, c) && may_leave(eviction)) {
             struct stream *stream = quietest(eviction, c);
             if (stream == NULL || ingest_evict(eviction->ingest, stream) != 0)
                 return;
-            left++;
         }
 }
 
 void eviction_poll(struct eviction *eviction) {
     uint32_t now = ingest_second(eviction->ingest);
-    int left = 0;
-    for (int looks = 0; looks < LOOKS && left < LEAVE_MOST && !store_degraded(eviction->store); looks++) {
+    for (int looks = 0; looks < LOOKS && may_leave(eviction); looks++) {
         struct stream *stream = streams_walk(eviction->streams);
         if (stream == NULL)
             return;
-        if (idle(eviction, stream, now) && ingest_evict(eviction->ingest, stream) == 0)
-            left++;
+        if (idle(eviction, stream, now) && ingest_evict(eviction->ingest, stream) != 0)
+            return;
     }
 }

@@ -13,7 +13,8 @@ struct eviction {
     const struct config *config;
     struct streams *streams;
     struct ingest *ingest;
-    struct store *store;
+    const struct returns *returns;
+    const struct store *store;
 };
 
 /* Sends away who is too many: to be called as often as streams come. While the store cannot write nobody leaves. */

@@ -4,6 +4,9 @@
 
 #include <assert.h>
 
+/* Streams in memory beyond `max_resident`, so that some leave while others come. */
+enum { CROWD = 128 };
+
 size_t opening_tick_bytes(const struct config *config, int class) {
     return sizeof(struct record_tick) + (size_t)config->classes[class].n_features * sizeof(double);
 }
@@ -14,6 +17,11 @@ bool opening_has_room(const struct opening *opening, int class) {
         if (!ring_has_room(worker_input(opening->workers[w]), n, WORKER_COMMAND_SPARE))
             return false;
     return true;
+}
+
+bool opening_is_crowded(const struct opening *opening, int class) {
+    int64_t most = opening->config->classes[class].max_resident;
+    return most > 0 && streams_count_of(opening->streams, class) >= most + CROWD;
 }
 
 struct stream *opening_make(struct opening *opening, int class, const char *name, size_t n, uint32_t generation,

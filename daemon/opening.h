@@ -30,6 +30,9 @@ size_t opening_tick_bytes(const struct config *config, int class);
 /* Whether every worker's ring has room for an opening and a tick behind it. */
 bool opening_has_room(const struct opening *opening, int class);
 
+/* So many of the class are in memory, beyond `max_resident`, that some have to leave before more come. */
+bool opening_is_crowded(const struct opening *opening, int class);
+
 /* A stream with places, and room for it in the table of streams; on that worker, -1: on any. NULL when memory is short. */
 struct stream *opening_make(struct opening *opening, int class, const char *name, size_t n, uint32_t generation,
                             int worker);

@@ -11,9 +11,9 @@
 #include <uthash.h>
 #include <utlist.h>
 
-/* Streams that the store is asked for at a time: enough to keep it busy, and few enough that what ticks now comes
- * before what was asked for long ago. */
-enum { ASKED_MOST = 256 };
+/* Streams that the store is asked for, or that wait with its answer for their worker, at a time: enough to keep it busy,
+ * and few enough that what ticks now comes before what was asked for long ago, and that their images take little. */
+enum { UNDER_WAY_MOST = 256 };
 
 /* How long a disk that cannot be read is left alone, ns. */
 static const int64_t quiet = 50000000;
@@ -62,12 +62,13 @@ struct returns {
     struct kept *kept;         /* utlist: of all streams, by order */
     struct kept *reserved;     /* and is not filled in yet */
     struct returning *reserved_for;
-    int asked;
+    int leaving;
+    int under_way;       /* ASKED or ANSWERED */
     int64_t quiet_until; /* monotonic, ns: the disk has failed, and is asked again then */
     bool reads_tail;     /* what is kept now comes from the journal, */
     uint64_t tail;       /* as does all up to this order */
-    uint64_t n_tail;
-    int64_t *count; /* [n_classes] */
+    uint64_t tail_bytes; /* of what is kept */
+    int64_t *count;      /* [n_classes] */
     struct returns_counters counters;
 };
 
@@ -91,8 +92,9 @@ static struct kept *take_first(struct returns *returns, struct returning *return
     kept->behind = NULL;
     DL_DELETE2(returns->kept, kept, previous, next);
     returns->counters.kept--;
-    returns->counters.kept_bytes -= kept->n;
-    returns->n_tail -= kept->order <= returns->tail;
+    returns->counters.kept_bytes -= sizeof *kept + kept->n;
+    if (kept->order <= returns->tail)
+        returns->tail_bytes -= sizeof *kept + kept->n;
     return kept;
 }
 
@@ -104,7 +106,8 @@ static void drop_kept(struct returns *returns, struct returning *returning) {
 
 void *returns_reserve(struct returns *returns, struct returning *returning, size_t n) {
     assert(returns->reserved == NULL);
-    bool full = returns->counters.kept_bytes + n > (size_t)returns->setup.opening->config->return_queue;
+    uint64_t bytes = returns->counters.kept_bytes - returns->tail_bytes + sizeof *returns->kept + n;
+    bool full = bytes > (uint64_t)returns->setup.opening->config->return_queue;
     struct kept *kept = full && !returns->reads_tail ? NULL : malloc(sizeof *kept + n);
     if (kept == NULL) {
         returns->counters.full++;
@@ -127,7 +130,7 @@ void returns_commit(struct returns *returns, uint64_t order) {
         returning->last->behind = kept;
     returning->last = kept;
     returns->counters.kept++;
-    returns->counters.kept_bytes += kept->n;
+    returns->counters.kept_bytes += sizeof *kept + kept->n;
     returns->reserved = NULL;
     if (returning->stage != TO_ASK || returns->reads_tail)
         return;
@@ -193,6 +196,7 @@ int returns_leaving(struct returns *returns, const struct stream *stream, bool f
     if (returning == NULL)
         return -1;
     returning->stage = LEAVING;
+    returns->leaving++;
     returning->forget = forget_it;
     returning->generation = stream->generation;
     return 0;
@@ -202,8 +206,13 @@ void returns_left(struct returns *returns, const struct stream *stream) {
     struct returning *returning = returns_find(returns, stream->name, stream->name_length);
     if (returning == NULL || returning->stage != LEAVING)
         return;
+    returns->leaving--;
     returning->stage = TO_ASK;
     DL_APPEND2(returns->to_ask, returning, previous, next);
+}
+
+int returns_n_leaving(const struct returns *returns) {
+    return returns->leaving;
 }
 
 void returns_ended(struct returns *returns, struct returning *returning, uint32_t generation) {
@@ -243,7 +252,7 @@ static bool ask_next(struct returns *returns) {
         return false;
     DL_DELETE2(returns->to_ask, returning, previous, next);
     returning->stage = ASKED;
-    returns->asked += asks;
+    returns->under_way += asks;
     if (!asks)
         forget(returns, returning); /* nobody wants it any more */
     return true;
@@ -253,9 +262,9 @@ static bool ask(struct returns *returns) {
     bool more = true;
     if (returns->to_ask == NULL || (returns->quiet_until > 0 && clock_monotonic() < returns->quiet_until))
         return false;
-    while (more && returns->to_ask != NULL && returns->asked < ASKED_MOST)
+    while (more && returns->to_ask != NULL && returns->under_way < UNDER_WAY_MOST)
         more = ask_next(returns);
-    return returns->to_ask != NULL && more && returns->asked < ASKED_MOST;
+    return returns->to_ask != NULL && more && returns->under_way < UNDER_WAY_MOST;
 }
 
 /* ---- answers -------------------------------------------------------------------------------- */
@@ -288,8 +297,8 @@ static void end_import(struct returns *returns, struct returning *returning) {
 
 static void take_answer(struct returns *returns, struct stored *answer) {
     struct returning *returning = answer->context;
-    returns->asked--;
     if (answer->found == STORED_FAILED) {
+        returns->under_way--;
         /* The disk cannot be read now. */
         returns->quiet_until = clock_monotonic() + quiet;
         stored_free(answer);
@@ -390,6 +399,7 @@ static bool place(struct returns *returns, struct returning *returning) {
     else
         stored_free(returning->answer);
     returning->answer = NULL;
+    returns->under_way--;
     opening_hand_over(opening, stream, homecoming, known);
     returning->stream = stream;
     returning->stage = PLACED;
@@ -417,6 +427,12 @@ static bool hand_over(struct returns *returns, struct returning *returning, int 
     return returning->kept == NULL;
 }
 
+/* While nobody can leave, all come. */
+static bool has_to_wait(const struct returns *returns, const struct returning *returning) {
+    return returning->stage == ANSWERED && opening_is_crowded(returns->setup.opening, returning->class) &&
+           !store_degraded(returns->setup.store);
+}
+
 /* Goes on with who has been answered, each to its end if there is room; the others wait. */
 static bool hand_all_over(struct returns *returns) {
     int budget = HAND_OVER_MOST;
@@ -425,9 +441,12 @@ static bool hand_all_over(struct returns *returns) {
         if (returning->stage == ANSWERED && returning->answer->found != STORED_IMAGE)
             drop_labels(returns, returning);
         bool wanted = returning->kept != NULL || returning->imported || returning->stage == PLACED;
+        if (wanted && has_to_wait(returns, returning))
+            continue;
         if (returning->stage == ANSWERED && wanted && !place(returns, returning))
             return false;
         if (!wanted) {
+            returns->under_way--;
             DL_DELETE2(returns->to_hand, returning, previous, next);
             forget(returns, returning);
             continue;
@@ -459,11 +478,11 @@ void returns_read_tail(struct returns *returns, bool reads) {
     if (!reads && returns->kept != NULL)
         returns->tail = returns->kept->previous->order; /* utlist: the last one */
     if (!reads)
-        returns->n_tail = returns->counters.kept;
+        returns->tail_bytes = returns->counters.kept_bytes;
 }
 
 bool returns_has_tail(const struct returns *returns) {
-    return returns->n_tail > 0;
+    return returns->tail_bytes > 0;
 }
 
 int64_t returns_count_of(const struct returns *returns, int class) {

@@ -46,6 +46,8 @@ void returns_commit(struct returns *returns, uint64_t order);
 /* The worker is to let go of a resident stream, which is in the table of streams no more: who returns under its name
  * waits for that. forget: it ends for good, else it is on its way to the store. Returns -1 when memory is short. */
 int returns_leaving(struct returns *returns, const struct stream *stream, bool forget);
+/* Those of whom it has not let go. */
+int returns_n_leaving(const struct returns *returns);
 /* The worker has let go of it. */
 void returns_left(struct returns *returns, const struct stream *stream);
 

@@ -353,8 +353,8 @@ void store_forget_producer(struct store *store, uint64_t producer) {
 
 /* ---- streams -------------------------------------------------------------------------------- */
 
-static bool put_pointer(struct ring *ring, struct stored *stored, struct doorbell *bell) {
-    void *place = ring_reserve(ring, sizeof(struct stored *), 0);
+static bool put_pointer(struct ring *ring, struct stored *stored, size_t spare, struct doorbell *bell) {
+    void *place = ring_reserve(ring, sizeof(struct stored *), spare);
     if (place == NULL)
         return false;
     *(struct stored **)place = stored;
@@ -363,13 +363,20 @@ static bool put_pointer(struct ring *ring, struct stored *stored, struct doorbel
     return true;
 }
 
-bool store_put(struct store *store, int worker, struct stored *stored) {
+bool store_put(struct store *store, int worker, struct stored *stored, bool leaves) {
     atomic_ushort *pending = store_pending(store, stored->name, stored->name_length);
     atomic_fetch_add_explicit(pending, 1, memory_order_relaxed);
-    if (put_pointer(store->images[worker], stored, &store->urgent))
+    if (put_pointer(store->images[worker], stored, leaves ? 0 : IMAGE_RING / 2, &store->urgent))
         return true;
     atomic_fetch_sub_explicit(pending, 1, memory_order_relaxed);
     return false;
+}
+
+bool store_takes_images(const struct store *store) {
+    for (int w = 0; w < store->config->workers; w++)
+        if (ring_used(store->images[w]) >= IMAGE_RING / 2)
+            return false;
+    return true;
 }
 
 bool store_ask(struct store *store, const char *name, size_t n, void *context) {
@@ -377,7 +384,7 @@ bool store_ask(struct store *store, const char *name, size_t n, void *context) {
     if (stored == NULL)
         return false;
     stored->context = context;
-    if (!put_pointer(store->asks, stored, &store->asked_bell)) {
+    if (!put_pointer(store->asks, stored, 0, &store->asked_bell)) {
         stored_free(stored);
         return false;
     }

@@ -79,8 +79,11 @@ bool store_degraded(const struct store *store);
 
 /* ---- streams ------------------------------------------------------------------------------------ */
 
-/* The worker's thread: an image with new blocks of steps, which it hands over; false: the ring is full, it stays the caller's. */
-bool store_put(struct store *store, int worker, struct stored *stored);
+/* The worker's thread: an image with new blocks of steps, which it hands over; false: the ring is full, it stays the
+ * caller's. Half of the ring is kept for those whose streams leave memory. */
+bool store_put(struct store *store, int worker, struct stored *stored, bool leaves);
+/* Any thread: whether every worker's ring has less than half of its room in use. */
+bool store_takes_images(const struct store *store);
 
 /* Bus thread: asks for all that is kept of a stream; images that were handed over before are seen. The answer comes by
  * store_answer, with the context; false: too many are under way. */

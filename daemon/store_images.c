@@ -4,9 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a worker's ring: a pointer with the ring's own head before it. */
-enum { IMAGE_RING = 8192, IMAGE_RECORD = 16 };
-
 /* Images that are in memory only, twice: while one wave goes to disk the next one gathers. */
 enum { WAVE_MOST = 32768 };
 static const size_t wave_bytes = (size_t)32 << 20;

@@ -12,6 +12,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Of a worker's ring of images: each is a pointer with the ring's own head before it. */
+enum { IMAGE_RING = 8192, IMAGE_RECORD = 16 };
+
 /* Streams that are asked for and not answered; slots of `pending`. */
 enum { ASKED_MOST = 1024, PENDING_SLOTS = 1 << 16 };
 

@@ -439,7 +439,7 @@ static void pass_clock_on(struct worker *worker, const struct stream *ended) {
 
 /* Lets go of it; its image, if it is to be kept, is the store's before the bus knows. */
 static bool take_end(struct worker *worker, struct stream *stream, bool kept) {
-    if (stream_pending(stream) > 0 || (kept && !background_image(worker, stream)))
+    if (stream_pending(stream) > 0 || (kept && !background_image(worker, stream, true)))
         return false;
     background_forget(worker, stream);
     for (int i = 0; i < stream->n_places; i++) {

@@ -163,7 +163,7 @@ static void *write_images(void *context) {
     struct writer *writer = context;
     while (!atomic_load(&writer->stop) && (writer->streams == 0 || writer->written < writer->streams)) {
         struct stored *stored = image_of(writer->written % 100000, IMAGE_BYTES, writer->streams > 0 ? BLOCKS : 1);
-        while (!store_put(writer->store, 0, stored))
+        while (!store_put(writer->store, 0, stored, false))
             usleep(200);
         writer->written++;
     }

@@ -188,7 +188,7 @@ static void put_image(struct store_scene *scene, const char *name) {
     stored->generation = 1;
     stored->n = SPARE;
     stored->bytes = calloc(1, SPARE);
-    for (int64_t began = 0; !store_put(scene->store, 0, stored);)
+    for (int64_t began = 0; !store_put(scene->store, 0, stored, false);)
         assert_true(rig_wait(&began));
 }
 

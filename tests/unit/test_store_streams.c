@@ -44,7 +44,7 @@ static void add_block(struct stored *stored, uint64_t number, const char *what) 
 }
 
 static void put(struct store_scene *scene, struct stored *stored) {
-    for (int64_t began = 0; !store_put(scene->store, 0, stored);)
+    for (int64_t began = 0; !store_put(scene->store, 0, stored, false);)
         assert_true(rig_wait(&began));
 }
 

@@ -54,7 +54,7 @@ static void put_image(struct store_scene *scene, const char *name, uint64_t orde
     stored->order = order;
     stored->n = 1000;
     stored->bytes = calloc(1, stored->n);
-    for (int64_t began = 0; !store_put(scene->store, 0, stored);)
+    for (int64_t began = 0; !store_put(scene->store, 0, stored, false);)
         assert_true(rig_wait(&began));
 }
 
