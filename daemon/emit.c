@@ -38,7 +38,8 @@ struct emitter {
     struct model_form *forms; /* [n_models] */
     struct wire_score scores[CONFIG_SCORED_ALL_MOST];
     struct wire_interval intervals[WIRE_MAX_LEVELS];
-    struct wire_share shares[EXPERT_COUNT];
+    struct wire_share shares[2][EXPERT_COUNT]; /* by turns: a bundle compares them with those before */
+    int turn;
     struct wire_text experts[EXPERT_COUNT]; /* their names */
     double *bounds; /* of the intervals of any model: [n_levels x horizon x n_targets], lower, then upper */
     struct wire_output outputs[WIRE_MAX_OUTPUTS];
@@ -216,11 +217,12 @@ static void add_intervals(struct emitter *emitter, const struct config_model *mo
 }
 
 static void add_shares(struct emitter *emitter, const struct forecast *forecast, struct wire_forecast *wire) {
+    struct wire_share *shares = emitter->shares[emitter->turn ^= 1];
     int n = 0;
     for (int e = 0; forecast->shares != NULL && e < EXPERT_COUNT; e++)
         if (forecast->shares[e] > 0)
-            emitter->shares[n++] = (struct wire_share){emitter->experts[e], forecast->shares[e]};
-    wire->shares = emitter->shares;
+            shares[n++] = (struct wire_share){emitter->experts[e], forecast->shares[e]};
+    wire->shares = shares;
     wire->n_shares = n;
 }
 
@@ -369,38 +371,40 @@ static void fetch_stream(const struct stream *stream) {
 /* A bundle of the first of the slots, as many as fit. Returns their number. */
 static int emit_bundle(struct emitter *emitter, const struct batch *batch, const int *slots, int n, int64_t now) {
     const char *model = emitter->config->models[batch->model].name;
-    size_t most = ring_max_record(emitter->ring);
-    most = most < BUNDLE_BYTES ? most : BUNDLE_BYTES;
-    struct wire_forecast forecast = wire_of(emitter, batch, slots[0], now);
+    struct wire_forecast forecasts[2] = {wire_of(emitter, batch, slots[0], now)}; /* by turns */
     /* Streams of a model differ in the lengths of their names, in who contributes, and in whether the network has
      * run. */
     size_t bound =
-        wire_forecast_bound(&forecast) + WIRE_MAX_NAME + SHARES_BOUND + emitter->forms[batch->model].beside;
+        wire_forecast_bound(&forecasts[0]) + WIRE_MAX_NAME + SHARES_BOUND + emitter->forms[batch->model].beside;
     size_t head = sizeof(struct record_message) + EMITTER_MAX_TOPIC + WIRE_ARRAY_HEAD;
-    int fit = most > head + bound ? (int)((most - head) / bound) : 1;
-    n = n < fit ? n : fit;
+    size_t most = ring_max_record(emitter->ring), size = head + (size_t)n * bound;
+    most = most < BUNDLE_BYTES ? most : BUNDLE_BYTES;
+    if (size > most)
+        size = most > head + bound ? most : head + bound;
 
-    struct record_message *record = emitter_reserve(emitter, head + (size_t)n * bound);
+    struct record_message *record = emitter_reserve(emitter, size);
     record->kind = RECORD_BUNDLE;
-    record->forecasts = (uint32_t)n;
     record->topic = sizeof "bundle/" - 1 + strlen(model) + 1;
     memcpy(record->bytes, "bundle/", sizeof "bundle/" - 1);
     memcpy(record->bytes + sizeof "bundle/" - 1, model, strlen(model) + 1);
-    char *at = record->bytes + record->topic;
-    wire_array_head(at, (uint32_t)n);
-    at += WIRE_ARRAY_HEAD;
-    for (int i = 0; i < n; i++) {
+    char *begin = record->bytes + record->topic, *at = begin + WIRE_ARRAY_HEAD, *end = (char *)record + size;
+    int i = 0;
+    for (; i < n && (size_t)(end - at) >= bound; i++) {
         if (i + AHEAD < n)
             fetch_stream(batch->streams[slots[i + AHEAD]]);
+        struct wire_forecast *forecast = &forecasts[i % 2], *before = &forecasts[1 - i % 2];
         if (i > 0)
-            forecast = wire_of(emitter, batch, slots[i], now);
-        size_t used = wire_forecast_encode(&forecast, at, bound);
+            *forecast = wire_of(emitter, batch, slots[i], now);
+        size_t used = i == 0 ? wire_forecast_encode(forecast, at, bound)
+                             : wire_forecast_encode_next(forecast, before, at, bound);
         assert(used > 0);
         at += used;
     }
-    record->payload = (size_t)(at - record->bytes) - record->topic;
+    wire_array_head(begin, (uint32_t)i);
+    record->forecasts = (uint32_t)i;
+    record->payload = (size_t)(at - begin);
     ring_commit(emitter->ring, sizeof *record + record->topic + record->payload);
-    return n;
+    return i;
 }
 
 void emitter_forecasts(struct emitter *emitter, struct batch *batch, const int *slots, int n) {

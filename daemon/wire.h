@@ -224,20 +224,43 @@ size_t wire_forecast_bound(const struct wire_forecast *forecast);
 /* One forecast as a MessagePack map. Returns the bytes written, or 0 where size is below wire_forecast_bound. */
 size_t wire_forecast_encode(const struct wire_forecast *forecast, char *buffer, size_t size);
 
-/* Memory for the arrays of decoded forecasts; grows, is reused by the next decode. Zero-initialise. */
+/* The same of one that stands behind `before` in a bundle: what is as it was there is left out. `before` and its arrays are
+ * as they were when it was encoded. */
+size_t wire_forecast_encode_next(const struct wire_forecast *forecast, const struct wire_forecast *before,
+                                 char *buffer, size_t size);
+
+/* Memory for the arrays of decoded forecasts, and where in it they are: the bytes at `at` that are an array's own, and how
+ * much of it was read. Grows, is reused by the next decode. Zero-initialise. */
+struct wire_place {
+    size_t at, size;
+};
+struct wire_arrays {
+    struct wire_place times, targets, values, mean, scores, outputs, intervals, shares;
+    struct wire_place output[WIRE_MAX_OUTPUTS], bounds[2 * WIRE_MAX_LEVELS]; /* numbers; of each level lower, upper */
+    int n_times, n_values, n_columns;                                        /* n_columns of every row of mean */
+    int n_bounds[2 * WIRE_MAX_LEVELS][2];                                    /* rows and columns of each bound */
+    bool has_times, has_values;
+};
 struct wire_arena {
     char *buffer;
     size_t used, size;
+    struct wire_arrays arrays;
+    bool renamed; /* the map that was decoded last told the model or the targets */
 };
 void wire_arena_fini(struct wire_arena *arena);
 
-/* Reads one MessagePack map at data (n bytes), or one element of a bundle. Arrays go to the arena and live
+/* Reads one MessagePack map at data (n bytes), or the first one of a bundle. Arrays go to the arena and live
  * until its next use. Unknown keys and flags are passed over (later protocol versions add some); stream, model,
  * step, t, targets and mean must be there, the others are 0, NULL or NaN. Returns the bytes read, or 0 when it
  * is not a forecast. */
 size_t wire_forecast_decode(const void *data, size_t n, struct wire_arena *arena, struct wire_forecast *ret_forecast);
 
-/* Writes the head of an array of n elements (a bundle of forecasts is that, then n maps): always WIRE_ARRAY_HEAD
+/* Reads the map behind it in a bundle: forecast is the one before, with its arena, and what the map does not tell stays as it
+ * was. When it fails neither of them is a forecast any more. */
+size_t wire_forecast_decode_next(const void *data, size_t n, struct wire_arena *arena,
+                                 struct wire_forecast *forecast);
+
+/* Writes the head of an array of n elements (a bundle of forecasts is that, then n maps, the first one whole): always WIRE_ARRAY_HEAD
  * bytes. */
 enum { WIRE_ARRAY_HEAD = 5 };
 void wire_array_head(char *buffer, uint32_t n);
@@ -257,5 +280,9 @@ int wire_message_encode(const json_t *value, bool as_json, char **ret_data, size
 
 /* MessagePack to JSON text (NaN becomes null); the caller frees it. NULL when it is not MessagePack. */
 char *wire_to_json(const void *data, size_t n, size_t *ret_n);
+
+/* Reads maps of a bundle of forecasts, which fill n bytes, over those before them, *whole (NULL: the first one is whole): it
+ * becomes the last of them, whole; the caller's. False when memory is short or something else is found. */
+bool wire_forecast_overlay(json_t **whole, const void *data, size_t n);
 
 #endif

@@ -10,8 +10,37 @@
 #define NAME_OF(constant, name) name,
 static const char *const flag_names[] = {WIRE_FLAGS(NAME_OF)};
 
+/* The keys, in the order in which they are written. */
 enum {
-    N_KEYS = 22,
+    KEY_STREAM,
+    KEY_MODEL,
+    KEY_VERSION,
+    KEY_EPOCH,
+    KEY_GENERATION,
+    KEY_POSITION,
+    KEY_STEP,
+    KEY_PRIMED,
+    KEY_T,
+    KEY_TIMES,
+    KEY_TARGETS,
+    KEY_VALUES,
+    KEY_MEAN,
+    KEY_INTERVALS,
+    KEY_OUTPUTS,
+    KEY_STATE,
+    KEY_SOURCE,
+    KEY_BASELINE,
+    KEY_SHARES,
+    KEY_FLAGS,
+    KEY_ANOMALY,
+    KEY_SCORES,
+    KEY_LABELS,
+    KEY_RECEIVED,
+    KEY_SENT,
+    N_KEYS,
+};
+
+enum {
     FIXED_BOUND = 512, /* head, keys, single numbers, source, baseline and labels: 460 at most */
     FLAGS_BOUND = 16 * WIRE_N_FLAGS,
     FLOAT_BOUND = 5,
@@ -64,33 +93,53 @@ static char *pack_row(char *p, const double *values, int n) {
     return p;
 }
 
-static char *pack_identity(char *p, const struct wire_forecast *forecast) {
+/* Whether a key is among those that are written. */
+#define HAS(key) ((keys >> (key)) & 1U)
+
+static char *pack_identity(char *p, const struct wire_forecast *forecast, uint32_t keys) {
     p = pack_text(PACK_LITERAL(p, "stream"), forecast->stream);
-    p = pack_text(PACK_LITERAL(p, "model"), forecast->model);
-    p = pack_uint(PACK_LITERAL(p, "version"), forecast->version);
-    p = pack_uint(PACK_LITERAL(p, "epoch"), forecast->epoch);
-    p = pack_uint(PACK_LITERAL(p, "generation"), forecast->generation);
+    if (HAS(KEY_MODEL))
+        p = pack_text(PACK_LITERAL(p, "model"), forecast->model);
+    if (HAS(KEY_VERSION))
+        p = pack_uint(PACK_LITERAL(p, "version"), forecast->version);
+    if (HAS(KEY_EPOCH))
+        p = pack_uint(PACK_LITERAL(p, "epoch"), forecast->epoch);
+    if (HAS(KEY_GENERATION))
+        p = pack_uint(PACK_LITERAL(p, "generation"), forecast->generation);
     p = pack_array(PACK_LITERAL(p, "position"), 2);
     p = pack_uint(p, forecast->source_id);
     p = pack_uint(p, forecast->number);
-    p = pack_uint(PACK_LITERAL(p, "step"), forecast->step);
-    p = pack_uint(PACK_LITERAL(p, "primed"), forecast->primed);
-    return pack_int(PACK_LITERAL(p, "t"), forecast->t);
+    if (HAS(KEY_STEP))
+        p = pack_uint(PACK_LITERAL(p, "step"), forecast->step);
+    if (HAS(KEY_PRIMED))
+        p = pack_uint(PACK_LITERAL(p, "primed"), forecast->primed);
+    return HAS(KEY_T) ? pack_int(PACK_LITERAL(p, "t"), forecast->t) : p;
 }
 
-static char *pack_series(char *p, const struct wire_forecast *forecast) {
-    size_t n_targets = (size_t)forecast->n_targets;
+static char *pack_times(char *p, const struct wire_forecast *forecast) {
     p = PACK_LITERAL(p, "times");
     p = forecast->times ? pack_array(p, (size_t)forecast->horizon) : pack_nil(p);
     for (int h = 0; forecast->times && h < forecast->horizon; h++)
         p = pack_int(p, forecast->times[h]);
-    p = pack_array(PACK_LITERAL(p, "targets"), n_targets);
-    for (size_t i = 0; i < n_targets; i++)
+    return p;
+}
+
+static char *pack_targets(char *p, const struct wire_forecast *forecast) {
+    p = pack_array(PACK_LITERAL(p, "targets"), (size_t)forecast->n_targets);
+    for (int i = 0; i < forecast->n_targets; i++)
         p = pack_text(p, forecast->targets[i]);
+    return p;
+}
+
+static char *pack_series(char *p, const struct wire_forecast *forecast, uint32_t keys) {
+    if (HAS(KEY_TIMES))
+        p = pack_times(p, forecast);
+    if (HAS(KEY_TARGETS))
+        p = pack_targets(p, forecast);
     p = pack_row(PACK_LITERAL(p, "values"), forecast->values, forecast->n_targets);
     p = pack_array(PACK_LITERAL(p, "mean"), (size_t)forecast->horizon);
     for (int h = 0; h < forecast->horizon; h++)
-        p = pack_row(p, forecast->mean + (size_t)h * n_targets, forecast->n_targets);
+        p = pack_row(p, forecast->mean + (size_t)h * (size_t)forecast->n_targets, forecast->n_targets);
     return p;
 }
 
@@ -174,11 +223,14 @@ static char *pack_states(char *p, const struct wire_forecast *forecast) {
     return p;
 }
 
-static char *pack_origin(char *p, const struct wire_forecast *forecast) {
+static char *pack_source(char *p, enum wire_source source) {
     p = PACK_LITERAL(p, "source");
-    p = forecast->source == WIRE_SOURCE_NETWORK ? PACK_LITERAL(p, "network") : PACK_LITERAL(p, "baseline");
+    return source == WIRE_SOURCE_NETWORK ? PACK_LITERAL(p, "network") : PACK_LITERAL(p, "baseline");
+}
+
+static char *pack_baseline(char *p, enum wire_baseline baseline) {
     p = PACK_LITERAL(p, "baseline");
-    switch (forecast->baseline) {
+    switch (baseline) {
     case WIRE_BASELINE_SEASONAL: return PACK_LITERAL(p, "seasonal");
     case WIRE_BASELINE_LABELS: return PACK_LITERAL(p, "labels");
     default: return PACK_LITERAL(p, "last_value");
@@ -231,26 +283,102 @@ static char *pack_labels(char *p, const struct wire_labels *labels) {
     return pack_known(pack_known(p, labels->accuracy_all), labels->brier_all);
 }
 
+/* ---- which keys --------------------------------------------------------------------------- */
+
+#define BIT(key, condition) ((uint32_t)(condition) << (key))
+
+/* Those that a forecast has by itself. */
+static uint32_t own_keys(const struct wire_forecast *forecast) {
+    static const uint32_t all = (1U << N_KEYS) - 1, beside = 1U << KEY_OUTPUTS | 1U << KEY_STATE | 1U << KEY_LABELS;
+    return (all & ~beside) | BIT(KEY_OUTPUTS, forecast->n_outputs > 0) | BIT(KEY_STATE, forecast->n_states > 0) |
+           BIT(KEY_LABELS, forecast->has_labels);
+}
+
+static bool texts_differ(struct wire_text a, struct wire_text b) {
+    return a.n != b.n || (a.at != b.at && memcmp(a.at, b.at, a.n) != 0);
+}
+
+static bool times_differ(const struct wire_forecast *a, const struct wire_forecast *b) {
+    if (a->times == NULL || b->times == NULL)
+        return a->times != b->times;
+    return a->horizon != b->horizon || memcmp(a->times, b->times, (size_t)a->horizon * sizeof *a->times) != 0;
+}
+
+static bool targets_differ(const struct wire_forecast *a, const struct wire_forecast *b) {
+    bool differ = a->n_targets != b->n_targets;
+    for (int i = 0; !differ && a->targets != b->targets && i < a->n_targets; i++)
+        differ = texts_differ(a->targets[i], b->targets[i]);
+    return differ;
+}
+
+static bool shares_differ(const struct wire_forecast *a, const struct wire_forecast *b) {
+    bool differ = a->n_shares != b->n_shares;
+    for (int i = 0; !differ && i < a->n_shares; i++)
+        differ = texts_differ(a->shares[i].expert, b->shares[i].expert) ||
+                 memcmp(&a->shares[i].share, &b->shares[i].share, sizeof a->shares[i].share) != 0;
+    return differ;
+}
+
+/* As they are written: nothing that is not finite is known. */
+static bool numbers_differ(double a, double b) {
+    return memcmp(&a, &b, sizeof a) != 0 && (isfinite(a) || isfinite(b));
+}
+
+/* Those that a forecast needs behind another one. What differs nearly always is not compared. */
+static uint32_t next_keys(const struct wire_forecast *a, const struct wire_forecast *b) {
+    uint32_t keys = own_keys(a) & (1U << KEY_STREAM | 1U << KEY_POSITION | 1U << KEY_VALUES | 1U << KEY_MEAN |
+                                   1U << KEY_OUTPUTS | 1U << KEY_STATE | 1U << KEY_LABELS);
+    keys |= BIT(KEY_MODEL, texts_differ(a->model, b->model)) | BIT(KEY_VERSION, a->version != b->version) |
+            BIT(KEY_EPOCH, a->epoch != b->epoch) | BIT(KEY_GENERATION, a->generation != b->generation) |
+            BIT(KEY_STEP, a->step != b->step) | BIT(KEY_PRIMED, a->primed != b->primed) | BIT(KEY_T, a->t != b->t);
+    keys |= BIT(KEY_TIMES, times_differ(a, b)) | BIT(KEY_TARGETS, targets_differ(a, b)) |
+            BIT(KEY_INTERVALS, a->n_intervals > 0 || b->n_intervals > 0) |
+            BIT(KEY_SCORES, a->n_scores > 0 || b->n_scores > 0) | BIT(KEY_SHARES, shares_differ(a, b));
+    return keys | BIT(KEY_SOURCE, a->source != b->source) | BIT(KEY_BASELINE, a->baseline != b->baseline) |
+           BIT(KEY_FLAGS, a->flags != b->flags) | BIT(KEY_ANOMALY, numbers_differ(a->anomaly, b->anomaly)) |
+           BIT(KEY_RECEIVED, a->received != b->received) | BIT(KEY_SENT, a->sent != b->sent);
+}
+
+/* ---- the map ------------------------------------------------------------------------------ */
+
+static char *pack_forecast(char *p, const struct wire_forecast *forecast, uint32_t keys) {
+    p = pack_map(p, (size_t)__builtin_popcount(keys));
+    p = pack_identity(p, forecast, keys);
+    p = pack_series(p, forecast, keys);
+    if (HAS(KEY_INTERVALS))
+        p = pack_intervals(p, forecast);
+    if (HAS(KEY_OUTPUTS))
+        p = pack_outputs(p, forecast);
+    if (HAS(KEY_STATE))
+        p = pack_states(p, forecast);
+    if (HAS(KEY_SOURCE))
+        p = pack_source(p, forecast->source);
+    if (HAS(KEY_BASELINE))
+        p = pack_baseline(p, forecast->baseline);
+    if (HAS(KEY_SHARES))
+        p = pack_shares(p, forecast);
+    if (HAS(KEY_FLAGS))
+        p = pack_flags(p, forecast->flags);
+    if (HAS(KEY_ANOMALY))
+        p = pack_known(PACK_LITERAL(p, "anomaly"), forecast->anomaly);
+    if (HAS(KEY_SCORES))
+        p = pack_scores(p, forecast);
+    if (HAS(KEY_LABELS))
+        p = pack_labels(p, &forecast->labels);
+    if (HAS(KEY_RECEIVED))
+        p = pack_int(PACK_LITERAL(p, "received"), forecast->received);
+    return HAS(KEY_SENT) ? pack_int(PACK_LITERAL(p, "sent"), forecast->sent) : p;
+}
+
 size_t wire_forecast_encode(const struct wire_forecast *forecast, char *buffer, size_t size) {
     if (size < wire_forecast_bound(forecast))
         return 0;
-    char *p = pack_map(
-        buffer, (size_t)(N_KEYS + (forecast->n_outputs > 0) + (forecast->n_states > 0) + forecast->has_labels));
-    p = pack_identity(p, forecast);
-    p = pack_series(p, forecast);
-    p = pack_intervals(p, forecast);
-    if (forecast->n_outputs > 0)
-        p = pack_outputs(p, forecast);
-    if (forecast->n_states > 0)
-        p = pack_states(p, forecast);
-    p = pack_origin(p, forecast);
-    p = pack_shares(p, forecast);
-    p = pack_flags(p, forecast->flags);
-    p = pack_known(PACK_LITERAL(p, "anomaly"), forecast->anomaly);
-    p = pack_scores(p, forecast);
-    if (forecast->has_labels)
-        p = pack_labels(p, &forecast->labels);
-    p = pack_int(PACK_LITERAL(p, "received"), forecast->received);
-    p = pack_int(PACK_LITERAL(p, "sent"), forecast->sent);
-    return (size_t)(p - buffer);
+    return (size_t)(pack_forecast(buffer, forecast, own_keys(forecast)) - buffer);
+}
+
+size_t wire_forecast_encode_next(const struct wire_forecast *forecast, const struct wire_forecast *before,
+                                 char *buffer, size_t size) {
+    if (size < wire_forecast_bound(forecast))
+        return 0;
+    return (size_t)(pack_forecast(buffer, forecast, next_keys(forecast, before)) - buffer);
 }

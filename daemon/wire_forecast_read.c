@@ -1,6 +1,6 @@
 /*
- * Forecasts from MessagePack, for clients. A table says which key goes to which reader. Arrays are kept
- * as offsets until the end, since the arena may move while it grows.
+ * Forecasts from MessagePack, for clients. A table says which key goes to which reader. Arrays are kept as offsets until the
+ * end, since the arena may move while it grows, and over a bundle, whose maps tell what has changed.
  */
 #include "daemon/wire_pack.h"
 
@@ -14,14 +14,8 @@ static const char *const flag_names[] = {WIRE_FLAGS(NAME_OF)};
 struct decoding {
     struct wire_reader reader;
     struct wire_arena *arena;
+    struct wire_arrays *arrays; /* the arena's */
     struct wire_forecast *forecast;
-    int n_times, n_values, n_columns;                     /* elements read; n_columns of every row of mean */
-    size_t times, targets, values, mean, scores, outputs; /* offsets in the arena */
-    size_t output_at[WIRE_MAX_OUTPUTS];                   /* likewise, of each output's numbers */
-    size_t intervals, shares;                             /* likewise */
-    size_t lower_at[WIRE_MAX_LEVELS], upper_at[WIRE_MAX_LEVELS];
-    int n_bounds[2 * WIRE_MAX_LEVELS][2]; /* rows and columns of each bound */
-    bool has_times, has_values;
     uint32_t keys; /* bit i: the table's key i was there */
 };
 
@@ -30,8 +24,11 @@ void wire_arena_fini(struct wire_arena *arena) {
     *arena = (struct wire_arena){0};
 }
 
-/* Takes room for n elements of size bytes, aligned for any. n has been bounded by the bytes of the message. */
-static bool arena_take(struct wire_arena *arena, size_t n, size_t size, size_t *ret_offset) {
+/* Room for n elements of size bytes, aligned for any: where the array was, or more. n has been bounded by the bytes of the
+ * message. */
+static bool arena_take(struct wire_arena *arena, size_t n, size_t size, struct wire_place *place) {
+    if (n * size <= place->size && place->size > 0)
+        return true;
     size_t offset = (arena->used + 7) / 8 * 8, used = offset + n * size;
     if (used > arena->size || !arena->buffer) {
         size_t grown = 2 * used + 1024;
@@ -42,8 +39,13 @@ static bool arena_take(struct wire_arena *arena, size_t n, size_t size, size_t *
         arena->size = grown;
     }
     arena->used = used;
-    *ret_offset = offset;
+    *place = (struct wire_place){offset, n * size};
     return true;
+}
+
+/* The array at a place, until room is taken. */
+static inline void *array_at(const struct decoding *d, struct wire_place place) {
+    return d->arena->buffer + place.at;
 }
 
 /* ---- values ------------------------------------------------------------------------------- */
@@ -187,13 +189,13 @@ static bool read_position(struct decoding *d) {
 
 static bool read_times(struct decoding *d) {
     uint32_t n;
-    d->has_times = d->reader.left == 0 || (unsigned char)*d->reader.at != 0xc0;
-    if (!d->has_times)
+    d->arrays->has_times = d->reader.left == 0 || (unsigned char)*d->reader.at != 0xc0;
+    if (!d->arrays->has_times)
         return wire_read_skip(&d->reader);
-    if (!read_count(d, WIRE_ARRAY, &n) || !arena_take(d->arena, n, sizeof(int64_t), &d->times))
+    if (!read_count(d, WIRE_ARRAY, &n) || !arena_take(d->arena, n, sizeof(int64_t), &d->arrays->times))
         return false;
-    int64_t *times = (int64_t *)(void *)(d->arena->buffer + d->times);
-    d->n_times = (int)n;
+    int64_t *times = array_at(d, d->arrays->times);
+    d->arrays->n_times = (int)n;
     for (uint32_t i = 0; i < n; i++)
         if (!read_i64(d, &times[i]))
             return false;
@@ -202,9 +204,9 @@ static bool read_times(struct decoding *d) {
 
 static bool read_targets(struct decoding *d) {
     uint32_t n;
-    if (!read_count(d, WIRE_ARRAY, &n) || !arena_take(d->arena, n, sizeof(struct wire_text), &d->targets))
+    if (!read_count(d, WIRE_ARRAY, &n) || !arena_take(d->arena, n, sizeof(struct wire_text), &d->arrays->targets))
         return false;
-    struct wire_text *targets = (struct wire_text *)(void *)(d->arena->buffer + d->targets);
+    struct wire_text *targets = array_at(d, d->arrays->targets);
     d->forecast->n_targets = (int)n;
     for (uint32_t i = 0; i < n; i++)
         if (!read_text(d, &targets[i]))
@@ -214,32 +216,32 @@ static bool read_targets(struct decoding *d) {
 
 static bool read_values(struct decoding *d) {
     uint32_t n;
-    if (!read_count(d, WIRE_ARRAY, &n) || !arena_take(d->arena, n, sizeof(double), &d->values))
+    if (!read_count(d, WIRE_ARRAY, &n) || !arena_take(d->arena, n, sizeof(double), &d->arrays->values))
         return false;
-    double *values = (double *)(void *)(d->arena->buffer + d->values);
-    d->has_values = true;
-    d->n_values = (int)n;
+    double *values = array_at(d, d->arrays->values);
+    d->arrays->has_values = true;
+    d->arrays->n_values = (int)n;
     return read_doubles(d, n, values);
 }
 
 /* Rows of equal length; the first one's head says how much room all of them take. ret_columns: -1 without rows. */
-static bool read_rows(struct decoding *d, int *ret_rows, int *ret_columns, size_t *ret_at) {
+static bool read_rows(struct decoding *d, int *ret_rows, int *ret_columns, struct wire_place *place) {
     uint32_t n_rows, n_columns = 0;
     if (!read_count(d, WIRE_ARRAY, &n_rows))
         return false;
     *ret_rows = (int)n_rows;
     *ret_columns = -1;
     if (n_rows == 0)
-        return arena_take(d->arena, 0, sizeof(double), ret_at);
+        return arena_take(d->arena, 0, sizeof(double), place);
     for (uint32_t row = 0; row < n_rows; row++) {
         uint32_t n;
         if (!read_count(d, WIRE_ARRAY, &n) || (row > 0 && n != n_columns))
             return false;
         n_columns = n;
         if (row == 0 && ((uint64_t)n_rows * n > d->reader.left ||
-                         !arena_take(d->arena, (size_t)n_rows * n, sizeof(double), ret_at)))
+                         !arena_take(d->arena, (size_t)n_rows * n, sizeof(double), place)))
             return false;
-        if (!read_doubles(d, n, (double *)(void *)(d->arena->buffer + *ret_at) + (size_t)row * n))
+        if (!read_doubles(d, n, (double *)array_at(d, *place) + (size_t)row * n))
             return false;
     }
     *ret_columns = (int)n_columns;
@@ -247,23 +249,25 @@ static bool read_rows(struct decoding *d, int *ret_rows, int *ret_columns, size_
 }
 
 static bool read_mean(struct decoding *d) {
-    return read_rows(d, &d->forecast->horizon, &d->n_columns, &d->mean);
+    return read_rows(d, &d->forecast->horizon, &d->arrays->n_columns, &d->arrays->mean);
 }
 
 /* Later versions may lengthen an interval. */
 static bool read_intervals(struct decoding *d) {
     uint32_t n, elements;
     if (!read_count(d, WIRE_ARRAY, &n) || n > WIRE_MAX_LEVELS ||
-        !arena_take(d->arena, n, sizeof(struct wire_interval), &d->intervals))
+        !arena_take(d->arena, n, sizeof(struct wire_interval), &d->arrays->intervals))
         return false;
+    struct wire_arrays *arrays = d->arrays;
     d->forecast->n_intervals = (int)n;
     for (uint32_t l = 0; l < n; l++) {
         double level;
         if (!read_count(d, WIRE_ARRAY, &elements) || elements < 3 || !read_double(d, &level) ||
-            !read_rows(d, &d->n_bounds[2 * l][0], &d->n_bounds[2 * l][1], &d->lower_at[l]) ||
-            !read_rows(d, &d->n_bounds[2 * l + 1][0], &d->n_bounds[2 * l + 1][1], &d->upper_at[l]))
+            !read_rows(d, &arrays->n_bounds[2 * l][0], &arrays->n_bounds[2 * l][1], &arrays->bounds[2 * l]) ||
+            !read_rows(d, &arrays->n_bounds[2 * l + 1][0], &arrays->n_bounds[2 * l + 1][1],
+                       &arrays->bounds[2 * l + 1]))
             return false;
-        ((struct wire_interval *)(void *)(d->arena->buffer + d->intervals))[l].level = level;
+        ((struct wire_interval *)array_at(d, arrays->intervals))[l].level = level;
         for (; elements > 3; elements--)
             if (!wire_read_skip(&d->reader))
                 return false;
@@ -273,10 +277,10 @@ static bool read_intervals(struct decoding *d) {
 
 static bool read_shares(struct decoding *d) {
     uint32_t n;
-    if (!read_count(d, WIRE_MAP, &n) || !arena_take(d->arena, n, sizeof(struct wire_share), &d->shares))
+    if (!read_count(d, WIRE_MAP, &n) || !arena_take(d->arena, n, sizeof(struct wire_share), &d->arrays->shares))
         return false;
     d->forecast->n_shares = (int)n;
-    struct wire_share *shares = (struct wire_share *)(void *)(d->arena->buffer + d->shares);
+    struct wire_share *shares = array_at(d, d->arrays->shares);
     for (uint32_t i = 0; i < n; i++) {
         double share;
         if (!read_text(d, &shares[i].expert) || !read_double(d, &share))
@@ -307,16 +311,15 @@ static bool at_array(const struct decoding *d) {
     return (head & 0xf0) == 0x90 || head == 0xdc || head == 0xdd;
 }
 
-/* An array of numbers, or of `steps` arrays of as many numbers each; at stays an offset until the end. */
-static bool read_output(struct decoding *d, struct wire_output *output, size_t *ret_at) {
+/* An array of numbers, or of `steps` arrays of as many numbers each. */
+static bool read_output(struct decoding *d, struct wire_output *output, struct wire_place *place) {
     uint32_t n, width = 0;
     *output = (struct wire_output){0};
     if (!read_count(d, WIRE_ARRAY, &n))
         return false;
     if (n == 0 || !at_array(d)) {
         output->width = (int)n;
-        return arena_take(d->arena, n, sizeof(float), ret_at) &&
-               read_floats(d, n, (float *)(void *)(d->arena->buffer + *ret_at));
+        return arena_take(d->arena, n, sizeof(float), place) && read_floats(d, n, array_at(d, *place));
     }
     output->steps = (int)n;
     for (uint32_t t = 0; t < n; t++) {
@@ -325,9 +328,9 @@ static bool read_output(struct decoding *d, struct wire_output *output, size_t *
             return false;
         width = here;
         if (t == 0 &&
-            ((uint64_t)n * width > d->reader.left || !arena_take(d->arena, (size_t)n * width, sizeof(float), ret_at)))
+            ((uint64_t)n * width > d->reader.left || !arena_take(d->arena, (size_t)n * width, sizeof(float), place)))
             return false;
-        if (!read_floats(d, width, (float *)(void *)(d->arena->buffer + *ret_at) + (size_t)t * width))
+        if (!read_floats(d, width, (float *)array_at(d, *place) + (size_t)t * width))
             return false;
     }
     output->width = (int)width;
@@ -337,14 +340,14 @@ static bool read_output(struct decoding *d, struct wire_output *output, size_t *
 static bool read_outputs(struct decoding *d) {
     uint32_t n;
     if (!read_count(d, WIRE_ARRAY, &n) || n > WIRE_MAX_OUTPUTS ||
-        !arena_take(d->arena, n, sizeof(struct wire_output), &d->outputs))
+        !arena_take(d->arena, n, sizeof(struct wire_output), &d->arrays->outputs))
         return false;
     d->forecast->n_outputs = (int)n;
     for (uint32_t i = 0; i < n; i++) {
         struct wire_output output;
-        if (!read_output(d, &output, &d->output_at[i]))
+        if (!read_output(d, &output, &d->arrays->output[i]))
             return false;
-        ((struct wire_output *)(void *)(d->arena->buffer + d->outputs))[i] = output;
+        ((struct wire_output *)array_at(d, d->arrays->outputs))[i] = output;
     }
     return true;
 }
@@ -458,9 +461,9 @@ static bool read_score(struct decoding *d, struct wire_score *score) {
 static bool read_scores(struct decoding *d) {
     uint32_t n;
     if (!read_count(d, WIRE_ARRAY, &n) || n > d->reader.left / 6 ||
-        !arena_take(d->arena, n, sizeof(struct wire_score), &d->scores))
+        !arena_take(d->arena, n, sizeof(struct wire_score), &d->arrays->scores))
         return false;
-    struct wire_score *scores = (struct wire_score *)(void *)(d->arena->buffer + d->scores);
+    struct wire_score *scores = array_at(d, d->arrays->scores);
     d->forecast->n_scores = (int)n;
     for (uint32_t i = 0; i < n; i++)
         if (!read_score(d, &scores[i]))
@@ -567,55 +570,80 @@ static bool read_keys(struct decoding *d) {
         if (key < N_KEYS ? !keys[key].read(d) : !wire_read_skip(&d->reader))
             return false;
     }
-    return (d->keys & required_keys) == required_keys;
+    return true;
 }
 
 /* Whether the arrays agree; values that were not sent are all missing. */
 static bool fill_in(struct decoding *d) {
-    struct wire_forecast *forecast = d->forecast;
-    if (forecast->horizon > 0 && d->n_columns != forecast->n_targets)
+    const struct wire_forecast *forecast = d->forecast;
+    struct wire_arrays *arrays = d->arrays;
+    if (forecast->horizon > 0 && arrays->n_columns != forecast->n_targets)
         return false;
-    if (d->has_times && d->n_times != forecast->horizon)
+    if (arrays->has_times && arrays->n_times != forecast->horizon)
         return false;
     for (int b = 0; b < 2 * forecast->n_intervals; b++)
-        if (d->n_bounds[b][0] != forecast->horizon ||
-            (forecast->horizon > 0 && d->n_bounds[b][1] != forecast->n_targets))
+        if (arrays->n_bounds[b][0] != forecast->horizon ||
+            (forecast->horizon > 0 && arrays->n_bounds[b][1] != forecast->n_targets))
             return false;
-    if (d->has_values)
-        return d->n_values == forecast->n_targets;
-    if (!arena_take(d->arena, (size_t)forecast->n_targets, sizeof(double), &d->values))
+    if (arrays->has_values)
+        return arrays->n_values == forecast->n_targets;
+    if (!arena_take(d->arena, (size_t)forecast->n_targets, sizeof(double), &arrays->values))
         return false;
     for (int i = 0; i < forecast->n_targets; i++)
-        ((double *)(void *)(d->arena->buffer + d->values))[i] = NAN;
+        ((double *)array_at(d, arrays->values))[i] = NAN;
     return true;
+}
+
+/* The forecast's arrays, where they are now. */
+static void point(const struct decoding *d) {
+    struct wire_forecast *forecast = d->forecast;
+    const struct wire_arrays *arrays = d->arrays;
+    struct wire_output *outputs = array_at(d, arrays->outputs);
+    struct wire_interval *intervals = array_at(d, arrays->intervals);
+    forecast->times = arrays->has_times ? array_at(d, arrays->times) : NULL;
+    forecast->targets = array_at(d, arrays->targets);
+    forecast->values = array_at(d, arrays->values);
+    forecast->mean = array_at(d, arrays->mean);
+    forecast->scores = array_at(d, arrays->scores);
+    forecast->shares = array_at(d, arrays->shares);
+    for (int i = 0; i < forecast->n_outputs; i++)
+        outputs[i].at = array_at(d, arrays->output[i]);
+    forecast->outputs = outputs;
+    for (int l = 0; l < forecast->n_intervals; l++) {
+        intervals[l].lower = array_at(d, arrays->bounds[2 * l]);
+        intervals[l].upper = array_at(d, arrays->bounds[2 * l + 1]);
+    }
+    forecast->intervals = intervals;
+}
+
+/* Reads one map, which must have the keys `required`. Returns its bytes, or 0. */
+static size_t decode(const void *data, size_t n, struct wire_arena *arena, struct wire_forecast *forecast,
+                     uint32_t required) {
+    struct decoding d = {.arena = arena, .arrays = &arena->arrays, .forecast = forecast};
+    wire_reader_init(&d.reader, data, n < UINT32_MAX ? n : UINT32_MAX);
+    size_t size = d.reader.left;
+    if (!read_keys(&d) || (d.keys & required) != required || !fill_in(&d))
+        return 0;
+    point(&d);
+    arena->renamed = (d.keys & (1U << KEY_read_model | 1U << KEY_read_targets)) != 0;
+    return size - d.reader.left;
 }
 
 size_t wire_forecast_decode(const void *data, size_t n, struct wire_arena *arena,
                             struct wire_forecast *ret_forecast) {
     struct wire_forecast forecast = {.anomaly = NAN};
-    struct decoding d = {.arena = arena, .forecast = &forecast};
-    wire_reader_init(&d.reader, data, n < UINT32_MAX ? n : UINT32_MAX);
-    size_t size = d.reader.left;
     arena->used = 0;
-    if (!read_keys(&d) || !fill_in(&d))
-        return 0;
-    const char *base = arena->buffer;
-    forecast.times = d.has_times ? (const int64_t *)(const void *)(base + d.times) : NULL;
-    forecast.targets = (const struct wire_text *)(const void *)(base + d.targets);
-    forecast.values = (const double *)(const void *)(base + d.values);
-    forecast.mean = (const double *)(const void *)(base + d.mean);
-    forecast.scores = (const struct wire_score *)(const void *)(base + d.scores);
-    struct wire_output *outputs = (struct wire_output *)(void *)(arena->buffer + d.outputs);
-    for (int i = 0; i < forecast.n_outputs; i++)
-        outputs[i].at = (const float *)(const void *)(base + d.output_at[i]);
-    forecast.outputs = outputs;
-    struct wire_interval *intervals = (struct wire_interval *)(void *)(arena->buffer + d.intervals);
-    for (int l = 0; l < forecast.n_intervals; l++) {
-        intervals[l].lower = (const double *)(const void *)(base + d.lower_at[l]);
-        intervals[l].upper = (const double *)(const void *)(base + d.upper_at[l]);
-    }
-    forecast.intervals = intervals;
-    forecast.shares = (const struct wire_share *)(const void *)(base + d.shares);
-    *ret_forecast = forecast;
-    return size - d.reader.left;
+    arena->arrays = (struct wire_arrays){0};
+    size_t used = decode(data, n, arena, &forecast, required_keys);
+    if (used > 0)
+        *ret_forecast = forecast;
+    return used;
+}
+
+size_t wire_forecast_decode_next(const void *data, size_t n, struct wire_arena *arena,
+                                 struct wire_forecast *forecast) {
+    forecast->n_outputs = 0;
+    forecast->has_labels = false;
+    forecast->labels = (struct wire_labels){0};
+    return decode(data, n, arena, forecast, 0);
 }

@@ -272,6 +272,24 @@ char *wire_to_json(const void *data, size_t n, size_t *ret_n) {
     return text;
 }
 
+bool wire_forecast_overlay(json_t **whole, const void *data, size_t n) {
+    static const char *const not_kept[] = {"outputs", "state", "labels"};
+    struct wire_reader reader;
+    wire_reader_init(&reader, data, n);
+    while (reader.left > 0) {
+        json_t *next = value_decode(&reader, 0);
+        for (size_t i = 0; *whole && i < sizeof not_kept / sizeof *not_kept; i++)
+            json_object_del(*whole, not_kept[i]);
+        bool ok = json_is_object(next) && (*whole == NULL || json_object_update(*whole, next) == 0);
+        if (ok && *whole == NULL)
+            *whole = json_incref(next);
+        json_decref(next);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
 /* ---- a jansson value to MessagePack ------------------------------------------------------- */
 
 struct output {

@@ -38,19 +38,28 @@ struct rule {
     struct rule *next;
 };
 
+/* Memory that is grown and kept. */
+struct room {
+    char *at;
+    size_t size;
+};
+
 struct forecast_subscription {
     struct forecast_client client;
     struct rule *rules;
     zmq_msg_t topic, payload; /* the message that is being read */
     const char *at, *end;     /* of a bundle: what has not been read */
     uint32_t left;            /* elements of a bundle that have not been read */
-    struct wire_text last;    /* the element that was given last; empty before any */
+    bool behind;              /* one of the message has been read: the next one tells what has changed */
+    bool given;               /* a forecast was given last */
     struct wire_arena arena;
+    struct wire_forecast wire; /* the element that was read last */
     struct forecast forecast;
     struct forecast_event event;
-    char *strings; /* copies, with NUL, of what forecast and event point to; grown and kept */
-    size_t strings_size;
-    char *json; /* of last, or of the event */
+    struct room names, copies; /* what forecast and event point to, with NUL: model and targets; the rest */
+    char *json;                /* of what was given last */
+    json_t *whole;             /* of the message's forecasts, as far as they were asked for: up to */
+    const char *whole_end;
 };
 
 int forecast_subscription_open(const char *endpoint, int high_water_mark,
@@ -98,8 +107,10 @@ void forecast_subscription_close(struct forecast_subscription **subscription) {
         free_rule(rule);
     }
     wire_arena_fini(&sub->arena);
-    free(sub->strings);
+    free(sub->names.at);
+    free(sub->copies.at);
     free(sub->json);
+    json_decref(sub->whole);
     free(sub);
 }
 
@@ -240,14 +251,14 @@ static int receive(struct forecast_subscription *sub, int timeout_ms) {
     return FORECAST_OK;
 }
 
-static int reserve_strings(struct forecast_subscription *sub, size_t n) {
-    if (n <= sub->strings_size)
+static int reserve(struct room *room, size_t n) {
+    if (n <= room->size)
         return FORECAST_OK;
-    char *grown = realloc(sub->strings, 2 * n);
+    char *grown = realloc(room->at, 2 * n);
     if (!grown)
         return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a forecast");
-    sub->strings = grown;
-    sub->strings_size = 2 * n;
+    room->at = grown;
+    room->size = 2 * n;
     return FORECAST_OK;
 }
 
@@ -283,15 +294,31 @@ static void take_score(struct forecast_score *score, const struct wire_score *wi
     score->mae_seasonal = score->recent.mae_seasonal;
 }
 
-/* Bytes of what is copied of a forecast: names with NUL, and arrays. */
+/* The names that most forecasts of a bundle share. */
+static int take_names(struct forecast_subscription *sub, const struct wire_forecast *wire) {
+    size_t n_targets = (size_t)wire->n_targets, size = n_targets * sizeof(char *) + wire->model.n + 1;
+    for (size_t i = 0; i < n_targets; i++)
+        size += wire->targets[i].n + 1;
+    int code = reserve(&sub->names, size);
+    if (code)
+        return code;
+
+    const char **targets = (const char **)(void *)sub->names.at;
+    char *at = (char *)(targets + n_targets);
+    for (size_t i = 0; i < n_targets; i++)
+        targets[i] = copy_text(&at, wire->targets[i]);
+    sub->forecast.targets = targets;
+    sub->forecast.model = copy_text(&at, wire->model);
+    return FORECAST_OK;
+}
+
+/* Bytes of what else is copied of a forecast: names with NUL, and arrays. */
 static size_t copied_size(const struct wire_forecast *wire) {
-    size_t size = (size_t)wire->n_targets * sizeof(char *) + wire->stream.n + wire->model.n + 2;
+    size_t size = wire->stream.n + 1;
     size += (size_t)wire->n_scores * sizeof(struct forecast_score);
     size += (size_t)wire->n_outputs * sizeof(struct forecast_output);
     size += (size_t)wire->n_intervals * sizeof(struct forecast_interval);
     size += (size_t)wire->n_shares * sizeof(struct forecast_share);
-    for (int i = 0; i < wire->n_targets; i++)
-        size += wire->targets[i].n + 1;
     for (int i = 0; i < wire->n_shares; i++)
         size += wire->shares[i].expert.n + 1;
     return size;
@@ -299,17 +326,18 @@ static size_t copied_size(const struct wire_forecast *wire) {
 
 /* The forecast of the wire as the one of the library: names with NUL, scores by value. */
 static int take_forecast(struct forecast_subscription *sub, const struct wire_forecast *wire) {
-    size_t n_targets = (size_t)wire->n_targets, n_scores = (size_t)wire->n_scores;
-    int code = reserve_strings(sub, copied_size(wire));
+    size_t n_scores = (size_t)wire->n_scores;
+    int code = reserve(&sub->copies, copied_size(wire));
+    if (!code && sub->arena.renamed)
+        code = take_names(sub, wire);
     if (code)
         return code;
 
-    struct forecast_score *scores = (struct forecast_score *)(void *)sub->strings;
+    struct forecast_score *scores = (struct forecast_score *)(void *)sub->copies.at;
     struct forecast_output *outputs = (struct forecast_output *)(void *)(scores + n_scores);
     struct forecast_interval *intervals = (struct forecast_interval *)(void *)(outputs + wire->n_outputs);
     struct forecast_share *shares = (struct forecast_share *)(void *)(intervals + wire->n_intervals);
-    const char **targets = (const char **)(void *)(shares + wire->n_shares);
-    char *at = (char *)(targets + n_targets);
+    char *at = (char *)(shares + wire->n_shares);
     for (size_t i = 0; i < n_scores; i++)
         take_score(&scores[i], &wire->scores[i]);
     for (int i = 0; i < wire->n_outputs; i++)
@@ -319,11 +347,9 @@ static int take_forecast(struct forecast_subscription *sub, const struct wire_fo
             (struct forecast_interval){wire->intervals[i].level, wire->intervals[i].lower, wire->intervals[i].upper};
     for (int i = 0; i < wire->n_shares; i++)
         shares[i] = (struct forecast_share){copy_text(&at, wire->shares[i].expert), (double)wire->shares[i].share};
-    for (size_t i = 0; i < n_targets; i++)
-        targets[i] = copy_text(&at, wire->targets[i]);
     sub->forecast = (struct forecast){
         .stream = copy_text(&at, wire->stream),
-        .model = copy_text(&at, wire->model),
+        .model = sub->forecast.model,
         .version = wire->version,
         .epoch = wire->epoch,
         .generation = wire->generation,
@@ -336,7 +362,7 @@ static int take_forecast(struct forecast_subscription *sub, const struct wire_fo
         .n_targets = wire->n_targets,
         .n_scores = wire->n_scores,
         .times = wire->times,
-        .targets = targets,
+        .targets = sub->forecast.targets,
         .values = wire->values,
         .mean = wire->mean,
         .scores = scores,
@@ -363,19 +389,22 @@ static int take_forecast(struct forecast_subscription *sub, const struct wire_fo
 
 /* Reads the next element at sub->at. */
 static int next_forecast(struct forecast_subscription *sub, struct forecast_message *ret_message) {
-    struct wire_forecast wire;
-    size_t n = wire_forecast_decode(sub->at, (size_t)(sub->end - sub->at), &sub->arena, &wire);
+    size_t left = (size_t)(sub->end - sub->at);
+    size_t n = sub->behind ? wire_forecast_decode_next(sub->at, left, &sub->arena, &sub->wire)
+                           : wire_forecast_decode(sub->at, left, &sub->arena, &sub->wire);
 
     if (n == 0) {
         sub->left = 0;
         return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent what is no forecast", sub->client.endpoint);
     }
-    sub->last = (struct wire_text){sub->at, n};
+    sub->behind = sub->given = true;
     sub->at += n;
     sub->left--;
-    int code = take_forecast(sub, &wire);
+    int code = take_forecast(sub, &sub->wire);
     if (code == FORECAST_OK)
         *ret_message = (struct forecast_message){.forecast = &sub->forecast};
+    else
+        sub->left = 0; /* names may be missing, for the next ones too */
     return code;
 }
 
@@ -389,10 +418,10 @@ static int take_event(struct forecast_subscription *sub, struct wire_text kind,
     if (!text)
         return forecast_client_fail(FORECAST_ERROR_MESSAGE, "%s sent what is no event", sub->client.endpoint);
     sub->json = text;
-    int code = reserve_strings(sub, kind.n + 1);
+    int code = reserve(&sub->copies, kind.n + 1);
     if (code)
         return code;
-    at = sub->strings;
+    at = sub->copies.at;
     sub->event = (struct forecast_event){.kind = copy_text(&at, kind), .json = text};
     *ret_message = (struct forecast_message){.event = &sub->event};
     return FORECAST_OK;
@@ -425,6 +454,10 @@ static int open_message(struct forecast_subscription *sub, struct forecast_messa
         if (sub->left == 0)
             return 1;
     }
+    sub->behind = false;
+    sub->whole_end = sub->at;
+    json_decref(sub->whole);
+    sub->whole = NULL;
     return next_forecast(sub, ret_message);
 }
 
@@ -435,7 +468,7 @@ int forecast_subscription_next(struct forecast_subscription *subscription, int t
 
     free(sub->json);
     sub->json = NULL;
-    sub->last = (struct wire_text){0};
+    sub->given = false;
     if (sub->left)
         return next_forecast(sub, ret_message);
     int64_t start = timeout_ms > 0 ? forecast_client_now() : 0;
@@ -452,12 +485,13 @@ int forecast_subscription_next(struct forecast_subscription *subscription, int t
 
 int forecast_subscription_json(struct forecast_subscription *subscription, const char **ret_json) {
     struct forecast_subscription *sub = subscription;
-    size_t n;
 
-    if (!sub->json && !sub->last.at)
+    if (!sub->json && !sub->given)
         return forecast_client_fail(FORECAST_ERROR_ARGUMENT, "no forecast or event came before");
-    if (!sub->json)
-        sub->json = wire_to_json(sub->last.at, sub->last.n, &n);
+    if (!sub->json && wire_forecast_overlay(&sub->whole, sub->whole_end, (size_t)(sub->at - sub->whole_end))) {
+        sub->whole_end = sub->at;
+        sub->json = json_dumps(sub->whole, JSON_COMPACT);
+    }
     if (!sub->json)
         return forecast_client_fail(FORECAST_ERROR_MEMORY, "no memory for a forecast in JSON");
     *ret_json = sub->json;

@@ -106,6 +106,37 @@ static size_t read_forecasts(void *context) {
     return N_TICKS;
 }
 
+/* A bundle of forecasts that share what neighbours do, written and read; where its maps begin. */
+static char bundled[1 << 18];
+static size_t begin[N_TICKS + 1];
+
+static size_t write_bundle(void *context) {
+    struct wire_forecast before;
+    (void)context;
+    for (int i = 0; i < N_TICKS; i++) {
+        size_t left = sizeof bundled - begin[i];
+        forecast.number++;
+        begin[i + 1] = begin[i] + (i == 0 ? wire_forecast_encode(&forecast, bundled, left)
+                                          : wire_forecast_encode_next(&forecast, &before, bundled + begin[i], left));
+        before = forecast;
+    }
+    return N_TICKS;
+}
+
+static size_t read_bundle(void *context) {
+    static struct wire_arena arena;
+    struct wire_forecast read;
+    (void)context;
+    for (int i = 0; i < N_TICKS; i++) {
+        size_t n = begin[N_TICKS] - begin[i];
+        if ((i == 0 ? wire_forecast_decode(bundled, n, &arena, &read)
+                    : wire_forecast_decode_next(bundled + begin[i], n, &arena, &read)) == 0)
+            exit(1);
+        sum += read.mean[0];
+    }
+    return N_TICKS;
+}
+
 int main(void) {
     fill_bundle();
     message = wire_bundle_message(&bundle);
@@ -113,6 +144,8 @@ int main(void) {
     report("ticks written, bundle of 8 values, snprintf", write_ticks);
     report("forecasts written, horizon 1, one target", write_forecasts);
     report("forecasts read, horizon 1, one target", read_forecasts);
+    report("forecasts written in a bundle, likewise", write_bundle);
+    report("forecasts read from a bundle, likewise", read_bundle);
     message =
         (struct wire_text){"plant,unit=boiler-7 a=1.5,b=2.25,c=3,d=4i,e=5,f=6,g=7,h=8.125 1700000000000000000\n", 0};
     message.n = strlen(message.at);

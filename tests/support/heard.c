@@ -211,9 +211,10 @@ static void take_bundle(struct heard *heard, const char *topic, const char *payl
     uint32_t forecasts;
     size_t at = wire_array_open(payload, n, &forecasts);
     assert_true(at > 0 && forecasts > 0);
+    struct wire_forecast forecast;
     for (uint32_t i = 0; i < forecasts; i++) {
-        struct wire_forecast forecast;
-        size_t used = wire_forecast_decode(payload + at, n - at, &heard->arena, &forecast);
+        size_t used = i == 0 ? wire_forecast_decode(payload + at, n - at, &heard->arena, &forecast)
+                             : wire_forecast_decode_next(payload + at, n - at, &heard->arena, &forecast);
         assert_true(used > 0);
         assert_int_equal(strlen(topic + strlen("bundle/")), forecast.model.n);
         assert_memory_equal(topic + strlen("bundle/"), forecast.model.at, forecast.model.n);

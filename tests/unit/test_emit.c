@@ -65,7 +65,7 @@ static void close_scene(struct scene *scene) {
 
 /* A step of each stream: values that tell step, stream and feature; and its advance. */
 static double value_of(uint64_t step, int slot, int feature) {
-    return (double)step + 100 * slot + 0.25 * feature;
+    return (double)step + 100 * slot + 0.25 * feature + (double)(slot % 3) * (double)(7 * step * step % 11);
 }
 
 static void advance(struct scene *scene, int64_t t) {
@@ -132,11 +132,8 @@ static void assert_intervals(const struct wire_forecast *wire, const struct conf
     }
 }
 
-/* A forecast at data, which must be the slot's latest. Returns its bytes. */
-static size_t expect_forecast(struct scene *scene, const char *data, size_t n, int slot, uint32_t flags) {
-    struct wire_forecast wire;
-    size_t used = wire_forecast_decode(data, n, &scene->arena, &wire);
-    assert_true(used > 0);
+/* A forecast as it was read, which must be the slot's latest. */
+static void expect_latest(struct scene *scene, struct wire_forecast wire, int slot, uint32_t flags) {
     const struct forecast *forecast = forecaster_latest(scene->batch->forecaster, slot);
     const struct config_model *model = &scene->config->models[0];
     const struct stream *stream = scene->streams[slot];
@@ -187,11 +184,19 @@ static size_t expect_forecast(struct scene *scene, const char *data, size_t n, i
     }
     assert_intervals(&wire, model, forecast);
     double sum = 0;
-    for (int i = 0; i < wire.n_shares; i++)
-        sum += (double)wire.shares[i].share;
+    int n_shares = 0;
+    for (int e = 0; e < EXPERT_COUNT; e++) {
+        if (!(forecast->shares[e] > 0))
+            continue;
+        assert_true(n_shares < wire.n_shares && wire.shares[n_shares].share == forecast->shares[e]);
+        assert_int_equal(wire.shares[n_shares].expert.n, strlen(expert_name((enum expert)e)));
+        assert_memory_equal(wire.shares[n_shares].expert.at, expert_name((enum expert)e),
+                            wire.shares[n_shares].expert.n);
+        sum += (double)wire.shares[n_shares++].share;
+    }
+    assert_int_equal(n_shares, wire.n_shares);
     assert_true(fabs(sum - 1) < 1e-5);
     assert_true(isnan(forecast->anomaly) ? isnan(wire.anomaly) : wire.anomaly == forecast->anomaly);
-    return used;
 }
 
 static void expect_single(struct scene *scene, int slot, uint32_t flags) {
@@ -200,8 +205,10 @@ static void expect_single(struct scene *scene, int slot, uint32_t flags) {
     char topic[600];
     snprintf(topic, sizeof topic, "forecast/%s/%s", scene->config->models[0].name, scene->streams[slot]->name);
     assert_string_equal(message->bytes, topic);
-    assert_int_equal(expect_forecast(scene, message->bytes + message->topic, message->payload, slot, flags),
+    struct wire_forecast wire;
+    assert_int_equal(wire_forecast_decode(message->bytes + message->topic, message->payload, &scene->arena, &wire),
                      message->payload);
+    expect_latest(scene, wire, slot, flags);
     ring_consume(scene->ring);
 }
 
@@ -316,6 +323,58 @@ static void a_repeat_is_flagged(void **state) {
     close_scene(&scene);
 }
 
+/* Reads a bundle of the slots' latest forecasts from the first one on. Returns how many; adds up bytes of whole maps. */
+static int expect_bundle(struct scene *scene, int first, size_t *whole) {
+    const struct record_message *message = take(scene, RECORD_BUNDLE);
+    const char *at = message->bytes + message->topic, *end = at + message->payload;
+    struct wire_forecast wire;
+    uint32_t count;
+    at += wire_array_open(at, message->payload, &count);
+    assert_int_equal(count, message->forecasts);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t used = i == 0 ? wire_forecast_decode(at, (size_t)(end - at), &scene->arena, &wire)
+                             : wire_forecast_decode_next(at, (size_t)(end - at), &scene->arena, &wire);
+        assert_true(used > 0);
+        expect_latest(scene, wire, first + (int)i, 0);
+        *whole += wire_forecast_bound(&wire);
+        at += used;
+    }
+    assert_ptr_equal(at, end);
+    ring_consume(scene->ring);
+    return (int)count;
+}
+
+/* Streams with shares, flags, times and scores of their own, some behind the others. */
+static void bundles_tell_what_differs(void **state) {
+    (void)state;
+    enum { SLOTS = 12, STEPS = 60 };
+    struct scene scene;
+    open_scene(&scene,
+               rig_config("",
+                          RIG_CLASS "models:\n  - {name: m, class: c, horizon: 3, batch_size: 12, layers: [lstm: 4], "
+                                    "targets: [b, a], experts: light, train: false}\n"),
+               SLOTS, 1 << 20, "c/%d");
+    want(&scene, false, true);
+    int unlike = 0;
+    for (int step = 1; step <= STEPS; step++) {
+        size_t whole = 0;
+        scene.n = step % 4 == 0 ? SLOTS / 2 : SLOTS;
+        advance(&scene, step * 1000);
+        scene.n = SLOTS;
+        if (step < 4)
+            continue;
+        emit(&scene);
+        assert_int_equal(expect_bundle(&scene, 0, &whole), SLOTS);
+        expect_empty(&scene);
+        for (int i = 1; i < SLOTS; i++)
+            unlike +=
+                memcmp(forecaster_latest(scene.batch->forecaster, i)->shares,
+                       forecaster_latest(scene.batch->forecaster, i - 1)->shares, EXPERT_COUNT * sizeof(float)) != 0;
+    }
+    assert_true(unlike > STEPS);
+    close_scene(&scene);
+}
+
 /* Many slots: bundles of bounded size, in which each forecast stands once, in order. */
 static void bundles_are_split(void **state) {
     (void)state;
@@ -328,22 +387,16 @@ static void bundles_are_split(void **state) {
     want(&scene, false, true);
     emit(&scene);
     int seen = 0, bundles = 0;
-    size_t n;
+    size_t n, whole = 0, all = 0;
     while (ring_peek(scene.ring, &n) != NULL) {
         assert_true(n <= 128 * 1024);
-        const struct record_message *message = take(&scene, RECORD_BUNDLE);
-        const char *at = message->bytes + message->topic, *end = at + message->payload;
-        uint32_t count;
-        at += wire_array_open(at, message->payload, &count);
-        assert_int_equal(count, message->forecasts);
-        for (uint32_t i = 0; i < count; i++)
-            at += expect_forecast(&scene, at, (size_t)(end - at), seen++, 0);
-        assert_ptr_equal(at, end);
-        ring_consume(scene.ring);
+        all += n;
+        seen += expect_bundle(&scene, seen, &whole);
         bundles++;
     }
     assert_int_equal(seen, SLOTS);
-    assert_true(bundles > 1);
+    assert_true(bundles > 1 && bundles <= 4); /* filled */
+    assert_true(all < whole / 4);
     close_scene(&scene);
 }
 
@@ -491,6 +544,7 @@ int main(void) {
         cmocka_unit_test(flags_tell_of_warming_gaps_and_missing_values),
         cmocka_unit_test(only_what_somebody_wants_is_made),
         cmocka_unit_test(a_repeat_is_flagged),
+        cmocka_unit_test(bundles_tell_what_differs),
         cmocka_unit_test(bundles_are_split),
         cmocka_unit_test(the_longest_record_is_known),
         cmocka_unit_test(bundles_of_the_largest_fit_into_the_smallest_ring),

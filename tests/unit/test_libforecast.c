@@ -237,7 +237,9 @@ static void test_feed_waits_when_full(void **state) {
 
 /* ---- subscription ------------------------------------------------------------------------- */
 
-static size_t encode_forecast(char *buffer, size_t size, const char *model, const char *stream, uint64_t step) {
+/* Behind the same forecast of another stream at the step before, where that is not below 0. */
+static size_t encode_behind(char *buffer, size_t size, const char *model, const char *stream, uint64_t step,
+                            int64_t before) {
     const int64_t times[] = {2000, 3000};
     const struct wire_text targets[] = {{"load", 4}, {"flow", 4}};
     const double values[] = {1, NAN}, mean[] = {1.5, 2.5, 3.5, 4.5};
@@ -279,8 +281,15 @@ static size_t encode_forecast(char *buffer, size_t size, const char *model, cons
         .sent = 12,
     };
 
+    struct wire_forecast other = forecast;
+    other.step = (uint64_t)before;
     assert_true(wire_forecast_bound(&forecast) <= size);
-    return wire_forecast_encode(&forecast, buffer, size);
+    return before < 0 ? wire_forecast_encode(&forecast, buffer, size)
+                      : wire_forecast_encode_next(&forecast, &other, buffer, size);
+}
+
+static size_t encode_forecast(char *buffer, size_t size, const char *model, const char *stream, uint64_t step) {
+    return encode_behind(buffer, size, model, stream, step, -1);
 }
 
 static void publish(struct peer *peer, const char *topic, size_t n_topic, const void *data, size_t n) {
@@ -407,12 +416,26 @@ static void test_subscription_filters(void **state) {
     peer_close(&peer);
 }
 
+static void expect_json(struct forecast_subscription *sub, const char *stream, int step) {
+    const char *text;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(forecast_subscription_json(sub, &text), FORECAST_OK);
+        json_t *json = json_loads(text, 0, NULL);
+        assert_string_equal(json_string_value(json_object_get(json, "stream")), stream);
+        assert_string_equal(json_string_value(json_object_get(json, "model")), "m");
+        assert_int_equal(json_integer_value(json_object_get(json, "step")), step);
+        assert_int_equal(json_array_size(json_object_get(json, "mean")), 2);
+        assert_int_equal(json_object_size(json), 22);
+        json_decref(json);
+    }
+}
+
 static void test_subscription_bundles(void **state) {
     (void)state;
     struct peer peer;
     struct forecast_subscription *sub = open_subscription(&peer);
     struct forecast_message message;
-    char buffer[16384], name[16];
+    char buffer[16384], other[4096], name[16];
     size_t n = WIRE_ARRAY_HEAD;
 
     assert_int_equal(forecast_subscription_bundles(sub, "m"), FORECAST_OK);
@@ -420,8 +443,9 @@ static void test_subscription_bundles(void **state) {
     wire_array_head(buffer, 5);
     for (int i = 0; i < 5; i++) {
         snprintf(name, sizeof name, "s%d", i);
-        n += encode_forecast(buffer + n, sizeof buffer - n, "m", name, (uint64_t)i);
+        n += encode_behind(buffer + n, sizeof buffer - n, "m", name, (uint64_t)i, i - 1);
     }
+    assert_true(n < 4 * encode_forecast(other, sizeof other, "m", "s0", 0));
     publish(&peer, "bundle/mm", 10, buffer, n); /* another model */
     wire_array_head(buffer, 0);
     publish(&peer, "bundle/m", 9, buffer, WIRE_ARRAY_HEAD);
@@ -431,6 +455,8 @@ static void test_subscription_bundles(void **state) {
     for (int i = 0; i < 10; i++) {
         snprintf(name, sizeof name, "s%d", i % 5);
         expect_forecast(sub, "m", name, (uint64_t)(i % 5));
+        if (i % 3 != 1)
+            expect_json(sub, name, i % 5); /* of any of them, whether those before were asked for or not */
     }
     /* A bundle cut short gives what is whole, one error, and then what comes behind it. */
     publish(&peer, "bundle/m", 9, buffer, n - 1);

@@ -65,6 +65,22 @@ static const struct wire_forecast example = {
     .sent = 1700000000050120000,
 };
 
+/* What stands behind it in the example of a bundle: its stream has no score yet. */
+static const struct wire_interval behind_intervals[] = {
+    {.level = 80, .lower = (const double[]){20.5, 20}, .upper = (const double[]){22, 23}}};
+static const double behind_values[] = {21}, behind_mean[] = {21.25, 21.5};
+static struct wire_forecast behind_example(void) {
+    struct wire_forecast forecast = example;
+    forecast.stream = (struct wire_text){"boiler-8", 8};
+    forecast.number = 90211;
+    forecast.values = behind_values;
+    forecast.mean = behind_mean;
+    forecast.intervals = behind_intervals;
+    forecast.flags = WIRE_FLAG(REPEAT);
+    forecast.n_scores = 0;
+    return forecast;
+}
+
 static const struct wire_forecast full = {
     .stream = {"plant/boiler-7", 14},
     .model = {"boilers", 7},
@@ -182,6 +198,12 @@ static void assert_same(const struct wire_forecast *read, const struct wire_fore
         assert_true(read->shares[i].share == expected->shares[i].share);
     }
     assert_doubles(&read->anomaly, &expected->anomaly, 1);
+    assert_int_equal(read->n_outputs, expected->n_outputs);
+    for (int i = 0; i < read->n_outputs; i++) {
+        const struct wire_output *output = &read->outputs[i], *other = &expected->outputs[i];
+        assert_true(output->steps == other->steps && output->width == other->width);
+        assert_floats(output->at, other->at, (other->steps > 0 ? other->steps : 1) * other->width);
+    }
     assert_int_equal(read->has_labels, expected->has_labels);
     assert_int_equal(read->labels.n, expected->labels.n);
     assert_doubles(&read->labels.accuracy, &expected->labels.accuracy, 4);
@@ -294,27 +316,216 @@ static void memory_is_bounded_by_the_message(void **state) {
     wire_arena_fini(&arena);
 }
 
-static void a_bundle_is_read_one_by_one(void **state) {
-    const struct wire_forecast *in[] = {&example, &full, &example};
-    struct wire_arena arena = {0};
-    struct wire_forecast read;
+/* ---- bundles ------------------------------------------------------------------------------ */
+
+/* Changes one thing of a forecast, of kind i; what is shared by it says the key. NULL: there is no such kind. */
+static const char *change(struct wire_forecast *forecast, int i) {
+    static const struct wire_share other_share[] = {{{"ridge", 5}, 0.5F}, {{"network", 7}, 0.75F}};
+    static const struct wire_share other_expert[] = {{{"ridge", 5}, 0.25F}, {{"drift", 5}, 0.75F}};
+    static const struct wire_text other_targets[] = {{"temperature", 11}, {"glow", 4}};
+    static const int64_t other_times[] = {1700000001000000000, 1700000002000000001};
+    switch (i) {
+    case 0: forecast->model = (struct wire_text){"hear", 4}; return "model";
+    case 1: forecast->model.n--; return "model";
+    case 2: forecast->version++; return "version";
+    case 3: forecast->epoch++; return "epoch";
+    case 4: forecast->generation++; return "generation";
+    case 5: forecast->step++; return "step";
+    case 6: forecast->primed++; return "primed";
+    case 7: forecast->t++; return "t";
+    case 8: forecast->times = forecast->times ? NULL : times; return "times";
+    case 9: forecast->times = other_times; return "times";
+    case 10: forecast->targets = other_targets; return "targets";
+    case 11: forecast->source = WIRE_SOURCE_BASELINE; return "source";
+    case 12: forecast->baseline = WIRE_BASELINE_LABELS; return "baseline";
+    case 13: forecast->shares = other_share; return "shares";
+    case 14: forecast->shares = other_expert; return "shares";
+    case 15: forecast->n_shares--; return "shares";
+    case 16: forecast->flags ^= WIRE_FLAG(CLOCK); return "flags";
+    case 17: forecast->flags = 0; return "flags";
+    case 18: forecast->anomaly = NAN; return "anomaly";
+    case 19: forecast->anomaly = -forecast->anomaly; return "anomaly";
+    case 20: forecast->n_scores = 1 - forecast->n_scores; return "scores";
+    case 21: forecast->n_intervals = 1 - forecast->n_intervals; return "intervals";
+    case 22: forecast->received++; return "received";
+    case 23: forecast->sent--; return "sent";
+    default: return NULL;
+    }
+}
+
+/* The keys of a forecast behind another one, but for the four that are always there. */
+static char *keys_behind(const struct wire_forecast *forecast, const struct wire_forecast *before) {
+    static const char *const always[] = {"stream", "position", "values", "mean"};
+    static char text[512];
     char buffer[4096];
+    bool is_json;
+    size_t n = wire_forecast_encode_next(forecast, before, buffer, sizeof buffer), used = 0;
+    json_t *map = wire_message_decode(buffer, n, &is_json), *value;
+    const char *key;
+    assert_non_null(map);
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        assert_int_equal(json_object_del(map, always[i]), 0);
+    text[0] = '\0';
+    json_object_foreach(map, key, value) used += (size_t)sprintf(text + used, "%s%s", used > 0 ? " " : "", key);
+    json_decref(map);
+    return text;
+}
+
+/* Forecasts as a bundle without its head, in memory of its exact size; at[i]: where the i-th begins, at[n]: the end. */
+static char *encode_bundle(const struct wire_forecast *forecasts, int n, size_t *at) {
+    size_t size = 0;
+    at[0] = 0;
+    for (int i = 0; i < n; i++)
+        size += wire_forecast_bound(&forecasts[i]);
+    char *buffer = malloc(size);
+    assert_non_null(buffer);
+    for (int i = 0; i < n; i++) {
+        size_t used = i == 0
+                          ? wire_forecast_encode(&forecasts[i], buffer, size)
+                          : wire_forecast_encode_next(&forecasts[i], &forecasts[i - 1], buffer + at[i], size - at[i]);
+        assert_true(used > 0 && used <= wire_forecast_bound(&forecasts[i]));
+        at[i + 1] = at[i] + used;
+    }
+    return realloc(buffer, at[n]);
+}
+
+/* As a bundle they are read as they are one by one. */
+static void expect_bundle(const struct wire_forecast *forecasts, int n, struct wire_arena *arena) {
+    size_t at[64];
+    struct wire_forecast read;
+    char *buffer = encode_bundle(forecasts, n, at);
+    for (int i = 0; i < n; i++) {
+        size_t used = i == 0 ? wire_forecast_decode(buffer, at[n], arena, &read)
+                             : wire_forecast_decode_next(buffer + at[i], at[n] - at[i], arena, &read);
+        assert_int_equal(used, at[i + 1] - at[i]);
+        assert_same(&read, &forecasts[i]);
+        bool same = i > 0 && forecasts[i].targets == forecasts[i - 1].targets &&
+                    forecasts[i].n_targets == forecasts[i - 1].n_targets &&
+                    forecasts[i].model.at == forecasts[i - 1].model.at &&
+                    forecasts[i].model.n == forecasts[i - 1].model.n;
+        assert_false(same && arena->renamed);
+    }
+    free(buffer);
+}
+
+static void a_bundle_tells_what_has_changed(void **state) {
+    struct wire_arena arena = {0};
+    (void)state;
+    assert_string_equal(keys_behind(&example, &example), "intervals scores");
+    struct wire_forecast plain = full;
+    plain.n_scores = plain.n_intervals = 0;
+    plain.anomaly = INFINITY; /* nil, too */
+    struct wire_forecast same = plain;
+    same.targets = (const struct wire_text[]){{"temperature", 11}, {"flow", 4}}; /* the same elsewhere */
+    same.times = (const int64_t[]){times[0], times[1]};
+    same.anomaly = NAN;
+    assert_string_equal(keys_behind(&plain, &same), "");
+    for (int base = 0; base < 2; base++) {
+        struct wire_forecast first = example;
+        first.n_targets = 2; /* of which all of them is known */
+        first.horizon = 1;
+        first.intervals = intervals;
+        first.n_scores = first.n_intervals = base;
+        const char *key;
+        for (int i = 0; (key = change(&(struct wire_forecast){.times = times}, i)) != NULL; i++) {
+            struct wire_forecast second = first;
+            change(&second, i);
+            if (i == 9)
+                first.horizon = second.horizon = 2;
+            second.mean = first.mean = mean;
+            second.values = first.values = values;
+            if (base == 0) {
+                assert_string_equal(keys_behind(&second, &first), key);
+                assert_string_equal(keys_behind(&first, &second), key);
+            }
+            const struct wire_forecast all[] = {first, second, second, first, first};
+            expect_bundle(all, 5, &arena);
+        }
+    }
+    wire_arena_fini(&arena);
+}
+
+static uint64_t next_random(uint64_t *random) {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    return *random ^= *random << 17;
+}
+
+/* What differs from forecast to forecast, and shapes that a model's forecasts do not mix. */
+static void vary(struct wire_forecast *forecast, uint64_t *random) {
+    static double numbers[256];
+    static float floats[64];
+    static struct wire_interval three[3];
+    static const char text[] = "abcdefghijklmnopqrstuvwxyz and what does not fit into one byte's length";
+    static struct wire_output outputs[] = {{.steps = 0, .width = 3}, {.steps = 2, .width = 4}};
+    uint64_t pick = next_random(random);
+    for (int i = 0; i < 256 && numbers[255] == 0; i++)
+        numbers[i] = i % 7 == 0 ? NAN : i / 8.0 + 1, floats[i % 64] = (float)i;
+    outputs[0].at = floats, outputs[1].at = floats + pick % 32;
+    for (size_t l = 0; l < 3; l++)
+        three[l] = (struct wire_interval){50 + 10 * (double)l, numbers, numbers};
+    forecast->stream = (struct wire_text){text + pick % 8, 1 + (pick >> 3) % (sizeof text - 10)};
+    forecast->source_id = (uint32_t)(pick >> 9) & 1;
+    forecast->number += pick >> 10 & 3;
+    if ((pick >> 12) % 16 == 0) {
+        forecast->horizon = (int)((pick >> 16) % 4);
+        forecast->n_targets = (int)((pick >> 20) % 3);
+        forecast->times = NULL;
+    }
+    if (forecast->horizon <= 2)
+        forecast->times = (pick >> 24) % 8 == 0 ? NULL : times;
+    forecast->values = numbers + (pick >> 28) % 128;
+    forecast->mean = numbers + (pick >> 36) % 128;
+    forecast->n_outputs = (int)((pick >> 44) % 3);
+    forecast->outputs = outputs;
+    forecast->has_labels = (pick >> 46) % 2 == 0;
+    forecast->labels =
+        forecast->has_labels ? (struct wire_labels){pick >> 47, 0.1, NAN, 0.3, 0.4} : (struct wire_labels){0};
+    forecast->n_scores = (pick >> 48) % 4 == 0 ? (int)((pick >> 50) % 3) : forecast->n_scores;
+    forecast->scores = scores;
+    if ((pick >> 52) % 4 == 0) {
+        forecast->n_intervals = (int)((pick >> 54) % 3);
+        forecast->n_shares = 2;
+    }
+    forecast->intervals = three;
+    int kind = (int)((pick >> 56) % 32);
+    bool of_shape = kind == 8 || kind == 9 || kind == 20 || kind == 21, of_shares = kind >= 13 && kind <= 15;
+    if (!of_shape && (!of_shares || forecast->n_shares == 2))
+        change(forecast, kind);
+    if (forecast->model.n == 0)
+        forecast->model = example.model;
+}
+
+static void any_bundle_is_what_its_forecasts_are(void **state) {
+    struct wire_arena arena = {0};
+    uint64_t random = 977;
+    (void)state;
+    for (int i = 0; i < 4000; i++) {
+        struct wire_forecast forecasts[40];
+        int n = 1 + (int)(next_random(&random) % 40);
+        forecasts[0] = example;
+        vary(&forecasts[0], &random);
+        for (int k = 1; k < n; k++) {
+            forecasts[k] = forecasts[k - 1];
+            if (next_random(&random) % 8 > 0)
+                vary(&forecasts[k], &random);
+        }
+        expect_bundle(forecasts, n, &arena);
+    }
+    assert_true(arena.size < 32768); /* arrays keep their places */
+    wire_arena_fini(&arena);
+}
+
+static void a_bundle_is_read_one_by_one(void **state) {
+    const struct wire_forecast in[] = {example, full, example};
+    struct wire_arena arena = {0};
+    char head[WIRE_ARRAY_HEAD];
     uint32_t count;
     (void)state;
-    size_t n = WIRE_ARRAY_HEAD, at;
-    wire_array_head(buffer, 3);
-    for (int i = 0; i < 3; i++)
-        n += wire_forecast_encode(in[i], buffer + n, sizeof(buffer) - n);
-    at = wire_array_open(buffer, n, &count);
-    assert_int_equal(at, WIRE_ARRAY_HEAD);
+    expect_bundle(in, 3, &arena);
+    wire_array_head(head, 3);
+    assert_int_equal(wire_array_open(head, sizeof head, &count), WIRE_ARRAY_HEAD);
     assert_int_equal(count, 3);
-    for (int i = 0; i < 3; i++) {
-        size_t used = wire_forecast_decode(buffer + at, n - at, &arena, &read);
-        assert_true(used > 0);
-        assert_same(&read, in[i]);
-        at += used;
-    }
-    assert_int_equal(at, n);
     assert_int_equal(wire_array_open("\x93", 1, &count), 1);
     assert_int_equal(count, 3);
     assert_int_equal(wire_array_open("\xdc\x01\x02", 3, &count), 3);
@@ -410,6 +621,59 @@ static void what_is_no_forecast(void **state) {
     wire_arena_fini(&arena);
 }
 
+static void what_is_no_forecast_behind_another(void **state) {
+    static const struct {
+        const char *hex;
+        bool taken;
+    } cases[] = {
+        {"80", true}, /* all is as it was */
+        {"81 a1'x' 05", true},
+        {"81 a6'stream' a1'r'", true},
+        {"82 a4'mean' 90 a5'times' c0", true},
+        {"82 a4'mean' 92 91 01 91 02 a5'times' 92 01 02", true},
+        {"", false},
+        {"90", false},
+        {"81", false},
+        {"81 a6'stream' 05", false},
+        {"81 a7'targets' 92 a1'y' a1'z'", false}, /* of what is as it was: values and mean of one */
+        {"82 a7'targets' 92 a1'y' a1'z' a4'mean' 91 92 01 02", false},
+        {"83 a7'targets' 92 a1'y' a1'z' a4'mean' 91 92 01 02 a6'values' 92 01 02", false}, /* intervals */
+        {"84 a7'targets' 92 a1'y' a1'z' a4'mean' 91 92 01 02 a6'values' 92 01 02 a9'intervals' 90", true},
+        {"81 a4'mean' 92 91 01 91 02", false}, /* times of one */
+        {"81 a4'mean' 90", false},
+        {"82 a4'mean' 92 91 01 91 02 a5'times' c0", false}, /* intervals of one */
+        {"81 a6'values' 90", false},
+        {"81 a5'times' 92 01 02", false},
+    };
+    struct wire_arena arena = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wire_forecast read;
+        static unsigned char bytes[512];
+        bool with_intervals = i != 3 && i != 4;
+        size_t n = bytes_of(cases[i].hex, bytes, sizeof bytes);
+        assert_true(
+            decode_hex(with_intervals
+                           ? "89 a5'times' 91 02 a6'values' 91 02 a9'intervals' 91 93 50 91 91 01 91 91 02" REQUIRED
+                           : "88 a5'times' 91 02 a6'values' 91 02" REQUIRED,
+                       &arena, &read) > 0);
+        size_t used = wire_forecast_decode_next(bytes, n, &arena, &read);
+        if (used != (cases[i].taken ? n : 0))
+            fail_msg("%s", cases[i].hex);
+        if (i == 0)
+            assert_true(read.step == 7 && read.mean[0] == 1.5 && read.values[0] == 2 && read.n_intervals == 1 &&
+                        read.stream.n == 1 && read.times[0] == 2 && !arena.renamed);
+    }
+    /* Values that the first one does not have stay missing, however many there are. */
+    struct wire_forecast read;
+    static unsigned char bytes[512];
+    assert_true(decode_hex("86" REQUIRED, &arena, &read) > 0);
+    size_t n = bytes_of("82 a7'targets' 92 a1'y' a1'z' a4'mean' 91 92 01 02", bytes, sizeof bytes);
+    assert_int_equal(wire_forecast_decode_next(bytes, n, &arena, &read), n);
+    assert_true(isnan(read.values[0]) && isnan(read.values[1]) && read.mean[1] == 2 && arena.renamed);
+    wire_arena_fini(&arena);
+}
+
 static void every_truncation_is_refused(void **state) {
     struct wire_arena arena = {0};
     struct wire_forecast read;
@@ -441,6 +705,34 @@ static void the_example_of_the_protocol(void **state) {
     assert_non_null(strstr(json, "\"scores\":[[1,812,0.25,0.5,null,0.375,"));
     free(json);
     free(buffer);
+    const struct wire_forecast in[] = {example, behind_example()};
+    size_t at[3];
+    buffer = encode_bundle(in, 2, at);
+    assert_int_equal(protocol_example("forecast behind it", bytes, sizeof(bytes)), at[2] - at[1]);
+    assert_memory_equal(bytes, buffer + at[1], at[2] - at[1]);
+    free(buffer);
+}
+
+/* Touches all that a forecast points to. */
+static double sum_of(const struct wire_forecast *read) {
+    double sum = (double)read->stream.n + (double)read->model.n;
+    for (int k = 0; k < read->n_targets; k++)
+        sum += read->values[k] + (read->targets[k].n ? read->targets[k].at[read->targets[k].n - 1] : 0);
+    for (int k = 0; k < read->horizon * read->n_targets; k++)
+        sum += read->mean[k];
+    for (int k = 0; read->times && k < read->horizon; k++)
+        sum += (double)read->times[k];
+    for (int k = 0; k < read->n_scores; k++)
+        sum += (double)read->scores[k].recent.mae_seasonal;
+    for (int l = 0; l < read->n_intervals; l++)
+        for (int k = 0; k < read->horizon * read->n_targets; k++)
+            sum += read->intervals[l].lower[k] + read->intervals[l].upper[k];
+    for (int k = 0; k < read->n_shares; k++)
+        sum += (double)read->shares[k].share + (double)read->shares[k].expert.n;
+    for (int k = 0; k < read->n_outputs; k++)
+        for (int j = 0; j < (read->outputs[k].steps > 0 ? read->outputs[k].steps : 1) * read->outputs[k].width; j++)
+            sum += (double)read->outputs[k].at[j];
+    return sum;
 }
 
 static void mutations_are_survived(void **state) {
@@ -461,19 +753,7 @@ static void mutations_are_survived(void **state) {
         memcpy(exact, bytes, n);
         if (wire_forecast_decode(exact, n, &arena, &read) > 0) {
             taken++;
-            for (int k = 0; k < read.n_targets; k++)
-                sum += read.values[k] + (read.targets[k].n ? read.targets[k].at[read.targets[k].n - 1] : 0);
-            for (int k = 0; k < read.horizon * read.n_targets; k++)
-                sum += read.mean[k];
-            for (int k = 0; read.times && k < read.horizon; k++)
-                sum += (double)read.times[k];
-            for (int k = 0; k < read.n_scores; k++)
-                sum += (double)read.scores[k].recent.mae_seasonal;
-            for (int l = 0; l < read.n_intervals; l++)
-                for (int k = 0; k < read.horizon * read.n_targets; k++)
-                    sum += read.intervals[l].lower[k] + read.intervals[l].upper[k];
-            for (int k = 0; k < read.n_shares; k++)
-                sum += (double)read.shares[k].share + (double)read.shares[k].expert.n;
+            sum += sum_of(&read);
         }
         free(exact);
     }
@@ -483,17 +763,59 @@ static void mutations_are_survived(void **state) {
     wire_arena_fini(&arena);
 }
 
+static void mutated_bundles_are_survived(void **state) {
+    enum { N = 6 };
+    struct wire_arena arena = {0};
+    uint64_t random = 20261122;
+    size_t at[N + 1], taken = 0;
+    double sum = 0;
+    (void)state;
+    for (int round = 0; round < 40; round++) {
+        struct wire_forecast forecasts[N], read;
+        forecasts[0] = full;
+        for (int i = 1; i < N; i++) {
+            forecasts[i] = forecasts[i - 1];
+            vary(&forecasts[i], &random);
+        }
+        char *original = encode_bundle(forecasts, N, at);
+        for (int i = 0; i < 2500; i++) {
+            static unsigned char bytes[8192];
+            memcpy(bytes, original, at[N]);
+            size_t n = mutate(bytes, at[N], sizeof bytes, &random), used = 0;
+            char *exact = malloc(n ? n : 1);
+            assert_non_null(exact);
+            memcpy(exact, bytes, n);
+            for (size_t from = 0; from < n; from += used) {
+                used = from == 0 ? wire_forecast_decode(exact, n, &arena, &read)
+                                 : wire_forecast_decode_next(exact + from, n - from, &arena, &read);
+                if (used == 0)
+                    break;
+                taken++;
+                sum += sum_of(&read);
+            }
+            free(exact);
+        }
+        free(original);
+    }
+    assert_true(taken > 50000 && sum != 1);
+    wire_arena_fini(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read_back),
         cmocka_unit_test(the_bound_holds),
         cmocka_unit_test(memory_is_bounded_by_the_message),
+        cmocka_unit_test(a_bundle_tells_what_has_changed),
+        cmocka_unit_test(any_bundle_is_what_its_forecasts_are),
         cmocka_unit_test(a_bundle_is_read_one_by_one),
         cmocka_unit_test(readers_pass_over_what_they_do_not_know),
         cmocka_unit_test(what_is_no_forecast),
+        cmocka_unit_test(what_is_no_forecast_behind_another),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(the_example_of_the_protocol),
         cmocka_unit_test(mutations_are_survived),
+        cmocka_unit_test(mutated_bundles_are_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -166,6 +166,33 @@ static void messagepack_to_json(void **state) {
     CHECK(cases, json_of);
 }
 
+/* What maps of a bundle come to; "" for what is none. The last of them is read by itself. */
+static const char *overlaid(const char *hex, const char *last) {
+    static char text[1024];
+    unsigned char bytes[512];
+    json_t *whole = NULL;
+    bool ok = wire_forecast_overlay(&whole, bytes, bytes_of(hex, bytes, sizeof bytes)) &&
+              wire_forecast_overlay(&whole, bytes, bytes_of(last, bytes, sizeof bytes));
+    char *dumped = ok ? json_dumps(whole, JSON_COMPACT) : NULL;
+    strcpy(text, dumped ? dumped : "");
+    free(dumped);
+    json_decref(whole);
+    return text;
+}
+
+static void forecasts_of_a_bundle(void **state) {
+    (void)state;
+    assert_string_equal(overlaid("82 a1'a' 01 a1'b' 02", "80"), "{\"a\":1,\"b\":2}");
+    assert_string_equal(overlaid("82 a1'a' 01 a1'b' 02 81 a1'b' 03", "81 a1'a' c0"), "{\"a\":null,\"b\":3}");
+    assert_string_equal(overlaid("81 a1'a' 01", ""), "{\"a\":1}");
+    assert_string_equal(overlaid("82 a6'labels' 90 a1'a' 01", "81 a1'b' 02"), "{\"a\":1,\"b\":2}");
+    assert_string_equal(overlaid("82 a5'state' 80 a1'a' 01 80", "81 a5'state' 05"), "{\"a\":1,\"state\":5}");
+    assert_string_equal(overlaid("81 a7'outputs' 90 81 a7'outputs' 91 01", "80"), "{}");
+    assert_string_equal(overlaid("81 a1'a' 01 90", "80"), "");
+    assert_string_equal(overlaid("81 a1'a' 01 81", "80"), "");
+    assert_string_equal(overlaid("05", "80"), "");
+}
+
 static void nesting_is_bounded(void **state) {
     char bytes[64];
     size_t n;
@@ -287,6 +314,7 @@ int main(void) {
         cmocka_unit_test(bundles),
         cmocka_unit_test(numbers_of_values),
         cmocka_unit_test(messagepack_to_json),
+        cmocka_unit_test(forecasts_of_a_bundle),
         cmocka_unit_test(nesting_is_bounded),
         cmocka_unit_test(messages_in_both_forms),
         cmocka_unit_test(long_values_are_written),
