@@ -682,7 +682,7 @@ bool control_serve(struct control *control) {
         if (!requests_next(control->requests, &request))
             return false;
         json_t *reply = answer(control, request);
-        if (reply != NULL)
+        if (reply != NULL || requests_is_open(control->requests)) /* else it is kept */
             requests_answer(control->requests, reply);
     }
     return true;

@@ -2,9 +2,11 @@
 
 #include "daemon/endpoint.h"
 #include "daemon/wire.h"
+#include "daemon/wire_pack.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -113,19 +115,47 @@ bool requests_next(struct requests *requests, const json_t **ret_request) {
     return true;
 }
 
-static void send_reply(struct requests *requests, struct asker *asker, json_t *reply) {
-    requests->counters.errors += json_object_get(reply, "error") != NULL;
-    if (asker->id != NULL)
-        json_object_set(reply, "id", asker->id);
-    char *data = NULL;
-    size_t n;
-    /* A ROUTER drops what its peer does not take. */
-    if (wire_message_encode(reply, asker->as_json, &data, &n) == 0 &&
-        zmq_msg_send(&asker->identity, requests->socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+/* A ROUTER drops what its peer does not take. */
+static void send_payload(struct requests *requests, struct asker *asker, const char *data, size_t n) {
+    if (zmq_msg_send(&asker->identity, requests->socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
         (!asker->delimited || zmq_send(requests->socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0))
         zmq_send(requests->socket, data, n, ZMQ_DONTWAIT);
+}
+
+/* What takes no memory to say; an id that is no integer is left out. */
+static void send_no_memory(struct requests *requests, struct asker *asker) {
+    bool numbered = json_is_integer(asker->id);
+    json_int_t id = json_integer_value(asker->id);
+    char data[160], *end = data;
+    requests->counters.errors++;
+    if (asker->as_json) {
+        end += sprintf(end, "{\"error\":{\"code\":\"memory\",\"message\":\"out of memory\"}");
+        end += numbered ? sprintf(end, ",\"id\":%" JSON_INTEGER_FORMAT "}", id) : sprintf(end, "}");
+    } else {
+        end = pack_map(PACK_LITERAL(pack_map(end, numbered ? 2 : 1), "error"), 2);
+        end = PACK_LITERAL(PACK_LITERAL(end, "code"), "memory");
+        end = PACK_LITERAL(PACK_LITERAL(end, "message"), "out of memory");
+        end = numbered ? pack_int(PACK_LITERAL(end, "id"), id) : end;
+    }
+    send_payload(requests, asker, data, (size_t)(end - data));
+}
+
+static void send_reply(struct requests *requests, struct asker *asker, json_t *reply) {
+    char *data = NULL;
+    size_t n;
+    if (reply == NULL || (asker->id != NULL && json_object_set(reply, "id", asker->id) != 0) ||
+        wire_message_encode(reply, asker->as_json, &data, &n) != 0) {
+        send_no_memory(requests, asker);
+    } else {
+        requests->counters.errors += json_object_get(reply, "error") != NULL;
+        send_payload(requests, asker, data, n);
+    }
     free(data);
     json_decref(reply);
+}
+
+bool requests_is_open(const struct requests *requests) {
+    return requests->open;
 }
 
 void requests_answer(struct requests *requests, json_t *reply) {

@@ -26,12 +26,15 @@ void *requests_socket(const struct requests *requests);
 /* The next request, borrowed until it is answered or kept; *ret_request is NULL where it cannot be read. Returns
  * false when there is none. */
 bool requests_next(struct requests *requests, const json_t **ret_request);
-/* Answers it; takes the reply's reference. */
+/* Whether it has been neither answered nor kept. */
+bool requests_is_open(const struct requests *requests);
+/* Answers it; takes the reply's reference. NULL: memory was short, and that is what the answer says. */
 void requests_answer(struct requests *requests, json_t *reply);
 
 /* Keeps it instead, to be answered by its number. Returns 0, the request staying at hand, when too many are kept or
  * memory is short. */
 uint64_t requests_keep(struct requests *requests);
+/* The same for one that was kept. */
 void requests_answer_kept(struct requests *requests, uint64_t number, json_t *reply);
 
 struct requests_counters {

@@ -135,8 +135,46 @@ static void forms_are_kept_too(void **state) {
     requests_close(NULL, 0);
 }
 
+/* Without memory for a reply there still is one, with the request's number. */
+static void no_memory_is_answered_too(void **state) {
+    (void)state;
+    struct scene scene;
+    char reply[256];
+    open_scene(&scene);
+    ask(&scene, -7);
+    next(&scene);
+    assert_true(requests_is_open(scene.requests));
+    requests_answer(scene.requests, NULL);
+    assert_false(requests_is_open(scene.requests));
+    assert_int_equal(rig_receive(scene.dealer, reply, sizeof reply, RIG_WAIT_MS), 61);
+    assert_string_equal(reply, "{\"error\":{\"code\":\"memory\",\"message\":\"out of memory\"},\"id\":-7}");
+    rig_send(scene.dealer,
+             "\x82\xa3"
+             "cmd\xa1x\xa2id\xcd\x01\x02",
+             13);
+    next(&scene);
+    uint64_t kept = requests_keep(scene.requests);
+    assert_false(requests_is_open(scene.requests));
+    requests_answer_kept(scene.requests, kept, NULL);
+    static const char packed[] = "\x82\xa5"
+                                 "error\x82\xa4"
+                                 "code\xa6memory\xa7message\xad"
+                                 "out of memory\xa2id\xcd\x01\x02";
+    assert_int_equal(rig_receive(scene.dealer, reply, sizeof reply, RIG_WAIT_MS), sizeof packed - 1);
+    assert_memory_equal(reply, packed, sizeof packed - 1);
+    /* One without a number has none; one that is a text has no room. */
+    rig_send(scene.dealer, "{\"id\":\"a\"}", 10);
+    next(&scene);
+    requests_answer(scene.requests, NULL);
+    assert_true(rig_receive(scene.dealer, reply, sizeof reply, RIG_WAIT_MS) > 0);
+    assert_string_equal(reply, "{\"error\":{\"code\":\"memory\",\"message\":\"out of memory\"}}");
+    assert_int_equal(requests_counters(scene.requests).errors, 3);
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_memory_is_answered_too),
         cmocka_unit_test(kept_requests_are_answered_in_any_order),
         cmocka_unit_test(forms_are_kept_too),
     };
