@@ -709,6 +709,7 @@ static void worker_free(struct worker *worker) {
     free(worker->clocks);
     free(worker->collections);
     free(worker->trials);
+    free(worker->apart.models);
     free(worker);
 }
 
@@ -755,7 +756,8 @@ struct worker *worker_start(const struct worker_setup *setup, struct error *err)
     worker->collections = calloc((size_t)config->n_models, sizeof *worker->collections);
     worker->trials = calloc((size_t)config->n_models, sizeof *worker->trials);
     if (worker->input == NULL || worker->output == NULL || worker->most_steps == NULL || worker->clocks == NULL ||
-        worker->collections == NULL || worker->trials == NULL)
+        worker->collections == NULL || worker->trials == NULL ||
+        (setup->store != NULL && worker_restore_prepare(worker) != 0))
         goto memory;
     worker->emitter = emitter_new(config, setup->epoch, worker->output, setup->bus, setup->interest);
     if (worker->emitter == NULL)

@@ -47,6 +47,7 @@ struct repeating {
 
 struct worker {
     const struct config *config;
+    struct config apart; /* the same as it was at the start, with batches of one slot; only with a store */
     int index;
     struct store *store;             /* NULL: none */
     const struct versions *versions; /* on disk; NULL: none */

@@ -23,7 +23,6 @@ struct restoring {
     uint64_t *stood;      /* [n_places] the versions that the image stood under, or that serve */
     struct due **due;     /* [n_places] */
     struct place *places; /* [n_places] the stream's own, while it runs apart; else NULL */
-    struct config apart;  /* the configuration, but for batches of one slot */
     struct error *err;
 };
 
@@ -173,23 +172,22 @@ static void close_apart(struct restoring *restoring) {
     for (int i = 0; i < stream->n_places; i++)
         batch_free(stream->places[i].batch);
     free(stream->places);
-    free(restoring->apart.models);
     stream->places = restoring->places;
     restoring->places = NULL;
 }
 
-static bool prepare_apart(struct restoring *restoring) {
-    const struct config *config = restoring->worker->config;
+int worker_restore_prepare(struct worker *worker) {
+    const struct config *config = worker->config;
     struct config_model *models = calloc((size_t)config->n_models, sizeof *models);
     if (models == NULL)
-        return false;
+        return -1;
     for (int m = 0; m < config->n_models; m++) {
         models[m] = config->models[m];
         models[m].batch_size = 1;
     }
-    restoring->apart = *config;
-    restoring->apart.models = models;
-    return true;
+    worker->apart = *config;
+    worker->apart.models = models;
+    return 0;
 }
 
 static struct batch *open_batch(struct restoring *restoring, int place) {
@@ -200,7 +198,7 @@ static struct batch *open_batch(struct restoring *restoring, int place) {
     struct version *version = none ? NULL : versions_load(worker->versions, model, stood, restoring->err);
     if (version == NULL && !none)
         return NULL;
-    struct batch *batch = batch_new(&restoring->apart, model, 0, worker->index, kernels_choose(), version);
+    struct batch *batch = batch_new(&worker->apart, model, 0, worker->index, kernels_choose(), version);
     if (batch == NULL)
         error_set(restoring->err, "out of memory");
     version_release(version);
@@ -210,10 +208,8 @@ static struct batch *open_batch(struct restoring *restoring, int place) {
 static int open_apart(struct restoring *restoring) {
     struct stream *stream = restoring->stream;
     struct place *places = calloc((size_t)stream->n_places, sizeof *places);
-    if (places == NULL || !prepare_apart(restoring)) {
-        free(places);
+    if (places == NULL)
         return error_set(restoring->err, "out of memory");
-    }
     restoring->places = stream->places;
     stream->places = places;
     bool whole = true;

@@ -277,17 +277,18 @@ static json_t *export_at_rest(struct daemon *daemon) {
     return NULL;
 }
 
-/* No further job is due. */
-static void let_rest(struct daemon *daemon) {
+/* Jobs are due so often from now on. */
+static void train_every(struct daemon *daemon, const char *was, const char *is) {
     char text[8192] = "";
     FILE *file = fopen(daemon->config, "r");
     assert_non_null(file);
     assert_true(fread(text, 1, sizeof text - 1, file) > 0);
     fclose(file);
-    char *every = strstr(text, "150s");
+    char *every = strstr(text, was);
     assert_non_null(every);
-    memcpy(every, "900h", 4);
+    memcpy(every, is, strlen(is));
     daemon_write_config(daemon, text);
+    daemon_command(daemon, "{\"cmd\":\"reload\"}");
 }
 
 /* Only who serves is still there. */
@@ -310,8 +311,7 @@ static void kill_while_learning(const char *every, bool loses) {
     feed_learners(daemon, socket, 150, 420);
     daemon_expect_count(daemon, "forecasts.made", 420 * LEARNERS);
     json_decref(export_at_rest(daemon));
-    let_rest(daemon);
-    daemon_command(daemon, "{\"cmd\":\"reload\"}");
+    train_every(daemon, "150s", "900h");
     int64_t rounds = daemon_count(daemon, "store.rounds");
     if (strcmp(every, "1h") != 0)
         daemon_await_count(daemon, "store.rounds", rounds + 1);
@@ -327,6 +327,7 @@ static void kill_while_learning(const char *every, bool loses) {
     if (loses)
         lose_versions(champion);
     daemon_start(daemon);
+    train_every(daemon, "900h", "901h"); /* written by the bus while workers bring streams back */
     daemon_expect_count(daemon, "streams", LEARNERS);
     if (loses) {
         json_decref(before);
