@@ -252,7 +252,10 @@ static void wait_for_work(struct bus *bus, bool busy) {
         waiting |= ring_peek(worker_output(bus->workers[w]), &size) != NULL;
     waiting |= bus->store != NULL && store_has_answer(bus->store);
     waiting |= acknowledged != NULL && acknowledged_ready(acknowledged);
-    zmq_poll(items, n, busy || waiting ? 0 : parked ? PARKED_WAIT_MS : ingest_close_wait_ms(bus->ingest, POLL_MS));
+    zmq_poll(items, n,
+             busy || waiting                         ? 0
+             : parked || control_waits(bus->control) ? PARKED_WAIT_MS
+                                                     : ingest_close_wait_ms(bus->ingest, POLL_MS));
     doorbell_disarm(&bus->bell);
 }
 

@@ -8,8 +8,10 @@
 #include "daemon/wire.h"
 #include "engine/own.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 /* Requests answered in one go; streams in one page. */
 enum { SERVE_MOST = 16, PAGE_MOST = 1000 };
@@ -38,6 +40,7 @@ close:
 }
 
 static void answer_saved(struct control *control);
+static void forget_waiting(struct control *control, struct waiting *waiting);
 
 void control_close(struct control *control, int linger_ms) {
     if (control == NULL)
@@ -45,6 +48,8 @@ void control_close(struct control *control, int linger_ms) {
     if (control->saver != NULL)
         answer_saved(control);
     saver_free(control->saver);
+    while (control->waiting != NULL)
+        forget_waiting(control, control->waiting);
     requests_close(control->requests, linger_ms);
     free(control);
 }
@@ -59,8 +64,7 @@ json_t *control_failure(const char *code, const char *message) {
     return json_pack("{s:{s:s, s:s}}", "error", "code", code, "message", message);
 }
 
-/* A text of a request; NULL where it is none, or holds a NUL, which no name does. */
-static const char *text_of(const json_t *request, const char *key) {
+const char *control_text(const json_t *request, const char *key) {
     const json_t *value = json_object_get(request, key);
     const char *text = json_string_value(value);
     return text != NULL && strlen(text) == json_string_length(value) ? text : NULL;
@@ -266,7 +270,7 @@ static json_t *do_status(struct control *control, const json_t *request) {
     return reply;
 }
 
-static json_t *do_streams(struct control *control, const json_t *request) {
+json_t *control_read_page(const json_t *request, struct page *ret_page) {
     const json_t *prefix_value = json_object_get(request, "prefix"), *after_value = json_object_get(request, "after");
     if ((prefix_value != NULL && !json_is_string(prefix_value)) ||
         (after_value != NULL && !json_is_string(after_value)))
@@ -276,20 +280,35 @@ static json_t *do_streams(struct control *control, const json_t *request) {
     json_int_t limit = limit_value != NULL ? json_integer_value(limit_value) : PAGE_MOST;
     if (limit < 1 || limit > PAGE_MOST) /* also where it is no integer */
         return control_failure("argument", "limit is an integer from 1 to 1000");
-    const struct stream **page = calloc(2 * (size_t)limit + 1, sizeof(struct stream *));
-    if (page == NULL)
-        return control_failure("memory", "out of memory");
+    *ret_page = (struct page){
+        .prefix = prefix != NULL ? prefix : "", .after = after != NULL ? after : "", .limit = (int)limit};
+    return NULL;
+}
+
+const struct stream **control_streams_in(const struct control *control, const struct page *page, int *ret_n,
+                                         bool *ret_more) {
+    const struct stream **streams = calloc(2 * (size_t)page->limit + 1, sizeof(struct stream *));
+    if (streams != NULL)
+        *ret_n = streams_page(control->setup.streams, page->prefix, page->after, page->limit, streams, ret_more);
+    return streams;
+}
+
+static json_t *do_streams(struct control *control, const json_t *request) {
+    struct page page;
     bool more;
-    int n = streams_page(control->setup.streams, prefix != NULL ? prefix : "", after != NULL ? after : "", (int)limit,
-                         page, &more);
+    int n;
+    json_t *failed = control_read_page(request, &page);
+    const struct stream **streams = failed == NULL ? control_streams_in(control, &page, &n, &more) : NULL;
+    if (streams == NULL)
+        return failed != NULL ? failed : control_failure("memory", "out of memory");
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:b, s:o}", "stream", page[i]->name, "class",
-                                              control->setup.config->classes[page[i]->class].name, "generation",
-                                              (int)page[i]->generation, "worker", page[i]->worker, "paused",
-                                              page[i]->paused, "step",
-                                              integer(atomic_load_explicit(&page[i]->steps, memory_order_relaxed))));
-    free(page);
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:i, s:i, s:b, s:o}", "stream", streams[i]->name, "class",
+                            control->setup.config->classes[streams[i]->class].name, "generation",
+                            (int)streams[i]->generation, "worker", streams[i]->worker, "paused", streams[i]->paused,
+                            "step", integer(atomic_load_explicit(&streams[i]->steps, memory_order_relaxed))));
+    free(streams);
     return json_pack("{s:b, s:o, s:b}", "ok", 1, "streams", list, "more", more);
 }
 
@@ -303,7 +322,7 @@ json_t *control_busy(void) {
 }
 
 static json_t *pause_stream(struct control *control, const json_t *request, bool paused) {
-    const char *stream = text_of(request, "stream");
+    const char *stream = control_text(request, "stream");
     if (stream == NULL)
         return control_failure("argument", "the command needs a stream");
     switch (ingest_pause(control->setup.ingest, stream, paused)) {
@@ -322,7 +341,7 @@ static json_t *do_resume(struct control *control, const json_t *request) {
 }
 
 static json_t *do_end(struct control *control, const json_t *request) {
-    const char *stream = text_of(request, "stream");
+    const char *stream = control_text(request, "stream");
     if (stream == NULL)
         return control_failure("argument", "end needs a stream");
     switch (ingest_end(control->setup.ingest, stream)) {
@@ -336,7 +355,7 @@ static json_t *do_end(struct control *control, const json_t *request) {
 static const struct config_model *model_of(const struct control *control, const json_t *request,
                                            json_t **ret_failure) {
     const struct config *config = control->setup.config;
-    const char *name = text_of(request, "model");
+    const char *name = control_text(request, "model");
     const struct config_model *model = name != NULL ? config_find_model(config, name) : NULL;
     if (model != NULL)
         return model;
@@ -348,7 +367,7 @@ static const struct config_model *model_of(const struct control *control, const 
 /* The same for the stream, which the model (NULL: any) has to serve. */
 struct stream *control_stream_of(const struct control *control, const json_t *request,
                                  const struct config_model *model, json_t **ret_failure) {
-    const char *name = text_of(request, "stream");
+    const char *name = control_text(request, "stream");
     struct stream *stream = name != NULL ? streams_find(control->setup.streams, name, strlen(name)) : NULL;
     if (stream != NULL && (model == NULL || model->class == stream->class))
         return stream;
@@ -588,7 +607,7 @@ static json_t *begin_save(struct control *control, const struct config_model *mo
 
 static json_t *do_save(struct control *control, const json_t *request) {
     json_t *failed = NULL;
-    const char *file = text_of(request, "file");
+    const char *file = control_text(request, "file");
     if (file == NULL || file[0] != '/')
         return control_failure("argument", "save needs a file, by its absolute path");
     const struct config_model *model = model_of(control, request, &failed);
@@ -640,6 +659,7 @@ static const struct {
     {"hello", do_hello},
     {"status", do_status},
     {"streams", do_streams},
+    {"names", control_names},
     {"models", do_models},
     {"end", do_end},
     {"retrain", do_retrain},
@@ -664,7 +684,7 @@ static const struct {
 static json_t *answer(struct control *control, const json_t *request) {
     if (!json_is_object(request))
         return control_failure("malformed", "a request is a map in MessagePack or JSON");
-    const char *cmd = text_of(request, "cmd");
+    const char *cmd = control_text(request, "cmd");
     if (cmd == NULL)
         return control_failure("argument", "a request has a text cmd");
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++)
@@ -673,10 +693,68 @@ static json_t *answer(struct control *control, const json_t *request) {
     return control_failure("unknown_command", "no such command");
 }
 
+/* ---- requests that wait ------------------------------------------------------------------------- */
+
+static void forget_waiting(struct control *control, struct waiting *waiting) {
+    DL_DELETE2(control->waiting, waiting, previous, next);
+    json_decref(waiting->request);
+    json_decref(waiting->memory);
+    free(waiting);
+}
+
+json_t *control_wait(struct control *control, const json_t *request,
+                     bool (*go_on)(struct control *control, struct waiting *waiting, struct stored *answer)) {
+    struct waiting *waiting = calloc(1, sizeof *waiting);
+    if (waiting == NULL)
+        return control_failure("memory", "out of memory");
+    json_t *kept = json_incref((json_t *)(uintptr_t)request);
+    uint64_t number = requests_keep(control->requests);
+    if (number == 0) {
+        json_decref(kept);
+        free(waiting);
+        return control_failure("busy", "too many requests wait: try again");
+    }
+    *waiting = (struct waiting){.number = number, .request = kept, .go_on = go_on};
+    DL_APPEND2(control->waiting, waiting, previous, next);
+    return NULL;
+}
+
+static void take_looked(struct control *control) {
+    uint64_t number;
+    for (struct stored *answer; (answer = returns_looked(control->setup.returns, &number)) != NULL;) {
+        struct waiting *waiting = control->waiting;
+        while (waiting->number != number) /* it waits for nothing else */
+            waiting = waiting->next;
+        bool done = waiting->go_on(control, waiting, answer);
+        assert(done);
+        (void)done;
+        forget_waiting(control, waiting);
+        stored_free(answer);
+    }
+}
+
+static void go_on(struct control *control) {
+    struct waiting *waiting, *next;
+    if (control->waiting == NULL)
+        return;
+    take_looked(control);
+    DL_FOREACH_SAFE2(control->waiting, waiting, next, next) {
+        if (!waiting->asked && waiting->go_on(control, waiting, NULL))
+            forget_waiting(control, waiting);
+    }
+}
+
+bool control_waits(const struct control *control) {
+    return control->waiting != NULL;
+}
+
+/* ---- serving ------------------------------------------------------------------------------------ */
+
 bool control_serve(struct control *control) {
     if (saver_has_result(control->saver))
         answer_saved(control);
     control_answer_imports(control);
+    go_on(control);
     const json_t *request;
     for (int i = 0; i < SERVE_MOST; i++) {
         if (!requests_next(control->requests, &request))

@@ -49,6 +49,8 @@ void control_state_done(struct control *control, struct state_order *order);
 void control_scores_done(struct control *control, struct scores_report *report);
 /* The configuration has been read as asked; takes the reply's reference. */
 void control_reloaded(struct control *control, json_t *reply);
+/* Whether a request waits for something that rings nobody: control_serve is to be called soon. */
+bool control_waits(const struct control *control);
 /* Whether control_serve has something to answer that came of another thread. */
 bool control_has_result(const struct control *control);
 

@@ -5,40 +5,86 @@
 #include "daemon/returns.h"
 #include "daemon/stored_json.h"
 #include "daemon/stream_image.h"
+#include "daemon/wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-json_t *control_export(struct control *control, const json_t *request) {
-    json_t *failed;
-    struct stream *stream = control_stream_of(control, request, NULL, &failed);
-    if (stream == NULL)
-        return failed;
+/* Has the worker make the image, and answers the request with it. */
+static void order_image(struct control *control, struct stream *stream, uint64_t request) {
     struct image_order *order = calloc(1, sizeof *order);
-    if (order == NULL)
-        return control_failure("memory", "out of memory");
-    order->stream = stream;
-    order->request = requests_keep(control->requests);
-    if (order->request == 0) {
-        free(order);
-        return control_failure("busy", "too many requests wait: try again");
+    if (order == NULL) {
+        requests_answer_kept(control->requests, request, control_failure("memory", "out of memory"));
+        return;
     }
+    *order = (struct image_order){.request = request, .stream = stream};
     const struct record_image record = {RECORD_IMAGE, order};
     if (!ingest_command(control->setup.ingest, stream->worker, &record, sizeof record)) {
-        requests_answer_kept(control->requests, order->request, control_busy());
+        requests_answer_kept(control->requests, request, control_busy());
         free(order);
     }
-    return NULL;
+}
+
+static json_t *describe_image(const struct control *control, const struct stored *image) {
+    int class = streams_class_of(control->setup.streams, image->name);
+    json_t *map = stored_json_write(image, class >= 0 ? control->setup.config->classes[class].name : "");
+    return map != NULL ? json_pack("{s:b, s:o}", "ok", 1, "image", map) : control_failure("memory", "out of memory");
 }
 
 void control_image_done(struct control *control, struct image_order *order) {
-    const char *class = control->setup.config->classes[order->stream->class].name;
-    json_t *map = order->image != NULL ? stored_json_write(order->image, class) : NULL;
-    json_t *reply =
-        map != NULL ? json_pack("{s:b, s:o}", "ok", 1, "image", map) : control_failure("memory", "out of memory");
-    requests_answer_kept(control->requests, order->request, reply);
+    requests_answer_kept(control->requests, order->request,
+                         order->image != NULL ? describe_image(control, order->image)
+                                              : control_failure("memory", "out of memory"));
     stored_free(order->image);
     free(order);
+}
+
+/* What the store has of a stream that stays there. */
+static json_t *describe_answer(const struct control *control, const struct stored *answer) {
+    switch (answer->found) {
+    case STORED_IMAGE: return describe_image(control, answer);
+    case STORED_DAMAGED: return control_failure("damaged", answer->err.text);
+    case STORED_FAILED: return control_failure("degraded", answer->err.text);
+    default: return control_failure("unknown_stream", "no such stream");
+    }
+}
+
+/* In memory its worker has it, and who returns is soon there; what is on disk is read there. */
+static bool go_on_exporting(struct control *control, struct waiting *waiting, struct stored *answer) {
+    const char *name = control_text(waiting->request, "stream");
+    size_t n = strlen(name);
+    struct stream *stream = answer == NULL ? streams_find(control->setup.streams, name, n) : NULL;
+    if (stream != NULL) {
+        order_image(control, stream, waiting->number);
+        return true;
+    }
+    if (answer == NULL && returns_find(control->setup.returns, name, n) == NULL)
+        waiting->asked = returns_look(control->setup.returns, name, n, waiting->number);
+    json_t *reply = answer != NULL ? describe_answer(control, answer)
+                    : !waiting->asked && store_degraded(control->setup.store)
+                        ? control_failure("degraded", "the stream is on its way from a disk that fails: try again")
+                        : NULL;
+    if (reply != NULL)
+        requests_answer_kept(control->requests, waiting->number, reply);
+    return reply != NULL;
+}
+
+json_t *control_export(struct control *control, const json_t *request) {
+    json_t *failed;
+    const char *name = control_text(request, "stream");
+    struct stream *stream = control_stream_of(control, request, NULL, &failed);
+    if (stream == NULL && (name == NULL || strlen(name) > WIRE_MAX_NAME || control->setup.returns == NULL))
+        return failed;
+    if (stream == NULL) {
+        json_decref(failed);
+        return control_wait(control, request, go_on_exporting);
+    }
+    uint64_t number = requests_keep(control->requests);
+    if (number == 0)
+        return control_failure("busy", "too many requests wait: try again");
+    order_image(control, stream, number);
+    return NULL;
 }
 
 /* ---- import --------------------------------------------------------------------------------- */

@@ -5,10 +5,28 @@
 #include "daemon/control.h"
 #include "daemon/requests.h"
 
+/* A request that waits for the store, or for a stream on its way; at most REQUESTS_KEPT_MOST. */
+struct waiting {
+    struct waiting *previous, *next; /* utlist, of control */
+    uint64_t number;                 /* of the request that is kept */
+    json_t *request;
+    /* Called in each turn until it returns true, which takes it away: it is answered, or somebody else has it. answer: of
+     * what it has had looked for, the caller's; NULL: that has not come. */
+    bool (*go_on)(struct control *control, struct waiting *waiting, struct stored *answer);
+    bool asked; /* it has had something looked for */
+
+    /* Of names. */
+    bool begun;       /* what is in memory has been looked at: */
+    json_t *memory;   /* a page of its names, */
+    bool more;        /* behind which there are others; */
+    uint64_t leaving; /* and so many streams had begun to leave */
+};
+
 struct control {
     struct control_setup setup;
     struct requests *requests;
     struct saver *saver;
+    struct waiting *waiting;
     uint64_t reload; /* the request that waits for the configuration to be read; 0: none */
     int64_t started;
 };
@@ -27,7 +45,27 @@ struct stream *control_stream_of(const struct control *control, const json_t *re
 json_t *control_export(struct control *control, const json_t *request);
 json_t *control_import(struct control *control, const json_t *request);
 
+json_t *control_names(struct control *control, const json_t *request);
+
 /* Of imports that have had to ask the store. */
 void control_answer_imports(struct control *control);
+
+/* Keeps the request at hand, to go on with it so; an error reply where that cannot be. */
+json_t *control_wait(struct control *control, const json_t *request,
+                     bool (*go_on)(struct control *control, struct waiting *waiting, struct stored *answer));
+
+/* A text of a request; NULL where it is none, or holds a NUL, which no name does. */
+const char *control_text(const json_t *request, const char *key);
+
+/* A page of names: its prefix, behind which name, and how many at most. */
+struct page {
+    const char *prefix, *after;
+    int limit;
+};
+/* NULL, or an error reply. */
+json_t *control_read_page(const json_t *request, struct page *ret_page);
+/* The page's streams in memory, [limit] of them (calloc), and whether there are further ones. NULL: no memory. */
+const struct stream **control_streams_in(const struct control *control, const struct page *page, int *ret_n,
+                                         bool *ret_more);
 
 #endif

@@ -37,13 +37,27 @@ struct import {
     bool done;
 };
 
+/* What a question to the store is asked for: who returns, or a request of control, that looks only. Both begin so. */
+struct asking {
+    bool looks;
+};
+
+struct look {
+    struct asking asking;
+    struct look *previous, *next; /* utlist: of all */
+    uint64_t request;
+    struct stored *answer; /* NULL: not yet */
+};
+
 struct returning {
+    struct asking asking;
     UT_hash_handle hh;
-    struct returning *previous, *next; /* utlist: among those to be asked, or those to be handed over */
+    struct returning *previous, *next; /* utlist: among those who leave, are to be asked, or to be handed over */
     enum stage stage;
     bool forget; /* what the store has of it is to be forgotten first */
     int class;
     uint32_t generation;      /* LEAVING: of the one that leaves */
+    uint64_t leaving;         /* LEAVING: its number */
     struct kept *kept, *last; /* by behind */
     struct stored *answer;    /* ANSWERED */
     struct import *import;    /* what it is to become, if the store does not know it; or NULL */
@@ -56,13 +70,16 @@ struct returning {
 struct returns {
     struct returns_setup setup;
     struct returning *all;     /* uthash */
+    struct returning *leaving; /* utlist, in their order */
+    uint64_t leavings;         /* so many in all */
+    struct look *looks;        /* utlist */
     struct returning *to_ask;  /* utlist, the next one first */
     struct import *ended;      /* utlist: imports */
     struct returning *to_hand; /* utlist: answered, placed */
     struct kept *kept;         /* utlist: of all streams, by order */
     struct kept *reserved;     /* and is not filled in yet */
     struct returning *reserved_for;
-    int leaving;
+    int n_leaving;
     int under_way;       /* ASKED or ANSWERED */
     int64_t quiet_until; /* monotonic, ns: the disk has failed, and is asked again then */
     bool reads_tail;     /* what is kept now comes from the journal, */
@@ -196,9 +213,11 @@ int returns_leaving(struct returns *returns, const struct stream *stream, bool f
     if (returning == NULL)
         return -1;
     returning->stage = LEAVING;
-    returns->leaving++;
+    returns->n_leaving++;
     returning->forget = forget_it;
     returning->generation = stream->generation;
+    returning->leaving = ++returns->leavings;
+    DL_APPEND2(returns->leaving, returning, previous, next);
     return 0;
 }
 
@@ -206,13 +225,22 @@ void returns_left(struct returns *returns, const struct stream *stream) {
     struct returning *returning = returns_find(returns, stream->name, stream->name_length);
     if (returning == NULL || returning->stage != LEAVING)
         return;
-    returns->leaving--;
+    returns->n_leaving--;
+    DL_DELETE2(returns->leaving, returning, previous, next);
     returning->stage = TO_ASK;
     DL_APPEND2(returns->to_ask, returning, previous, next);
 }
 
 int returns_n_leaving(const struct returns *returns) {
-    return returns->leaving;
+    return returns->n_leaving;
+}
+
+uint64_t returns_leavings(const struct returns *returns) {
+    return returns->leavings;
+}
+
+uint64_t returns_left_until(const struct returns *returns) {
+    return returns->leaving != NULL ? returns->leaving->leaving - 1 : returns->leavings;
 }
 
 void returns_ended(struct returns *returns, struct returning *returning, uint32_t generation) {
@@ -234,6 +262,11 @@ void returns_free(struct returns *returns) {
     struct import *import, *next_import;
     LL_FOREACH_SAFE(returns->ended, import, next_import)
     free(import);
+    struct look *look, *next_look;
+    DL_FOREACH_SAFE2(returns->looks, look, next_look, next) {
+        stored_free(look->answer);
+        free(look);
+    }
     free(returns->count);
     free(returns);
 }
@@ -267,6 +300,48 @@ static bool ask(struct returns *returns) {
     return returns->to_ask != NULL && more && returns->under_way < UNDER_WAY_MOST;
 }
 
+/* ---- looking -------------------------------------------------------------------------------- */
+
+static struct look *new_look(uint64_t request) {
+    struct look *look = calloc(1, sizeof *look);
+    if (look != NULL)
+        *look = (struct look){.asking = {.looks = true}, .request = request};
+    return look;
+}
+
+/* Keeps it, where it has been asked for. */
+static bool keep_look(struct returns *returns, struct look *look, bool asked) {
+    if (asked)
+        DL_APPEND2(returns->looks, look, previous, next);
+    else
+        free(look);
+    return asked;
+}
+
+bool returns_look(struct returns *returns, const char *name, size_t n, uint64_t request) {
+    struct look *look = new_look(request);
+    return keep_look(returns, look, look != NULL && store_ask(returns->setup.store, name, n, look));
+}
+
+bool returns_look_for_names(struct returns *returns, const char *prefix, const char *after, int most,
+                            uint64_t request) {
+    struct look *look = new_look(request);
+    return keep_look(returns, look, look != NULL && store_ask_names(returns->setup.store, prefix, after, most, look));
+}
+
+struct stored *returns_looked(struct returns *returns, uint64_t *ret_request) {
+    struct look *look = returns->looks;
+    while (look != NULL && look->answer == NULL)
+        look = look->next;
+    if (look == NULL)
+        return NULL;
+    struct stored *answer = look->answer;
+    *ret_request = look->request;
+    DL_DELETE2(returns->looks, look, previous, next);
+    free(look);
+    return answer;
+}
+
 /* ---- answers -------------------------------------------------------------------------------- */
 
 static uint32_t generation_of(const struct returns *returns, const struct returning *returning) {
@@ -296,6 +371,10 @@ static void end_import(struct returns *returns, struct returning *returning) {
 }
 
 static void take_answer(struct returns *returns, struct stored *answer) {
+    if (((const struct asking *)answer->context)->looks) {
+        ((struct look *)answer->context)->answer = answer;
+        return;
+    }
     struct returning *returning = answer->context;
     if (answer->found == STORED_FAILED) {
         returns->under_way--;

@@ -58,6 +58,18 @@ int returns_import(struct returns *returns, int class, struct stored *image, uin
 /* The next import that has an end: *ret_done is false where the store has such a stream. False: there is none. */
 bool returns_imported(struct returns *returns, uint64_t *ret_request, bool *ret_done);
 
+/* Asks the store for a stream that stays there, or for names (store_ask_names), for a request of control, to which returns_looked
+ * gives the answer. false: too many are asked for, or memory is short. */
+bool returns_look(struct returns *returns, const char *name, size_t n, uint64_t request);
+bool returns_look_for_names(struct returns *returns, const char *prefix, const char *after, int most,
+                            uint64_t request);
+/* The next of these answers, the caller's; NULL: there is none. */
+struct stored *returns_looked(struct returns *returns, uint64_t *ret_request);
+
+/* Streams that have begun to leave are counted, and the store has all images up to this one of them. */
+uint64_t returns_leavings(const struct returns *returns);
+uint64_t returns_left_until(const struct returns *returns);
+
 /* Asks the store, takes its answers, hands over. To be called often. Returns whether it can go on at once. */
 bool returns_poll(struct returns *returns);
 

@@ -6,6 +6,7 @@
 #include "daemon/store_internal.h"
 #include "engine/whole_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -363,6 +364,16 @@ static bool put_pointer(struct ring *ring, struct stored *stored, size_t spare, 
     return true;
 }
 
+static bool request(struct store *store, const struct request *request) {
+    void *place = ring_reserve(store->requests, sizeof *request, 0);
+    if (place == NULL)
+        return false;
+    memcpy(place, request, sizeof *request);
+    ring_commit(store->requests, sizeof *request);
+    doorbell_ring(&store->urgent);
+    return true;
+}
+
 bool store_put(struct store *store, int worker, struct stored *stored, bool leaves) {
     atomic_ushort *pending = store_pending(store, stored->name, stored->name_length);
     atomic_fetch_add_explicit(pending, 1, memory_order_relaxed);
@@ -392,6 +403,31 @@ bool store_ask(struct store *store, const char *name, size_t n, void *context) {
     return true;
 }
 
+bool store_ask_names(struct store *store, const char *prefix, const char *after, int most, void *context) {
+    struct stored *stored = store->asked < ASKED_MOST ? stored_new(after, strlen(after)) : NULL;
+    char *copy = strdup(prefix);
+    if (stored == NULL || copy == NULL || !ring_has_room(store->asks, sizeof(struct stored *), 0)) {
+        stored_free(stored);
+        free(copy);
+        return false;
+    }
+    stored->found = STORED_NAMES;
+    stored->context = context;
+    stored->bytes = copy;
+    stored->n = strlen(prefix);
+    stored->page = (struct stored_page){.most = most, .turn = store->turn + 1};
+    if (!request(store, &(struct request){.kind = REQUEST_TURN, .order = stored->page.turn})) {
+        stored_free(stored);
+        return false;
+    }
+    store->turn++;
+    store->asked++;
+    bool put = put_pointer(store->asks, stored, 0, &store->asked_bell);
+    assert(put);
+    (void)put;
+    return true;
+}
+
 bool store_has_answer(const struct store *store) {
     size_t n;
     return ring_peek(store->answers, &n) != NULL;
@@ -406,16 +442,6 @@ struct stored *store_answer(struct store *store) {
     ring_consume(store->answers);
     store->asked--;
     return stored;
-}
-
-static bool request(struct store *store, const struct request *request) {
-    void *place = ring_reserve(store->requests, sizeof *request, 0);
-    if (place == NULL)
-        return false;
-    memcpy(place, request, sizeof *request);
-    ring_commit(store->requests, sizeof *request);
-    doorbell_ring(&store->urgent);
-    return true;
 }
 
 bool store_forget(struct store *store, const char *name, size_t n, uint32_t generation) {

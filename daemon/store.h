@@ -88,6 +88,9 @@ bool store_takes_images(const struct store *store);
 /* Bus thread: asks for all that is kept of a stream; images that were handed over before are seen. The answer comes by
  * store_answer, with the context; false: too many are under way. */
 bool store_ask(struct store *store, const char *name, size_t n, void *context);
+/* The same for names: of all streams that there are which begin with `prefix` and come behind `after` ("": from the first on), in
+ * the order of their bytes, at most `most` of them. The answer is STORED_NAMES, or STORED_FAILED. */
+bool store_ask_names(struct store *store, const char *prefix, const char *after, int most, void *context);
 /* Bus thread, when rung: the next answer, to be freed by stored_free; NULL: none. */
 struct stored *store_answer(struct store *store);
 bool store_has_answer(const struct store *store);

@@ -277,6 +277,7 @@ static bool serve_request(struct store *store) {
         if (store->round.phase == ROUND_OPEN)
             store->round.phase = ROUND_ENDED;
         break;
+    case REQUEST_TURN: atomic_store_explicit(&store->turned, request->order, memory_order_release); break;
     }
     ring_consume(store->requests);
     store->request_open = false;

@@ -20,9 +20,9 @@ enum { ASKED_MOST = 1024, PENDING_SLOTS = 1 << 16 };
 
 /* What the bus asks the thread for. */
 struct request {
-    enum { REQUEST_FORGET, REQUEST_ROUND_BEGIN, REQUEST_ROUND_END } kind;
+    enum { REQUEST_FORGET, REQUEST_ROUND_BEGIN, REQUEST_ROUND_END, REQUEST_TURN } kind;
     struct stored *stored; /* of FORGET: handed over */
-    uint64_t order, gaps;  /* of ROUND_BEGIN */
+    uint64_t order, gaps;  /* of ROUND_BEGIN; order: of TURN its number */
 };
 
 /* Images that are in the database's memory, and are kept here until they are in its files. */
@@ -63,6 +63,7 @@ struct store {
     uint64_t order;       /* the last one given */
     size_t unhurried;     /* bytes since `urgent` was rung */
     int asked;            /* answers that have not come */
+    uint64_t turn;        /* the number of the last REQUEST_TURN */
     bool dropping;        /* entries, since there was no room for one while the disk fails */
     uint64_t dropped_now; /* since then */
 
@@ -71,6 +72,7 @@ struct store {
     atomic_bool stopping;
     atomic_uint_fast64_t wanted; /* somebody waits for the entries up to here */
     atomic_uint_fast64_t durable, trimmed;
+    atomic_uint_fast64_t turned;       /* all that was handed over before this REQUEST_TURN has been put */
     atomic_bool failing;               /* the thread has no database that it can write */
     atomic_uint_fast64_t gaps, closed; /* in the journal: begun by the bus; that a round has made harmless */
     atomic_int_fast64_t working;       /* since when the thread is in one go, monotonic ns; 0: it sleeps */

@@ -22,7 +22,10 @@ atomic_ushort *store_pending(struct store *store, const char *name, size_t n) {
     return &store->pending[XXH3_64bits(name, n) % PENDING_SLOTS];
 }
 
+/* Whether something that it must not miss is on its way to the database. */
 static bool is_pending(struct store *store, const struct stored *stored) {
+    if (stored->found == STORED_NAMES)
+        return atomic_load_explicit(&store->turned, memory_order_acquire) < stored->page.turn;
     return atomic_load_explicit(store_pending(store, stored->name, stored->name_length), memory_order_acquire) != 0;
 }
 
@@ -34,9 +37,11 @@ static void answer(struct store *store, struct stored *stored) {
 }
 
 static void answer_failed(struct store *store, struct stored *stored) {
+    bool names = stored->found == STORED_NAMES;
     stored->found = STORED_FAILED;
     pthread_mutex_lock(&store->told);
-    error_set(&stored->err, "stream %s: the disk has failed: %s", stored->name, store->reason);
+    error_set(&stored->err, "%s%s: the disk has failed: %s", names ? "the names of streams" : "stream ",
+              names ? "" : stored->name, store->reason);
     pthread_mutex_unlock(&store->told);
     answer(store, stored);
 }
@@ -64,7 +69,10 @@ static size_t answer_some(struct store *store) {
             answer_failed(store, ready[r]);
             continue;
         }
-        streams_get(&reader, ready[r]);
+        if (ready[r]->found == STORED_NAMES)
+            streams_list(&store->db, ready[r]);
+        else
+            streams_get(&reader, ready[r]);
         answer(store, ready[r]);
         if (r % RING_EVERY == 0)
             doorbell_ring(store->bus);

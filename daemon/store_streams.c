@@ -256,6 +256,93 @@ void streams_get(const struct streams_reader *reader, struct stored *stored) {
         stored->found = damaged(stored, "its image is missing");
 }
 
+/* ---- names -------------------------------------------------------------------------------------- */
+
+/* Marks that are looked at for one page: those of ended streams are not in it. */
+enum { LOOKS_MOST = 4096 };
+
+/* To the first record of a name, or behind all of its records. */
+static void seek_name(rocksdb_iterator_t *at, const char *name, size_t n, bool behind) {
+    char key[WIRE_MAX_NAME + 1];
+    assert(n <= WIRE_MAX_NAME);
+    memcpy(key, name, n);
+    key[n] = 1; /* its records have a zero there, longer names at least this */
+    rocksdb_iter_seek(at, key, n + behind);
+}
+
+static bool add_name(struct stored *stored, size_t *room, const char *name, size_t n) {
+    if (*room - stored->n < n + 1) {
+        char *bytes = realloc(stored->bytes, 2 * (*room + n + 1));
+        if (bytes == NULL)
+            return false;
+        stored->bytes = bytes;
+        *room = 2 * (*room + n + 1);
+    }
+    memcpy((char *)stored->bytes + stored->n, name, n);
+    stored->n += n;
+    ((char *)stored->bytes)[stored->n++] = '\0';
+    return true;
+}
+
+/* Of a mark that cannot be read, too: whoever then asks for the stream is told. */
+static bool has_ended(const rocksdb_iterator_t *at) {
+    size_t n;
+    struct head head;
+    const char *value = rocksdb_iter_value(at, &n);
+    if (n != sizeof head)
+        return false;
+    memcpy(&head, value, sizeof head);
+    return head.format == STREAM_FORMAT && head.kind == KIND_MARK && head.oldest == 1;
+}
+
+/* From where the iterator stands. Returns false when memory is short. */
+static bool list_from(struct stored *stored, rocksdb_iterator_t *at, const char *prefix, size_t n_prefix) {
+    struct stored_page *page = &stored->page;
+    char name[WIRE_MAX_NAME];
+    size_t room = 0, length = 0;
+    for (int looks = 0; rocksdb_iter_valid(at); looks++) {
+        size_t n;
+        const char *key = rocksdb_iter_key(at, &n), *zero = memchr(key, 0, n);
+        if (n < n_prefix || memcmp(key, prefix, n_prefix) != 0)
+            return true;
+        page->more = page->n == page->most || looks == LOOKS_MOST;
+        if (page->more)
+            return add_name(stored, &room, name, length);
+        length = zero != NULL && zero - key < WIRE_MAX_NAME ? (size_t)(zero - key) : WIRE_MAX_NAME;
+        memcpy(name, key, length);
+        if (!has_ended(at)) {
+            if (!add_name(stored, &room, name, length))
+                return false;
+            page->n++;
+        }
+        seek_name(at, name, length, true);
+    }
+    return true;
+}
+
+void streams_list(const struct db *db, struct stored *stored) {
+    rocksdb_iterator_t *at = rocksdb_create_iterator_cf(db->db, db->read, db->families[DB_STREAMS]);
+    char *prefix = stored->bytes;
+    size_t n_prefix = stored->n;
+    stored->bytes = NULL;
+    stored->n = 0;
+    if (strcmp(prefix, stored->name) > 0)
+        seek_name(at, prefix, n_prefix, false);
+    else
+        seek_name(at, stored->name, stored->name_length, true);
+    bool listed = list_from(stored, at, prefix, n_prefix);
+    char *message = NULL;
+    rocksdb_iter_get_error(at, &message);
+    if (!listed || message != NULL) {
+        error_set(&stored->err, "the names of streams cannot be read: %s",
+                  message != NULL ? message : "out of memory");
+        stored->found = STORED_FAILED;
+    }
+    rocksdb_free(message);
+    rocksdb_iter_destroy(at);
+    free(prefix);
+}
+
 void streams_reader_init(struct streams_reader *reader, const struct db *db) {
     reader->marks = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
     reader->values = rocksdb_create_iterator_cf(db->db, db->read_values, db->families[DB_STREAMS]);

@@ -26,6 +26,9 @@ void streams_reader_fini(struct streams_reader *reader);
 /* Fills a stored that has nothing but a name and a context: found, and what there is. */
 void streams_get(const struct streams_reader *reader, struct stored *stored);
 
+/* Fills a stored that asks for names. */
+void streams_list(const struct db *db, struct stored *stored);
+
 /* Bytes that it takes in memory, about. */
 size_t streams_size(const struct stored *stored);
 

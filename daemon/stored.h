@@ -17,6 +17,15 @@ enum stored_found {
     STORED_ENDED,   /* it was ended for good: generation is its last one's */
     STORED_DAMAGED, /* set aside; err says what, and where it is now */
     STORED_FAILED,  /* the disk cannot be read now; err says why */
+    STORED_NAMES,   /* asked for names */
+};
+
+/* A page of names. Asked for: the first ones behind `name` that begin with the bytes [n]. Answered: the bytes are their
+ * texts, one behind the other, in order, and where there may be more another text, behind which those come. */
+struct stored_page {
+    int most, n;   /* at most, and so many */
+    bool more;     /* there may be further ones */
+    uint64_t turn; /* of the store: behind which request it is answered */
 };
 
 /* A block of steps; every block but the last one is full, and one of the same number takes the place of what was. */
@@ -37,6 +46,7 @@ struct stored {
     uint64_t oldest; /* blocks before this number are needed no more */
     int n_blocks;
     struct stored_block *blocks; /* by number; of an answer: all that are held; else what is new */
+    struct stored_page page;     /* of names */
     size_t name_length;
     char name[];
 };

@@ -65,9 +65,9 @@ static const struct option_command ctl = {
         "state prints what a stream's network carries, layer by layer (h and c, as Keras' return_state has them);\n"
         "set-state takes what state --json printed, or the map of some of its layers (-: standard input).\n"
         "reload has the daemon read its configuration again, and says what it has taken over and what needs a restart.\n"
-        "export writes all that streams are (states, steps, experts, scores) to a file, a line of JSON each, of those in\n"
-        "memory whose names match; import makes streams of them, in another daemon or with another batch size; under\n"
-        "other weights it is refused, but with --reprime (-: standard output and input).\n"
+        "export writes all that streams are (states, steps, experts, scores) to a file, a line of JSON each, of those\n"
+        "whose names match, in memory or on disk; import makes streams of them, in another daemon or with another batch\n"
+        "size; under other weights it is refused, but with --reprime (-: standard output and input).\n"
         "save has the daemon write the version that serves to a file of its machine (as a service: below\n"
         "/var/lib/forecastd).\n",
     .examples =
@@ -250,7 +250,8 @@ static json_int_t page_limit(size_t had) {
     return left < 1000 ? left : 1000;
 }
 
-json_t *ctl_ask_streams(struct forecast_control *control, const char *prefix) {
+/* The reply to `streams`, of those whose names begin with prefix (NULL: all). They come in pages, and are one. */
+static json_t *ask_streams(struct forecast_control *control, const char *prefix) {
     json_t *all = json_array(), *reply = NULL;
     const char *after = NULL; /* in all, which outlives the replies */
     bool more = true;
@@ -428,7 +429,7 @@ static int run_command(struct forecast_control *control, const struct ctl_comman
 
     if (request && strcmp(command->name, "streams") == 0) {
         json_decref(request);
-        reply = ctl_ask_streams(control, options.prefix);
+        reply = ask_streams(control, options.prefix);
     } else if (request) {
         reply = ctl_ask(control, request);
     }

@@ -11,10 +11,6 @@
  * text of an error reply goes to stdout for --json. */
 json_t *ctl_ask(struct forecast_control *control, json_t *request);
 
-/* The reply to `streams`, of those whose names begin with prefix (NULL: all). They come in pages, and are one. NULL after the
- * sentence on stderr. */
-json_t *ctl_ask_streams(struct forecast_control *control, const char *prefix);
-
 /* Writes the images of the streams that match a pattern (fnmatch) to path, one line of JSON each; reads them from there, and
  * makes streams of them. Return what to exit with. */
 int ctl_export(struct forecast_control *control, const char *pattern, const char *path);

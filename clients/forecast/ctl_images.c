@@ -30,21 +30,47 @@ static char *prefix_of(const char *pattern) {
     return strndup(pattern, strcspn(pattern, "*?[\\"));
 }
 
+/* The streams of a page of names that match. */
+static int export_page(struct forecast_control *control, const char *pattern, const json_t *names, FILE *file,
+                       size_t *ret_written) {
+    size_t i;
+    const json_t *each;
+
+    json_array_foreach(names, i, each) {
+        const char *name = json_string_value(each);
+
+        if (run_stopped() || !name || fnmatch(pattern, name, 0) != 0)
+            continue;
+        if (!write_image(control, name, file))
+            return 1;
+        ++*ret_written;
+    }
+    return 0;
+}
+
+/* Page by page of all that there are, in memory and on disk. */
 static int export_to(struct forecast_control *control, const char *pattern, FILE *file, size_t *ret_written) {
     char *prefix = prefix_of(pattern);
-    json_t *reply = prefix ? ctl_ask_streams(control, prefix) : NULL, *each;
-    size_t i;
-    int code = reply ? 0 : 1;
+    json_t *after = json_string("");
+    int code = prefix ? 0 : 1;
 
-    json_array_foreach(json_object_get(reply, "streams"), i, each) {
-        const char *name = json_string_value(json_object_get(each, "stream"));
-
-        if (code || run_stopped() || !name || fnmatch(pattern, name, 0) != 0)
-            continue;
-        code = write_image(control, name, file) ? 0 : 1;
-        *ret_written += code == 0;
+    if (prefix && strcmp(prefix, pattern) == 0) { /* it is a name */
+        json_decref(after);
+        after = NULL;
+        code = write_image(control, pattern, file) ? 0 : 1;
+        *ret_written = code == 0;
     }
-    json_decref(reply);
+
+    while (code == 0 && after && !run_stopped()) {
+        json_t *reply =
+            ctl_ask(control, json_pack("{s:s, s:s, s:O}", "cmd", "names", "prefix", prefix, "after", after));
+
+        code = reply ? export_page(control, pattern, json_object_get(reply, "names"), file, ret_written) : 1;
+        json_decref(after);
+        after = json_incref(json_object_get(reply, "after")); /* left out at the end */
+        json_decref(reply);
+    }
+    json_decref(after);
     free(prefix);
     return code;
 }
@@ -60,7 +86,7 @@ int ctl_export(struct forecast_control *control, const char *pattern, const char
     if (fflush(file) != 0 || ferror(file) || (!out && fclose(file) != 0))
         return fail(path, strerror(errno));
     if (code == 0 && written == 0)
-        return fail(pattern, "no stream in memory has such a name");
+        return fail(pattern, "no stream has such a name");
     fprintf(stderr, "%zu streams\n", written);
     return code;
 }

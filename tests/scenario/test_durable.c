@@ -231,6 +231,8 @@ static void feed_learners(struct daemon *daemon, void *socket, int from, int to)
         }
         scenario_sleep(3);
         if (step % 40 == 17)
+            daemon_expect_count(daemon, "streams", LEARNERS); /* who is looked for is not known yet */
+        if (step % 40 == 17)
             daemon_command(daemon, "%s", commands[step / 40 % 4]);
     }
 }
@@ -310,8 +312,8 @@ static void kill_while_learning(const char *every, bool loses) {
     await_version(daemon);
     feed_learners(daemon, socket, 150, 420);
     daemon_expect_count(daemon, "forecasts.made", 420 * LEARNERS);
-    json_decref(export_at_rest(daemon));
     train_every(daemon, "150s", "900h");
+    json_decref(export_at_rest(daemon));
     int64_t rounds = daemon_count(daemon, "store.rounds");
     if (strcmp(every, "1h") != 0)
         daemon_await_count(daemon, "store.rounds", rounds + 1);
@@ -367,39 +369,97 @@ static void test_old_versions_are_gone(void **state) {
 
 /* ---- out of one daemon and into another --------------------------------------------------------- */
 
+static void let_ctl(const char *what, const char *file, const struct daemon *daemon, bool works) {
+    char command[512];
+    const char *build = getenv("BUILD") != NULL ? getenv("BUILD") : "build";
+    snprintf(command, sizeof command, "%s/forecast ctl %s %s --control %s 2>/dev/null", build, what, file,
+             daemon->control);
+    if ((system(command) == 0) != works)
+        fail_msg("%s %s", command, works ? "fails" : "works");
+}
+
+/* All names, in memory and on disk, in pages of any size. */
+static void expect_names(struct daemon *daemon) {
+    static const char expected[] = " s0 s1 s10 s11 s2 s3 s4 s5 s6 s7 s8 s9";
+    for (int limit = 1; limit <= STREAMS + 1; limit++) {
+        char text[256] = "", request[128], after[16] = "";
+        for (bool more = true; more;) {
+            snprintf(request, sizeof request, "{\"cmd\":\"names\",\"prefix\":\"s\",\"after\":\"%s\",\"limit\":%d}",
+                     after, limit);
+            json_t *reply = daemon_ask(daemon, request), *name;
+            const json_t *names = json_object_get(reply, "names");
+            size_t i;
+            assert_true(json_array_size(names) <= (size_t)limit);
+            json_array_foreach(names, i, name) {
+                strcat(strcat(text, " "), json_string_value(name));
+            }
+            more = json_is_true(json_object_get(reply, "more"));
+            assert_int_equal(more, json_object_get(reply, "after") != NULL);
+            if (more)
+                snprintf(after, sizeof after, "%s", json_string_value(json_object_get(reply, "after")));
+            json_decref(reply);
+        }
+        assert_string_equal(text, expected);
+    }
+}
+
+struct move {
+    const char *from, *of_class, *to; /* what the configurations have more */
+    bool killed;                      /* the daemon is, before the streams go out of it */
+};
+
 /* A line of `export` per stream goes into another daemon, of other batches, with a store or without; both go on alike. */
-static void move_all(const char *top) {
-    char command[512], file[64] = "/tmp/test_durable.XXXXXX", name[16];
+static void move_all(const struct move *move) {
+    char file[64] = "/tmp/test_durable.XXXXXX", name[16];
     int fd = mkstemp(file), half = steps() / 2;
     assert_true(fd >= 0);
     close(fd);
-    struct daemon *from = start("", ""), *to = start(top, "");
+    struct daemon *from = start(move->from, move->of_class), *to = start(move->to, "");
     struct heard *one = heard_all(from), *other = heard_all(to);
     other->any_gaps = true;
     void *into = daemon_connect(from, ZMQ_PUSH, from->ticks), *beside = daemon_connect(to, ZMQ_PUSH, to->ticks);
     for (int step = 0; step < half; step++)
         feed_step(into, step);
     heard_until(one, (size_t)half * STREAMS * 2);
-    const char *build = getenv("BUILD") != NULL ? getenv("BUILD") : "build";
-    snprintf(command, sizeof command, "%s/forecast ctl export 's*' %s --control %s 2>/dev/null", build, file,
-             from->control);
-    assert_int_equal(system(command), 0);
-    snprintf(command, sizeof command, "%s/forecast ctl import %s --control %s 2>/dev/null", build, file, to->control);
-    assert_int_equal(system(command), 0);
+    if (move->killed) {
+        await_durable(from);
+        daemon_close(from, into);
+        heard_free(one);
+        daemon_signal(from, SIGKILL);
+        daemon_wait(from);
+        daemon_start(from);
+        one = heard_all(from);
+        one->any_gaps = true;
+        into = daemon_connect(from, ZMQ_PUSH, from->ticks);
+    }
+    bool stays = move->of_class[0] != '\0' && !move->killed;
+    if (stays)
+        daemon_expect_count(from, "streams", 3);
+    int64_t returned = stays ? daemon_count(from, "kept.returned") : 0;
+    let_ctl("export 's*'", file, from, true);
+    if (stays) { /* who was on disk is there still */
+        daemon_expect_count(from, "streams", 3);
+        assert_int_equal(daemon_count(from, "kept.returned"), returned);
+    }
+    expect_names(from);
+    let_ctl("export nobody", "/dev/null", from, false);
+    let_ctl("export 'nobody*'", "/dev/null", from, false);
+    let_ctl("import", file, to, true);
     daemon_expect_count(to, "streams", STREAMS);
-    assert_int_not_equal(system(command), 0); /* they exist now */
+    let_ctl("import", file, to, false); /* they exist now */
     for (int step = half; step < steps(); step++) {
         feed_step(into, step);
         feed_step(beside, step);
     }
-    heard_until(one, (size_t)steps() * STREAMS * 2);
+    size_t heard_before = move->killed ? 0 : (size_t)half;
+    heard_until(one, (heard_before + (size_t)(steps() - half)) * STREAMS * 2);
     heard_until(other, (size_t)(steps() - half) * STREAMS * 2);
     for (int s = 0; s < STREAMS; s++)
         for (int m = 0; m < 2; m++) {
             const char *model = m == 0 ? "m" : "r";
             struct heard_stream *a = heard_find(one, model, name_of(s, name)), *b = heard_find(other, model, name);
             assert_non_null(b);
-            heard_compare(a, (size_t)half, b, 0, (size_t)(steps() - half));
+            heard_compare(a, heard_before, b, 0, (size_t)(steps() - half));
         }
     unlink(file);
     heard_free(one);
@@ -412,14 +472,30 @@ static void move_all(const char *top) {
 
 static void test_moved(void **state) {
     (void)state;
-    move_all("");
+    move_all(&(struct move){"", "", "", false});
+}
+
+static const char *with_store(void) {
+    static char top[256];
+    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 300ms\n", new_folder());
+    return top;
 }
 
 static void test_moved_to_a_store(void **state) {
     (void)state;
-    char top[256];
-    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 300ms\n", new_folder());
-    move_all(top);
+    move_all(&(struct move){"", "", with_store(), false});
+}
+
+/* Most are on disk, and stay there. */
+static void test_moved_from_disk(void **state) {
+    (void)state;
+    move_all(&(struct move){with_store(), ", max_resident: 3", "", false});
+}
+
+/* Streams that are only just coming back. */
+static void test_moved_behind_a_crash(void **state) {
+    (void)state;
+    move_all(&(struct move){with_store(), ", max_resident: 3", "", true});
 }
 
 int main(void) {
@@ -433,6 +509,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_old_versions_are_gone, teardown),
         cmocka_unit_test_teardown(test_moved, teardown),
         cmocka_unit_test_teardown(test_moved_to_a_store, teardown),
+        cmocka_unit_test_teardown(test_moved_from_disk, teardown),
+        cmocka_unit_test_teardown(test_moved_behind_a_crash, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

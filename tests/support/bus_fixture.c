@@ -9,6 +9,7 @@
 #include "daemon/clock.h"
 #include "daemon/notices.h"
 #include "daemon/records.h"
+#include "daemon/returns.h"
 #include "daemon/worker_internal.h"
 
 #include <dirent.h>
@@ -143,6 +144,8 @@ static void open_learning(struct rig *rig, struct error *err) {
                                           .placement = rig->placement,
                                           .publisher = rig->publisher,
                                           .ingest = rig->ingest,
+                                          .returns = rig->returns,
+                                          .store = rig->returns != NULL ? rig->store : NULL,
                                           .learning = rig->learning,
                                           .write = rig_write,
                                           .bell = &rig->bell,
@@ -165,9 +168,17 @@ void rig_open(struct rig *rig, const struct rig_setup *setup) {
     rig->zmq = zmq_ctx_new();
     assert_non_null(rig->zmq);
     assert_int_equal(doorbell_init(&rig->bell), 0);
+    if (rig->config->state_dir[0] != '\0') {
+        rig->store = store_open(rig->config, &rig->bell, &err);
+        assert_non_null(rig->store);
+    }
     for (int w = 0; w < rig->config->workers; w++) {
-        const struct worker_setup worker = {
-            .config = rig->config, .index = w, .epoch = 17, .interest = &rig->interest, .bus = &rig->bell};
+        const struct worker_setup worker = {.config = rig->config,
+                                            .index = w,
+                                            .epoch = 17,
+                                            .interest = &rig->interest,
+                                            .bus = &rig->bell,
+                                            .store = setup->returns ? rig->store : NULL};
         rig->workers[w] = setup->idle ? idle_worker_new(rig->config, setup->idle_bytes) : worker_start(&worker, &err);
         assert_non_null(rig->workers[w]);
     }
@@ -175,17 +186,18 @@ void rig_open(struct rig *rig, const struct rig_setup *setup) {
     rig->placement = placement_new(rig->config, kernels_choose());
     rig->publisher = publisher_open(rig->zmq, rig->config, &rig->interest, &err);
     assert_true(rig->streams != NULL && rig->placement != NULL && rig->publisher != NULL);
-    if (rig->config->state_dir[0] != '\0') {
-        rig->store = store_open(rig->config, &rig->bell, &err);
-        assert_non_null(rig->store);
-    }
     rig->opening = (struct opening){.config = rig->config,
                                     .workers = rig->workers,
                                     .streams = rig->streams,
                                     .placement = rig->placement,
                                     .publisher = rig->publisher};
+    const struct returns_setup returns = {&rig->opening, rig->store};
+    if (setup->returns)
+        rig->returns = returns_new(&returns);
+    assert_true(rig->returns != NULL || !setup->returns);
     const struct ingest_setup ingest = {.config = rig->config,
                                         .opening = &rig->opening,
+                                        .returns = rig->returns,
                                         .workers = rig->workers,
                                         .streams = rig->streams,
                                         .placement = rig->placement,
@@ -227,6 +239,8 @@ static void take_output(struct rig *rig, const void *at) {
         notices_publish(rig->publisher, rig->config, at);
         break;
     case RECORD_STATE_DONE: control_state_done(rig->control, ((const struct record_state *)at)->order); break;
+    case RECORD_IMAGE_DONE: control_image_done(rig->control, ((const struct record_image *)at)->order); break;
+    case RECORD_LEFT: ingest_ended(rig->ingest, ((const struct record_stream *)at)->stream, true); break;
     case RECORD_SCORES_DONE: control_scores_done(rig->control, ((const struct record_scores *)at)->report); break;
     case RECORD_WATCHED: learning_watched(rig->learning, at); break;
     case RECORD_TAKEOVER: rig->takeovers++; break;
@@ -251,6 +265,8 @@ void rig_publish(struct rig *rig) {
 
 void rig_turn(struct rig *rig) {
     rig_publish(rig);
+    if (rig->returns != NULL && !rig->holds_returns)
+        returns_poll(rig->returns);
     if (rig->learning != NULL) {
         control_serve(rig->control);
         learning_finished(rig->learning);
@@ -311,6 +327,7 @@ void rig_close(struct rig *rig) {
     learning_free(rig->learning);
     versions_close(rig->versions);
     ingest_close(rig->ingest);
+    returns_free(rig->returns);
     store_close(rig->store);
     publisher_close(rig->publisher, 0);
     zmq_ctx_term(rig->zmq);

@@ -51,7 +51,8 @@ struct rig_setup {
                             /* Instead of the store's, where the configuration has state_dir; or NULL. */
     uint64_t (*durable)(const struct store *store);
     bool (*degraded)(const struct store *store);
-    bool learns; /* has a trainer, learning and control */
+    bool learns;  /* has a trainer, learning and control */
+    bool returns; /* with state_dir: streams come back from there, and leave for it */
 };
 
 struct rig {
@@ -65,6 +66,8 @@ struct rig {
     struct placement *placement;
     struct publisher *publisher;
     struct store *store; /* with state_dir */
+    struct returns *returns;
+    bool holds_returns; /* nobody comes back */
     struct opening opening;
     struct ingest *ingest;
     struct trainer *trainer;

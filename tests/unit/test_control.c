@@ -159,6 +159,10 @@ static void what_is_no_request_is_answered_with_an_error(void **state) {
         {"{\"cmd\":\"streams\",\"limit\":1001}", "argument"},
         {"{\"cmd\":\"streams\",\"limit\":\"1\"}", "argument"},
         {"{\"cmd\":\"streams\",\"prefix\":1}", "argument"},
+        {"{\"cmd\":\"names\",\"limit\":0}", "argument"},
+        {"{\"cmd\":\"names\",\"after\":[]}", "argument"},
+        {"{\"cmd\":\"export\"}", "argument"},
+        {"{\"cmd\":\"export\",\"stream\":\"none\"}", "unknown_stream"},
         {"{\"cmd\":\"hello\",\"protocol\":2}", "protocol"},
     };
     struct scene scene;

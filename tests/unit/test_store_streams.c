@@ -378,8 +378,84 @@ static void producers_go_on_where_they_were(void **state) {
     store_scene_close(&scene);
 }
 
+/* ---- names -------------------------------------------------------------------------------------- */
+
+/* The names behind `after`, in one text; "+" where there are more, behind the name that follows. */
+static void expect_names(struct store_scene *scene, const char *prefix, const char *after, int most,
+                         const char *expected) {
+    char text[4096] = "";
+    struct stored *page;
+    for (int64_t began = 0; !store_ask_names(scene->store, prefix, after, most, scene);)
+        assert_true(rig_wait(&began));
+    for (int64_t began = 0; (page = store_answer(scene->store)) == NULL;)
+        assert_true(rig_wait(&began));
+    assert_ptr_equal(page->context, scene);
+    assert_int_equal(page->found, STORED_NAMES);
+    const char *at = page->bytes;
+    for (int i = 0; i < page->page.n + page->page.more; i++) {
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i < page->page.n ? " " : " + ", at);
+        at += strlen(at) + 1;
+    }
+    assert_int_equal(at - (const char *)page->bytes, page->n);
+    assert_string_equal(text, expected);
+    stored_free(page);
+}
+
+static void names_come_in_pages(void **state) {
+    (void)state;
+    static const char *const names[] = {"c/1", "c", "c/10", "b/\xc3\xa4", "c/2", "c\x01", "d"};
+    struct store_scene scene;
+    store_scene_open(&scene);
+    expect_names(&scene, "", "", 10, "");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        put(&scene, image(names[i], 0, 0, i % 2 == 0 ? 10 : 5000));
+    struct stored *steps = image("c/1", 0, 0, 10);
+    for (uint64_t number = 0; number < 20; number++)
+        add_block(steps, number, "of many");
+    put(&scene, steps);
+    for (int turn = 0; turn < 3; turn++) { /* the first one behind what is on its way */
+        expect_names(&scene, "", "", 10, " b/\xc3\xa4 c c\x01 c/1 c/10 c/2 d");
+        expect_names(&scene, "", "c", 10, " c\x01 c/1 c/10 c/2 d");
+        expect_names(&scene, "c/", "", 2, " c/1 c/10 + c/10");
+        expect_names(&scene, "c/", "c/10", 2, " c/2");
+        expect_names(&scene, "c/", "b", 1, " c/1 + c/1");
+        expect_names(&scene, "c/", "c/", 10, " c/1 c/10 c/2");
+        expect_names(&scene, "c/", "d", 10, "");
+        expect_names(&scene, "d", "", 1, " d");
+        expect_names(&scene, "e", "", 1, "");
+        round_of(&scene, 0);
+        if (turn == 1)
+            store_scene_reopen(&scene);
+    }
+    store_scene_close(&scene);
+}
+
+/* Who has ended for good is not there, and many of them make a page shorter, not longer to wait for. */
+static void ended_streams_have_no_names(void **state) {
+    (void)state;
+    enum { ENDED = 5000 };
+    char name[16];
+    struct store_scene scene;
+    store_scene_open(&scene);
+    put(&scene, image("c/3", 1, 0, 10));
+    put(&scene, image("zz", 1, 0, 10));
+    for (int i = 0; i < ENDED; i++) {
+        int n = snprintf(name, sizeof name, "e%04d", i);
+        for (int64_t began = 0; !store_forget(scene.store, name, (size_t)n, 0);)
+            assert_true(rig_wait(&began));
+    }
+    put(&scene, image("e0003", 1, 0, 10)); /* begun again */
+    expect_names(&scene, "", "", 10, " c/3 e0003 + e4094");
+    expect_names(&scene, "", "e4094", 10, " zz");
+    assert_true(store_forget(scene.store, "zz", 2, 1));
+    expect_names(&scene, "", "e4094", 10, "");
+    store_scene_close(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_come_in_pages),
+        cmocka_unit_test(ended_streams_have_no_names),
         cmocka_unit_test(an_image_comes_back),
         cmocka_unit_test(an_image_takes_the_place_of_the_one_before),
         cmocka_unit_test(steps_come_back_in_their_blocks),

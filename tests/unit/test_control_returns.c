@@ -1,0 +1,197 @@
+/* Commands on streams that are on disk, or on their way. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "daemon/control.h"
+
+#include "daemon/log.h"
+#include "daemon/returns.h"
+#include "tests/support/bus_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+struct scene {
+    struct rig rig;
+    void *dealer, *push;
+    char folder[256];
+};
+
+static void open_scene(struct scene *scene) {
+    static int number;
+    char rest[1024];
+    snprintf(scene->folder, sizeof scene->folder, "%s/returns-%d", rig_folder(), number++);
+    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS RIG_MODEL, scene->folder);
+    rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .learns = true, .returns = true});
+    scene->dealer = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control);
+    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
+}
+
+static void close_scene(struct scene *scene) {
+    char command[300];
+    rig_disconnect(scene->dealer);
+    rig_disconnect(scene->push);
+    rig_close(&scene->rig);
+    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void send_request(struct scene *scene, const char *request) {
+    rig_send(scene->dealer, request, strlen(request));
+}
+
+/* NULL: none comes while the bus takes some turns. */
+static json_t *reply_soon(struct scene *scene) {
+    static char frame[1 << 18];
+    for (int turn = 0; turn < 50; turn++) {
+        rig_turn(&scene->rig);
+        if (rig_receive(scene->dealer, frame, sizeof frame, 1) >= 0)
+            return json_loads(frame, 0, NULL);
+    }
+    return NULL;
+}
+
+static json_t *reply_of(struct scene *scene) {
+    json_t *reply = NULL;
+    for (int64_t began = 0; (reply = reply_soon(scene)) == NULL;)
+        assert_true(rig_wait(&began));
+    return reply;
+}
+
+static void expect_error(json_t *reply, const char *code) {
+    assert_string_equal(json_string_value(json_object_get(json_object_get(reply, "error"), "code")), code);
+    json_decref(reply);
+}
+
+/* One name, or (NULL) none. */
+static void expect_name(json_t *reply, const char *name) {
+    const json_t *names = json_object_get(reply, "names");
+    assert_int_equal(json_array_size(names), name != NULL);
+    if (name != NULL)
+        assert_string_equal(json_string_value(json_array_get(names, 0)), name);
+    assert_true(json_is_false(json_object_get(reply, "more")));
+    json_decref(reply);
+}
+
+/* A tick that the journal held when the daemon began. */
+static void keep_in_tail(struct scene *scene, const char *name) {
+    static const char text[] = "c/1 a=1,b=2 5";
+    const struct journal_entry entry = {.kind = JOURNAL_TICKS, .bytes = text, .n = strlen(text)};
+    uint64_t order;
+    size_t n = opening_tick_bytes(scene->rig.config, 0);
+    assert_true(store_append(scene->rig.store, &entry, &order));
+    returns_read_tail(scene->rig.returns, true);
+    struct returning *returning = returns_begin(scene->rig.returns, 0, name, strlen(name));
+    struct record_tick *tick = returns_reserve(scene->rig.returns, returning, n);
+    assert_non_null(tick);
+    memset(tick, 0, n);
+    tick->kind = RECORD_TICK;
+    tick->order = order;
+    tick->t = 5;
+    returns_commit(scene->rig.returns, order);
+    returns_read_tail(scene->rig.returns, false);
+}
+
+static void streams_on_their_way_are_waited_for(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    keep_in_tail(&scene, "c/1");
+    scene.rig.holds_returns = true;
+    send_request(&scene, "{\"cmd\":\"names\"}");
+    assert_null(reply_soon(&scene));
+    send_request(&scene, "{\"cmd\":\"export\",\"stream\":\"c/1\"}");
+    assert_null(reply_soon(&scene));
+    assert_true(control_waits(scene.rig.control));
+    scene.rig.holds_returns = false;
+    bool named = false, exported = false;
+    for (int i = 0; i < 2; i++) {
+        json_t *reply = reply_of(&scene);
+        named |= json_object_get(reply, "names") != NULL;
+        exported |= json_object_get(reply, "image") != NULL;
+        if (json_object_get(reply, "names") != NULL)
+            expect_name(reply, "c/1");
+        else
+            json_decref(reply);
+    }
+    assert_true(named && exported);
+    assert_false(control_waits(scene.rig.control));
+    close_scene(&scene);
+}
+
+static struct stream *begin(struct scene *scene, const char *name) {
+    const double values[2] = {1, 2};
+    struct stream *stream;
+    rig_send_tick(scene->push, name, 1, values, 2);
+    for (int64_t began = 0; (stream = streams_find(scene->rig.streams, name, strlen(name))) == NULL;) {
+        rig_turn(&scene->rig);
+        assert_true(rig_wait(&began));
+    }
+    return stream;
+}
+
+/* A stream that has left, but of which the bus does not know it yet, is neither in memory nor surely on disk. */
+static void streams_that_leave_are_waited_for(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    json_t *image[2];
+    struct stream *stream = begin(&scene, "c/1");
+    send_request(&scene, "{\"cmd\":\"export\",\"stream\":\"c/1\"}");
+    image[0] = reply_of(&scene);
+    assert_int_equal(ingest_evict(scene.rig.ingest, stream), 0);
+    send_request(&scene, "{\"cmd\":\"names\"}");
+    for (int turn = 0; turn < 20; turn++) { /* nothing is taken from the worker */
+        control_serve(scene.rig.control);
+        returns_poll(scene.rig.returns);
+        assert_true(rig_receive(scene.dealer, (char[1000]){0}, 1000, 1) < 0);
+    }
+    expect_name(reply_of(&scene), "c/1");
+    send_request(&scene, "{\"cmd\":\"export\",\"stream\":\"c/1\"}");
+    image[1] = reply_of(&scene);
+    assert_true(json_is_object(json_object_get(image[1], "image")));
+    assert_true(json_equal(image[0], image[1]));
+    assert_int_equal(streams_count(scene.rig.streams), 0);
+    assert_int_equal(returns_counters(scene.rig.returns).returned, 0);
+    json_decref(image[0]);
+    json_decref(image[1]);
+    send_request(&scene, "{\"cmd\":\"export\",\"stream\":\"c/2\"}");
+    expect_error(reply_of(&scene), "unknown_stream");
+    /* It comes back, and ends for good. */
+    begin(&scene, "c/1");
+    send_request(&scene, "{\"cmd\":\"end\",\"stream\":\"c/1\"}");
+    json_decref(reply_of(&scene));
+    send_request(&scene, "{\"cmd\":\"export\",\"stream\":\"c/1\"}");
+    expect_error(reply_of(&scene), "unknown_stream");
+    send_request(&scene, "{\"cmd\":\"names\"}");
+    expect_name(reply_of(&scene), NULL);
+    close_scene(&scene);
+}
+
+/* Requests that wait are let go at the end. */
+static void an_end_does_not_wait(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    keep_in_tail(&scene, "c/1");
+    scene.rig.holds_returns = true;
+    for (int i = 0; i < 40; i++)
+        send_request(&scene, "{\"cmd\":\"names\"}");
+    assert_null(reply_soon(&scene));
+    close_scene(&scene);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(streams_on_their_way_are_waited_for),
+        cmocka_unit_test(streams_that_leave_are_waited_for),
+        cmocka_unit_test(an_end_does_not_wait),
+    };
+    log_open(LOG_LEVEL_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
