@@ -200,6 +200,7 @@ static void describe_store(struct store *store, json_t *reply) {
                   {"blocks", status.blocks},
                   {"images", status.images},
                   {"rounds", status.rounds},
+                  {"last_round_ns", (uint64_t)status.last_round},
                   {"image_bytes", status.image_bytes},
                   {"asked", status.asked},
                   {"dropped", status.dropped},

@@ -501,6 +501,7 @@ void store_status(struct store *store, struct store_status *ret_status) {
                                         .cut = counts->cut,
                                         .full = ring_times_full(store->ring),
                                         .images_full = images_full,
+                                        .last_round = atomic_load_explicit(&store->last_round, memory_order_relaxed),
                                         .degraded = store_degraded(store)};
     pthread_mutex_lock(&store->told);
     memcpy(ret_status->reason, store->reason, sizeof ret_status->reason);

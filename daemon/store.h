@@ -119,6 +119,7 @@ struct store_status {
     uint64_t dropped, failures;      /* entries dropped while the disk failed; times that it began to */
     uint64_t cut;                    /* entries that were not whole, and not synced, when it was opened */
     uint64_t full, images_full;      /* appends, and images, that found no room in their ring */
+    int64_t last_round;              /* ns from the begin to the end of the last one completed; 0: there was none */
     bool degraded;
     char reason[256]; /* why; "" */
 };

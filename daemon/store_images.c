@@ -1,4 +1,5 @@
 /* Images of streams into the database, what the bus asks for, and rounds. All of the store's thread. */
+#include "daemon/clock.h"
 #include "daemon/store_internal.h"
 
 #include <stdlib.h>
@@ -208,6 +209,7 @@ static void finish_round(struct store *store) {
     atomic_store_explicit(&store->trimmed, record.trimmed, memory_order_release);
     atomic_store_explicit(&store->untrimmed, 0, memory_order_relaxed);
     store_count(&store->counts.rounds, 1);
+    atomic_store_explicit(&store->last_round, clock_monotonic() - store->round.began, memory_order_relaxed);
     uint64_t first = block_before(store, record.trimmed + 1);
     /* All other memory goes to files too, so that the log behind it goes, and a start has little to read. */
     if ((first > 1 && db_drop_journal(&store->db, first, &err) != 0) || db_flush(&store->db, DB_JOURNAL, &err) != 0 ||
@@ -272,7 +274,9 @@ static bool serve_request(struct store *store) {
         return false;
     switch (request->kind) {
     case REQUEST_FORGET: put(store, request->stored); break;
-    case REQUEST_ROUND_BEGIN: store->round = (struct round){ROUND_OPEN, request->order, request->gaps}; break;
+    case REQUEST_ROUND_BEGIN:
+        store->round = (struct round){ROUND_OPEN, request->order, request->gaps, clock_monotonic()};
+        break;
     case REQUEST_ROUND_END:
         if (store->round.phase == ROUND_OPEN)
             store->round.phase = ROUND_ENDED;

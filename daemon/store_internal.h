@@ -42,6 +42,7 @@ struct round {
     enum { ROUND_NONE, ROUND_OPEN, ROUND_ENDED, ROUND_FLUSHING } phase;
     uint64_t order; /* what its images make superfluous */
     uint64_t gaps;  /* those that it closes */
+    int64_t began;  /* monotonic, ns */
 };
 
 struct store {
@@ -77,6 +78,7 @@ struct store {
     atomic_uint_fast64_t gaps, closed; /* in the journal: begun by the bus; that a round has made harmless */
     atomic_int_fast64_t working;       /* since when the thread is in one go, monotonic ns; 0: it sleeps */
     atomic_uint_fast64_t untrimmed;    /* bytes written since the last round that came to its end */
+    atomic_int_fast64_t last_round;    /* what that took, ns; 0: there was none */
     struct store_counts counts;        /* as in struct store_status */
     pthread_mutex_t told;              /* guards reason */
     char reason[256];
