@@ -36,6 +36,7 @@ static const struct option_row rows_of_options[] = {
      0},
     {"train", 0, OPTION_TEXT, "now|later", "with a model that trains, all the while, or not while this measures",
      &options.model.train, 0, 0},
+    {"durable", 0, OPTION_FLAG, NULL, "with a state_dir: what comes is kept on disk", &options.model.durable, 0, 0},
     {"workers", 0, OPTION_INTEGER, "N", "of the daemon that is started (default 0: one per processor)",
      &options.model.workers, 0, 1024},
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object per measurement", &options.json, 0, 0},
@@ -95,13 +96,13 @@ static void print_json(const struct row *row, const char *what, double start, co
     else
         printf("\"max\"");
     printf(",\"streams\":%ld,\"features\":%ld,\"units\":%ld,\"horizon\":%ld,\"defaults\":%s,"
-           "\"bundle\":%ld,\"sent\":%llu,\"received\":%llu,"
+           "\"durable\":%s,\"bundle\":%ld,\"sent\":%llu,\"received\":%llu,"
            "\"seconds\":%.3f,\"ticks_per_second\":%.0f,\"forecasts_per_second\":%.0f,"
            "\"cpu_us_ends\":%.3f,\"cpu_us_daemon\":%.3f",
            options.streams, options.model.features, options.model.units, options.model.horizon,
-           options.model.defaults ? "true" : "false", row->bundle, (unsigned long long)result->sent,
-           (unsigned long long)result->received, result->seconds, result->ticks_per_second,
-           result->forecasts_per_second, result->cpu, result->cpu_target);
+           options.model.defaults ? "true" : "false", options.model.durable ? "true" : "false", row->bundle,
+           (unsigned long long)result->sent, (unsigned long long)result->received, result->seconds,
+           result->ticks_per_second, result->forecasts_per_second, result->cpu, result->cpu_target);
     if (result->resident > 0)
         printf(",\"start_mib\":%.1f,\"resident_mib\":%.1f", start, result->resident);
     if (!isnan(result->p50))
@@ -185,9 +186,9 @@ int command_bench(int argc, char **argv) {
         return 1;
     }
     if (!options.json)
-        printf("%ld streams of %ld features, LSTM(%ld)%s, horizon %ld, %g s each\n\n", options.streams,
+        printf("%ld streams of %ld features, LSTM(%ld)%s%s, horizon %ld, %g s each\n\n", options.streams,
                options.model.features, options.model.units, options.model.defaults ? ", experts and intervals" : "",
-               options.model.horizon, options.seconds);
+               options.model.durable ? ", kept on disk" : "", options.model.horizon, options.seconds);
     fflush(stdout);
     code = 0;
     for (int i = 0; i < n && code == 0; i++) {

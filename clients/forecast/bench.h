@@ -24,6 +24,7 @@ struct bench_model {
     long features, units, horizon, workers;
     const char *train; /* "now": a job runs all the while; "later": none does; NULL: the network serves, untrained */
     bool defaults;     /* experts and intervals as the configuration has them by default; else the network alone */
+    bool durable;      /* with a state_dir: journal and images */
 };
 
 /* Writes a configuration into a temporary directory, starts the forecastd that lies beside this program (or

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -43,6 +44,8 @@ static int write_configuration(const struct bench_daemon *daemon, const char *pa
 
     if (!file)
         return -1;
+    if (model->durable)
+        fprintf(file, "state_dir: %s/state\n", daemon->directory);
     fprintf(file, "workers: %ld\nbus:\n  ticks: %s\n  forecasts: %s\n  control: %s\n", model->workers, daemon->ticks,
             daemon->forecasts, daemon->control);
     fprintf(file,
@@ -157,9 +160,14 @@ int bench_daemon_start(struct bench_daemon *daemon, long streams, const struct b
     return 0;
 }
 
-void bench_daemon_stop(struct bench_daemon *daemon) {
-    char path[128];
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *at) {
+    (void)status;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
 
+void bench_daemon_stop(struct bench_daemon *daemon) {
     if (daemon->pid > 0) {
         int64_t end = run_monotonic() + 10 * RUN_NS;
         pid_t ended;
@@ -174,9 +182,7 @@ void bench_daemon_stop(struct bench_daemon *daemon) {
         daemon->pid = 0;
     }
     if (daemon->directory[0]) {
-        unlink(in_directory(daemon, "forecastd.yaml", path, sizeof path));
-        unlink(in_directory(daemon, "log", path, sizeof path));
-        rmdir(daemon->directory);
+        nftw(daemon->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
         daemon->directory[0] = '\0';
     }
 }

@@ -31,6 +31,12 @@ static struct bus_case {
     {.what = "single messages", .options = "--ticks-per-second max --bundle 1"},
     {.what = "1,000 streams", .options = "--ticks-per-second max --bundle 256 --streams 1000"},
     {.what = "100,000 streams", .options = "--ticks-per-second max --bundle 256 --streams 100000"},
+    {.what = "network alone, on disk", .options = "--ticks-per-second max --bundle 256 --durable"},
+    {.what = "all the defaults, on disk", .options = "--ticks-per-second max --bundle 256 --defaults --durable"},
+    {.what = "single messages, on disk", .options = "--ticks-per-second max --bundle 1 --durable"},
+    {.what = "10,000 ticks a second, on disk",
+     .options = "--ticks-per-second 10000 --bundle 1 --durable",
+     .at_rate = true},
     {.what = "10,000 ticks a second", .options = "--ticks-per-second 10000 --bundle 1", .at_rate = true},
     {.what = "no training",
      .options = "--ticks-per-second 10000 --bundle 1 --streams 100 --train later",
@@ -40,14 +46,22 @@ static struct bus_case {
      .at_rate = true},
 };
 
-/* Of the daemons of two cases, run by run. */
+/* Of the daemons of two cases, by their names, run by run. */
 static const struct {
     const char *what;
     size_t figure; /* in struct figures */
-    int of, by;    /* cases */
+    const char *of, *by;
 } comparisons[] = {
-    {"processor a tick, 100,000 streams by 1,000", offsetof(struct figures, cpu), 4, 3},
-    {"p99 while training by that without", offsetof(struct figures, p99), 7, 6},
+    {"processor a tick, 100,000 streams by 1,000", offsetof(struct figures, cpu), "100,000 streams", "1,000 streams"},
+    {"rate on disk by that without, network", offsetof(struct figures, rate), "network alone, on disk",
+     "network alone"},
+    {"rate on disk by that without, defaults", offsetof(struct figures, rate), "all the defaults, on disk",
+     "all the defaults"},
+    {"rate on disk by that without, single", offsetof(struct figures, rate), "single messages, on disk",
+     "single messages"},
+    {"p99 on disk by that without", offsetof(struct figures, p99), "10,000 ticks a second, on disk",
+     "10,000 ticks a second"},
+    {"p99 while training by that without", offsetof(struct figures, p99), "training meanwhile", "no training"},
 };
 
 static double number(const json_t *line, const char *member) {
@@ -111,20 +125,27 @@ static void print_json(const struct bus_case *c) {
 
 static void print_table(const struct bus_case *c) {
     if (c->at_rate)
-        printf("bus  %-24s %10.1f us p50 %10.1f us p99, %.2f and %.2f times a bare ZeroMQ echo's %.1f and %.1f\n",
+        printf("bus  %-30s %10.1f us p50 %10.1f us p99, %.2f and %.2f times a bare ZeroMQ echo's %.1f and %.1f\n",
                c->what, bench_median(c->daemon.p50, c->n), bench_median(c->daemon.p99, c->n),
                bench_ratio(c->daemon.p50, c->echo.p50, c->n), bench_ratio(c->daemon.p99, c->echo.p99, c->n),
                bench_median(c->echo.p50, c->n), bench_median(c->echo.p99, c->n));
     else
         printf(
-            "bus  %-24s %10.0f forecasts a second, %.2f us of processor each, all three; a bare ZeroMQ echo %.0f\n",
+            "bus  %-30s %10.0f forecasts a second, %.2f us of processor each, all three; a bare ZeroMQ echo %.0f\n",
             c->what, bench_median(c->daemon.rate, c->n), bench_median(c->daemon.cpu, c->n),
             bench_median(c->echo.rate, c->n));
 }
 
+static const struct bus_case *case_of(const char *what) {
+    const struct bus_case *found = cases;
+    while (strcmp(found->what, what) != 0)
+        found++;
+    return found;
+}
+
 /* The median of the runs' ratios, and between what half of them lie. */
 static void print_comparison(int i) {
-    const struct bus_case *of = &cases[comparisons[i].of], *by = &cases[comparisons[i].by];
+    const struct bus_case *of = case_of(comparisons[i].of), *by = case_of(comparisons[i].by);
     const double *a = (const double *)(const void *)((const char *)&of->daemon + comparisons[i].figure);
     const double *b = (const double *)(const void *)((const char *)&by->daemon + comparisons[i].figure);
     int n = of->n < by->n ? of->n : by->n;
