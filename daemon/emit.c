@@ -12,9 +12,6 @@
 /* A bundle is closed at this size: large enough to be cheap, small enough to share the ring. */
 enum { BUNDLE_BYTES = 128 * 1024 };
 
-/* More than the names of all experts with their shares take. */
-enum { SHARES_BOUND = 32 * EXPERT_COUNT };
-
 /* What of a model's forecasts never changes. */
 struct model_form {
     struct wire_text name;
@@ -29,6 +26,13 @@ struct model_form {
     size_t beside;                                /* bytes that outputs and states add to a forecast at most */
 };
 
+/* The bundle that is being filled: a record that has room in the ring and is not committed. */
+struct bundle {
+    struct record_message *record; /* NULL: there is none */
+    int model;
+    char *at, *end; /* where the next forecast goes, and how far */
+};
+
 struct emitter {
     const struct config *config;
     uint64_t epoch;
@@ -38,8 +42,10 @@ struct emitter {
     struct model_form *forms; /* [n_models] */
     struct wire_score scores[CONFIG_SCORED_ALL_MOST];
     struct wire_interval intervals[WIRE_MAX_LEVELS];
-    struct wire_share shares[2][EXPERT_COUNT]; /* by turns: a bundle compares them with those before */
-    int turn;
+    struct bundle bundle;
+    struct wire_forecast latest[2]; /* by turns: in a bundle one tells what differs from the one before */
+    struct wire_share shares[2][EXPERT_COUNT];
+    int turn;                               /* of the two */
     struct wire_text experts[EXPERT_COUNT]; /* their names */
     double *bounds; /* of the intervals of any model: [n_levels x horizon x n_targets], lower, then upper */
     struct wire_output outputs[WIRE_MAX_OUTPUTS];
@@ -217,7 +223,7 @@ static void add_intervals(struct emitter *emitter, const struct config_model *mo
 }
 
 static void add_shares(struct emitter *emitter, const struct forecast *forecast, struct wire_forecast *wire) {
-    struct wire_share *shares = emitter->shares[emitter->turn ^= 1];
+    struct wire_share *shares = emitter->shares[emitter->turn];
     int n = 0;
     for (int e = 0; forecast->shares != NULL && e < EXPERT_COUNT; e++)
         if (forecast->shares[e] > 0)
@@ -254,13 +260,15 @@ static const enum wire_baseline baselines[] = {[BASELINE_LAST_VALUE] = WIRE_BASE
                                                [BASELINE_SEASONAL] = WIRE_BASELINE_SEASONAL,
                                                [BASELINE_LABELS] = WIRE_BASELINE_LABELS};
 
-static struct wire_forecast wire_of(struct emitter *emitter, const struct batch *batch, int slot, int64_t now) {
+/* The latest forecast of a slot; the one that was made before it stays. */
+static struct wire_forecast *wire_of(struct emitter *emitter, const struct batch *batch, int slot, int64_t now) {
     const struct forecast *forecast = forecaster_latest(batch->forecaster, slot);
     const struct config_model *model = &emitter->config->models[batch->model];
     const struct stream *stream = batch->streams[slot];
     const struct arrival *arrival = stream_arrival(stream, forecast->step);
     const struct model_form *form = &emitter->forms[batch->model];
-    struct wire_forecast wire = {
+    struct wire_forecast *wire = &emitter->latest[emitter->turn ^= 1];
+    *wire = (struct wire_forecast){
         .stream = {stream->name, stream->name_length},
         .model = form->name,
         .version = forecast->version,
@@ -284,12 +292,12 @@ static struct wire_forecast wire_of(struct emitter *emitter, const struct batch 
         .received = arrival->received,
         .sent = now,
     };
-    add_scores(emitter, model, forecast, &wire);
-    add_intervals(emitter, model, forecast, &wire);
-    add_shares(emitter, forecast, &wire);
-    add_outputs(emitter, form, forecast, &wire);
+    add_scores(emitter, model, forecast, wire);
+    add_intervals(emitter, model, forecast, wire);
+    add_shares(emitter, forecast, wire);
+    add_outputs(emitter, form, forecast, wire);
     if (forecast->event != NULL)
-        add_labels(forecast->event, &wire);
+        add_labels(forecast->event, wire);
     return wire;
 }
 
@@ -336,7 +344,7 @@ size_t emitter_max_record(const struct config *config) {
     return most;
 }
 
-void *emitter_reserve(struct emitter *emitter, size_t n) {
+static void *reserve(struct emitter *emitter, size_t n) {
     void *record = ring_reserve(emitter->ring, n, 0);
     if (record != NULL)
         return record;
@@ -346,6 +354,23 @@ void *emitter_reserve(struct emitter *emitter, size_t n) {
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
     return record;
+}
+
+void emitter_flush(struct emitter *emitter) {
+    struct bundle *bundle = &emitter->bundle;
+    struct record_message *record = bundle->record;
+    if (record == NULL)
+        return;
+    char *begin = record->bytes + record->topic;
+    record->payload = (size_t)(bundle->at - begin);
+    wire_array_head(begin, record->forecasts);
+    bundle->record = NULL;
+    ring_commit(emitter->ring, sizeof *record + record->topic + record->payload);
+}
+
+void *emitter_reserve(struct emitter *emitter, size_t n) {
+    emitter_flush(emitter);
+    return reserve(emitter, n);
 }
 
 static void emit_single(struct emitter *emitter, const struct batch *batch, int slot,
@@ -368,63 +393,63 @@ static void fetch_stream(const struct stream *stream) {
     __builtin_prefetch(&stream->series);
 }
 
-/* A bundle of the first of the slots, as many as fit. Returns their number. */
-static int emit_bundle(struct emitter *emitter, const struct batch *batch, const int *slots, int n, int64_t now) {
-    const char *model = emitter->config->models[batch->model].name;
-    struct wire_forecast forecasts[2] = {wire_of(emitter, batch, slots[0], now)}; /* by turns */
-    /* Streams of a model differ in the lengths of their names, in who contributes, and in whether the network has
-     * run. */
-    size_t bound =
-        wire_forecast_bound(&forecasts[0]) + WIRE_MAX_NAME + SHARES_BOUND + emitter->forms[batch->model].beside;
-    size_t head = sizeof(struct record_message) + EMITTER_MAX_TOPIC + WIRE_ARRAY_HEAD;
-    size_t most = ring_max_record(emitter->ring), size = head + (size_t)n * bound;
+/* With room for a forecast of `bound` bytes, and for so many of them as far as that is reasonable. */
+static void open_bundle(struct emitter *emitter, int model, size_t bound, size_t forecasts) {
+    static const char name[] = "bundle/";
+    struct bundle *bundle = &emitter->bundle;
+    struct wire_text text = emitter->forms[model].name;
+    size_t head = sizeof *bundle->record + sizeof name + text.n + WIRE_ARRAY_HEAD,
+           most = ring_max_record(emitter->ring);
     most = most < BUNDLE_BYTES ? most : BUNDLE_BYTES;
-    if (size > most)
-        size = most > head + bound ? most : head + bound;
+    most = most > head + bound ? most : head + bound;
+    size_t size = (most - head) / bound < forecasts ? most : head + forecasts * bound;
 
-    struct record_message *record = emitter_reserve(emitter, size);
-    record->kind = RECORD_BUNDLE;
-    record->topic = sizeof "bundle/" - 1 + strlen(model) + 1;
-    memcpy(record->bytes, "bundle/", sizeof "bundle/" - 1);
-    memcpy(record->bytes + sizeof "bundle/" - 1, model, strlen(model) + 1);
-    char *begin = record->bytes + record->topic, *at = begin + WIRE_ARRAY_HEAD, *end = (char *)record + size;
-    int i = 0;
-    for (; i < n && (size_t)(end - at) >= bound; i++) {
-        if (i + AHEAD < n)
-            fetch_stream(batch->streams[slots[i + AHEAD]]);
-        struct wire_forecast *forecast = &forecasts[i % 2], *before = &forecasts[1 - i % 2];
-        if (i > 0)
-            *forecast = wire_of(emitter, batch, slots[i], now);
-        size_t used = i == 0 ? wire_forecast_encode(forecast, at, bound)
-                             : wire_forecast_encode_next(forecast, before, at, bound);
-        assert(used > 0);
-        at += used;
-    }
-    wire_array_head(begin, (uint32_t)i);
-    record->forecasts = (uint32_t)i;
-    record->payload = (size_t)(at - begin);
-    ring_commit(emitter->ring, sizeof *record + record->topic + record->payload);
-    return i;
+    bundle->record = reserve(emitter, size);
+    *bundle->record = (struct record_message){.kind = RECORD_BUNDLE, .topic = sizeof name + text.n};
+    memcpy(bundle->record->bytes, name, sizeof name - 1);
+    memcpy(bundle->record->bytes + sizeof name - 1, text.at, text.n + 1);
+    bundle->model = model;
+    bundle->at = bundle->record->bytes + bundle->record->topic + WIRE_ARRAY_HEAD;
+    bundle->end = (char *)bundle->record + size;
 }
 
-void emitter_forecasts(struct emitter *emitter, struct batch *batch, const int *slots, int n) {
+/* to_come: forecasts, this one among them. */
+static void emit_bundled(struct emitter *emitter, const struct batch *batch, int slot, size_t to_come, int64_t now) {
+    struct bundle *bundle = &emitter->bundle;
+    const struct wire_forecast *forecast = wire_of(emitter, batch, slot, now);
+    size_t used = 0;
+    if (bundle->record != NULL && bundle->model == batch->model)
+        used = wire_forecast_encode_next(forecast, &emitter->latest[emitter->turn ^ 1], bundle->at,
+                                         (size_t)(bundle->end - bundle->at));
+    if (used == 0) {
+        emitter_flush(emitter);
+        open_bundle(emitter, batch->model, wire_forecast_bound(forecast), to_come);
+        used = wire_forecast_encode(forecast, bundle->at, (size_t)(bundle->end - bundle->at));
+        assert(used > 0);
+    }
+    bundle->at += used;
+    bundle->record->forecasts++;
+}
+
+void emitter_forecasts(struct emitter *emitter, struct batch *batch, const int *slots, int n, int to_come) {
     int64_t now = clock_realtime();
     atomic_fetch_add_explicit(&emitter->count, (uint64_t)n, memory_order_relaxed);
-    if (atomic_load_explicit(&emitter->interest->bundle, memory_order_relaxed))
-        for (int done = 0; done < n;)
-            done += emit_bundle(emitter, batch, slots + done, n - done, now);
+    bool bundled = atomic_load_explicit(&emitter->interest->bundle, memory_order_relaxed);
+    for (int i = 0; bundled && i < n; i++) {
+        if (i + AHEAD < n)
+            fetch_stream(batch->streams[slots[i + AHEAD]]);
+        emit_bundled(emitter, batch, slots[i], (size_t)(n - i) + (size_t)to_come, now);
+    }
     if (!atomic_load_explicit(&emitter->interest->single, memory_order_relaxed))
         return;
-    for (int i = 0; i < n; i++) {
-        struct wire_forecast forecast = wire_of(emitter, batch, slots[i], now);
-        emit_single(emitter, batch, slots[i], &forecast);
-    }
+    for (int i = 0; i < n; i++)
+        emit_single(emitter, batch, slots[i], wire_of(emitter, batch, slots[i], now));
 }
 
 void emitter_repeat(struct emitter *emitter, struct batch *batch, int slot) {
-    struct wire_forecast forecast = wire_of(emitter, batch, slot, clock_realtime());
-    forecast.flags |= WIRE_FLAG(REPEAT);
-    emit_single(emitter, batch, slot, &forecast);
+    struct wire_forecast *forecast = wire_of(emitter, batch, slot, clock_realtime());
+    forecast->flags |= WIRE_FLAG(REPEAT);
+    emit_single(emitter, batch, slot, forecast);
 }
 
 uint64_t emitter_waits(const struct emitter *emitter) {

@@ -30,8 +30,10 @@ void emitter_free(struct emitter *emitter);
 size_t emitter_max_record(const struct config *config);
 
 /* Emits the latest forecasts of n slots of a batch. Blocks while the ring is full, which the bus drains: in its own
- * thread there has to be room. */
-void emitter_forecasts(struct emitter *emitter, struct batch *batch, const int *slots, int n);
+ * thread there has to be room. to_come: so many more are about to follow from other batches, for which a bundle may have room;
+ * the bundle stays open until it is full, something else is emitted, or emitter_flush, before which nothing may advance again. */
+void emitter_forecasts(struct emitter *emitter, struct batch *batch, const int *slots, int n, int to_come);
+void emitter_flush(struct emitter *emitter);
 
 /* Emits the latest forecast of one slot again, flagged "last". */
 void emitter_repeat(struct emitter *emitter, struct batch *batch, int slot);

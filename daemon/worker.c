@@ -545,7 +545,8 @@ static bool drain(struct worker *worker) {
 
 /* ---- advancing ------------------------------------------------------------------------------ */
 
-static void advance_batch(struct worker *worker, struct batch *batch) {
+/* to_come: slots that are advanced behind it in the same go. */
+static void advance_batch(struct worker *worker, struct batch *batch, int to_come) {
     int n = batch->n_ready;
     uint64_t not_finite = forecaster_not_finite(batch->forecaster), anew = forecaster_time_resets(batch->forecaster);
     forecaster_advance(batch->forecaster, batch->ready, n);
@@ -554,7 +555,7 @@ static void advance_batch(struct worker *worker, struct batch *batch) {
     count(&worker->not_finite, forecaster_not_finite(batch->forecaster) - not_finite);
     count(&worker->resets_time, forecaster_time_resets(batch->forecaster) - anew);
     if (!worker->restoring) {
-        emitter_forecasts(worker->emitter, batch, batch->ready, n);
+        emitter_forecasts(worker->emitter, batch, batch->ready, n, to_come);
         worker_tell_alarms(worker, batch, batch->ready, n);
     }
     batch->n_ready = 0;
@@ -570,14 +571,18 @@ static void advance_batch(struct worker *worker, struct batch *batch) {
 bool worker_advance(struct worker *worker) {
     if (worker->n_ready == 0)
         return false;
-    int ready = 0;
+    int ready = 0, to_come = 0;
+    for (int b = 0; b < worker->n_ready; b++)
+        to_come += worker->ready[b]->n_ready;
     for (int b = 0; b < worker->n_ready; b++) {
         struct batch *batch = worker->ready[b];
-        advance_batch(worker, batch);
+        to_come -= batch->n_ready;
+        advance_batch(worker, batch, to_come);
         if (batch->n_ready > 0)
             worker->ready[ready++] = batch;
     }
     worker->n_ready = ready;
+    emitter_flush(worker->emitter);
     return true;
 }
 

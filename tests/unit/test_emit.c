@@ -93,7 +93,8 @@ static void emit(struct scene *scene) {
     assert_non_null(slots);
     for (int i = 0; i < scene->n; i++)
         slots[i] = i;
-    emitter_forecasts(scene->emitter, scene->batch, slots, scene->n);
+    emitter_forecasts(scene->emitter, scene->batch, slots, scene->n, 0);
+    emitter_flush(scene->emitter);
     free(slots);
 }
 
@@ -344,6 +345,63 @@ static int expect_bundle(struct scene *scene, int first, size_t *whole) {
     return (int)count;
 }
 
+/* Over calls of one go, until it is full, something else comes, or the go is over. */
+static void a_bundle_goes_on(void **state) {
+    (void)state;
+    struct scene scene;
+    struct config *config = rig_config("", TWO_TARGETS);
+    config->models[0].batch_size = 6;
+    open_scene(&scene, config, 6, 65536, "c/%d");
+    advance(&scene, 1);
+    advance(&scene, 1001);
+    want(&scene, false, true);
+    const int slots[] = {0, 1, 2, 3, 4, 5};
+    size_t whole = 0;
+
+    emitter_forecasts(scene.emitter, scene.batch, slots, 2, 4);
+    emitter_forecasts(scene.emitter, scene.batch, slots + 2, 1, 3);
+    emitter_forecasts(scene.emitter, scene.batch, slots + 3, 3, 0);
+    expect_empty(&scene);
+    emitter_flush(scene.emitter);
+    assert_int_equal(expect_bundle(&scene, 0, &whole), 6);
+    emitter_flush(scene.emitter); /* there is none */
+    expect_empty(&scene);
+
+    emitter_forecasts(scene.emitter, scene.batch, slots, 2, 4);
+    struct record *record = emitter_reserve(scene.emitter, sizeof *record);
+    assert_int_equal(expect_bundle(&scene, 0, &whole), 2);
+    record->kind = RECORD_STOPPED;
+    ring_commit(scene.ring, sizeof *record);
+    emitter_forecasts(scene.emitter, scene.batch, slots + 2, 4, 0);
+    size_t n;
+    assert_int_equal(((struct record *)ring_peek(scene.ring, &n))->kind, RECORD_STOPPED);
+    ring_consume(scene.ring);
+    expect_empty(&scene);
+    emitter_flush(scene.emitter);
+    assert_int_equal(expect_bundle(&scene, 2, &whole), 4);
+
+    emitter_forecasts(scene.emitter, scene.batch, slots, 2, 0); /* room for these */
+    for (int i = 2; i < 6; i++)
+        emitter_forecasts(scene.emitter, scene.batch, slots + i, 1, 0);
+    emitter_flush(scene.emitter);
+    int seen = 0, bundles = 0;
+    for (; ring_peek(scene.ring, &n) != NULL; bundles++)
+        seen += expect_bundle(&scene, seen, &whole);
+    assert_true(seen == 6 && bundles > 1);
+
+    want(&scene, true, true); /* singles end it */
+    emitter_forecasts(scene.emitter, scene.batch, slots, 2, 4);
+    emitter_forecasts(scene.emitter, scene.batch, slots + 2, 1, 0);
+    emitter_flush(scene.emitter);
+    assert_int_equal(expect_bundle(&scene, 0, &whole), 2);
+    expect_single(&scene, 0, 0);
+    expect_single(&scene, 1, 0);
+    assert_int_equal(expect_bundle(&scene, 2, &whole), 1);
+    expect_single(&scene, 2, 0);
+    expect_empty(&scene);
+    close_scene(&scene);
+}
+
 /* Streams with shares, flags, times and scores of their own, some behind the others. */
 static void bundles_tell_what_differs(void **state) {
     (void)state;
@@ -544,6 +602,7 @@ int main(void) {
         cmocka_unit_test(flags_tell_of_warming_gaps_and_missing_values),
         cmocka_unit_test(only_what_somebody_wants_is_made),
         cmocka_unit_test(a_repeat_is_flagged),
+        cmocka_unit_test(a_bundle_goes_on),
         cmocka_unit_test(bundles_tell_what_differs),
         cmocka_unit_test(bundles_are_split),
         cmocka_unit_test(the_longest_record_is_known),
