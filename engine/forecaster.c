@@ -545,9 +545,16 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
  * ahead. */
 enum { AHEAD = 3, LINE = 64 };
 
+/* All lines of it. */
 static void fetch(const void *from, size_t bytes) {
-    for (size_t at = 0; at < bytes; at += LINE)
-        __builtin_prefetch((const char *)from + at, 1);
+    size_t begin = (uintptr_t)from % LINE;
+    for (size_t at = 0; at < begin + bytes; at += LINE)
+        __builtin_prefetch((const char *)from - begin + at, 1);
+}
+
+static void fetch_flags(const struct forecaster *f, int slot) {
+    const struct history *history = f->history[slot];
+    __builtin_prefetch(&history->flags[history_place(history, lane_of(f, slot)->seen[slot] + 1)]);
 }
 
 static void fetch_slot(const struct forecaster *f, const struct lane *lane, int slot) {
@@ -556,10 +563,12 @@ static void fetch_slot(const struct forecaster *f, const struct lane *lane, int 
     fetch(lane_scalers(lane, slot), (size_t)lane->n_features * sizeof(struct scaler));
     fetch(lane_state(lane, slot), lane->state_size * sizeof(float));
     fetch(&f->forecasts[slot], sizeof(struct forecast));
-    fetch(f->values + slot * f->model->n_targets, 1);
+    fetch(f->values + slot * f->model->n_targets, (size_t)f->model->n_targets * sizeof *f->values);
     fetch(f->mean + slot * f->n_outputs, 1);
     __builtin_prefetch(&history->t[history_place(history, step)]);
-    __builtin_prefetch(history_values(history, step));
+    fetch(history_values(history, step), (size_t)history->n_features * sizeof(double));
+    if (step > history_oldest(history)) /* by which the forecast is scored */
+        fetch(history_values(history, step - 1), (size_t)history->n_features * sizeof(double));
     if (f->scores != NULL)
         scores_fetch(f->scores, slot, step);
 }
@@ -587,8 +596,11 @@ static void advance_lane(struct forecaster *f, struct lane *lane, const int *slo
 
 void forecaster_advance(struct forecaster *f, const int *slots, int n) {
     assert(n > 0 && n <= f->n_slots);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            fetch_flags(f, slots[i + AHEAD]);
         forecaster_begin_anew_where_due(f, slots[i]);
+    }
     advance_lane(f, f->serving, slots, n);
     if (f->incoming != NULL)
         advance_lane(f, f->incoming, slots, n);

@@ -350,13 +350,15 @@ void scores_fetch(const struct scores *scores, int slot, uint64_t step) {
     enum { LINE = 64 };
     size_t each = (size_t)scores->n_targets * sizeof *scores->targets;
     const char *targets = (const char *)target_of(scores, slot, 0, 0);
-    for (size_t at = 0; at < each; at += LINE)
-        __builtin_prefetch(targets + at, 1);
+    size_t begin = (uintptr_t)targets % LINE;
+    for (size_t at = 0; at < begin + each; at += LINE)
+        __builtin_prefetch(targets - begin + at, 1);
     __builtin_prefetch(&scores->pooled[slot * scores->n], 1);
     for (int i = 0; i < scores->n && (uint64_t)scores->h[i] < step; i++) {
         size_t place = waiting_place(scores, slot, i, step - (uint64_t)scores->h[i]);
         __builtin_prefetch(&scores->made[place], 1);
         __builtin_prefetch(scores->mean + place * (size_t)scores->n_targets, 1);
+        __builtin_prefetch(scores->mean + (place + 1) * (size_t)scores->n_targets - 1, 1);
     }
 }
 
