@@ -45,6 +45,7 @@ bool background_image(struct worker *worker, struct stream *stream, bool leaves)
     if (worker->imaging.waiting == NULL)
         return false;
     stream->changed = false;
+    stream->imaged = worker->imaging.round;
     stream->saved = stream->series->history->n;
     return hand_over(worker, leaves);
 }
@@ -59,7 +60,10 @@ bool background_round_slice(struct worker *worker) {
             return false; /* the disk is behind */
         struct stream *stream = imaging->stream;
         imaging->stream = stream->worker_next;
-        made += stream->changed;
+        /* What has come since its image is the next round's: under load this one would not end. */
+        if (!stream->changed || stream->imaged == imaging->round)
+            continue;
+        made++;
         /* Its steps wait, or a version takes it over: later. */
         imaging->again |= !background_image(worker, stream, false) && imaging->waiting == NULL;
     }

@@ -8,6 +8,7 @@
 #include "daemon/background.h"
 
 #include "daemon/clock.h"
+#include "tests/support/store_fixture.h"
 #include "tests/support/worker_fixture.h"
 
 #include <stdio.h>
@@ -616,6 +617,43 @@ static void tasks_do_not_stand_in_an_ended_stream(void **state) {
     close_bench(&bench);
 }
 
+/* A round has one image of each stream: what comes for streams that are in it already, while others wait, is the next
+ * round's, else it would never end under load. */
+static void a_round_ends_while_ticks_come(void **state) {
+    (void)state;
+    struct bench bench;
+    struct store_scene store;
+    open_bench(&bench);
+    store_scene_open(&store);
+    struct worker *worker = bench.worker;
+    struct stream *late = bench.streams[0];
+    const struct record_round record = {RECORD_ROUND, 1};
+    enum time_verdict verdict;
+    worker->store = store.store;
+    worker->index = 0;
+    assert_int_equal(series_take(late->series, 91, (const double[]){1, 2}, &verdict), 1); /* and is not seen yet */
+    background_round(worker, &record);
+    size_t n;
+    for (int slice = 0; slice < 20; slice++) {
+        for (int i = 0; i < 4; i++)
+            bench.streams[i]->changed = true;
+        background_slice(worker);
+        assert_null(ring_peek(worker->output, &n));
+    }
+    assert_int_equal(worker->images, 3);
+    for (int p = 0; p < 2; p++)
+        forecaster_advance(late->places[p].batch->forecaster, &late->places[p].slot, 1);
+    for (int slice = 0; slice < 3; slice++)
+        background_slice(worker);
+    assert_int_equal(worker->images, 4);
+    const struct record_round *done = ring_peek(worker->output, &n);
+    assert_non_null(done);
+    assert_int_equal(done->kind, RECORD_ROUND_DONE);
+    assert_int_equal(done->round, 1);
+    store_scene_close(&store);
+    close_bench(&bench);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_version_takes_over_while_ticks_come),
@@ -633,6 +671,7 @@ int main(void) {
         cmocka_unit_test(streams_may_end_while_they_are_repeated),
         cmocka_unit_test(a_takeover_ends),
         cmocka_unit_test(tasks_do_not_stand_in_an_ended_stream),
+        cmocka_unit_test(a_round_ends_while_ticks_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
