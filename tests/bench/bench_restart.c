@@ -17,7 +17,6 @@
 #include <string.h>
 #include <zmq.h>
 
-/* IN_FLIGHT: more, and a subscriber might lose some. */
 enum { FEATURES = 8, BUNDLE = 256, HISTORY = 256, IN_FLIGHT = 50000 };
 
 static const char configuration[] =
@@ -162,7 +161,8 @@ int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     struct scene scene = {.streams = (long)bench_setting("STREAMS", 10000)};
     scenario_begin(3600);
-    scene.daemon = daemon_run(&(struct daemon_setup){.workers = 2, .durable = true, .rest = configuration});
+    scene.daemon = daemon_run(
+        &(struct daemon_setup){.workers = 2, .durable = true, .bus = "  send_hwm: 1000000\n", .rest = configuration});
     connect_all(&scene);
     fill(&scene);
     measure_round(&scene);
