@@ -115,6 +115,7 @@ static void take_output(struct bus *bus, const void *at) {
     case RECORD_ANEW: tell_anew(bus, at); break;
     case RECORD_TOLD: notices_publish(bus->publisher, bus->config, at); break;
     case RECORD_UNREADABLE: tell_unreadable(bus, at); break;
+    case RECORD_UNCLOSED: ingest_unclosed(bus->ingest, at); break;
     case RECORD_ROUND_DONE: rounds_done(&bus->rounds, at); break;
     case RECORD_STATE_DONE: {
         struct state_order *order = ((const struct record_state *)at)->order;

@@ -217,12 +217,13 @@ static void describe_store(struct store *store, json_t *reply) {
 static void describe_returns(const struct control *control, json_t *reply) {
     const struct returns_counters counters = returns_counters(control->setup.returns);
     json_object_set_new(reply, "kept",
-                        json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "evicted",
+                        json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "evicted",
                                   integer(ingest_counters(control->setup.ingest)->evicted), "leaving",
                                   returns_n_leaving(control->setup.returns), "returned", integer(counters.returned),
                                   "unknown", integer(counters.unknown), "damaged", integer(counters.damaged),
                                   "waiting", integer(counters.kept), "waiting_bytes", integer(counters.kept_bytes),
-                                  "times_full", integer(counters.full)));
+                                  "times_full", integer(counters.full), "open",
+                                  integer(ingest_n_open(control->setup.ingest))));
 }
 
 static void describe_acknowledged(const struct acknowledged *acknowledged, json_t *reply) {

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 struct homecoming *homecoming_new(void) {
-    return calloc(1, sizeof(struct homecoming));
+    struct homecoming *homecoming = calloc(1, sizeof *homecoming);
+    if (homecoming != NULL)
+        homecoming->closed_to = INT64_MIN;
+    return homecoming;
 }
 
 void homecoming_free(struct homecoming *homecoming) {

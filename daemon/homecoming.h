@@ -24,6 +24,7 @@ struct homecoming {
     struct stored *image; /* NULL: the store has none */
     bool imported;        /* the store has nothing of it */
     struct kept *tail;    /* by behind: records behind the image */
+    int64_t closed_to;    /* intervals up to there are closed by them, or by what follows at once */
 };
 
 /* An empty one. NULL when memory is short. */

@@ -102,6 +102,7 @@ struct ingest *ingest_open(void *zmq, const struct ingest_setup *setup, struct e
         ingest_close(ingest);
         return NULL;
     }
+    setup->opening->closer = ingest->closer;
     return ingest;
 }
 
@@ -380,6 +381,16 @@ static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
     return ROUTED;
 }
 
+/* An interval is open that the clock is to close. */
+static void note_open(struct ingest *ingest, const struct target *to, int64_t t) {
+    const struct time_policy_spec *spec = &ingest->setup.config->classes[to->class].time;
+    const struct wire_text name = ingest->tick.stream;
+    if (to->stream != NULL)
+        closer_note(ingest->closer, to->stream, spec, t, ingest->received);
+    else
+        closer_note_away(ingest->closer, to->class, name.at, name.n, spec, closer_end_of(spec, t), ingest->received);
+}
+
 static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
     const struct wire_tick *tick = &ingest->tick;
     if (tick->is_label)
@@ -408,8 +419,8 @@ static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
     commit(ingest, &to, n);
     ingest->counters.ticks++;
     ingest->counters.bad += (uint64_t)ingest->bad;
-    if (class->time.close_after > 0 && to.stream != NULL)
-        closer_note(ingest->closer, to.stream, &class->time, t, ingest->received);
+    if (class->time.close_after > 0)
+        note_open(ingest, &to, t);
     return ROUTED;
 }
 

@@ -62,6 +62,11 @@ void ingest_close_due(struct ingest *ingest);
 /* Milliseconds until there may be something, `most` at most. */
 int ingest_close_wait_ms(const struct ingest *ingest, int most);
 
+/* A stream has come back with an interval that is open. */
+void ingest_unclosed(struct ingest *ingest, const struct record_unclosed *record);
+/* Streams that are not in memory, and have one that the clock is to close. */
+uint64_t ingest_n_open(const struct ingest *ingest);
+
 /* Goes on with the message at hand, and reads no other. Returns whether it is done: else it is to be called again. */
 bool ingest_finish(struct ingest *ingest);
 

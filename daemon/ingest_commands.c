@@ -61,23 +61,68 @@ static int command_stream(struct ingest *ingest, const struct stream *stream, en
     return 0;
 }
 
+/* A stream that is not in memory comes back to close them. Returns false while that cannot be. */
+static bool close_away(struct ingest *ingest, const struct closing *node, struct record_close *record) {
+    struct journal_command command = {.what = JOURNALED_CLOSE, .step = (uint64_t)node->end};
+    size_t n;
+    int class;
+    const char *name = closing_name(node, &n, &class);
+    struct returning *returning = returns_find(ingest->setup.returns, name, n);
+    if (returning == NULL)
+        returning = returns_begin(ingest->setup.returns, class, name, n);
+    void *place = returning != NULL ? returns_reserve(ingest->setup.returns, returning, sizeof *record) : NULL;
+    if (place == NULL)
+        return false;
+    memcpy(command.stream, name, n);
+    if (!journal(ingest, &command, &record->order)) {
+        returns_unreserve(ingest->setup.returns);
+        return false;
+    }
+    memcpy(place, record, sizeof *record);
+    returns_commit(ingest->setup.returns, record->order);
+    return true;
+}
+
 void ingest_close_due(struct ingest *ingest) {
-    struct record_close record = {.kind = RECORD_CLOSE};
+    struct closing *node = NULL;
     if (ingest->closer == NULL || ingest->open) /* between two messages */
         return;
     int64_t now = clock_realtime();
-    while ((record.stream = closer_next(ingest->closer, now, &record.end)) != NULL) {
-        record.arrival = (struct arrival){.source = SOURCE_CLOCK, .number = ingest->closes + 1, .received = now};
-        if (command_stream(ingest, record.stream, JOURNALED_CLOSE, -1, (uint64_t)record.end,
-                           (struct record_of_stream *)(void *)&record, sizeof record) != 0)
-            return;
-        closer_done(record.stream);
-        ingest->closes++;
+    bool done = true;
+    while (done && (node = closer_next(ingest->closer, now)) != NULL) {
+        struct record_close record = {
+            .kind = RECORD_CLOSE,
+            .stream = node->stream,
+            .end = node->end,
+            .arrival = {.source = SOURCE_CLOCK, .number = ingest->closes + 1, .received = now}};
+        done = node->stream == NULL ? close_away(ingest, node, &record)
+                                    : command_stream(ingest, node->stream, JOURNALED_CLOSE, -1, (uint64_t)node->end,
+                                                     (struct record_of_stream *)(void *)&record, sizeof record) == 0;
+        if (done)
+            closer_done(ingest->closer, node);
+        ingest->closes += done;
     }
+    ingest->close_later = node != NULL;
 }
 
 int ingest_close_wait_ms(const struct ingest *ingest, int most) {
-    return ingest->closer == NULL ? most : closer_wait_ms(ingest->closer, clock_realtime(), most);
+    return ingest->closer == NULL ? most
+           : ingest->close_later  ? 1
+                                  : closer_wait_ms(ingest->closer, clock_realtime(), most);
+}
+
+void ingest_unclosed(struct ingest *ingest, const struct record_unclosed *record) {
+    const struct time_policy_spec *spec = &ingest->setup.config->classes[record->class].time;
+    struct stream *stream = streams_find(ingest->setup.streams, record->name, record->n);
+    int64_t now = clock_realtime();
+    if (stream != NULL)
+        closer_note_end(ingest->closer, stream, spec, record->end, now);
+    else
+        closer_note_away(ingest->closer, record->class, record->name, record->n, spec, record->end, now);
+}
+
+uint64_t ingest_n_open(const struct ingest *ingest) {
+    return ingest->closer != NULL ? closer_n_away(ingest->closer) : 0;
 }
 
 static int reset_stream(struct ingest *ingest, struct stream *stream, int model) {
@@ -157,8 +202,13 @@ int ingest_state(struct ingest *ingest, struct state_order *order) {
 int ingest_evict(struct ingest *ingest, struct stream *stream) {
     const struct record_stream record = {RECORD_LEAVE, stream};
     if (!ring_has_room(ingest_ring(ingest, stream->worker), sizeof record, WORKER_COMMAND_SPARE) ||
-        returns_leaving(ingest->setup.returns, stream, false) != 0)
+        (ingest->closer != NULL && closer_leaves(ingest->closer, stream) != 0))
         return -2;
+    if (returns_leaving(ingest->setup.returns, stream, false) != 0) {
+        if (ingest->closer != NULL)
+            closer_returns(ingest->closer, stream);
+        return -2;
+    }
     streams_take_out(ingest->setup.streams, stream);
     ingest_command(ingest, stream->worker, &record, sizeof record);
     return 0;

@@ -21,6 +21,7 @@ struct ingest {
     int next;                          /* source to be read next: they take turns */
     struct closer *closer;             /* NULL: no class closes intervals by the clock */
     uint64_t closes;                   /* so many were */
+    bool close_later;                  /* some are to be closed, and could not be */
 
     /* The message at hand. */
     bool open;

@@ -21,7 +21,8 @@ struct opening {
     struct streams *streams;
     struct placement *placement;
     struct publisher *publisher;
-    uint64_t started; /* streams that began */
+    struct closer *closer; /* ingest's; NULL: none */
+    uint64_t started;      /* streams that began */
 };
 
 /* Bytes of a tick's record. */

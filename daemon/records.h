@@ -44,6 +44,7 @@ enum record_kind {
     RECORD_LEFT,        /* the same */
     RECORD_ROUND_DONE,  /* struct record_round */
     RECORD_UNREADABLE,  /* struct record_unreadable */
+    RECORD_UNCLOSED,    /* struct record_unclosed */
     RECORD_COLLECTED,   /* struct record_windows */
     RECORD_WATCHED,     /* struct record_watch */
     RECORD_TAKEOVER,    /* struct record_takeover */
@@ -218,6 +219,15 @@ struct record_commanded {
 struct record_unreadable {
     enum record_kind kind;
     struct error err;
+    size_t n;
+    char name[]; /* of the stream */
+};
+
+/* A stream has come back with an interval that is open, up to `end`, and that the clock is to close. */
+struct record_unclosed {
+    enum record_kind kind;
+    int class;
+    int64_t end;
     size_t n;
     char name[]; /* of the stream */
 };

@@ -136,6 +136,11 @@ void *returns_reserve(struct returns *returns, struct returning *returning, size
     return kept->record;
 }
 
+void returns_unreserve(struct returns *returns) {
+    free(returns->reserved);
+    returns->reserved = NULL;
+}
+
 void returns_commit(struct returns *returns, uint64_t order) {
     struct kept *kept = returns->reserved;
     struct returning *returning = returns->reserved_for;
@@ -448,11 +453,26 @@ static struct kept *take_tail(struct returns *returns, struct returning *returni
     return first;
 }
 
-/* Labels before the first tick of a stream that begins are of none of its steps. */
+static enum record_kind kind_of(const struct kept *kept) {
+    return ((const struct record *)(const void *)kept->record)->kind;
+}
+
+/* Labels before the first tick of a stream that begins are of none of its steps, and nothing is to be closed. */
 static void drop_labels(struct returns *returns, struct returning *returning) {
     while (returning->kept != NULL &&
-           ((const struct record *)(const void *)returning->kept->record)->kind == RECORD_LABEL)
+           (kind_of(returning->kept) == RECORD_LABEL || kind_of(returning->kept) == RECORD_CLOSE))
         free(take_first(returns, returning));
+}
+
+/* Intervals up to the time are closed by what waits for the stream. */
+static int64_t closed_to(const struct returning *returning) {
+    int64_t end = INT64_MIN;
+    for (const struct kept *kept = returning->kept; kept != NULL; kept = kept->behind) {
+        const struct record_close *record = (const void *)kept->record;
+        if (kind_of(kept) == RECORD_CLOSE && record->end > end)
+            end = record->end;
+    }
+    return end;
 }
 
 /* Makes the stream, and hands it to its worker with what it was. Returns false to try again later: there is no room, or
@@ -471,6 +491,7 @@ static bool place(struct returns *returns, struct returning *returning) {
             opening_unmake(opening, stream);
         return false;
     }
+    homecoming->closed_to = closed_to(returning);
     homecoming->tail = take_tail(returns, returning);
     homecoming->imported = returning->imported;
     if (known)
@@ -534,6 +555,8 @@ static bool hand_all_over(struct returns *returns) {
             return budget == 0;
         DL_DELETE2(returns->to_hand, returning, previous, next);
         streams_add(returns->setup.opening->streams, returning->stream);
+        if (returns->setup.opening->closer != NULL)
+            closer_returns(returns->setup.opening->closer, returning->stream);
         forget(returns, returning);
     }
     return false;

@@ -40,6 +40,8 @@ int returning_class(const struct returning *returning);
 /* Room for a record of n bytes that its worker will get, behind those before it; NULL: so much is kept that no more is
  * taken now, or memory is short. The record's stream is filled in later. */
 void *returns_reserve(struct returns *returns, struct returning *returning, size_t n);
+/* It is not to be. */
+void returns_unreserve(struct returns *returns);
 /* It is filled in; it stands at that order in the journal. */
 void returns_commit(struct returns *returns, uint64_t order);
 

@@ -280,6 +280,16 @@ static void tell_restored(struct worker *worker, struct stream *stream, const st
     ring_commit(worker->output, sizeof *record + stream->name_length);
 }
 
+static void tell_unclosed(struct worker *worker, const struct stream *stream, int64_t closed_to) {
+    int64_t end;
+    if (stream->series->spec->close_after == 0 || !series_is_open(stream->series, &end) || end <= closed_to)
+        return;
+    struct record_unclosed *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
+    *record = (struct record_unclosed){RECORD_UNCLOSED, stream->class, end, stream->name_length};
+    memcpy(record->name, stream->name, stream->name_length);
+    ring_commit(worker->output, sizeof *record + stream->name_length);
+}
+
 /* Where what the store has of it cannot be read, it begins. Returns false when memory is short. */
 static bool come_back(struct worker *worker, struct stream *stream, struct homecoming *homecoming) {
     struct series *spare = stream_new_series(worker->config, stream->class);
@@ -300,6 +310,7 @@ static bool come_back(struct worker *worker, struct stream *stream, struct homec
         stream->saved = 0;
         stream->changed = true;
     }
+    tell_unclosed(worker, stream, homecoming->closed_to);
     homecoming_free(homecoming);
     atomic_store_explicit(&stream->steps, stream->series->history->n, memory_order_relaxed);
     set_clock(worker, stream);

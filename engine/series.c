@@ -179,6 +179,17 @@ int series_take(struct series *series, int64_t t, const double *values, enum tim
                                 : take_in_order(series, t, values, 0, ret_verdict);
 }
 
+bool series_is_open(const struct series *series, int64_t *ret_end) {
+    const struct time_policy *time = &series->time;
+    const struct reorder *held = series->held;
+    bool holds = held != NULL && held->n > 0;
+    if (series->spec->every == 0 || !(holds || (time->started && !time->closed)))
+        return false;
+    int64_t start = holds ? time_interval_start(held->newest, series->spec->every) : time->open;
+    *ret_end = start > INT64_MAX - series->spec->every ? INT64_MAX : start + series->spec->every;
+    return true;
+}
+
 void series_close(struct series *series, int64_t t) {
     assert(!series_due(series));
     if (series->spec->every == 0)

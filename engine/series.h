@@ -42,6 +42,9 @@ int series_take(struct series *series, int64_t t, const double *values, enum tim
  * to be appended, series_next, before the next tick is taken. */
 void series_close(struct series *series, int64_t t);
 
+/* Whether an interval of fixed length is open, or ticks of one are held: those up to *ret_end are still to be closed. */
+bool series_is_open(const struct series *series, int64_t *ret_end);
+
 /* Whether more steps follow from the latest tick, or from what the clock has closed. */
 static inline bool series_due(const struct series *series) {
     return series->fill_left > 0 || series->closing ||

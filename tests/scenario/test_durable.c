@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "daemon/clock.h"
 #include "engine/random.h"
 #include "tests/support/daemon.h"
 #include "tests/support/heard.h"
@@ -498,6 +499,115 @@ static void test_moved_behind_a_crash(void **state) {
     move_all(&(struct move){with_store(), ", max_resident: 3", "", true});
 }
 
+/* ---- intervals that the clock closes ------------------------------------------------------------ */
+
+enum { CLOSED = 10 };
+
+static struct daemon *start_closing(const char *top, const char *of_class) {
+    static char rest[1024];
+    snprintf(rest, sizeof rest,
+             "%sstreams:\n"
+             "  - {class: c, pattern: '*', features: [a, b], every: 100ms, close_after: 1200ms, history: 64%s}\n"
+             "models:\n"
+             "  - {name: m, class: c, horizon: 2, layers: [{lstm: 4}], train: false, combine: network}\n",
+             top, of_class);
+    return daemon_run(&(struct daemon_setup){.workers = 2, .rest = rest});
+}
+
+/* A tick of each stream, behind which none comes. Returns the time of its interval. */
+static int64_t feed_last(void *socket) {
+    int64_t now = clock_realtime(), start = now - now % (second / 10);
+    char name[16];
+    for (int s = 0; s < CLOSED; s++)
+        feed_tick(socket, name_of(s, name), start + 1, (const double[]){s, 1}, FEATURES);
+    return start;
+}
+
+static void expect_closed(struct heard *heard, size_t n, int64_t start) {
+    char name[16];
+    heard_until(heard, CLOSED * n);
+    for (int s = 0; s < CLOSED; s++) {
+        const struct heard_stream *stream = heard_find(heard, "m", name_of(s, name));
+        assert_non_null(stream);
+        assert_int_equal(stream->n, n);
+        const struct heard_forecast *forecast = heard_at(stream, n - 1);
+        assert_int_equal(forecast->t, start);
+        assert_true((forecast->flags & WIRE_FLAG(CLOCK)) != 0 && forecast->numbers[0] == s);
+    }
+}
+
+/* Out of memory, with their intervals open: they come back for that. */
+static void test_closed_on_disk(void **state) {
+    (void)state;
+    struct daemon *daemon = start_closing(with_store(), ", max_resident: 2");
+    struct heard *heard = heard_all(daemon);
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    bool open = false;
+    for (size_t n = 1; n <= 3; n++) {
+        int64_t start = feed_last(socket);
+        for (int64_t until = scenario_now() + 1000; !open && scenario_now() < until; scenario_sleep(5))
+            open = daemon_count(daemon, "kept.open") == CLOSED - 2;
+        expect_closed(heard, n, start);
+        daemon_expect_count(daemon, "time.closed", (int64_t)n * CLOSED);
+    }
+    assert_true(open);
+    daemon_expect_count(daemon, "streams", 2);
+    assert_int_equal(daemon_count(daemon, "kept.open"), 0);
+    heard_free(heard);
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+}
+
+/* What the journal's tail brings back is open still. */
+static void test_closed_behind_a_crash(void **state) {
+    (void)state;
+    char top[256];
+    snprintf(top, sizeof top, "state_dir: %s\n", new_folder()); /* rounds are far apart */
+    struct daemon *daemon = start_closing(top, "");
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    feed_last(socket);
+    daemon_expect_count(daemon, "ticks.taken", CLOSED);
+    await_durable(daemon);
+    assert_int_equal(daemon_count(daemon, "time.closed"), 0);
+    daemon_close(daemon, socket);
+    daemon_signal(daemon, SIGKILL);
+    daemon_wait(daemon);
+    daemon_start(daemon);
+    daemon_expect_count(daemon, "time.closed", CLOSED); /* perhaps before anybody has subscribed */
+    daemon_expect_count(daemon, "forecasts.made", CLOSED);
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+}
+
+/* Streams of another daemon bring open intervals with them. */
+static void closed_where_imported(const char *top) {
+    char file[64] = "/tmp/test_durable.XXXXXX";
+    int fd = mkstemp(file);
+    assert_true(fd >= 0);
+    close(fd);
+    struct daemon *from = start_closing("", ""), *to = start_closing(top, "");
+    struct heard *heard = heard_all(to);
+    void *socket = daemon_connect(from, ZMQ_PUSH, from->ticks);
+    int64_t start = feed_last(socket);
+    daemon_expect_count(from, "ticks.taken", CLOSED);
+    let_ctl("export '*'", file, from, true);
+    assert_int_equal(daemon_count(from, "time.closed"), 0);
+    let_ctl("import", file, to, true);
+    expect_closed(heard, 1, start);
+    unlink(file);
+    heard_free(heard);
+    daemon_stop(from);
+    daemon_stop(to);
+    daemon_free(&from);
+    daemon_free(&to);
+}
+
+static void test_closed_where_imported(void **state) {
+    (void)state;
+    closed_where_imported("");
+    closed_where_imported(with_store());
+}
+
 int main(void) {
     scenario_begin(120);
     const struct CMUnitTest tests[] = {
@@ -511,6 +621,9 @@ int main(void) {
         cmocka_unit_test_teardown(test_moved_to_a_store, teardown),
         cmocka_unit_test_teardown(test_moved_from_disk, teardown),
         cmocka_unit_test_teardown(test_moved_behind_a_crash, teardown),
+        cmocka_unit_test_teardown(test_closed_on_disk, teardown),
+        cmocka_unit_test_teardown(test_closed_behind_a_crash, teardown),
+        cmocka_unit_test_teardown(test_closed_where_imported, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,6 +240,7 @@ static void take_output(struct rig *rig, const void *at) {
         break;
     case RECORD_STATE_DONE: control_state_done(rig->control, ((const struct record_state *)at)->order); break;
     case RECORD_IMAGE_DONE: control_image_done(rig->control, ((const struct record_image *)at)->order); break;
+    case RECORD_UNCLOSED: ingest_unclosed(rig->ingest, at); break;
     case RECORD_LEFT: ingest_ended(rig->ingest, ((const struct record_stream *)at)->stream, true); break;
     case RECORD_SCORES_DONE: control_scores_done(rig->control, ((const struct record_scores *)at)->report); break;
     case RECORD_WATCHED: learning_watched(rig->learning, at); break;

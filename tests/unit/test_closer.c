@@ -62,14 +62,14 @@ static void note(struct scene *scene, int i, int64_t t, int64_t received) {
 
 /* Who is due; -1: nobody. Its interval's end is `end`. */
 static int next(struct scene *scene, int64_t now, int64_t end) {
-    int64_t got = 0;
-    struct stream *stream = closer_next(scene->closer, begin + now, &got);
-    if (stream == NULL)
+    struct closing *node = closer_next(scene->closer, begin + now);
+    if (node == NULL)
         return -1;
-    assert_int_equal(got, begin + end);
+    struct stream *stream = node->stream;
+    assert_int_equal(node->end, begin + end);
     for (int again = 0; again < 2; again++) /* it is given until it is done */
-        assert_ptr_equal(closer_next(scene->closer, begin + now, &got), stream);
-    closer_done(stream);
+        assert_ptr_equal(closer_next(scene->closer, begin + now), node);
+    closer_done(scene->closer, node);
     for (int i = 0; i < STREAMS; i++)
         if (scene->streams[i] == stream)
             return i;
@@ -129,17 +129,61 @@ static void an_interval_is_due_behind_its_end(void **state) {
 
 static void it_says_how_long_there_is_none(void **state) {
     struct scene *scene = *state;
-    int64_t now = begin, end;
-    assert_null(closer_next(scene->closer, now, &end));
+    int64_t now = begin;
+    assert_null(closer_next(scene->closer, now));
     assert_int_equal(closer_wait_ms(scene->closer, now, 100), 100);
     note(scene, 0, 200 * ms, 0);
     assert_int_equal(closer_wait_ms(scene->closer, now, 100), 100);
     now = begin + 1250 * ms;
-    assert_null(closer_next(scene->closer, now, &end));
+    assert_null(closer_next(scene->closer, now));
     int wait = closer_wait_ms(scene->closer, now, 100);
     assert_in_range(wait, 50, 70);
-    assert_non_null(closer_next(scene->closer, now + (wait + 1) * ms, &end));
+    assert_non_null(closer_next(scene->closer, now + (wait + 1) * ms));
     assert_int_equal(closer_wait_ms(scene->closer, now + 80 * ms, 100), 0);
+}
+
+static int index_of(const struct scene *scene, const struct closing *node) {
+    size_t n;
+    int class, i = 0;
+    const char *name = node->stream != NULL ? node->stream->name : closing_name(node, &n, &class);
+    while (node->stream != NULL
+               ? scene->streams[i] != node->stream
+               : scene->streams[i]->name_length != n || memcmp(scene->streams[i]->name, name, n) != 0)
+        i++;
+    return i;
+}
+
+static void come_back(struct scene *scene, int i, bool *away) {
+    closer_returns(scene->closer, scene->streams[i]);
+    *away = false;
+}
+
+/* What is open of a stream that is not in memory closes in its time, or is its own again. */
+static void away_and_back(void **state) {
+    struct scene *scene = *state;
+    note(scene, 0, 200 * ms, 210 * ms);
+    assert_int_equal(closer_leaves(scene->closer, scene->streams[0]), 0);
+    assert_int_equal(closer_leaves(scene->closer, scene->streams[1]), 0); /* of which nothing is open */
+    assert_int_equal(closer_n_away(scene->closer), 1);
+    closer_returns(scene->closer, scene->streams[1]);
+    closer_returns(scene->closer, scene->streams[0]);
+    assert_int_equal(closer_n_away(scene->closer), 0);
+    assert_int_equal(next(scene, 1300 * ms + 2 * slot, second), 0);
+
+    note(scene, 0, 2200 * ms, 2210 * ms);
+    assert_int_equal(closer_leaves(scene->closer, scene->streams[0]), 0);
+    assert_null(closer_next(scene->closer, begin + 3299 * ms));
+    struct closing *node = closer_next(scene->closer, begin + 3300 * ms + 2 * slot);
+    size_t n;
+    int class;
+    assert_true(node != NULL && node->stream == NULL && node->end == begin + 3 * second);
+    assert_memory_equal(closing_name(node, &n, &class), "c/0", 3);
+    assert_true(n == 3 && class == 0);
+    closer_done(scene->closer, node);
+    assert_int_equal(closer_n_away(scene->closer), 0);
+    assert_null(closer_next(scene->closer, begin + 9 * second));
+    assert_int_equal(closer_leaves(scene->closer, scene->streams[0]), 0);
+    assert_int_equal(closer_n_away(scene->closer), 0);
 }
 
 /* Each is due once, no sooner than it is, and hardly later. */
@@ -147,23 +191,37 @@ static void of_random_streams(void **state) {
     struct scene *scene = *state;
     struct rng rng = {3};
     int64_t end[STREAMS] = {0}, received[STREAMS] = {0}, closed = 0, noted = 0;
-    bool open[STREAMS] = {false};
+    bool open[STREAMS] = {false}, away[STREAMS] = {false};
+    int64_t left = 0;
     for (int64_t now = 0; now < 400 * second; now += (int64_t)rng_below(&rng, 60) * ms) {
         int i = (int)rng_below(&rng, STREAMS);
         if (rng_below(&rng, 5) == 0) {
             int64_t t = now + (int64_t)rng_below(&rng, 4000) * ms - 3000 * ms,
                     its = (t / second + 1 - (t % second < 0)) * second;
-            note(scene, i, t, now);
+            if (away[i] && rng_below(&rng, 2) == 0)
+                come_back(scene, i, &away[i]);
+            if (away[i])
+                closer_note_away(scene->closer, 0, scene->streams[i]->name, scene->streams[i]->name_length,
+                                 &scene->config->classes[0].time, begin + its, begin + now);
+            else
+                note(scene, i, t, now);
             end[i] = open[i] && end[i] > its ? end[i] : its;
             received[i] = now;
             open[i] = true;
             noted++;
+        } else if (rng_below(&rng, 5) == 0 && !away[i]) { /* and it may close there, and more ticks may come there */
+            assert_int_equal(closer_leaves(scene->closer, scene->streams[i]), 0);
+            away[i] = open[i];
+            left += open[i];
+        } else if (rng_below(&rng, 5) == 0) {
+            come_back(scene, i, &away[i]);
         }
-        int64_t got;
-        for (struct stream *stream; (stream = closer_next(scene->closer, begin + now, &got)) != NULL;
-             closer_done(stream)) {
-            for (i = 0; scene->streams[i] != stream; i++)
-                ;
+        for (struct closing *node; (node = closer_next(scene->closer, begin + now)) != NULL;
+             closer_done(scene->closer, node)) {
+            const int64_t got = node->end;
+            i = index_of(scene, node);
+            assert_int_equal(away[i], node->stream == NULL);
+            away[i] = false;
             int64_t from = (end[i] > received[i] ? end[i] : received[i]) + 300 * ms;
             assert_true(open[i] && got == begin + end[i] && from <= now);
             open[i] = false;
@@ -173,13 +231,14 @@ static void of_random_streams(void **state) {
             if (open[i] && (end[i] > received[i] ? end[i] : received[i]) + 300 * ms + 2 * slot < now)
                 fail_msg("stream %d should have been closed", i);
     }
-    assert_true(closed > 500 && closed < noted);
+    assert_true(closed > 500 && closed < noted && left > 100);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_interval_is_due_behind_its_end, setup, teardown),
         cmocka_unit_test_setup_teardown(it_says_how_long_there_is_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(away_and_back, setup, teardown),
         cmocka_unit_test_setup_teardown(of_random_streams, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -775,6 +775,7 @@ static void an_endpoint_that_cannot_be_had_is_named(void **state) {
     open_scene(&scene);
     struct config *config = scene.rig.config;
     const struct ingest_setup setup = {.config = config,
+                                       .opening = &scene.rig.opening,
                                        .workers = scene.rig.workers,
                                        .streams = scene.rig.streams,
                                        .placement = scene.rig.placement,

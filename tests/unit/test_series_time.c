@@ -193,14 +193,18 @@ static void closed_by_the_clock(void **state) {
     const struct time_policy_spec spec = {
         .every = 10, .gap = GAP_FILL, .fill_most = 2, .aggregate = AGGREGATE_SUM, .same_time = SAME_TIME_REPLACE};
     struct series *series = series_new(&spec, WIDTH, 8, FIXTURE_PENDING);
+    int64_t end = 0;
+    assert_false(series_is_open(series, &end));
     series_close(series, 1000);
     assert_false(series_next(series)); /* nothing is open */
     check_take(series, 12, 3, 4, 0, TIME_JOINS);
+    assert_true(series_is_open(series, &end) && end == 20);
     series_close(series, 19);
     assert_false(series_next(series));
     series_close(series, 20);
     assert_true(series_next(series));
     check_step(series, &(struct expected_step){10, {3, 4}, STEP_CLOCK, 1}, "by the clock");
+    assert_false(series_is_open(series, &end));
     series_close(series, 30);
     assert_false(series_next(series));
     check_take(series, 12, 9, 9, -1, TIME_LATE);
@@ -223,6 +227,7 @@ static void closed_by_the_clock(void **state) {
     take_held(series, 15, 1, TIME_HELD);
     take_held(series, 32, 3, TIME_HELD);
     take_held(series, 25, 2, TIME_SORTED);
+    assert_true(series_is_open(series, &end) && end == 40);
     series_close(series, 38);
     assert_true(series_next(series));
     check_step(series, &(struct expected_step){10, {1, -1}, STEP_CLOCK, 1}, "of those held");
