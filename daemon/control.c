@@ -40,7 +40,6 @@ close:
 }
 
 static void answer_saved(struct control *control);
-static void forget_waiting(struct control *control, struct waiting *waiting);
 
 void control_close(struct control *control, int linger_ms) {
     if (control == NULL)
@@ -49,7 +48,7 @@ void control_close(struct control *control, int linger_ms) {
         answer_saved(control);
     saver_free(control->saver);
     while (control->waiting != NULL)
-        forget_waiting(control, control->waiting);
+        control_forget(control, control->waiting);
     requests_close(control->requests, linger_ms);
     free(control);
 }
@@ -697,7 +696,7 @@ static json_t *answer(struct control *control, const json_t *request) {
 
 /* ---- requests that wait ------------------------------------------------------------------------- */
 
-static void forget_waiting(struct control *control, struct waiting *waiting) {
+void control_forget(struct control *control, struct waiting *waiting) {
     DL_DELETE2(control->waiting, waiting, previous, next);
     json_decref(waiting->request);
     json_decref(waiting->memory);
@@ -709,7 +708,7 @@ json_t *control_wait(struct control *control, const json_t *request,
     struct waiting *waiting = calloc(1, sizeof *waiting);
     if (waiting == NULL)
         return control_failure("memory", "out of memory");
-    json_t *kept = json_incref((json_t *)(uintptr_t)request);
+    json_t *kept = json_incref((json_t *)(uintptr_t)request); /* NULL stays NULL */
     uint64_t number = requests_keep(control->requests);
     if (number == 0) {
         json_decref(kept);
@@ -730,7 +729,7 @@ static void take_looked(struct control *control) {
         bool done = waiting->go_on(control, waiting, answer);
         assert(done);
         (void)done;
-        forget_waiting(control, waiting);
+        control_forget(control, waiting);
         stored_free(answer);
     }
 }
@@ -742,7 +741,7 @@ static void go_on(struct control *control) {
     take_looked(control);
     DL_FOREACH_SAFE2(control->waiting, waiting, next, next) {
         if (!waiting->asked && waiting->go_on(control, waiting, NULL))
-            forget_waiting(control, waiting);
+            control_forget(control, waiting);
     }
 }
 

@@ -131,6 +131,38 @@ static json_t *there_is(void) {
     return control_failure("exists", "there is a stream of this name: end it first");
 }
 
+/* It is answered when it is durable: what came of it is known by then. */
+static bool go_on_importing(struct control *control, struct waiting *waiting, struct stored *answer) {
+    const struct store *store = control->setup.store;
+    json_t *reply = NULL;
+    (void)answer; /* it asks for nothing */
+    if (store_degraded(store))
+        reply =
+            control_failure("degraded", "the disk fails: whether the stream comes to be shows when it works again");
+    else if (waiting->imported > 0 && store_durable(store) >= waiting->imported)
+        reply = control_success();
+    if (reply != NULL)
+        requests_answer_kept(control->requests, waiting->number, reply);
+    return reply != NULL;
+}
+
+/* With a store; NULL: it is on its way, and the image taken over. */
+static json_t *begin_import(struct control *control, int class, struct stored *image) {
+    if (store_degraded(control->setup.store))
+        return control_failure("degraded", "the disk fails: no stream is taken until it works again");
+    json_t *failed = control_wait(control, NULL, go_on_importing);
+    if (failed != NULL)
+        return failed;
+    struct waiting *waiting = control->waiting->previous; /* utlist: the last one */
+    int begun = ingest_import(control->setup.ingest, class, image, waiting->number);
+    if (begun == 1)
+        return NULL;
+    requests_answer_kept(control->requests, waiting->number, begun == -1 ? there_is() : control_busy());
+    control_forget(control, waiting);
+    stored_free(image);
+    return NULL;
+}
+
 json_t *control_import(struct control *control, const json_t *request) {
     struct error err;
     struct stored *image = stored_json_read(json_object_get(request, "image"), &err);
@@ -138,26 +170,30 @@ json_t *control_import(struct control *control, const json_t *request) {
         return control_failure("argument", err.text);
     int class;
     json_t *failed = check_image(control, request, image, &class);
-    uint64_t number = failed == NULL && control->setup.returns != NULL ? requests_keep(control->requests) : 0;
-    if (failed == NULL && control->setup.returns != NULL && number == 0)
-        failed = control_failure("busy", "too many requests wait: try again");
-    int begun = failed == NULL ? ingest_import(control->setup.ingest, class, image, number) : -2;
-    if (begun == 1)
-        return NULL;
+    if (failed == NULL && control->setup.returns != NULL) {
+        failed = begin_import(control, class, image);
+        if (failed == NULL)
+            return NULL;
+    }
+    int begun = failed == NULL ? ingest_import(control->setup.ingest, class, image, 0) : -2;
     if (begun == 0)
         return control_success();
     stored_free(image);
-    if (failed == NULL)
-        failed = begun == -1 ? there_is() : control_busy();
-    if (number == 0)
-        return failed;
-    requests_answer_kept(control->requests, number, failed);
-    return NULL;
+    return failed != NULL ? failed : begun == -1 ? there_is() : control_busy();
 }
 
 void control_answer_imports(struct control *control) {
-    uint64_t number;
-    bool done;
-    while (control->setup.returns != NULL && returns_imported(control->setup.returns, &number, &done))
-        requests_answer_kept(control->requests, number, done ? control_success() : there_is());
+    struct import_outcome outcome;
+    while (control->setup.returns != NULL && returns_imported(control->setup.returns, &outcome)) {
+        struct waiting *waiting = control->waiting;
+        while (waiting != NULL && waiting->number != outcome.request)
+            waiting = waiting->next;
+        if (waiting == NULL)
+            continue; /* it was answered while the disk failed */
+        waiting->imported = outcome.order;
+        if (outcome.done)
+            continue;
+        requests_answer_kept(control->requests, waiting->number, there_is());
+        control_forget(control, waiting);
+    }
 }

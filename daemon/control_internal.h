@@ -9,11 +9,13 @@
 struct waiting {
     struct waiting *previous, *next; /* utlist, of control */
     uint64_t number;                 /* of the request that is kept */
-    json_t *request;
+    json_t *request;                 /* or NULL */
     /* Called in each turn until it returns true, which takes it away: it is answered, or somebody else has it. answer: of
      * what it has had looked for, the caller's; NULL: that has not come. */
     bool (*go_on)(struct control *control, struct waiting *waiting, struct stored *answer);
     bool asked; /* it has had something looked for */
+
+    uint64_t imported; /* of an import: where it stands in the journal, when the store has no such stream; else 0 */
 
     /* Of names. */
     bool begun;       /* what is in memory has been looked at: */
@@ -46,6 +48,9 @@ json_t *control_export(struct control *control, const json_t *request);
 json_t *control_import(struct control *control, const json_t *request);
 
 json_t *control_names(struct control *control, const json_t *request);
+
+/* Takes one away that has been answered. */
+void control_forget(struct control *control, struct waiting *waiting);
 
 /* Of imports that have had to ask the store. */
 void control_answer_imports(struct control *control);

@@ -214,15 +214,33 @@ int ingest_evict(struct ingest *ingest, struct stream *stream) {
     return 0;
 }
 
+/* Before it is known whether the store has such a stream: what comes for the name from now on stands behind it in the
+ * journal, too. */
+static int import_kept(struct ingest *ingest, int class, struct stored *image, uint64_t request) {
+    struct returns *returns = ingest->setup.returns;
+    if (returns_find(returns, image->name, image->name_length) != NULL)
+        return -1;
+    struct returning *returning = returns_begin(returns, class, image->name, image->name_length);
+    if (returning == NULL || returns_import(returns, returning, image, request) != 0)
+        return -2;
+    struct journal_command command = {.what = JOURNALED_IMPORT, .image = image};
+    uint64_t order;
+    memcpy(command.stream, image->name, image->name_length);
+    if (!journal(ingest, &command, &order)) {
+        returns_import_not(returns, returning);
+        return -2;
+    }
+    returns_import_at(returns, returning, order);
+    store_hurry(ingest->setup.store);
+    return 1;
+}
+
 int ingest_import(struct ingest *ingest, int class, struct stored *image, uint64_t request) {
     struct opening *opening = ingest->setup.opening;
     if (streams_find(ingest->setup.streams, image->name, image->name_length) != NULL)
         return -1;
-    if (ingest->setup.returns != NULL) {
-        if (returns_find(ingest->setup.returns, image->name, image->name_length) != NULL)
-            return -1;
-        return returns_import(ingest->setup.returns, class, image, request) == 0 ? 1 : -2;
-    }
+    if (ingest->setup.returns != NULL)
+        return import_kept(ingest, class, image, request);
     struct homecoming *homecoming = opening_has_room(opening, class) ? homecoming_new() : NULL;
     uint32_t generation = streams_generation(ingest->setup.streams, image->name, image->name_length);
     int leaving = streams_leaving(ingest->setup.streams, image->name, image->name_length);

@@ -5,6 +5,7 @@
 #ifndef DAEMON_JOURNAL_COMMAND_H
 #define DAEMON_JOURNAL_COMMAND_H
 
+#include "daemon/stored.h"
 #include "daemon/wire.h"
 #include "engine/image.h"
 
@@ -18,6 +19,7 @@ enum journal_what {
     JOURNALED_STATE,    /* was set to values */
     JOURNALED_CLOSE,    /* intervals that end at `step`, ns, or before are closed */
     JOURNALED_TAKEOVER, /* began, step: as struct takeover */
+    JOURNALED_IMPORT,   /* of image, if there is no such stream */
     N_JOURNALED,
 };
 
@@ -31,11 +33,12 @@ struct journal_command {
     uint64_t version, began, step;
     uint64_t n; /* values */
     float *values;
+    struct stored *image; /* of IMPORT: name, bytes and blocks */
 };
 
 /* Writes it as an image. -1 when memory is short. */
 int journal_command_write(struct journal_command *command, struct image *image);
-/* Reads it; values are malloc'ed, the caller's. -1 with the sentence in err. */
+/* Reads it; values (malloc) and image are the caller's. -1 with the sentence in err. */
 int journal_command_read(struct journal_command *command, const void *bytes, size_t n, struct error *err);
 
 #endif

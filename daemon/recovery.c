@@ -3,6 +3,7 @@
 #include "daemon/journal_command.h"
 #include "daemon/log.h"
 #include "daemon/records.h"
+#include "daemon/stream_image.h"
 #include "daemon/streams.h"
 
 #include <stdlib.h>
@@ -76,7 +77,20 @@ static void keep_state(struct recovery *recovery, struct returning *returning, c
     keep(recovery, returning, &record, sizeof record);
 }
 
-static void obey(struct recovery *recovery, const struct journal_command *command) {
+/* Takes the image. Where something of the stream came before it there was one, and nothing was taken over. */
+static void keep_import(struct recovery *recovery, struct returning *returning, struct journal_command *command) {
+    struct error err;
+    if (stream_image_check(recovery->config, returning_class(returning), command->image, &err) != 0) {
+        recovery->passed_over++;
+        return;
+    }
+    if (returns_import(recovery->returns, returning, command->image, 0) != 0)
+        return;
+    command->image = NULL;
+    returns_import_at(recovery->returns, returning, recovery->order);
+}
+
+static void obey(struct recovery *recovery, struct journal_command *command) {
     const struct config_model *model =
         command->model[0] != '\0' ? config_find_model(recovery->config, command->model) : NULL;
     int index = model != NULL ? (int)(model - recovery->config->models) : -1;
@@ -110,6 +124,7 @@ static void obey(struct recovery *recovery, const struct journal_command *comman
             versions_named(recovery->versions, index, command->version, recovery->order);
         keep_takeover(recovery, returning, command, index);
         break;
+    case JOURNALED_IMPORT: keep_import(recovery, returning, command); break;
     case N_JOURNALED: break;
     }
 }
@@ -129,6 +144,7 @@ static bool take(void *context, uint64_t order, const struct journal_entry *entr
         }
         obey(recovery, &command);
         free(command.values);
+        stored_free(command.image);
         break;
     case JOURNAL_GAP: break; /* what failed to be written was acknowledged to nobody */
     }

@@ -29,12 +29,19 @@ enum stage {
     PLACED,   /* its worker knows it; what is kept follows as there is room */
 };
 
-/* An import, until its end is told. */
-struct import {
-    struct import *next; /* utlist: of those that have ended */
-    struct stored *image;
-    uint64_t request;
+/* What came of an import. */
+struct outcome {
+    struct outcome *next; /* utlist: of those that are to be told */
+    uint64_t request, order;
     bool done;
+};
+
+/* An import, until its stream's worker has it, or the store has such a stream. */
+struct import {
+    struct import *previous, *next; /* utlist: of all, by order */
+    uint64_t order;                 /* in the journal; 0: it is not there yet */
+    struct stored *image;           /* NULL: it is the answer */
+    struct outcome *outcome;        /* NULL: nobody waits for it */
 };
 
 /* What a question to the store is asked for: who returns, or a request of control, that looks only. Both begin so. */
@@ -61,7 +68,6 @@ struct returning {
     struct kept *kept, *last; /* by behind */
     struct stored *answer;    /* ANSWERED */
     struct import *import;    /* what it is to become, if the store does not know it; or NULL */
-    bool imported;            /* it is what the answer says now */
     struct stream *stream;    /* PLACED */
     size_t n;
     char name[];
@@ -74,7 +80,8 @@ struct returns {
     uint64_t leavings;         /* so many in all */
     struct look *looks;        /* utlist */
     struct returning *to_ask;  /* utlist, the next one first */
-    struct import *ended;      /* utlist: imports */
+    struct import *imports;    /* utlist */
+    struct outcome *outcomes;  /* utlist */
     struct returning *to_hand; /* utlist: answered, placed */
     struct kept *kept;         /* utlist: of all streams, by order */
     struct kept *reserved;     /* and is not filled in yet */
@@ -162,7 +169,9 @@ void returns_commit(struct returns *returns, uint64_t order) {
 }
 
 uint64_t returns_lowest(const struct returns *returns) {
-    return returns->kept != NULL ? returns->kept->order : UINT64_MAX;
+    uint64_t kept = returns->kept != NULL ? returns->kept->order : UINT64_MAX,
+             import = returns->imports != NULL ? returns->imports->order : UINT64_MAX;
+    return kept < import ? kept : import;
 }
 
 /* ---- who returns ---------------------------------------------------------------------------- */
@@ -189,12 +198,22 @@ static struct returning *add(struct returns *returns, int class, const char *nam
     return returning;
 }
 
+static void drop_import(struct returns *returns, struct returning *returning) {
+    struct import *import = returning->import;
+    if (import == NULL)
+        return;
+    if (import->order > 0)
+        DL_DELETE2(returns->imports, import, previous, next);
+    stored_free(import->image);
+    free(import->outcome);
+    free(import);
+    returning->import = NULL;
+}
+
 static void forget(struct returns *returns, struct returning *returning) {
     drop_kept(returns, returning);
+    drop_import(returns, returning);
     stored_free(returning->answer);
-    if (returning->import != NULL)
-        stored_free(returning->import->image);
-    free(returning->import);
     returns->count[returning->class]--;
     HASH_DEL(returns->all, returning);
     free(returning);
@@ -250,6 +269,7 @@ uint64_t returns_left_until(const struct returns *returns) {
 
 void returns_ended(struct returns *returns, struct returning *returning, uint32_t generation) {
     drop_kept(returns, returning);
+    drop_import(returns, returning);
     returning->forget = true;
     returning->generation = generation;
 }
@@ -264,9 +284,9 @@ void returns_free(struct returns *returns) {
             stream_free(returning->stream);
         forget(returns, returning);
     }
-    struct import *import, *next_import;
-    LL_FOREACH_SAFE(returns->ended, import, next_import)
-    free(import);
+    struct outcome *outcome, *next_outcome;
+    LL_FOREACH_SAFE(returns->outcomes, outcome, next_outcome)
+    free(outcome);
     struct look *look, *next_look;
     DL_FOREACH_SAFE2(returns->looks, look, next_look, next) {
         stored_free(look->answer);
@@ -361,18 +381,22 @@ static uint32_t generation_of(const struct returns *returns, const struct return
 static void end_import(struct returns *returns, struct returning *returning) {
     struct import *import = returning->import;
     enum stored_found found = returning->answer->found;
-    import->done = found == STORED_NONE || found == STORED_ENDED;
-    if (import->done) {
-        import->image->generation = generation_of(returns, returning);
-        import->image->found = STORED_IMAGE;
-        stored_free(returning->answer);
-        returning->answer = import->image;
-        returning->imported = true;
-    } else {
-        stored_free(import->image);
+    bool done = found == STORED_NONE || found == STORED_ENDED;
+    if (import->outcome != NULL) {
+        import->outcome->done = done;
+        import->outcome->order = import->order;
+        LL_APPEND(returns->outcomes, import->outcome);
+        import->outcome = NULL;
     }
-    returning->import = NULL;
-    LL_APPEND(returns->ended, import);
+    if (!done) {
+        drop_import(returns, returning);
+        return;
+    }
+    import->image->generation = generation_of(returns, returning);
+    import->image->found = STORED_IMAGE;
+    stored_free(returning->answer);
+    returning->answer = import->image;
+    import->image = NULL;
 }
 
 static void take_answer(struct returns *returns, struct stored *answer) {
@@ -408,28 +432,41 @@ static void take_answer(struct returns *returns, struct stored *answer) {
                     "%s; stream %.*s begins anew", answer->err.text, (int)returning->n, returning->name);
 }
 
-int returns_import(struct returns *returns, int class, struct stored *image, uint64_t request) {
-    struct import *import = calloc(1, sizeof *import);
-    struct returning *returning =
-        import != NULL ? returns_begin(returns, class, image->name, image->name_length) : NULL;
-    if (returning == NULL) {
+int returns_import(struct returns *returns, struct returning *returning, struct stored *image, uint64_t request) {
+    /* What is there already, or comes before it, is the stream. */
+    bool first = returning->kept == NULL && returning->import == NULL;
+    struct import *import = first ? calloc(1, sizeof *import) : NULL;
+    struct outcome *outcome = import != NULL && request > 0 ? calloc(1, sizeof *outcome) : NULL;
+    if (import == NULL || (request > 0 && outcome == NULL)) {
         free(import);
         return -1;
     }
-    image->order = store_order(returns->setup.store);
-    *import = (struct import){.image = image, .request = request};
+    if (outcome != NULL)
+        outcome->request = request;
+    *import = (struct import){.image = image, .outcome = outcome};
     returning->import = import;
+    (void)returns;
     return 0;
 }
 
-bool returns_imported(struct returns *returns, uint64_t *ret_request, bool *ret_done) {
-    struct import *import = returns->ended;
-    if (import == NULL)
+void returns_import_at(struct returns *returns, struct returning *returning, uint64_t order) {
+    struct import *import = returning->import;
+    import->order = import->image->order = order;
+    DL_APPEND2(returns->imports, import, previous, next);
+}
+
+void returns_import_not(struct returns *returns, struct returning *returning) {
+    returning->import->image = NULL;
+    drop_import(returns, returning);
+}
+
+bool returns_imported(struct returns *returns, struct import_outcome *ret) {
+    struct outcome *outcome = returns->outcomes;
+    if (outcome == NULL)
         return false;
-    *ret_request = import->request;
-    *ret_done = import->done;
-    LL_DELETE(returns->ended, import);
-    free(import);
+    *ret = (struct import_outcome){outcome->request, outcome->order, outcome->done};
+    LL_DELETE(returns->outcomes, outcome);
+    free(outcome);
     return true;
 }
 
@@ -493,7 +530,8 @@ static bool place(struct returns *returns, struct returning *returning) {
     }
     homecoming->closed_to = closed_to(returning);
     homecoming->tail = take_tail(returns, returning);
-    homecoming->imported = returning->imported;
+    homecoming->imported = returning->import != NULL;
+    drop_import(returns, returning);
     if (known)
         homecoming->image = returning->answer;
     else
@@ -540,7 +578,7 @@ static bool hand_all_over(struct returns *returns) {
     DL_FOREACH_SAFE(returns->to_hand, returning, next) {
         if (returning->stage == ANSWERED && returning->answer->found != STORED_IMAGE)
             drop_labels(returns, returning);
-        bool wanted = returning->kept != NULL || returning->imported || returning->stage == PLACED;
+        bool wanted = returning->kept != NULL || returning->import != NULL || returning->stage == PLACED;
         if (wanted && has_to_wait(returns, returning))
             continue;
         if (returning->stage == ANSWERED && wanted && !place(returns, returning))
@@ -579,12 +617,14 @@ void returns_read_tail(struct returns *returns, bool reads) {
     returns->reads_tail = reads;
     if (!reads && returns->kept != NULL)
         returns->tail = returns->kept->previous->order; /* utlist: the last one */
+    if (!reads && returns->imports != NULL && returns->imports->previous->order > returns->tail)
+        returns->tail = returns->imports->previous->order;
     if (!reads)
         returns->tail_bytes = returns->counters.kept_bytes;
 }
 
 bool returns_has_tail(const struct returns *returns) {
-    return returns->tail_bytes > 0;
+    return returns->tail_bytes > 0 || (returns->imports != NULL && returns->imports->order <= returns->tail);
 }
 
 int64_t returns_count_of(const struct returns *returns, int class) {

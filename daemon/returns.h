@@ -53,12 +53,19 @@ int returns_n_leaving(const struct returns *returns);
 /* The worker has let go of it. */
 void returns_left(struct returns *returns, const struct stream *stream);
 
-/* Has a stream of which nothing is in memory become what its image says, which is taken over, if the store has none of the
- * name either. returns_imported tells, by the request, what came of it. Returns -1 when memory is short: nothing is taken
- * over. */
-int returns_import(struct returns *returns, int class, struct stored *image, uint64_t request);
-/* The next import that has an end: *ret_done is false where the store has such a stream. False: there is none. */
-bool returns_imported(struct returns *returns, uint64_t *ret_request, bool *ret_done);
+/* Has one become what its image says, which is taken over, if the store has none of the name either; one of the two below
+ * follows before anything else. returns_imported tells, by the request (0: it does not), what came of it. Returns -1 where
+ * something of the stream is there already, or memory is short: nothing is taken over. */
+int returns_import(struct returns *returns, struct returning *returning, struct stored *image, uint64_t request);
+/* It stands at that order in the journal. It does not come to be, and the image is the caller's again. */
+void returns_import_at(struct returns *returns, struct returning *returning, uint64_t order);
+void returns_import_not(struct returns *returns, struct returning *returning);
+/* The next import that has an end. False: there is none. */
+struct import_outcome {
+    uint64_t request, order;
+    bool done; /* else the store has such a stream */
+};
+bool returns_imported(struct returns *returns, struct import_outcome *ret_outcome);
 
 /* Asks the store for a stream that stays there, or for names (store_ask_names), for a request of control, to which returns_looked
  * gives the answer. false: too many are asked for, or memory is short. */

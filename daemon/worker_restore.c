@@ -46,8 +46,9 @@ static int place_in(const struct restoring *restoring, int model) {
 /* Notes a takeover that the image does not know of. */
 static int note_due(struct restoring *restoring, const struct record_takeover *record) {
     int place = place_in(restoring, record->model);
-    bool known =
-        restoring->homecoming->image != NULL && place >= 0 && record->takeover.version <= restoring->stood[place];
+    /* What is imported may have come from where versions have other numbers. */
+    bool known = restoring->homecoming->image != NULL && !restoring->homecoming->imported && place >= 0 &&
+                 record->takeover.version <= restoring->stood[place];
     if (place < 0 || known)
         return 0;
     struct due *due = calloc(1, sizeof *due), **last = &restoring->due[place];
@@ -86,6 +87,30 @@ static void forget_due(struct restoring *restoring, int place) {
     restoring->due[place] = due->next;
     version_release(due->following.version);
     free(due);
+}
+
+static bool is_own(const struct restoring *restoring, int place, const struct saved_version *saved) {
+    struct error err;
+    struct version *version =
+        versions_load(restoring->worker->versions, batch_of(restoring, place)->model, saved->number, &err);
+    bool same = version != NULL && version_weights(version) == saved->weights;
+    version_release(version);
+    return same;
+}
+
+/* What is imported stood under a version of its own, or of another daemon. The takeover of the import itself is done as
+ * it is loaded: it stood under that version from then on. Where none was told, it takes over what serves. */
+static void settle_import(struct restoring *restoring, int place, const struct saved_version *saved) {
+    const struct due *due = restoring->due[place];
+    if (due == NULL || due->following.step != saved->step) {
+        if (saved->number != STREAM_IMAGE_NONE && saved->number != 0 && !is_own(restoring, place, saved))
+            restoring->stood[place] = forecaster_version(batch_of(restoring, place)->forecaster);
+        return;
+    }
+    restoring->stood[place] = version_number(due->following.version);
+    while ((due = restoring->due[place]) != NULL && due->following.step == saved->step &&
+           version_number(due->following.version) == restoring->stood[place])
+        forget_due(restoring, place);
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
@@ -271,6 +296,9 @@ static int restore(struct restoring *restoring) {
     for (int i = 0; i < restoring->stream->n_places; i++)
         restoring->stood[i] = image != NULL ? versions[batch_of(restoring, i)->model].number : STREAM_IMAGE_NONE;
     bool had = note_all_due(restoring) == 0;
+    bool imported = restoring->homecoming->imported && restoring->homecoming->tail != NULL;
+    for (int i = 0; imported && i < restoring->stream->n_places; i++)
+        settle_import(restoring, i, &versions[batch_of(restoring, i)->model]);
     for (int i = 0; i < restoring->stream->n_places; i++)
         while (restoring->due[i] != NULL && (!had || began_so(restoring, i)))
             forget_due(restoring, i);

@@ -134,6 +134,7 @@ int forecaster_load(struct forecaster *forecaster, int slot, const struct histor
  * weights (version_weights), 0 without any. Returns 0, or -1 where there is none. */
 struct saved_version {
     uint64_t number, weights;
+    uint64_t step; /* the latest that the slot has seen */
 };
 int forecaster_peek(const struct image_io *io, struct saved_version *ret);
 

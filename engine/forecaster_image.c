@@ -156,7 +156,7 @@ static void serialize_place(struct forecaster *f, struct lane *lane, int slot, s
 static struct saved_version version_of(const struct lane *lane) {
     if (lane == NULL || lane->version == NULL)
         return (struct saved_version){0};
-    return (struct saved_version){version_number(lane->version), version_weights(lane->version)};
+    return (struct saved_version){.number = version_number(lane->version), .weights = version_weights(lane->version)};
 }
 
 static void serialize_version(struct saved_version *version, struct image_io *io) {
@@ -196,6 +196,8 @@ int forecaster_peek(const struct image_io *io, struct saved_version *ret) {
         return -1;
     image_enter(&copy, tag, FORMAT, &section);
     serialize_version(&version, &section);
+    image_skip(&section, KEYS * sizeof(uint32_t));
+    image_count(&section, &version.step, UINT64_MAX, "a step");
     if (!image_ok(&section))
         return -1;
     *ret = version;

@@ -29,9 +29,11 @@ static const char models[] =
     "streams:\n"
     "  - {class: c, pattern: '*', features: [a, b], gap: reset, gap_after: 60s, history: 100%s}\n"
     "models:\n"
-    "  - {name: m, class: c, horizon: 4, period: 12, layers: [{lstm: 12}], batch_size: 4, train: false}\n"
+    "  - {name: m, class: c, horizon: 4, period: 12, layers: [{lstm: 12}], batch_size: 4, train: false%s}\n"
     "  - {name: r, class: c, horizon: 2, targets: [b], layers: [{lstm: 5}], batch_size: 2, train: false,\n"
-    "     reset_every: 300s, combine: network}\n";
+    "     reset_every: 300s, combine: network%s}\n";
+
+static const char *of_models = ""; /* what they have more */
 
 static int steps(void) {
     return scenario_count(400, 150);
@@ -65,7 +67,7 @@ static void feed_step(void *socket, int step) {
 static struct daemon *start(const char *top, const char *of_class) {
     static char rest[2048];
     char classes[1024];
-    snprintf(classes, sizeof classes, models, of_class);
+    snprintf(classes, sizeof classes, models, of_class, of_models, of_models);
     snprintf(rest, sizeof rest, "%s%s", top, classes);
     return daemon_run(&(struct daemon_setup){.workers = 2, .rest = rest});
 }
@@ -499,6 +501,103 @@ static void test_moved_behind_a_crash(void **state) {
     move_all(&(struct move){with_store(), ", max_resident: 3", "", true});
 }
 
+/* ---- imports are durable ------------------------------------------------------------------------ */
+
+struct pair {
+    struct daemon *kept, *other; /* with a store; and without, the reference */
+    struct heard *heard, *reference;
+    void *into, *beside;
+};
+
+static void kill_and_start(struct pair *pair) {
+    daemon_close(pair->kept, pair->into);
+    heard_free(pair->heard);
+    daemon_signal(pair->kept, SIGKILL);
+    daemon_wait(pair->kept);
+    daemon_start(pair->kept);
+    pair->heard = heard_all(pair->kept);
+    pair->heard->any_gaps = true;
+    pair->into = daemon_connect(pair->kept, ZMQ_PUSH, pair->kept->ticks);
+}
+
+static void feed_pair(struct pair *pair, int from, int to) {
+    for (int step = from; step < to; step++) {
+        feed_step(pair->into, step);
+        feed_step(pair->beside, step);
+    }
+    heard_until(pair->reference, (size_t)(to - steps() / 2) * STREAMS * 2);
+}
+
+/* What was imported is there behind a kill, at once and behind ticks, before any image of it was written; under the weights
+ * that it had, or (`seed`) others. */
+static void import_and_kill(const char *seed) {
+    char top[256], file[64] = "/tmp/test_durable.XXXXXX", command[64];
+    int fd = mkstemp(file), half = steps() / 2, later = half + steps() / 4;
+    char name[16];
+    assert_true(fd >= 0);
+    close(fd);
+    struct daemon *from = start("", "");
+    struct heard *heard = heard_all(from);
+    void *socket = daemon_connect(from, ZMQ_PUSH, from->ticks);
+    for (int step = 0; step < half; step++)
+        feed_step(socket, step);
+    heard_until(heard, (size_t)half * STREAMS * 2);
+    let_ctl("export 's*'", file, from, true);
+    heard_free(heard);
+    daemon_stop(from);
+    daemon_free(&from);
+
+    snprintf(top, sizeof top, "state_dir: %s\nsnapshot_every: 1h\n", new_folder());
+    of_models = seed;
+    struct pair pair = {.kept = start(top, ""), .other = start("", "")};
+    of_models = "";
+    pair.heard = heard_all(pair.kept);
+    pair.reference = heard_all(pair.other);
+    pair.reference->any_gaps = true;
+    pair.into = daemon_connect(pair.kept, ZMQ_PUSH, pair.kept->ticks);
+    pair.beside = daemon_connect(pair.other, ZMQ_PUSH, pair.other->ticks);
+    snprintf(command, sizeof command, "import %s", seed[0] != '\0' ? "--reprime" : "");
+    let_ctl(command, file, pair.other, true);
+    if (seed[0] != '\0')
+        let_ctl("import", file, pair.kept, false);
+    let_ctl(command, file, pair.kept, true);
+    kill_and_start(&pair);
+    daemon_expect_count(pair.kept, "streams", STREAMS);
+    let_ctl(command, file, pair.kept, false);
+    feed_pair(&pair, half, later);
+    heard_until(pair.heard, (size_t)(later - half) * STREAMS * 2);
+    await_durable(pair.kept);
+    assert_int_equal(daemon_count(pair.kept, "store.images"), 0);
+    kill_and_start(&pair);
+    feed_pair(&pair, later, steps());
+    heard_until(pair.heard, (size_t)(steps() - later) * STREAMS * 2);
+    for (int s = 0; s < STREAMS; s++)
+        for (int m = 0; m < 2; m++) {
+            const char *model = m == 0 ? "m" : "r";
+            struct heard_stream *a = heard_find(pair.heard, model, name_of(s, name)),
+                                *b = heard_find(pair.reference, model, name);
+            assert_true(a != NULL && b != NULL);
+            heard_compare(a, 0, b, (size_t)(later - half), (size_t)(steps() - later));
+        }
+    unlink(file);
+    heard_free(pair.heard);
+    heard_free(pair.reference);
+    daemon_stop(pair.kept);
+    daemon_stop(pair.other);
+    daemon_free(&pair.kept);
+    daemon_free(&pair.other);
+}
+
+static void test_imported_is_kept(void **state) {
+    (void)state;
+    import_and_kill("");
+}
+
+static void test_imported_under_other_weights_is_kept(void **state) {
+    (void)state;
+    import_and_kill(", seed: 4711");
+}
+
 /* ---- intervals that the clock closes ------------------------------------------------------------ */
 
 enum { CLOSED = 10 };
@@ -609,7 +708,7 @@ static void test_closed_where_imported(void **state) {
 }
 
 int main(void) {
-    scenario_begin(120);
+    scenario_begin(240);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_few_in_memory, teardown),
         cmocka_unit_test_teardown(test_stopped, teardown),
@@ -621,6 +720,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_moved_to_a_store, teardown),
         cmocka_unit_test_teardown(test_moved_from_disk, teardown),
         cmocka_unit_test_teardown(test_moved_behind_a_crash, teardown),
+        cmocka_unit_test_teardown(test_imported_is_kept, teardown),
+        cmocka_unit_test_teardown(test_imported_under_other_weights_is_kept, teardown),
         cmocka_unit_test_teardown(test_closed_on_disk, teardown),
         cmocka_unit_test_teardown(test_closed_behind_a_crash, teardown),
         cmocka_unit_test_teardown(test_closed_where_imported, teardown),

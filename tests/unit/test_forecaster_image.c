@@ -268,6 +268,7 @@ static void a_version_is_its_number_and_its_weights(void **state) {
     struct forecaster *from = random_forecaster(&model, RANDOM_FEW, 1);
     random_slot_open(&slot, &model, from, SOURCE, 5);
     live_for(&slot, 100);
+    const uint64_t seen = forecaster_seen(from, SOURCE);
     random_slot_save(&slot, &image);
     for (int i = 0; i < 3; i++) {
         struct forecaster *to = random_forecaster(&like, RANDOM_MANY, 0);
@@ -283,7 +284,7 @@ static void a_version_is_its_number_and_its_weights(void **state) {
     image_pass(&io, "hist");
     image_pass(&io, "step");
     assert_int_equal(forecaster_peek(&io, &saved), 0);
-    assert_true(saved.number == 1 && saved.weights == version_weights(model.versions[1]));
+    assert_true(saved.number == 1 && saved.weights == version_weights(model.versions[1]) && saved.step == seen);
     image_pass(&io, "fcst"); /* it is still there */
     assert_int_equal(image_end(&io), 0);
     version_release(other);

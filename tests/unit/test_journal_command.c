@@ -17,7 +17,7 @@ static void write_one(struct journal_command command, struct image *image) {
 static void test_each_comes_back(void **state) {
     (void)state;
     float values[] = {1.5f, -2, 0};
-    for (int what = 0; what < N_JOURNALED; what++) {
+    for (int what = 0; what < JOURNALED_IMPORT; what++) {
         struct image image = {0};
         struct error err;
         struct journal_command command = {.what = what,
@@ -42,6 +42,54 @@ static void test_each_comes_back(void **state) {
         assert_int_equal(read.n, command.n);
         assert_memory_equal(read.values, values, read.n * sizeof *values);
         free(read.values);
+        image_free(&image);
+    }
+}
+
+static struct stored *some_image(size_t n, int n_blocks) {
+    struct stored *stored = stored_new("plant/boiler-7", 14);
+    assert_non_null(stored);
+    stored->oldest = 3;
+    stored->n = n;
+    stored->bytes = malloc(n);
+    memset(stored->bytes, 'i', n);
+    for (int b = 0; b < n_blocks; b++) {
+        size_t size = (size_t)(100 * b);
+        void *bytes = malloc(size + 1);
+        memset(bytes, 'a' + b, size);
+        assert_int_equal(stored_add_block(stored, (uint64_t)(3 + b), bytes, size), 0);
+    }
+    return stored;
+}
+
+static void test_an_import_has_its_image(void **state) {
+    (void)state;
+    for (int n_blocks = 0; n_blocks < 4; n_blocks++) {
+        struct image image = {0};
+        struct error err;
+        struct stored *stored = some_image(1000, n_blocks);
+        struct journal_command read;
+        write_one((struct journal_command){.what = JOURNALED_IMPORT, .stream = "plant/boiler-7", .image = stored},
+                  &image);
+        assert_int_equal(journal_command_read(&read, image.bytes, image.n, &err), 0);
+        assert_string_equal(read.image->name, "plant/boiler-7");
+        assert_int_equal(read.image->oldest, 3);
+        assert_int_equal(read.image->n, 1000);
+        assert_memory_equal(read.image->bytes, stored->bytes, 1000);
+        assert_int_equal(read.image->n_blocks, n_blocks);
+        for (int b = 0; b < n_blocks; b++) {
+            assert_int_equal(read.image->blocks[b].number, 3 + b);
+            assert_int_equal(read.image->blocks[b].n, 100 * b);
+            assert_memory_equal(read.image->blocks[b].bytes, stored->blocks[b].bytes, (size_t)(100 * b));
+        }
+        free(read.values);
+        stored_free(read.image);
+        for (size_t i = 0; i < image.n; i += 7) { /* and what is damaged is refused */
+            image.bytes[i] ^= 4;
+            assert_int_equal(journal_command_read(&read, image.bytes, image.n, &err), -1);
+            image.bytes[i] ^= 4;
+        }
+        stored_free(stored);
         image_free(&image);
     }
 }
@@ -78,6 +126,7 @@ static void test_damage_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_comes_back),
+        cmocka_unit_test(test_an_import_has_its_image),
         cmocka_unit_test(test_names_of_all_lengths),
         cmocka_unit_test(test_damage_is_refused),
     };
