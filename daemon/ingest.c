@@ -357,6 +357,14 @@ static uint32_t producer_of(const struct ingest *ingest) {
     return ingest->source == SOURCE_ACKNOWLEDGED && !ingest->replays ? ingest->origin.place + 1 : 0;
 }
 
+/* While the disk fails, who may be there does not come back, and does not begin anew; nobody else waits for that. */
+static enum routed without_room(const struct ingest *ingest, const struct target *to, enum reason *ret_reason) {
+    if (to->stream != NULL || !ingest->setup.degraded(ingest->setup.store))
+        return PARKED;
+    *ret_reason = REASON_DISK;
+    return REFUSED;
+}
+
 /* A label opens no stream. */
 static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
     const struct wire_tick *tick = &ingest->tick;
@@ -368,7 +376,7 @@ static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
         return REFUSED;
     struct record_label *record = reserve(ingest, &to, sizeof *record);
     if (record == NULL)
-        return PARKED;
+        return without_room(ingest, &to, ret_reason);
     *record = (struct record_label){.kind = RECORD_LABEL,
                                     .producer = producer_of(ingest),
                                     .stream = to.stream,
@@ -406,7 +414,7 @@ static enum routed route(struct ingest *ingest, enum reason *ret_reason) {
     size_t n = opening_tick_bytes(ingest->setup.config, to.class);
     struct record_tick *record = reserve(ingest, &to, n);
     if (record == NULL)
-        return PARKED;
+        return without_room(ingest, &to, ret_reason);
     int64_t t = tick->has_time ? tick->t : ingest->received;
     record->kind = RECORD_TICK;
     record->producer = producer_of(ingest);

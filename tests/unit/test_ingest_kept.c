@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "daemon/ingest.h"
+#include "daemon/streams.h"
 
 #include "tests/support/bus_fixture.h"
 
@@ -108,10 +109,63 @@ static void a_full_store_parks_what_comes(void **state) {
     close_scene(&scene);
 }
 
+static bool fails;
+
+static bool is_degraded(const struct store *store) {
+    (void)store;
+    return fails;
+}
+
+/* Until n ticks have been looked at. Nobody comes back from the store. */
+static void take_ticks(struct scene *scene, uint64_t n) {
+    const struct ingest_counters *counters = ingest_counters(scene->rig.ingest);
+    for (int64_t began = 0; counters->ticks + counters->refused[REASON_DISK] < n; ingest_read(scene->rig.ingest))
+        if (!rig_wait(&began))
+            fail_msg("%d of %d ticks", (int)counters->ticks, (int)n);
+}
+
+/* What is not in memory waits for the disk, so far; who is in memory does not wait for that. */
+static void a_disk_that_fails_holds_up_nobody_in_memory(void **state) {
+    (void)state;
+    enum { MANY = 2000 };
+    struct scene scene;
+    char rest[1024], text[64];
+    snprintf(scene.folder, sizeof scene.folder, "%s/failing", rig_folder());
+    snprintf(rest, sizeof rest, "state_dir: %s\nreturn_queue: 64KiB\n" RIG_CLASS RIG_MODEL, scene.folder);
+    rig_open(&scene.rig, &(struct rig_setup){.rest = rest, .returns = true, .degraded = is_degraded});
+    scene.push = rig_connect(&scene.rig, ZMQ_PUSH, scene.rig.config->bus.ticks);
+    fails = false;
+    rig_send(scene.push, "c/0 a=1,b=2 1", 13);
+    for (int64_t began = 0; streams_find(scene.rig.streams, "c/0", 3) == NULL; rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    fails = true;
+    const struct ingest_counters *counters = ingest_counters(scene.rig.ingest);
+    for (int i = 0; i < MANY; i++) {
+        int n = snprintf(text, sizeof text, "c/%d a=1,b=2 %d", i % 3, 2 + i);
+        rig_send(scene.push, text, (size_t)n);
+    }
+    take_ticks(&scene, MANY + 1);
+    uint64_t refused = counters->refused[REASON_DISK];
+    assert_in_range(refused, 100, 2 * MANY / 3);
+    assert_int_equal(counters->ticks + refused, MANY + 1); /* so all of c/0 */
+    assert_false(ingest_parked(scene.rig.ingest));
+    /* A disk that is only slow is waited for. */
+    fails = false;
+    rig_send(scene.push, "c/1 a=1,b=2 9000", 16);
+    for (int64_t began = 0; !ingest_parked(scene.rig.ingest); ingest_read(scene.rig.ingest))
+        assert_true(rig_wait(&began));
+    assert_int_equal(counters->refused[REASON_DISK], refused);
+    for (int64_t began = 0; ingest_parked(scene.rig.ingest); rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    assert_int_equal(streams_count(scene.rig.streams), 3);
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_are_kept_as_they_came),
         cmocka_unit_test(a_full_store_parks_what_comes),
+        cmocka_unit_test(a_disk_that_fails_holds_up_nobody_in_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
