@@ -2,6 +2,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/log.h"
+#include "daemon/store_contents.h"
 #include "daemon/store_damage.h"
 #include "daemon/store_internal.h"
 #include "engine/whole_file.h"
@@ -87,6 +88,7 @@ static int begin(struct store *store, struct error *err) {
     store->record.epoch++;
     store->record.clean = 0;
     db_put_record(&store->db, &store->record);
+    contents_put(&store->db, store->path);
     return db_write(&store->db, err);
 }
 
@@ -105,8 +107,8 @@ static int open_database(struct store *store, struct error *err) {
         return error_prefix(err, "state_dir");
     /* RocksDB would make the folder, but leave its name to chance; and take a database that has lost its CURRENT for
      * none. */
-    if (whole_file_folder(store->path, err) != 0 || db_open(&store->db, store->path, !damage.holds, err) != 0 ||
-        read_all(store, err) != 0)
+    if (whole_file_folder(store->path, err) != 0 || contents_mend(store->path, err) != 0 ||
+        db_open(&store->db, store->path, !damage.holds, err) != 0 || read_all(store, err) != 0)
         return error_prefix(
             err,
             "state_dir: the database in %s cannot be used: restore the folder from a copy, or move it "

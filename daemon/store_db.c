@@ -127,7 +127,7 @@ static void remove_leftovers(const char *path) {
         closedir(folder);
 }
 
-int db_open(struct db *db, const char *path, bool make, struct error *err) {
+static void set_up(struct db *db, bool make) {
     *db = (struct db){.options = rocksdb_options_create(),
                       .env = rocksdb_create_default_env(),
                       .cache = rocksdb_cache_create_lru(cache_bytes),
@@ -148,18 +148,35 @@ int db_open(struct db *db, const char *path, bool make, struct error *err) {
     rocksdb_readoptions_set_prefix_same_as_start(db->read_values, 1);
     rocksdb_readoptions_set_verify_checksums(db->read_values, 0);
     set_options(db, make);
-    remove_leftovers(path);
     for (int f = 0; f < N_DB_FAMILIES; f++)
         db->family_options[f] = family_options(db, f);
-    char *message = NULL;
-    db->db =
-        rocksdb_open_column_families(db->options, path, N_DB_FAMILIES, names,
-                                     (const rocksdb_options_t *const *)db->family_options, db->families, &message);
+}
+
+static int opened(struct db *db, char *message, struct error *err) {
     if (message == NULL)
         return 0;
     db->db = NULL;
     db_close(db);
     return failed(err, message);
+}
+
+int db_open(struct db *db, const char *path, bool make, struct error *err) {
+    char *message = NULL;
+    set_up(db, make);
+    remove_leftovers(path);
+    db->db =
+        rocksdb_open_column_families(db->options, path, N_DB_FAMILIES, names,
+                                     (const rocksdb_options_t *const *)db->family_options, db->families, &message);
+    return opened(db, message, err);
+}
+
+int db_look(struct db *db, const char *path, struct error *err) {
+    char *message = NULL;
+    set_up(db, false);
+    db->db = rocksdb_open_for_read_only_column_families(db->options, path, N_DB_FAMILIES, names,
+                                                        (const rocksdb_options_t *const *)db->family_options,
+                                                        db->families, 0, &message);
+    return opened(db, message, err);
 }
 
 void db_close(struct db *db) {
@@ -216,6 +233,11 @@ static uint64_t property(const struct db *db, int family, const char *name) {
 
 bool db_is_flushing(const struct db *db, int family) {
     return property(db, family, "rocksdb.num-immutable-mem-table") > 0;
+}
+
+bool db_is_busy(const struct db *db) {
+    return property(db, DB_DEFAULT, "rocksdb.num-running-flushes") > 0 ||
+           property(db, DB_DEFAULT, "rocksdb.num-running-compactions") > 0;
 }
 
 bool db_has_failed(const struct db *db) {

@@ -2,7 +2,8 @@
  * RocksDB as the store uses it: its options, its column families, the record that tells of the whole, and a value's frame. One thread
  * writes; any may read.
  *
- *   default   the store's own record, by the key "store"; producers (store_producers.c)
+ *   default   the store's own record, by the key "store"; producers (store_producers.c);
+ *             how far RocksDB's own list of files is synced (store_contents.c)
  *   journal   blocks (store_block.h), by their first order, big-endian
  *   streams   what is kept of streams (store_streams.h)
  */
@@ -43,6 +44,8 @@ struct db_record {
 /* Opens the database in `path`; `make`: made if missing. What a crash has left half written at the end is cut by
  * RocksDB. */
 int db_open(struct db *db, const char *path, bool make, struct error *err);
+/* Opens what is there to be read only: nothing of it is changed. */
+int db_look(struct db *db, const char *path, struct error *err);
 void db_close(struct db *db);
 
 /* Writes the batch, synced, and clears it. */
@@ -53,6 +56,8 @@ int db_write_unlogged(struct db *db, struct error *err);
 /* Begins to write what a family has in memory to files; db_is_flushing until it is there. */
 int db_flush(struct db *db, int family, struct error *err);
 bool db_is_flushing(const struct db *db, int family);
+/* RocksDB's own threads may be writing files. */
+bool db_is_busy(const struct db *db);
 /* RocksDB's own threads have failed to write something. */
 bool db_has_failed(const struct db *db);
 /* Takes away the journal's files that hold nothing but entries before the order. */

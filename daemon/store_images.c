@@ -2,6 +2,8 @@
 #include "daemon/clock.h"
 #include "daemon/store_internal.h"
 
+#include "daemon/store_contents.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,6 +201,7 @@ static void finish_round(struct store *store) {
     store->round.phase = ROUND_NONE;
     db_put_record(&store->db, &record);
     producers_put(&store->producers, &store->db, closes);
+    contents_put(&store->db, store->path);
     if (db_write(&store->db, &err) != 0) {
         store_fail(store, err.text);
         return;

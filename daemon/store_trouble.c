@@ -3,6 +3,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/log.h"
+#include "daemon/store_contents.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +49,7 @@ static int check_same(struct store *store, struct error *err) {
 }
 
 static int reopen(struct store *store, struct error *err) {
-    if (db_open(&store->db, store->path, false, err) != 0)
+    if (contents_mend(store->path, err) != 0 || db_open(&store->db, store->path, false, err) != 0)
         return -1;
     if (check_same(store, err) == 0 && store_put_again(store, err) == 0)
         return 0;
