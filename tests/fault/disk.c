@@ -367,37 +367,63 @@ struct leaving {
     uint64_t last; /* operation whose names have come to the disk */
 };
 
-/* Some of the write, a part after the other: all that has reached the disk of it. */
-static void tear(struct leaving *leaving, char **bytes, uint64_t *size, const struct change *change) {
-    struct change part = *change;
-    if (rng_below(&leaving->rng, 2) == 0) { /* up to somewhere */
-        part.n = rng_below(&leaving->rng, change->n + 1);
-        content_apply(bytes, size, &part);
-        return;
+/* Which instant of the changes a sector shows: none, all, all up to a sector and what was there at one behind it, or of
+ * each sector another. */
+static void choose_instants(struct leaving *leaving, uint64_t *instants, uint64_t sectors, uint64_t n) {
+    uint64_t way = rng_below(&leaving->rng, 4), behind = rng_below(&leaving->rng, n + 1);
+    uint64_t up_to = rng_below(&leaving->rng, sectors + 1);
+    for (uint64_t s = 0; s < sectors; s++)
+        instants[s] = way == 0   ? 0
+                      : way == 1 ? n
+                      : way == 2 ? s < up_to ? n : behind
+                                 : rng_below(&leaving->rng, n + 1);
+}
+
+/* The largest size that the file has had since. */
+static uint64_t most_of(const struct node *node) {
+    uint64_t most = node->size;
+    for (size_t i = 0; i < node->n_changes; i++) {
+        uint64_t end = node->changes[i].at + (node->changes[i].kind == DISK_WRITTEN ? node->changes[i].n : 0);
+        most = end > most ? end : most;
     }
-    for (uint64_t done = 0; done < change->n; done += part.n) {
-        part.at = change->at + done;
-        part.bytes = change->bytes + done;
-        part.n = SECTOR - part.at % SECTOR;
-        part.n = part.n < change->n - done ? part.n : change->n - done;
-        if (rng_below(&leaving->rng, 2) == 0)
-            content_apply(bytes, size, &part);
+    return most;
+}
+
+/* Of each sector the bytes that were in memory at its instant, and any size that there was on the way. */
+static void tear(struct leaving *leaving, const struct node *node, char **bytes, uint64_t *size) {
+    uint64_t sectors = most_of(node) / SECTOR + 1, n = node->n_changes, now_size = 0, least = node->size,
+             most = least;
+    uint64_t *instants = calloc(sectors, sizeof *instants);
+    char *there = calloc(sectors, SECTOR), *now = NULL;
+    assert_true(instants != NULL && there != NULL);
+    choose_instants(leaving, instants, sectors, n);
+    content_apply(&now, &now_size, &(struct change){DISK_WRITTEN, 0, node->size, node->bytes});
+    for (uint64_t i = 0; i <= n; i++) {
+        if (i > 0)
+            content_apply(&now, &now_size, &node->changes[i - 1]);
+        for (uint64_t s = 0; s * SECTOR < now_size; s++)
+            if (instants[s] == i)
+                memcpy(there + s * SECTOR, now + s * SECTOR,
+                       now_size - s * SECTOR < SECTOR ? now_size - s * SECTOR : SECTOR);
+        least = now_size < least ? now_size : least;
+        most = now_size > most ? now_size : most;
     }
+    uint64_t left = rng_below(&leaving->rng, 2) == 0 ? now_size : least + rng_below(&leaving->rng, most - least + 1);
+    content_apply(bytes, size, &(struct change){DISK_WRITTEN, 0, left, there});
+    free(now);
+    free(instants);
+    free(there);
 }
 
 static void leave_file(struct leaving *leaving, const struct node *node, const char *path) {
     uint64_t size = 0;
     char *bytes = NULL;
-    content_apply(&bytes, &size, &(struct change){DISK_WRITTEN, 0, node->size, node->bytes});
-    /* None, all, the first ones and a torn one, or any of them. */
-    uint64_t way = leaving->crash == DISK_TORN ? rng_below(&leaving->rng, 4) : leaving->crash == DISK_DROPPED ? 0 : 1;
-    uint64_t whole = way == 1 ? node->n_changes : way == 2 ? rng_below(&leaving->rng, node->n_changes + 1) : 0;
-    for (size_t i = 0; i < node->n_changes && way != 0; i++) {
-        const struct change *change = &node->changes[i];
-        if (i < whole || (way == 3 && rng_below(&leaving->rng, 2) == 0))
-            content_apply(&bytes, &size, change);
-        else if (change->kind == DISK_WRITTEN && (way == 3 || i == whole))
-            tear(leaving, &bytes, &size, change);
+    if (leaving->crash == DISK_TORN && node->n_changes > 0) {
+        tear(leaving, node, &bytes, &size);
+    } else {
+        content_apply(&bytes, &size, &(struct change){DISK_WRITTEN, 0, node->size, node->bytes});
+        for (size_t i = 0; i < node->n_changes && leaving->crash == DISK_WRITTEN_OUT; i++)
+            content_apply(&bytes, &size, &node->changes[i]);
     }
     FILE *file = fopen(path, "we");
     assert_non_null(file);
@@ -437,9 +463,10 @@ void disk_leave(const struct disk *disk, enum disk_crash crash, uint64_t seed, c
 }
 
 static int crash_here(const struct disk_crashes *crashes, const struct disk *disk, int done) {
-    for (uint64_t seed = 0; seed <= crashes->torn; seed++, done++) {
+    int torn = crashes->torn(crashes->context, disk->syncs);
+    for (int seed = 0; seed <= torn; seed++, done++) {
         char which[96];
-        snprintf(which, sizeof which, "crash %d, around sync %zu, what was not synced is %s", done, disk->syncs,
+        snprintf(which, sizeof which, "crash %d, before sync %zu, what was not synced is %s", done, disk->syncs,
                  seed == 0 ? "dropped" : "torn");
         disk_leave(disk, seed == 0 ? DISK_DROPPED : DISK_TORN, (uint64_t)done, crashes->folder);
         crashes->look(crashes->context, which);
@@ -453,14 +480,11 @@ int disk_crash_all(const struct disk_crashes *crashes) {
     struct disk_step step;
     int done = 0;
     while (disk_peek(disk, &step)) {
-        bool now = step.kind == DISK_SYNCED && disk->syncs % crashes->every == 0;
-        if (now)
+        if (step.kind == DISK_SYNCED)
             done = crash_here(crashes, disk, done);
         disk_step(disk, &step);
         if (step.kind == DISK_MARK)
             crashes->mark(crashes->context, step.path);
-        if (now)
-            done = crash_here(crashes, disk, done);
     }
     done = crash_here(crashes, disk, done);
     disk_free(disk);

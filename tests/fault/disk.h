@@ -7,7 +7,8 @@
  * - A name (of a file that was made, moved, linked or removed) is on the disk when its folder has been synced since;
  *   that the file was is not enough.
  * - Of the rest: names come to the disk in the order in which they were given, as with a journalling file system, and a
- *   move is whole or not there; of writes to a file any may be there, wholly or in parts of 512 bytes.
+ *   move is whole or not there; of a file each sector of 512 bytes is as it was in memory at some instant since the last
+ *   sync, whichever, and the size is any that there was on the way.
  *
  * The log of one run has all the instants at which the machine could have crashed: step through it, and make a folder
  * at each. Errors fail the running cmocka test. One thread.
@@ -52,13 +53,14 @@ void disk_leave(const struct disk *disk, enum disk_crash crash, uint64_t seed, c
 
 struct disk_crashes {
     const char *log, *folder; /* the folder is made for each crash, and removed */
-    size_t every;             /* of how many syncs one is looked at: a crash before it, and one behind it */
-    uint64_t torn;            /* how often what was not synced is torn; it is dropped once, too */
+    /* Of the crashes before a sync (the first is 0), and of those behind the end: how often what was not synced is torn; it
+     * is dropped once, too. -1: there is none. */
+    int (*torn)(void *context, size_t sync);
     void (*mark)(void *context, const char *text);  /* a mark that lies before the crashes to come */
     void (*look)(void *context, const char *which); /* at what is left; which crash it is */
     void *context;
 };
-/* Returns how many crashes there were; the last is behind the end. */
+/* Returns how many crashes there were. Behind a sync the disk is as before the next one, where what is not synced is dropped. */
 int disk_crash_all(const struct disk_crashes *crashes);
 
 /* Removes a folder with all that is in it. */

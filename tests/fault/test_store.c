@@ -159,6 +159,7 @@ static uint64_t open_left(char *folder, uint64_t durable, const char *which) {
 
 struct looking {
     char state[300];
+    size_t every; /* of how many syncs one is looked at */
     uint64_t durable;
     int more; /* crashes that left entries behind the durable ones */
 };
@@ -173,18 +174,18 @@ static void look(void *context, const char *which) {
     looking->more += open_left(looking->state, looking->durable, which) > looking->durable;
 }
 
+static int torn(void *context, size_t sync) {
+    const struct looking *looking = context;
+    return sync % looking->every == 0 ? 2 : -1;
+}
+
 static struct looking crash_all(size_t every) {
     char left[256];
-    struct looking looking = {0};
+    struct looking looking = {.every = getenv("FAULT_LONG") != NULL ? 1 : every};
     snprintf(left, sizeof left, "%s/left", fault.folder);
     snprintf(looking.state, sizeof looking.state, "%s/state", left);
-    int crashes = disk_crash_all(&(struct disk_crashes){.log = fault.log,
-                                                        .folder = left,
-                                                        .every = getenv("FAULT_LONG") != NULL ? 1 : every,
-                                                        .torn = 2,
-                                                        .mark = mark,
-                                                        .look = look,
-                                                        .context = &looking});
+    int crashes = disk_crash_all(&(struct disk_crashes){
+        .log = fault.log, .folder = left, .torn = torn, .mark = mark, .look = look, .context = &looking});
     print_message("%d crashes, %d left more than was promised\n", crashes, looking.more);
     return looking;
 }
@@ -192,7 +193,7 @@ static struct looking crash_all(size_t every) {
 static void test_crashes(void **state) {
     (void)state;
     assert_int_equal(fault_run_self(&fault, "live", NULL), 0);
-    struct looking looking = crash_all(9);
+    struct looking looking = crash_all(5);
     assert_int_equal(looking.durable, LIVES * ENTRIES);
     assert_true(looking.more > 0);
 }
@@ -286,7 +287,7 @@ static void come_back(int kinds, int error) {
         assert_int_equal(fault_run_self(&fault, "outlast", NULL), 0);
         assert_true(atomic_load(&fault.plan->failed) > 0);
         fault_clear(&fault);
-        struct looking looking = crash_all(15);
+        struct looking looking = crash_all(8);
         assert_int_equal(looking.durable, OUTLAST);
         begin_anew();
     }

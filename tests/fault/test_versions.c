@@ -137,6 +137,11 @@ static void look(void *context, const char *which) {
     close_scene(&scene);
 }
 
+static int torn(void *context, size_t sync) {
+    (void)context, (void)sync;
+    return getenv("FAULT_LONG") != NULL ? 20 : 4;
+}
+
 static void test_crashes(void **state) {
     (void)state;
     char left[256];
@@ -144,13 +149,8 @@ static void test_crashes(void **state) {
     snprintf(left, sizeof left, "%s/left", fault.folder);
     snprintf(looking.state, sizeof looking.state, "%s/state", left);
     assert_int_equal(fault_run_self(&fault, "publish", NULL), 0);
-    int crashes = disk_crash_all(&(struct disk_crashes){.log = fault.log,
-                                                        .folder = left,
-                                                        .every = 1,
-                                                        .torn = getenv("FAULT_LONG") != NULL ? 20 : 3,
-                                                        .mark = mark,
-                                                        .look = look,
-                                                        .context = &looking});
+    int crashes = disk_crash_all(&(struct disk_crashes){
+        .log = fault.log, .folder = left, .torn = torn, .mark = mark, .look = look, .context = &looking});
     print_message("%d crashes, %d left a champion that had not been told of\n", crashes, looking.newer);
     assert_int_equal(looking.published, VERSIONS);
     assert_true(looking.newer > 0);
