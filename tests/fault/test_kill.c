@@ -12,11 +12,9 @@
 #include "engine/random.h"
 #include "tests/fault/disk.h"
 #include "tests/fault/fault.h"
-#include "tests/fault/sender.h"
+#include "tests/fault/load.h"
 #include "tests/support/daemon.h"
-#include "tests/support/heard.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,22 +22,10 @@
 #include <string.h>
 #include <zmq.h>
 
-/* Classes: s leaves memory and comes back, t trains, e has steps of a mean over an interval. */
-enum { N_S = 14, N_T = 5, N_E = 3, N_STREAMS = N_S + N_T + N_E };
 enum { ROWS = 30, LAST_ROWS = 12, MOST_ROUNDS = 400, MOST_ROWS = ROWS * MOST_ROUNDS + LAST_ROWS, RETRY_MS = 60000 };
 
-static const char models[] =
-    "models:\n"
-    "  - {name: s, class: s, horizon: 4, period: 12, layers: [{lstm: 8}], seed: 5, batch_size: 4, train: false}\n"
-    "  - {name: e, class: e, horizon: 2, layers: [{gru: 5}], seed: 6, train: false}\n"
-    "  - name: t\n"
-    "    class: t\n"
-    "    horizon: 3\n"
-    "    layers: [{gru: 6}]\n"
-    "    batch_size: 2\n"
-    "    promote: manual\n"
-    "    retrain_every: 0s\n"
-    "    training: {window: 16, burn_in: 2, unroll: 8, first_after: 100000, epochs: 2, max_windows: 32}\n"
+/* Keeps the trainer at work; never serves. */
+static const char load_model[] =
     "  - name: load\n"
     "    class: t\n"
     "    horizon: 2\n"
@@ -48,62 +34,14 @@ static const char models[] =
     "    retrain_every: 0s\n"
     "    training: {window: 16, burn_in: 2, unroll: 8, first_after: 100000, epochs: 30, max_windows: 200}\n";
 
-static const char *streams_text(bool durable) {
-    static char text[1024];
-    snprintf(text, sizeof text,
-             "streams:\n"
-             "  - {class: s, pattern: 's/*', features: [a, b], history: 96%s}\n"
-             "  - {class: t, pattern: 't/*', features: [a], history: 96}\n"
-             "  - {class: e, pattern: 'e/*', features: [a], history: 96, every: 3s, aggregate: mean}\n%s",
-             durable ? ", max_resident: 5" : "", models);
-    return text;
+/* All streams are in the last row of a round. */
+static bool is_quiet(int stream, int row) {
+    return row % ROWS != ROWS - 1 && load_pauses(stream, row);
 }
 
-/* ---- the ticks ------------------------------------------------------------------------------ */
-
-/* In the order in which they are sent. */
-static struct { int stream, row; } ticks[MOST_ROWS * N_STREAMS];
-static uint64_t n_ticks, end_of_row[MOST_ROWS];
-
-/* In each row streams come in another order; those of class s pause for rows at a time. */
-static void make_ticks(void) {
-    for (int row = 0; row < MOST_ROWS; row++) {
-        struct rng rng = {rng_hash(3, &row, sizeof row)};
-        int order[N_STREAMS];
-        for (int s = 0; s < N_STREAMS; s++) {
-            int at = (int)rng_below(&rng, (uint64_t)s + 1);
-            order[s] = order[at];
-            order[at] = s;
-        }
-        for (int i = 0; i < N_STREAMS; i++) {
-            int s = order[i];
-            if (s < N_S && (row / 4 + s) % 3 == 0 && row % ROWS != ROWS - 1)
-                continue;
-            ticks[n_ticks].stream = s;
-            ticks[n_ticks++].row = row;
-        }
-        end_of_row[row] = n_ticks;
-    }
-}
-
-static const char *name_of(int stream, char name[16]) {
-    if (stream < N_S)
-        snprintf(name, 16, "s/%d", stream);
-    else
-        snprintf(name, 16, "%c/%d", stream < N_S + N_T ? 't' : 'e', stream);
-    return name;
-}
-
-static void tick_of(uint64_t number, struct sender_tick *ret_tick) {
-    int s = ticks[number - 1].stream, row = ticks[number - 1].row;
-    const int place[] = {s, row};
-    struct rng rng = {rng_hash(4, place, sizeof place)};
-    *ret_tick = (struct sender_tick){.t = INT64_C(1000000000) * (1700000000 + row), .n = s < N_S ? 2 : 1};
-    name_of(s, ret_tick->stream);
-    for (int f = 0; f < ret_tick->n; f++)
-        ret_tick->values[f] = s + sin(0.5236 * row + s + f) * (2 + sin(0.01 * row)) + 0.2 * rng_normal(&rng);
-    if (rng_below(&rng, 20) == 0)
-        ret_tick->values[0] = NAN;
+/* Ticks up to the end of a row. */
+static uint64_t up_to_row(int row) {
+    return load_before_row(row + 1);
 }
 
 /* ---- a daemon that is killed, or none -------------------------------------------------------- */
@@ -185,13 +123,13 @@ static void side_open(struct side *side, bool durable) {
         snprintf(bus, sizeof bus, "  acknowledged: %s\n", side->acknowledged);
         snprintf(top, sizeof top, "state_dir: %s/state\nsync_every: 5ms\nsnapshot_every: 1s\n", side->fault.folder);
     }
-    snprintf(rest, sizeof rest, "%s%s", top, streams_text(durable));
+    snprintf(rest, sizeof rest, "%s%s%s", top, load_config(durable ? 5 : 0), load_model);
     side->daemon = daemon_new(&(struct daemon_setup){.bus = bus, .rest = rest});
     start(side);
     side->heard = heard_new(side->daemon, "forecast/", 9, 1);
     side->heard->any_gaps = durable;
     if (durable)
-        sender_open(&side->sender, side->acknowledged, tick_of);
+        sender_open(&side->sender, side->acknowledged, load_tick);
     else
         side->push = daemon_connect(side->daemon, ZMQ_PUSH, side->daemon->ticks);
 }
@@ -213,7 +151,7 @@ static void feed(struct side *side, uint64_t up_to) {
     }
     for (; !side->durable && side->fed < up_to; side->fed++) {
         struct sender_tick tick;
-        tick_of(side->fed + 1, &tick);
+        load_tick(side->fed + 1, &tick);
         feed_tick(side->push, tick.stream, tick.t, tick.values, tick.n);
         if (side->fed % 100 == 0)
             heard_rest(side->heard, 0);
@@ -255,15 +193,17 @@ static void command(struct side *side, const char *format, ...) {
     json_decref(reply);
 }
 
+static int models_of(int stream) {
+    return *load_class(stream) == 't' ? 2 : 1;
+}
+
 /* Until all that was taken in is done with, takeovers too: a state is told behind both. */
 static void settle(struct side *side) {
-    static const char *const of_t[] = {"t", "load"};
-    for (int s = 0; s < N_STREAMS; s++)
-        for (int m = 0; m < (s >= N_S && s < N_S + N_T ? 2 : 1); m++) {
+    for (int s = 0; s < LOAD_STREAMS; s++)
+        for (int m = 0; m < models_of(s); m++) {
             char request[128], name[16];
-            const char *model = s < N_S ? "s" : s < N_S + N_T ? of_t[m] : "e";
             snprintf(request, sizeof request, "{\"cmd\":\"state\",\"stream\":\"%s\",\"model\":\"%s\"}",
-                     name_of(s, name), model);
+                     load_name(s, name), m == 1 ? "load" : load_class(s));
             json_decref(ask(side, request)); /* a stream on disk, or without a network, has none to tell */
         }
 }
@@ -325,10 +265,10 @@ static void await_written(struct side *side) {
 /* Streams that are in memory begin anew, and pause; until that is on disk, as a tick would be. */
 static void command_streams(struct side *side, int round) {
     char name[16];
-    int s = N_S + round % (N_T + N_E);
-    command(side, "{\"cmd\":\"reset\",\"stream\":\"%s\"}", name_of(s, name));
-    s = N_S + round / 2 % (N_T + N_E);
-    command(side, "{\"cmd\":\"%s\",\"stream\":\"%s\"}", round % 2 ? "resume" : "pause", name_of(s, name));
+    int s = LOAD_S + round % (LOAD_T + LOAD_E);
+    command(side, "{\"cmd\":\"reset\",\"stream\":\"%s\"}", load_name(s, name));
+    s = LOAD_S + round / 2 % (LOAD_T + LOAD_E);
+    command(side, "{\"cmd\":\"%s\",\"stream\":\"%s\"}", round % 2 ? "resume" : "pause", load_name(s, name));
     await_written(side);
 }
 
@@ -336,10 +276,10 @@ static void command_streams(struct side *side, int round) {
 static void one_round(struct side *side, int round) {
     int last = ROWS * (round + 1) - 1;
     arm(side, true);
-    feed(side, end_of_row[last - ROWS / 2]);
+    feed(side, up_to_row(last - ROWS / 2));
     json_decref(ask(side, "{\"cmd\":\"reject\",\"model\":\"load\"}"));
     json_decref(ask(side, "{\"cmd\":\"retrain\",\"model\":\"load\"}"));
-    feed(side, end_of_row[last - 3]);
+    feed(side, up_to_row(last - 3));
     settle(side);
     if (round % 2 == 1)
         go_back(side);
@@ -347,13 +287,13 @@ static void one_round(struct side *side, int round) {
     /* A stream that is on disk is taken over when it comes back. At which step that is told is on disk only behind its
      * next ticks: killed between, it may be a later one. */
     arm(side, false);
-    feed(side, end_of_row[last - 2]);
+    feed(side, up_to_row(last - 2));
     settle(side);
     await_written(side);
     arm(side, true);
-    feed(side, end_of_row[last - 1]);
+    feed(side, up_to_row(last - 1));
     arm(side, false);
-    feed(side, end_of_row[last]); /* all streams */
+    feed(side, up_to_row(last)); /* all streams */
     settle(side);
     if (round % 2 == 0)
         train(side);
@@ -364,7 +304,7 @@ static void one_round(struct side *side, int round) {
 /* Without kills, so that the last forecast of every stream is heard. */
 static void finish(struct side *side, int rounds) {
     arm(side, false);
-    feed(side, end_of_row[ROWS * rounds + LAST_ROWS - 1]);
+    feed(side, up_to_row(ROWS * rounds + LAST_ROWS - 1));
     settle(side);
     heard_rest(side->heard, 200);
 }
@@ -374,25 +314,9 @@ static void finish(struct side *side, int rounds) {
 /* Forecasts that the first n ticks make where every one makes one. */
 static uint64_t forecasts_of(uint64_t n) {
     uint64_t made = 0;
-    static int64_t open[N_STREAMS];
-    memset(open, 0, sizeof open);
-    for (uint64_t i = 0; i < n; i++) {
-        int s = ticks[i].stream;
-        int64_t interval = (1700000000 + ticks[i].row) / 3;
-        if (s < N_S)
-            made++;
-        else if (s < N_S + N_T)
-            made += 2;
-        else {
-            made += open[s] != 0 && interval != open[s];
-            open[s] = interval;
-        }
-    }
+    for (int s = 0; s < LOAD_STREAMS; s++)
+        made += load_steps(s, n) * (uint64_t)models_of(s);
     return made;
-}
-
-static int second_of(const struct heard_forecast *forecast) {
-    return (int)(forecast->t / 1000000000 - 1700000000);
 }
 
 static void compare(const struct side *killed, const struct side *other) {
@@ -404,15 +328,8 @@ static void compare(const struct side *killed, const struct side *other) {
         struct heard_stream *heard = heard_find(killed->heard, model, name);
         if (heard == NULL)
             fail_msg("nothing was heard of %s", stream->key);
-        for (size_t i = 0; i < heard->n; i++) {
-            uint64_t step = heard_at(heard, i)->step;
-            if (step > stream->n)
-                fail_msg("%s came to step %d; there are %zu", stream->key, (int)step, stream->n);
-            if (heard_at(heard, i)->t != heard_at(stream, step - 1)->t)
-                fail_msg("%s: a tick was lost or came twice: step %d is of second %d, not of %d", stream->key,
-                         (int)step, second_of(heard_at(heard, i)), second_of(heard_at(stream, step - 1)));
-            heard_compare(heard, i, stream, step - 1, 1);
-        }
+        for (size_t i = 0; i < heard->n; i++)
+            load_compare(heard, i, stream, false);
         assert_int_equal(heard_at(heard, heard->n - 1)->step, stream->n);
         compared += heard->n;
         missed += stream->n;
@@ -427,11 +344,11 @@ static void compare(const struct side *killed, const struct side *other) {
 /* What is told of every stream but times. */
 static void compare_told(struct side *a, struct side *b) {
     static const char *const kinds[] = {"state", "scores"};
-    for (int s = 0; s < N_STREAMS; s++)
+    for (int s = 0; s < LOAD_STREAMS; s++)
         for (int k = 0; k < 2; k++) {
             char request[128], name[16];
-            snprintf(request, sizeof request, "{\"cmd\":\"%s\",\"stream\":\"%s\",\"model\":\"%c\"}", kinds[k],
-                     name_of(s, name), name_of(s, name)[0]);
+            snprintf(request, sizeof request, "{\"cmd\":\"%s\",\"stream\":\"%s\",\"model\":\"%s\"}", kinds[k],
+                     load_name(s, name), load_class(s));
             json_t *of_a = ask(a, request), *of_b = ask(b, request);
             json_object_del(of_a, "id");
             json_object_del(of_b, "id");
@@ -455,7 +372,7 @@ static void test_kills(void **state) {
     static struct side killed, other;
     const char *wanted = getenv("KILLS");
     int kills = wanted != NULL ? atoi(wanted) : getenv("FAULT_LONG") != NULL ? 100 : 10, rounds = 0;
-    make_ticks();
+    load_make(MOST_ROWS, is_quiet);
     side_open(&killed, true);
     atomic_store(&killed.ending, kills == 0);
     assert_int_equal(pthread_create(&killed.killer, NULL, kill_it, &killed), 0);
@@ -469,11 +386,12 @@ static void test_kills(void **state) {
         one_round(&other, round);
     finish(&other, rounds);
     print_message("%d kills in %d rounds of %llu ticks; %llu were sent again\n", killed.kills, rounds,
-                  (unsigned long long)end_of_row[ROWS * rounds - 1], (unsigned long long)killed.sender.again);
+                  (unsigned long long)up_to_row(ROWS * rounds - 1), (unsigned long long)killed.sender.again);
     compare(&killed, &other);
     compare_told(&killed, &other);
     side_close(&killed);
     side_close(&other);
+    load_free();
 }
 
 static int tear_down(void **state) {
