@@ -7,6 +7,7 @@
 #include "tests/fault/fault.h"
 
 #include "tests/fault/disk.h"
+#include "tests/fault/disk_log.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -149,6 +150,21 @@ void fault_note(const char *format, ...) {
     va_end(args);
     if (mark != NULL)
         mark(text);
+}
+
+void fault_note_beside(const struct fault *fault, const char *format, ...) {
+    struct {
+        struct disk_record record;
+        char text[128];
+    } mark = {.record = {.kind = DISK_MARK, .n = sizeof mark.text}};
+    va_list args;
+    va_start(args, format);
+    vsnprintf(mark.text, sizeof mark.text, format, args);
+    va_end(args);
+    int fd = open(fault->log, O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, &mark, sizeof mark), sizeof mark); /* whole between the layer's */
+    close(fd);
 }
 
 long fault_seen_here(void) {

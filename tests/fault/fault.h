@@ -40,7 +40,10 @@ const char *fault_where(const struct fault *fault, const char *program);
 /* Called in a program under test: puts a text into the log where there is a layer. */
 void fault_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Called there: how many operations of the plan's kinds have come. */
+/* Called in the test: the same, while a program under test writes the log. */
+void fault_note_beside(const struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Called in a program under test: how many operations of the plan's kinds have come. */
 long fault_seen_here(void);
 
 #endif
