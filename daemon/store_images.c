@@ -270,10 +270,17 @@ static bool is_its_turn(struct store *store) {
     return left == 0;
 }
 
+/* A round begins when the one before is on disk; what is to be forgotten goes where images go. */
+static bool has_room_for(const struct store *store, const struct request *request) {
+    if (request->kind == REQUEST_ROUND_BEGIN)
+        return !store_ends_round(store);
+    return request->kind != REQUEST_FORGET || store->filling.n < WAVE_MOST;
+}
+
 static bool serve_request(struct store *store) {
     size_t n;
     struct request *request = ring_peek(store->requests, &n);
-    if (request == NULL || !is_its_turn(store) || (request->kind == REQUEST_FORGET && store->filling.n == WAVE_MOST))
+    if (request == NULL || !is_its_turn(store) || !has_room_for(store, request))
         return false;
     switch (request->kind) {
     case REQUEST_FORGET: put(store, request->stored); break;
@@ -293,7 +300,8 @@ static bool serve_request(struct store *store) {
 
 bool store_has_work(struct store *store) {
     size_t n;
-    bool has = ring_peek(store->requests, &n) != NULL;
+    const struct request *request = ring_peek(store->requests, &n);
+    bool has = request != NULL && has_room_for(store, request);
     for (int w = 0; w < store->config->workers; w++)
         has |= ring_peek(store->images[w], &n) != NULL;
     return has && (!is_full(&store->filling) || store->flushing.n == 0);

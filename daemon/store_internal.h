@@ -109,6 +109,11 @@ struct store {
     int64_t retry, wait; /* while failing: when the database is opened anew, and how long it then waits again, ns */
 };
 
+/* Of the thread: a round has ended, and is not all on disk. */
+static inline bool store_ends_round(const struct store *store) {
+    return store->round.phase == ROUND_ENDED || store->round.phase == ROUND_FLUSHING;
+}
+
 static inline void store_count(atomic_uint_fast64_t *counter, uint64_t n) {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }

@@ -146,11 +146,16 @@ static void commit_due(struct store *store) {
 
 /* Closes in order: the next start need not look for what is missing. */
 static void end(struct store *store) {
+    const struct timespec moment = {.tv_nsec = flush_look / 4};
     struct error err;
     while (store_commit(store))
         ;
-    while (store_take_images(store) || store_take_requests(store))
-        ;
+    while (store_take_requests(store) || store_take_images(store) ||
+           (store_ends_round(store) && !atomic_load_explicit(&store->failing, memory_order_relaxed))) {
+        store_poll_flush(store);
+        if (store->flushing.n > 0)
+            nanosleep(&moment, NULL);
+    }
     if (atomic_load_explicit(&store->failing, memory_order_relaxed)) {
         log_error("state_dir: %s: what came last is not kept: %s", store->folder, store->reason);
         return;

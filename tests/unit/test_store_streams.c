@@ -267,6 +267,31 @@ static void a_round_trims_the_journal(void **state) {
     store_scene_close(&scene);
 }
 
+/* One that begins right behind another does not take its place. */
+static void rounds_come_one_after_the_other(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_open(&scene);
+    for (int i = 1; i <= 10; i++)
+        store_scene_append(&scene, i);
+    for (uint64_t order = 1; order <= 10; order++) {
+        assert_true(store_round_begin(scene.store, order));
+        put(&scene, image("c/1", 1, order, 10));
+        if (order < 10)
+            assert_true(store_round_end(scene.store));
+    }
+    for (int64_t began = 0; store_trimmed(scene.store) < 9;)
+        assert_true(rig_wait(&began));
+    assert_int_equal(store_trimmed(scene.store), 9);
+    struct store_status status;
+    store_status(scene.store, &status);
+    assert_int_equal(status.rounds, 9);
+    assert_true(store_round_end(scene.store));
+    store_scene_reopen(&scene); /* the end comes to its end at a stop too */
+    assert_int_equal(store_trimmed(scene.store), 10);
+    store_scene_close(&scene);
+}
+
 static uint64_t bytes_of(const char *folder) {
     char command[300], text[64] = "";
     snprintf(command, sizeof command, "du -sb %s", folder);
@@ -463,6 +488,7 @@ int main(void) {
         cmocka_unit_test(many_images_come_back),
         cmocka_unit_test(questions_are_bounded),
         cmocka_unit_test(a_round_trims_the_journal),
+        cmocka_unit_test(rounds_come_one_after_the_other),
         cmocka_unit_test(trimmed_entries_leave_the_disk),
         cmocka_unit_test(an_image_waits_for_its_entries),
         cmocka_unit_test(an_open_round_trims_nothing),
