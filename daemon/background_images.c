@@ -7,7 +7,7 @@
 #include <assert.h>
 
 /* Streams that one slice looks at, and images that it makes: no more than an advance's work. */
-enum { LOOKS = 1024, IMAGES = 2 };
+enum { LOOKS = 1024, IMAGES = 8 };
 
 void background_round(struct worker *worker, const struct record_round *record) {
     assert(worker->imaging.round == 0); /* the bus begins none before the last one is done */
