@@ -13,6 +13,7 @@
 #include "daemon/publisher.h"
 #include "daemon/records.h"
 #include "daemon/recovery.h"
+#include "daemon/reopening.h"
 #include "daemon/returns.h"
 #include "daemon/rounds.h"
 #include "daemon/service.h"
@@ -67,6 +68,7 @@ struct bus {
     struct opening opening;
     struct returns *returns; /* these only with a store */
     struct rounds rounds;
+    struct reopening reopening;
     struct eviction eviction;
     struct streams *streams;
     struct placement *placement;
@@ -286,6 +288,7 @@ static bool serve_once(struct bus *bus) {
     take_subscriptions(bus);
     if (bus->store != NULL) {
         busy |= bring_back(bus);
+        reopening_poll(&bus->reopening);
         rounds_poll(&bus->rounds);
     }
     learning_finished(bus->learning);
@@ -481,6 +484,8 @@ static int open_all(struct bus *bus, struct error *err) {
                                   .ingest = bus->ingest,
                                   .returns = bus->returns,
                                   .began = clock_monotonic()};
+    if (bus->store != NULL)
+        reopening_init(&bus->reopening, config, bus->returns, bus->ingest);
     bus->eviction = (struct eviction){config, bus->streams, bus->ingest, bus->returns, bus->store};
     if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
         return -1;

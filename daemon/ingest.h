@@ -64,6 +64,8 @@ int ingest_close_wait_ms(const struct ingest *ingest, int most);
 
 /* A stream has come back with an interval that is open. */
 void ingest_unclosed(struct ingest *ingest, const struct record_unclosed *record);
+/* The store has such a stream of the name, unless it is in memory, or on its way. */
+void ingest_open_on_disk(struct ingest *ingest, const char *name, int64_t end);
 /* Streams that are not in memory, and have one that the clock is to close. */
 uint64_t ingest_n_open(const struct ingest *ingest);
 

@@ -121,6 +121,16 @@ void ingest_unclosed(struct ingest *ingest, const struct record_unclosed *record
         closer_note_away(ingest->closer, record->class, record->name, record->n, spec, record->end, now);
 }
 
+void ingest_open_on_disk(struct ingest *ingest, const char *name, int64_t end) {
+    size_t n = strlen(name);
+    int class = streams_class_of(ingest->setup.streams, name);
+    const struct time_policy_spec *spec = class >= 0 ? &ingest->setup.config->classes[class].time : NULL;
+    /* Who comes back is told of by its worker. */
+    if (spec != NULL && spec->close_after > 0 && streams_find(ingest->setup.streams, name, n) == NULL &&
+        returns_find(ingest->setup.returns, name, n) == NULL)
+        closer_note_away(ingest->closer, class, name, n, spec, end, clock_realtime());
+}
+
 uint64_t ingest_n_open(const struct ingest *ingest) {
     return ingest->closer != NULL ? closer_n_away(ingest->closer) : 0;
 }

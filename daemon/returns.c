@@ -52,8 +52,8 @@ struct asking {
 struct look {
     struct asking asking;
     struct look *previous, *next; /* utlist: of all */
-    uint64_t request;
-    struct stored *answer; /* NULL: not yet */
+    uint64_t request;             /* 0: for open intervals */
+    struct stored *answer;        /* NULL: not yet */
 };
 
 struct returning {
@@ -354,9 +354,15 @@ bool returns_look_for_names(struct returns *returns, const char *prefix, const c
     return keep_look(returns, look, look != NULL && store_ask_names(returns->setup.store, prefix, after, most, look));
 }
 
-struct stored *returns_looked(struct returns *returns, uint64_t *ret_request) {
+bool returns_look_for_open(struct returns *returns, const char *after, int most) {
+    struct look *look = new_look(0);
+    return keep_look(returns, look, look != NULL && store_ask_open(returns->setup.store, after, most, look));
+}
+
+/* of_control: of a request, else for open intervals. */
+static struct stored *take_look(struct returns *returns, bool of_control, uint64_t *ret_request) {
     struct look *look = returns->looks;
-    while (look != NULL && look->answer == NULL)
+    while (look != NULL && (look->answer == NULL || of_control != (look->request > 0)))
         look = look->next;
     if (look == NULL)
         return NULL;
@@ -365,6 +371,15 @@ struct stored *returns_looked(struct returns *returns, uint64_t *ret_request) {
     DL_DELETE2(returns->looks, look, previous, next);
     free(look);
     return answer;
+}
+
+struct stored *returns_looked(struct returns *returns, uint64_t *ret_request) {
+    return take_look(returns, true, ret_request);
+}
+
+struct stored *returns_looked_open(struct returns *returns) {
+    uint64_t none;
+    return take_look(returns, false, &none);
 }
 
 /* ---- answers -------------------------------------------------------------------------------- */

@@ -74,6 +74,9 @@ bool returns_look_for_names(struct returns *returns, const char *prefix, const c
                             uint64_t request);
 /* The next of these answers, the caller's; NULL: there is none. */
 struct stored *returns_looked(struct returns *returns, uint64_t *ret_request);
+/* The same for open intervals (store_ask_open), of which one is asked for at a time. */
+bool returns_look_for_open(struct returns *returns, const char *after, int most);
+struct stored *returns_looked_open(struct returns *returns);
 
 /* Streams that have begun to leave are counted, and the store has all images up to this one of them. */
 uint64_t returns_leavings(const struct returns *returns);

@@ -405,7 +405,8 @@ bool store_ask(struct store *store, const char *name, size_t n, void *context) {
     return true;
 }
 
-bool store_ask_names(struct store *store, const char *prefix, const char *after, int most, void *context) {
+static bool ask_page(struct store *store, const char *prefix, const char *after, struct stored_page page,
+                     void *context) {
     struct stored *stored = store->asked < ASKED_MOST ? stored_new(after, strlen(after)) : NULL;
     char *copy = strdup(prefix);
     if (stored == NULL || copy == NULL || !ring_has_room(store->asks, sizeof(struct stored *), 0)) {
@@ -417,7 +418,8 @@ bool store_ask_names(struct store *store, const char *prefix, const char *after,
     stored->context = context;
     stored->bytes = copy;
     stored->n = strlen(prefix);
-    stored->page = (struct stored_page){.most = most, .turn = store->turn + 1};
+    stored->page = page;
+    stored->page.turn = store->turn + 1;
     if (!request(store, &(struct request){.kind = REQUEST_TURN, .order = stored->page.turn})) {
         stored_free(stored);
         return false;
@@ -428,6 +430,14 @@ bool store_ask_names(struct store *store, const char *prefix, const char *after,
     assert(put);
     (void)put;
     return true;
+}
+
+bool store_ask_names(struct store *store, const char *prefix, const char *after, int most, void *context) {
+    return ask_page(store, prefix, after, (struct stored_page){.most = most}, context);
+}
+
+bool store_ask_open(struct store *store, const char *after, int most, void *context) {
+    return ask_page(store, "", after, (struct stored_page){.most = most, .open = true}, context);
 }
 
 bool store_has_answer(const struct store *store) {

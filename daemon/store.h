@@ -91,6 +91,8 @@ bool store_ask(struct store *store, const char *name, size_t n, void *context);
 /* The same for names: of all streams that there are which begin with `prefix` and come behind `after` ("": from the first on), in
  * the order of their bytes, at most `most` of them. The answer is STORED_NAMES, or STORED_FAILED. */
 bool store_ask_names(struct store *store, const char *prefix, const char *after, int most, void *context);
+/* The same for those of which the clock is to close an interval (struct stored_page: open). */
+bool store_ask_open(struct store *store, const char *after, int most, void *context);
 /* Bus thread, when rung: the next answer, to be freed by stored_free; NULL: none. */
 struct stored *store_answer(struct store *store);
 bool store_has_answer(const struct store *store);

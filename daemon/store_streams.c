@@ -108,7 +108,7 @@ void streams_put(struct db *db, const struct stored *stored) {
     struct head head = {.kind = KIND_MARK, .order = stored->order, .oldest = ended};
     if (ended)
         delete_records(db, stored);
-    put(db, &key, &head, "", 0);
+    put(db, &key, &head, &stored->end, stored->open && !ended ? sizeof stored->end : 0);
     if (ended)
         return;
     key = key_of(stored, stored->generation, KIND_IMAGE, 0);
@@ -270,29 +270,38 @@ static void seek_name(rocksdb_iterator_t *at, const char *name, size_t n, bool b
     rocksdb_iter_seek(at, key, n + behind);
 }
 
-static bool add_name(struct stored *stored, size_t *room, const char *name, size_t n) {
-    if (*room - stored->n < n + 1) {
-        char *bytes = realloc(stored->bytes, 2 * (*room + n + 1));
-        if (bytes == NULL)
+static bool add(struct stored *stored, size_t *room, const void *bytes, size_t n) {
+    if (*room - stored->n < n) {
+        void *larger = realloc(stored->bytes, 2 * (*room + n));
+        if (larger == NULL)
             return false;
-        stored->bytes = bytes;
-        *room = 2 * (*room + n + 1);
+        stored->bytes = larger;
+        *room = 2 * (*room + n);
     }
-    memcpy((char *)stored->bytes + stored->n, name, n);
+    memcpy((char *)stored->bytes + stored->n, bytes, n);
     stored->n += n;
-    ((char *)stored->bytes)[stored->n++] = '\0';
     return true;
 }
 
-/* Of a mark that cannot be read, too: whoever then asks for the stream is told. */
-static bool has_ended(const rocksdb_iterator_t *at) {
+static bool add_name(struct stored *stored, size_t *room, const char *name, size_t n) {
+    return add(stored, room, name, n) && add(stored, room, "", 1);
+}
+
+/* Whether the mark's stream is in the page. One that cannot be read is: whoever then asks for the stream is told. */
+static bool is_listed(const rocksdb_iterator_t *at, const struct stored_page *page, int64_t *ret_end) {
     size_t n;
     struct head head;
     const char *value = rocksdb_iter_value(at, &n);
-    if (n != sizeof head)
-        return false;
+    if (n < sizeof head)
+        return !page->open;
     memcpy(&head, value, sizeof head);
-    return head.format == STREAM_FORMAT && head.kind == KIND_MARK && head.oldest == 1;
+    bool good = head.format == STREAM_FORMAT && head.kind == KIND_MARK;
+    if (!page->open)
+        return !good || head.oldest != 1;
+    if (!good || n != sizeof head + sizeof *ret_end)
+        return false;
+    memcpy(ret_end, value + sizeof head, sizeof *ret_end);
+    return true;
 }
 
 /* From where the iterator stands. Returns false when memory is short. */
@@ -310,8 +319,9 @@ static bool list_from(struct stored *stored, rocksdb_iterator_t *at, const char 
             return add_name(stored, &room, name, length);
         length = zero != NULL && zero - key < WIRE_MAX_NAME ? (size_t)(zero - key) : WIRE_MAX_NAME;
         memcpy(name, key, length);
-        if (!has_ended(at)) {
-            if (!add_name(stored, &room, name, length))
+        int64_t end;
+        if (is_listed(at, page, &end)) {
+            if (!add_name(stored, &room, name, length) || (page->open && !add(stored, &room, &end, sizeof end)))
                 return false;
             page->n++;
         }

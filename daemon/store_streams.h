@@ -4,7 +4,8 @@
  *   name 0 ~generation kind [number]     big-endian, so that a stream's newest generation comes first, and in it its
  *                                        mark, the image, then the blocks of its steps in their order
  *
- * An ended stream has nothing but a mark that says so. Every value has a head with format, kind and a checksum.
+ * An ended stream has nothing but a mark that says so. That of one with
+ * an interval that the clock is to close has the interval's end, int64_t, as its value. Every value has a head with format, kind and a checksum.
  */
 #ifndef DAEMON_STORE_STREAMS_H
 #define DAEMON_STORE_STREAMS_H

@@ -24,6 +24,7 @@ enum stored_found {
  * texts, one behind the other, in order, and where there may be more another text, behind which those come. */
 struct stored_page {
     int most, n;   /* at most, and so many */
+    bool open;     /* only of streams that are open; behind each text its end stands (int64_t) */
     bool more;     /* there may be further ones */
     uint64_t turn; /* of the store: behind which request it is answered */
 };
@@ -43,6 +44,8 @@ struct stored {
     uint64_t order; /* all entries of the journal up to it are in the image, as far as they concern the stream */
     void *bytes;    /* malloc: the image, without steps */
     size_t n;
+    bool open; /* an interval of it, up to `end` (ns), is open, and the clock is to close it */
+    int64_t end;
     uint64_t oldest; /* blocks before this number are needed no more */
     int n_blocks;
     struct stored_block *blocks; /* by number; of an answer: all that are held; else what is new */

@@ -106,6 +106,8 @@ struct stored *stream_image_new(const struct config *config, const struct stream
         return NULL;
     stored->generation = stream->generation;
     stored->order = stream->order;
+    stored->open =
+        config->classes[stream->class].time.close_after > 0 && series_is_open(stream->series, &stored->end);
     if (write_stream(config, stream, stored) == 0 && write_blocks(stream, saved, stored) == 0)
         return stored;
     stored_free(stored);

@@ -657,6 +657,24 @@ static void test_closed_on_disk(void **state) {
     daemon_free(&daemon);
 }
 
+/* Open when the daemon stopped, and on disk alone when it begins. */
+static void test_closed_behind_a_stop(void **state) {
+    (void)state;
+    struct daemon *daemon = start_closing(with_store(), "");
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    feed_last(socket);
+    daemon_expect_count(daemon, "ticks.taken", CLOSED);
+    daemon_close(daemon, socket);
+    daemon_signal(daemon, SIGTERM);
+    assert_int_equal(daemon_wait(daemon), 0);
+    daemon_start(daemon);
+    daemon_expect_count(daemon, "time.closed", CLOSED);
+    daemon_expect_count(daemon, "forecasts.made", CLOSED);
+    assert_int_equal(daemon_count(daemon, "kept.open"), 0);
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+}
+
 /* What the journal's tail brings back is open still. */
 static void test_closed_behind_a_crash(void **state) {
     (void)state;
@@ -723,6 +741,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_imported_is_kept, teardown),
         cmocka_unit_test_teardown(test_imported_under_other_weights_is_kept, teardown),
         cmocka_unit_test_teardown(test_closed_on_disk, teardown),
+        cmocka_unit_test_teardown(test_closed_behind_a_stop, teardown),
         cmocka_unit_test_teardown(test_closed_behind_a_crash, teardown),
         cmocka_unit_test_teardown(test_closed_where_imported, teardown),
     };

@@ -455,6 +455,51 @@ static void names_come_in_pages(void **state) {
     store_scene_close(&scene);
 }
 
+/* Of those alone with an interval that is open, and till when; as the latest image says. */
+static void open_intervals_come_in_pages(void **state) {
+    (void)state;
+    enum { N = 10 };
+    struct store_scene scene;
+    char name[16], after[16] = "";
+    store_scene_open(&scene);
+    for (int turn = 0; turn < 2; turn++)
+        for (int i = 0; i < N; i++) {
+            snprintf(name, sizeof name, "c/%d", i);
+            struct stored *stored = image(name, 1, 0, 10);
+            stored->open = turn == 0 ? i % 2 == 0 : i % 3 == 0;
+            stored->end = 100 * turn - i;
+            put(&scene, stored);
+        }
+    assert_true(store_forget(scene.store, "c/6", 3, 1));
+    int seen = 0;
+    static const int expected[] = {0, 3, 9};
+    for (bool more = true; more;) {
+        struct stored *page;
+        assert_true(store_ask_open(scene.store, after, 2, &scene));
+        for (int64_t began = 0; (page = store_answer(scene.store)) == NULL;)
+            assert_true(rig_wait(&began));
+        assert_int_equal(page->found, STORED_NAMES);
+        const char *at = page->bytes;
+        for (int i = 0; i < page->page.n; i++, seen++) {
+            int64_t end;
+            assert_true(seen < 3);
+            snprintf(name, sizeof name, "c/%d", expected[seen]);
+            assert_string_equal(at, name);
+            at += strlen(at) + 1;
+            memcpy(&end, at, sizeof end);
+            at += sizeof end;
+            assert_int_equal(end, 100 - expected[seen]);
+        }
+        more = page->page.more;
+        if (more)
+            snprintf(after, sizeof after, "%s", at);
+        stored_free(page);
+    }
+    assert_int_equal(seen, 3);
+    expect_image(&scene, "c/3", 1, 0, 10, 0);
+    store_scene_close(&scene);
+}
+
 /* Who has ended for good is not there, and many of them make a page shorter, not longer to wait for. */
 static void ended_streams_have_no_names(void **state) {
     (void)state;
@@ -481,6 +526,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_come_in_pages),
         cmocka_unit_test(ended_streams_have_no_names),
+        cmocka_unit_test(open_intervals_come_in_pages),
         cmocka_unit_test(an_image_comes_back),
         cmocka_unit_test(an_image_takes_the_place_of_the_one_before),
         cmocka_unit_test(steps_come_back_in_their_blocks),
