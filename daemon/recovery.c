@@ -80,7 +80,7 @@ static void keep_state(struct recovery *recovery, struct returning *returning, c
 /* Takes the image. Where something of the stream came before it there was one, and nothing was taken over. */
 static void keep_import(struct recovery *recovery, struct returning *returning, struct journal_command *command) {
     struct error err;
-    if (stream_image_check(recovery->config, returning_class(returning), command->image, &err) != 0) {
+    if (stream_image_fits(recovery->config, returning_class(returning), command->image, &err) != 0) {
         recovery->passed_over++;
         return;
     }

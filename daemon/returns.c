@@ -430,7 +430,7 @@ static void take_answer(struct returns *returns, struct stored *answer) {
         return;
     }
     if (answer->found == STORED_IMAGE &&
-        stream_image_check(returns->setup.opening->config, returning->class, answer, &answer->err) != 0)
+        stream_image_fits(returns->setup.opening->config, returning->class, answer, &answer->err) != 0)
         answer->found = STORED_DAMAGED;
     returning->stage = ANSWERED;
     returning->answer = answer;

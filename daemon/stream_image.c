@@ -138,7 +138,7 @@ static void leave_place(struct image_io *io, struct image_io *section) {
     image_leave(io, section);
 }
 
-int stream_image_check(const struct config *config, int class, const struct stored *stored, struct error *err) {
+int stream_image_fits(const struct config *config, int class, const struct stored *stored, struct error *err) {
     struct image_io io, section;
     uint32_t n_features = 0;
     if (image_open(&io, stored->bytes, stored->n, err) != 0)
@@ -150,6 +150,13 @@ int stream_image_check(const struct config *config, int class, const struct stor
     if (n_features != (uint32_t)config->classes[class].n_features)
         return error_set(err, "the image of stream %s is of %u features, and its class %s has %d", stored->name,
                          n_features, config->classes[class].name, config->classes[class].n_features);
+    return 0;
+}
+
+int stream_image_check(const struct config *config, int class, const struct stored *stored, struct error *err) {
+    struct image_io io;
+    if (stream_image_fits(config, class, stored, err) != 0)
+        return -1;
     for (int i = 0; i < stored->n_blocks; i++)
         if (image_open(&io, stored->blocks[i].bytes, stored->blocks[i].n, err) != 0)
             return -1;

@@ -23,7 +23,9 @@ bool stream_image_can(const struct stream *stream);
  * short. */
 struct stored *stream_image_new(const struct config *config, const struct stream *stream, uint64_t saved);
 
-/* Whether it is whole, and of a stream of the class: -1 with the sentence in err. Any thread. */
+/* Whether it is of a stream of the class: -1 with the sentence in err. Any thread. */
+int stream_image_fits(const struct config *config, int class, const struct stored *stored, struct error *err);
+/* And whether all its steps are whole, which what comes from the store is: that has sums of its own. */
 int stream_image_check(const struct config *config, int class, const struct stored *stored, struct error *err);
 
 /* Which version (number 0: none) the stream stood under in each model, in ret_versions [n_models];
