@@ -9,11 +9,10 @@
 #include <cmocka.h>
 
 #include "daemon/clock.h"
-#include "engine/random.h"
 #include "tests/support/daemon.h"
 #include "tests/support/heard.h"
+#include "tests/support/waves.h"
 
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +20,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { STREAMS = 12, FEATURES = 2 };
+enum { STREAMS = 12, FEATURES = WAVES_FEATURES };
+enum { SEED = 7 }; /* of the ticks' noise */
 
 static const int64_t second = 1000000000;
 
@@ -39,28 +39,15 @@ static int steps(void) {
     return scenario_count(400, 150);
 }
 
-static void values_of(int stream, int step, double *values) {
-    const int place[] = {stream, step};
-    struct rng rng = {rng_hash(7, place, sizeof place)};
-    for (int f = 0; f < FEATURES; f++)
-        values[f] = 10 * stream + sin(0.5236 * step + f) * (2 + sin(0.003 * step)) + 0.3 * rng_normal(&rng);
-    if (rng_below(&rng, 30) == 0)
-        values[rng_below(&rng, FEATURES)] = NAN;
-}
-
-static const char *name_of(int stream, char name[16]) {
-    snprintf(name, 16, "s%d", stream);
-    return name;
-}
-
 /* A step of each stream, in an order that changes. */
 static void feed_step(void *socket, int step) {
     for (int i = 0; i < STREAMS; i++) {
         int stream = (i * 5 + step) % STREAMS;
         double values[FEATURES];
         char name[16];
-        values_of(stream, step, values);
-        feed_tick(socket, name_of(stream, name), second * (1600000000 + step + step / 100 * 500), values, FEATURES);
+        waves_values(SEED, stream, step, values);
+        feed_tick(socket, waves_name(stream, name), second * (1600000000 + step + step / 100 * 500), values,
+                  FEATURES);
     }
 }
 
@@ -116,7 +103,7 @@ static void compare_last(const struct heard *heard, const struct heard *referenc
         for (int m = 0; m < 2; m++) {
             char name[16];
             const char *model = m == 0 ? "m" : "r";
-            struct heard_stream *a = heard_find(heard, model, name_of(s, name));
+            struct heard_stream *a = heard_find(heard, model, waves_name(s, name));
             struct heard_stream *b = heard_find(reference, model, name);
             assert_non_null(a);
             assert_non_null(b);
@@ -229,8 +216,8 @@ static void feed_learners(struct daemon *daemon, void *socket, int from, int to)
         for (int s = 0; s < LEARNERS; s++) {
             double values[FEATURES];
             char name[16];
-            values_of(s, step, values);
-            feed_tick(socket, name_of(s, name), second * (1600000000 + step + step / 100 * 500), values, FEATURES);
+            waves_values(SEED, s, step, values);
+            feed_tick(socket, waves_name(s, name), second * (1600000000 + step + step / 100 * 500), values, FEATURES);
         }
         scenario_sleep(3);
         if (step % 40 == 17)
@@ -252,15 +239,6 @@ static json_t *export_all(struct daemon *daemon) {
         json_decref(reply);
     }
     return all;
-}
-
-static void await_version(struct daemon *daemon) {
-    for (int tries = 0; tries < 600; tries++) {
-        if (daemon_model_count(daemon, "m", "version") > 0)
-            return;
-        scenario_sleep(100);
-    }
-    fail_msg("no version has been promoted");
 }
 
 /* The same when no job is under way, and no version takes over. */
@@ -312,7 +290,7 @@ static void kill_while_learning(const char *every, bool loses) {
     struct daemon *daemon = daemon_run(&(struct daemon_setup){.workers = 2, .rest = rest});
     void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
     feed_learners(daemon, socket, 0, 150);
-    await_version(daemon);
+    daemon_await_version(daemon, "m");
     feed_learners(daemon, socket, 150, 420);
     daemon_expect_count(daemon, "forecasts.made", 420 * LEARNERS);
     train_every(daemon, "150s", "900h");
@@ -460,7 +438,7 @@ static void move_all(const struct move *move) {
     for (int s = 0; s < STREAMS; s++)
         for (int m = 0; m < 2; m++) {
             const char *model = m == 0 ? "m" : "r";
-            struct heard_stream *a = heard_find(one, model, name_of(s, name)), *b = heard_find(other, model, name);
+            struct heard_stream *a = heard_find(one, model, waves_name(s, name)), *b = heard_find(other, model, name);
             assert_non_null(b);
             heard_compare(a, heard_before, b, 0, (size_t)(steps() - half));
         }
@@ -574,7 +552,7 @@ static void import_and_kill(const char *seed) {
     for (int s = 0; s < STREAMS; s++)
         for (int m = 0; m < 2; m++) {
             const char *model = m == 0 ? "m" : "r";
-            struct heard_stream *a = heard_find(pair.heard, model, name_of(s, name)),
+            struct heard_stream *a = heard_find(pair.heard, model, waves_name(s, name)),
                                 *b = heard_find(pair.reference, model, name);
             assert_true(a != NULL && b != NULL);
             heard_compare(a, 0, b, (size_t)(later - half), (size_t)(steps() - later));
@@ -618,7 +596,7 @@ static int64_t feed_last(void *socket) {
     int64_t now = clock_realtime(), start = now - now % (second / 10);
     char name[16];
     for (int s = 0; s < CLOSED; s++)
-        feed_tick(socket, name_of(s, name), start + 1, (const double[]){s, 1}, FEATURES);
+        feed_tick(socket, waves_name(s, name), start + 1, (const double[]){s, 1}, FEATURES);
     return start;
 }
 
@@ -626,7 +604,7 @@ static void expect_closed(struct heard *heard, size_t n, int64_t start) {
     char name[16];
     heard_until(heard, CLOSED * n);
     for (int s = 0; s < CLOSED; s++) {
-        const struct heard_stream *stream = heard_find(heard, "m", name_of(s, name));
+        const struct heard_stream *stream = heard_find(heard, "m", waves_name(s, name));
         assert_non_null(stream);
         assert_int_equal(stream->n, n);
         const struct heard_forecast *forecast = heard_at(stream, n - 1);

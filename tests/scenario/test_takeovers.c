@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "clients/forecast/backtest_run.h"
-#include "engine/random.h"
 #include "tests/support/daemon.h"
 #include "tests/support/heard.h"
+#include "tests/support/waves.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,7 +21,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { STREAMS = 5, MOST_STEPS = 2400, FEATURES = 2, HORIZON = 6, LEVELS = 2 };
+enum { STREAMS = 5, MOST_STEPS = 2400, FEATURES = WAVES_FEATURES, HORIZON = 6, LEVELS = 2 };
+enum { SEED = 5 }; /* of the ticks' noise */
 
 static const int64_t second = 1000000000;
 static char folder[] = "/tmp/test_takeovers.XXXXXX";
@@ -53,30 +54,6 @@ static int steps_of(int stream) {
 /* Streams begin at different times, so that they are at different steps when a version comes. */
 static int64_t time_of(int stream, int step) {
     return second * (1600000000 + 200 * stream + step + step / 500 * 3600);
-}
-
-static void values_of(int stream, int step, double *values) {
-    const int place[] = {stream, step};
-    struct rng rng = {rng_hash(5, place, sizeof place)};
-    for (int f = 0; f < FEATURES; f++)
-        values[f] = 10 * stream + sin(0.5236 * step + f) * (2 + sin(0.003 * step)) + 0.3 * rng_normal(&rng);
-    if (rng_below(&rng, 30) == 0)
-        values[rng_below(&rng, FEATURES)] = NAN;
-}
-
-static const char *name_of(int stream, char name[16]) {
-    snprintf(name, 16, "s%d", stream);
-    return name;
-}
-
-/* Until a version has been promoted, however long its job takes on a busy machine. */
-static void await_version(struct daemon *daemon) {
-    for (int tries = 0; tries < 600; tries++) {
-        if (daemon_model_count(daemon, "m", "version") > 0)
-            return;
-        scenario_sleep(100);
-    }
-    fail_msg("no version has been promoted");
 }
 
 /* Commands between the ticks, wherever they happen to come: a state goes to another stream where versions allow. */
@@ -116,15 +93,15 @@ static size_t feed_all(struct daemon *daemon, void *socket, struct heard *heard)
             return fed;
         double values[FEATURES];
         char name[16];
-        values_of(first, next[first], values);
-        feed_tick(socket, name_of(first, name), time_of(first, next[first]), values, FEATURES);
+        waves_values(SEED, first, next[first], values);
+        feed_tick(socket, waves_name(first, name), time_of(first, next[first]), values, FEATURES);
         next[first]++;
         if (++fed % 10 == 0)
             scenario_sleep(2);
         if (fed % 500 == 0)
             heard_until(heard, fed);
         if (fed == all / 3)
-            await_version(daemon);
+            daemon_await_version(daemon, "m");
         if (fed > all / 3 && fed % 333 == 0)
             command(daemon, fed / 333);
     }
@@ -147,7 +124,7 @@ static void compare(void *context, int stream, uint64_t step, const struct backt
     struct comparison_of *comparison = context;
     enum { N = HORIZON * FEATURES };
     char name[16];
-    const struct heard_stream *heard = heard_find(comparison->heard, "m", name_of(stream, name));
+    const struct heard_stream *heard = heard_find(comparison->heard, "m", waves_name(stream, name));
     assert_non_null(heard);
     assert_true(step >= 1 && step <= heard->n);
     const struct heard_forecast *forecast = heard_at(heard, step - 1);
@@ -172,12 +149,12 @@ static void compare(void *context, int stream, uint64_t step, const struct backt
 static struct backtest_stream stream_of(int s) {
     static char names[STREAMS][16];
     size_t n = (size_t)steps_of(s);
-    struct backtest_stream stream = {.name = (char *)name_of(s, names[s]), .path = names[s], .n = n};
+    struct backtest_stream stream = {.name = (char *)waves_name(s, names[s]), .path = names[s], .n = n};
     stream.t = malloc(n * sizeof *stream.t);
     stream.values = malloc(n * FEATURES * sizeof *stream.values);
     for (size_t i = 0; i < n; i++) {
         stream.t[i] = time_of(s, (int)i);
-        values_of(s, (int)i, stream.values + i * FEATURES);
+        waves_values(SEED, s, (int)i, stream.values + i * FEATURES);
     }
     return stream;
 }

@@ -454,6 +454,15 @@ int64_t daemon_model_count(struct daemon *daemon, const char *model, const char 
     return count;
 }
 
+void daemon_await_version(struct daemon *daemon, const char *model) {
+    for (int tries = 0; tries < 600; tries++) {
+        if (daemon_model_count(daemon, model, "version") > 0)
+            return;
+        scenario_sleep(100);
+    }
+    fail_msg("no version has been promoted");
+}
+
 int64_t daemon_count(struct daemon *daemon, const char *path) {
     json_t *reply = daemon_ask(daemon, "{\"cmd\":\"status\"}");
     const json_t *at = reply;

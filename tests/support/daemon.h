@@ -111,6 +111,8 @@ void daemon_command(struct daemon *daemon, const char *format, ...) __attribute_
 /* What `models` says of a model, a new reference; a whole number of it. */
 json_t *daemon_model(struct daemon *daemon, const char *model);
 int64_t daemon_model_count(struct daemon *daemon, const char *model, const char *key);
+/* Waits until a version of the model serves, however long its job takes on a busy machine. */
+void daemon_await_version(struct daemon *daemon, const char *model);
 /* A number of `status` by its path ("ticks.refused.late"). A reason that has not occurred is 0. */
 int64_t daemon_count(struct daemon *daemon, const char *path);
 /* Waits until the number is at least n; it must then be n. */
