@@ -281,6 +281,14 @@ bool disk_step(struct disk *disk, struct disk_step *ret_step) {
     return true;
 }
 
+struct disk *disk_at_end(const char *log, void (*mark)(void *context, const char *text), void *context) {
+    struct disk *disk = disk_new(log, NULL);
+    for (struct disk_step step; disk_step(disk, &step);)
+        if (step.kind == DISK_MARK && mark != NULL)
+            mark(context, step.path);
+    return disk;
+}
+
 size_t disk_syncs(const struct disk *disk) {
     return disk->syncs;
 }

@@ -27,6 +27,8 @@ struct disk;
 /* From a log, and the folder as it stood on the disk when the run began (copied; NULL: empty). */
 struct disk *disk_new(const char *log, const char *base);
 void disk_free(struct disk *disk);
+/* The same, behind the end of the log; marks are handed over (NULL: nobody wants them). */
+struct disk *disk_at_end(const char *log, void (*mark)(void *context, const char *text), void *context);
 
 struct disk_step {
     enum disk_record_kind kind;

@@ -39,6 +39,7 @@ void fault_open(struct fault *fault) {
     snprintf(fault->root, sizeof fault->root, "%s/root", fault->folder);
     snprintf(fault->plan_path, sizeof fault->plan_path, "%s/plan", fault->folder);
     snprintf(fault->log, sizeof fault->log, "%s/log", fault->folder);
+    snprintf(fault->left, sizeof fault->left, "%s/left", fault->folder);
     assert_int_equal(mkdir(fault->root, 0700), 0);
     int fd = open(fault->plan_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
@@ -121,6 +122,30 @@ int fault_run_self(const struct fault *fault, const char *what, const char *more
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void fault_begin_anew(const struct fault *fault) {
+    assert_int_equal(remove(fault->log), 0);
+    disk_remove_folder(fault->root);
+    assert_int_equal(mkdir(fault->root, 0700), 0);
+}
+
+void fault_each(struct fault *fault, const struct fault_each *each) {
+    long n = 1;
+    for (bool failed = true; failed; n += n < 5 ? 1 : each->step) {
+        char which[128];
+        fault_set(fault, each->kinds, each->error, n, each->for_good ? 1000000000 : n);
+        int status = fault_run_self(fault, each->what, NULL);
+        failed = atomic_load(&fault->plan->failed) > 0;
+        fault_clear(fault);
+        snprintf(which, sizeof which, "%s %s operation %ld", strerror(each->error), each->for_good ? "from" : "at",
+                 n);
+        if (status != 0)
+            fail_msg("%s: the process ended with %d", which, status);
+        each->look(which);
+        fault_begin_anew(fault);
+    }
+    print_message("%ld operations\n", n);
 }
 
 const char *fault_where(const struct fault *fault, const char *program) {

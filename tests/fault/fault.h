@@ -13,6 +13,7 @@ struct fault {
     struct fault_plan *plan;
     char folder[96];                          /* with all that follows */
     char root[128], plan_path[128], log[128]; /* the root is made, and is empty */
+    char left[128];                           /* for what a crash leaves; not made */
 };
 
 void fault_open(struct fault *fault);
@@ -32,6 +33,20 @@ void fault_clear(struct fault *fault);
 /* Runs this test program once more under the layer, with one argument, its root and another: main hands it to a
  * function of its own. Returns its exit status, or 128 and a signal. */
 int fault_run_self(const struct fault *fault, const char *what, const char *more);
+
+/* A run of it for each operation of these kinds, until there is none: that one fails, or (for_good) all from it on; the
+ * process has to end well. Then what it has left is looked at, and goes, with the log. */
+struct fault_each {
+    const char *what;
+    int kinds, error;
+    bool for_good;
+    long step; /* from one operation to the next that is looked at, behind the first few */
+    void (*look)(const char *which);
+};
+void fault_each(struct fault *fault, const struct fault_each *each);
+
+/* The root is empty again, and there is no log. */
+void fault_begin_anew(const struct fault *fault);
 
 /* Where in the program the latest allocation that failed was asked for, as text until the next call. NULL: in
  * this one. */

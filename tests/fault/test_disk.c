@@ -145,7 +145,7 @@ static void outlast(struct scene *scene) {
 /* After it the machine crashes: what is left has what was acknowledged. */
 static void fail_and_crash(int kinds, int error) {
     struct scene scene;
-    char state[300], left[256];
+    char state[300];
     snprintf(state, sizeof state, "%s/state", fault.root);
     fault_begin(&fault, true);
     scene_open(&scene, state);
@@ -162,12 +162,9 @@ static void fail_and_crash(int kinds, int error) {
     assert_int_equal(daemon_wait(scene.daemon), 128 + SIGKILL);
     scene_close(&scene);
 
-    struct disk *disk = disk_new(fault.log, NULL);
-    for (struct disk_step step; disk_step(disk, &step);)
-        ;
-    snprintf(left, sizeof left, "%s/left", fault.folder);
-    snprintf(state, sizeof state, "%s/state", left);
-    disk_leave(disk, DISK_DROPPED, 0, left);
+    struct disk *disk = disk_at_end(fault.log, NULL, NULL);
+    snprintf(state, sizeof state, "%s/state", fault.left);
+    disk_leave(disk, DISK_DROPPED, 0, fault.left);
     disk_free(disk);
     scene_open(&scene, state);
     while (!scene.sender.known)

@@ -119,10 +119,9 @@ static int tear_down(void **state) {
 /* What the file has after a crash, until the next call; "-": it is not there. */
 static const char *left(const struct disk *disk, enum disk_crash crash, uint64_t seed, const char *name) {
     static char text[100000];
-    char folder[160], path[256];
-    snprintf(folder, sizeof folder, "%s/left", fault.folder);
-    disk_leave(disk, crash, seed, folder);
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    char path[256];
+    disk_leave(disk, crash, seed, fault.left);
+    snprintf(path, sizeof path, "%s/%s", fault.left, name);
     FILE *file = fopen(path, "re");
     if (file == NULL)
         snprintf(text, sizeof text, "-");
@@ -130,7 +129,7 @@ static const char *left(const struct disk *disk, enum disk_crash crash, uint64_t
         text[fread(text, 1, sizeof text - 1, file)] = '\0';
     if (file != NULL)
         fclose(file);
-    disk_remove_folder(folder);
+    disk_remove_folder(fault.left);
     return text;
 }
 

@@ -311,16 +311,15 @@ static void test_crashes(void **state) {
     (void)state;
     static struct looking looking;
     struct side *whole = &looking.whole;
-    char path[300], left[256];
+    char path[300];
     load_make(ROWS, is_quiet);
     snprintf(path, sizeof path, "%s/state", fault.root);
     side_new(whole, "whole", path);
     live(whole);
-    snprintf(left, sizeof left, "%s/left", fault.folder);
-    snprintf(path, sizeof path, "%s/state", left);
+    snprintf(path, sizeof path, "%s/state", fault.left);
     side_new(&looking.side, "again", path);
     int crashes = disk_crash_all(&(struct disk_crashes){
-        .log = fault.log, .folder = left, .torn = torn, .mark = mark, .look = look, .context = &looking});
+        .log = fault.log, .folder = fault.left, .torn = torn, .mark = mark, .look = look, .context = &looking});
     print_message(
         "%d crashes: %d left more than was promised, %d a newer champion; %d decisions were made once more, %zu "
         "forecasts compared\n",

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { LIVES = 3, ENTRIES = 400 /* of a life */, OUTLAST = 200 };
 
@@ -161,12 +160,15 @@ struct looking {
     char state[300];
     size_t every; /* of how many syncs one is looked at */
     uint64_t durable;
-    int more; /* crashes that left entries behind the durable ones */
+    int more;     /* crashes that left entries behind the durable ones */
+    long to_open; /* operations */
 };
 
 static void mark(void *context, const char *text) {
     struct looking *looking = context;
-    assert_true(sscanf(text, "durable %lu", &looking->durable) == 1 || strncmp(text, "open", 4) == 0);
+    uint64_t durable = 0;
+    assert_true(sscanf(text, "durable %lu", &durable) == 1 || sscanf(text, "open %ld", &looking->to_open) == 1);
+    looking->durable = durable > looking->durable ? durable : looking->durable;
 }
 
 static void look(void *context, const char *which) {
@@ -180,12 +182,10 @@ static int torn(void *context, size_t sync) {
 }
 
 static struct looking crash_all(size_t every) {
-    char left[256];
     struct looking looking = {.every = getenv("FAULT_LONG") != NULL ? 1 : every};
-    snprintf(left, sizeof left, "%s/left", fault.folder);
-    snprintf(looking.state, sizeof looking.state, "%s/state", left);
+    snprintf(looking.state, sizeof looking.state, "%s/state", fault.left);
     int crashes = disk_crash_all(&(struct disk_crashes){
-        .log = fault.log, .folder = left, .torn = torn, .mark = mark, .look = look, .context = &looking});
+        .log = fault.log, .folder = fault.left, .torn = torn, .mark = mark, .look = look, .context = &looking});
     print_message("%d crashes, %d left more than was promised\n", crashes, looking.more);
     return looking;
 }
@@ -202,45 +202,27 @@ static void test_crashes(void **state) {
 
 /* What the process has left, and what a crash of the machine behind its end would have. */
 static void look_after(const char *which) {
-    char left[256], state[300];
-    struct disk *disk = disk_new(fault.log, NULL);
-    struct disk_step step;
-    uint64_t durable = 0, marked;
-    while (disk_step(disk, &step))
-        if (step.kind == DISK_MARK && sscanf(step.path, "durable %lu", &marked) == 1)
-            durable = marked > durable ? marked : durable;
+    char state[300];
+    struct looking looking = {0};
+    struct disk *disk = disk_at_end(fault.log, mark, &looking);
     snprintf(state, sizeof state, "%s/state", fault.root);
-    open_left(state, durable, which);
-    snprintf(left, sizeof left, "%s/left", fault.folder);
-    snprintf(state, sizeof state, "%s/state", left);
-    disk_leave(disk, DISK_DROPPED, 0, left);
-    open_left(state, durable, which);
-    disk_remove_folder(left);
+    open_left(state, looking.durable, which);
+    snprintf(state, sizeof state, "%s/state", fault.left);
+    disk_leave(disk, DISK_DROPPED, 0, fault.left);
+    open_left(state, looking.durable, which);
+    disk_remove_folder(fault.left);
     disk_free(disk);
 }
 
-static void begin_anew(void) {
-    assert_int_equal(remove(fault.log), 0);
-    disk_remove_folder(fault.root);
-    assert_int_equal(mkdir(fault.root, 0700), 0);
-}
-
-/* The n-th operation, or all from the n-th on, for every n until none fails. */
 static void fail_each(int kinds, int error, bool for_good) {
-    long n = 1, step = getenv("FAULT_LONG") != NULL ? 1 : for_good ? 61 : 29;
-    for (bool failed = true; failed; n += n < 5 ? 1 : step) {
-        char which[128];
-        fault_set(&fault, kinds, error, n, for_good ? 1000000000 : n);
-        int status = fault_run_self(&fault, "endure", NULL);
-        failed = atomic_load(&fault.plan->failed) > 0;
-        fault_clear(&fault);
-        snprintf(which, sizeof which, "%s %s operation %ld", strerror(error), for_good ? "from" : "at", n);
-        if (status != 0)
-            fail_msg("%s: the process ended with %d", which, status);
-        look_after(which);
-        begin_anew();
-    }
-    print_message("%ld operations\n", n);
+    fault_each(&fault, &(struct fault_each){.what = "endure",
+                                            .kinds = kinds,
+                                            .error = error,
+                                            .for_good = for_good,
+                                            .step = getenv("FAULT_LONG") != NULL ? 1
+                                                    : for_good                   ? 61
+                                                                                 : 29,
+                                            .look = look_after});
 }
 
 static void test_one_error(void **state) {
@@ -267,13 +249,10 @@ static void test_read_only_disk(void **state) {
 static long operations_of(int kinds, long *ret_to_open) {
     fault_set(&fault, kinds, EIO, INT_MAX, INT_MAX);
     assert_int_equal(fault_run_self(&fault, "outlast", NULL), 0);
-    struct disk *disk = disk_new(fault.log, NULL);
-    *ret_to_open = 0;
-    for (struct disk_step step; disk_step(disk, &step);)
-        if (step.kind == DISK_MARK)
-            sscanf(step.path, "open %ld", ret_to_open);
-    disk_free(disk);
-    begin_anew();
+    struct looking looking = {0};
+    disk_free(disk_at_end(fault.log, mark, &looking));
+    *ret_to_open = looking.to_open;
+    fault_begin_anew(&fault);
     return atomic_load(&fault.plan->seen);
 }
 
@@ -289,7 +268,7 @@ static void come_back(int kinds, int error) {
         fault_clear(&fault);
         struct looking looking = crash_all(8);
         assert_int_equal(looking.durable, OUTLAST);
-        begin_anew();
+        fault_begin_anew(&fault);
     }
 }
 

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { VERSIONS = 24 }; /* more than are kept */
 
@@ -144,43 +143,31 @@ static int torn(void *context, size_t sync) {
 
 static void test_crashes(void **state) {
     (void)state;
-    char left[256];
     struct looking looking = {0};
-    snprintf(left, sizeof left, "%s/left", fault.folder);
-    snprintf(looking.state, sizeof looking.state, "%s/state", left);
+    snprintf(looking.state, sizeof looking.state, "%s/state", fault.left);
     assert_int_equal(fault_run_self(&fault, "publish", NULL), 0);
     int crashes = disk_crash_all(&(struct disk_crashes){
-        .log = fault.log, .folder = left, .torn = torn, .mark = mark, .look = look, .context = &looking});
+        .log = fault.log, .folder = fault.left, .torn = torn, .mark = mark, .look = look, .context = &looking});
     print_message("%d crashes, %d left a champion that had not been told of\n", crashes, looking.newer);
     assert_int_equal(looking.published, VERSIONS);
     assert_true(looking.newer > 0);
 }
 
-/* The n-th operation fails, for every n; the process goes on, and what it has left is as good. */
+/* The process goes on when an operation fails, and what it has left is as good. */
+static void look_after(const char *which) {
+    struct looking looking = {0};
+    disk_free(disk_at_end(fault.log, mark, &looking));
+    snprintf(looking.state, sizeof looking.state, "%s/state", fault.root);
+    look(&looking, which);
+}
+
 static void fail_each(int error, bool for_good) {
-    long n = 1;
-    for (bool failed = true; failed; n += getenv("FAULT_LONG") != NULL ? 1 : 7) {
-        char which[128];
-        struct looking looking = {0};
-        fault_set(&fault, FAULT_FILES, error, n, for_good ? 1000000000 : n);
-        int status = fault_run_self(&fault, "publish", NULL);
-        failed = atomic_load(&fault.plan->failed) > 0;
-        fault_clear(&fault);
-        snprintf(which, sizeof which, "%s %s operation %ld", strerror(error), for_good ? "from" : "at", n);
-        if (status != 0)
-            fail_msg("%s: the process ended with %d", which, status);
-        struct disk *disk = disk_new(fault.log, NULL);
-        for (struct disk_step step; disk_step(disk, &step);)
-            if (step.kind == DISK_MARK)
-                mark(&looking, step.path);
-        disk_free(disk);
-        snprintf(looking.state, sizeof looking.state, "%s/state", fault.root);
-        look(&looking, which);
-        assert_int_equal(remove(fault.log), 0);
-        disk_remove_folder(fault.root);
-        assert_int_equal(mkdir(fault.root, 0700), 0);
-    }
-    print_message("%ld operations\n", n);
+    fault_each(&fault, &(struct fault_each){.what = "publish",
+                                            .kinds = FAULT_FILES,
+                                            .error = error,
+                                            .for_good = for_good,
+                                            .step = getenv("FAULT_LONG") != NULL ? 1 : 7,
+                                            .look = look_after});
 }
 
 static void test_one_error(void **state) {
