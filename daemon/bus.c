@@ -457,7 +457,8 @@ static int open_all(struct bus *bus, struct error *err) {
                                     .workers = bus->workers,
                                     .streams = bus->streams,
                                     .placement = bus->placement,
-                                    .publisher = bus->publisher};
+                                    .publisher = bus->publisher,
+                                    .began = clock_monotonic()};
     const struct returns_setup returns = {&bus->opening, bus->store};
     if (bus->store != NULL && (bus->returns = returns_new(&returns)) == NULL)
         return error_set(err, "bus: out of memory");
@@ -486,7 +487,7 @@ static int open_all(struct bus *bus, struct error *err) {
                                   .began = clock_monotonic()};
     if (bus->store != NULL)
         reopening_init(&bus->reopening, config, bus->returns, bus->ingest);
-    bus->eviction = (struct eviction){config, bus->streams, bus->ingest, bus->returns, bus->store};
+    bus->eviction = (struct eviction){config, &bus->opening, bus->streams, bus->ingest, bus->returns, bus->store};
     if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
         return -1;
     const struct learning_setup learning = {.config = config,

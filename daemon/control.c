@@ -656,30 +656,31 @@ static json_t *do_stop(struct control *control, const json_t *request) {
 static const struct {
     const char *name;
     json_t *(*answer)(struct control *control, const json_t *request);
+    bool of_memory; /* its stream has to be there */
 } commands[] = {
-    {"hello", do_hello},
-    {"status", do_status},
-    {"streams", do_streams},
-    {"names", control_names},
-    {"models", do_models},
-    {"end", do_end},
-    {"retrain", do_retrain},
-    {"reset", do_reset},
-    {"state", do_state},
-    {"set_state", do_set_state},
-    {"save", do_save},
-    {"stop", do_stop},
-    {"stop_training", do_stop_training},
-    {"promote", do_promote},
-    {"reject", do_reject},
-    {"rollback", do_rollback},
-    {"decisions", do_decisions},
-    {"pause", do_pause},
-    {"resume", do_resume},
-    {"scores", do_scores},
-    {"export", control_export},
-    {"import", control_import},
-    {"reload", do_reload},
+    {"hello", do_hello, false},
+    {"status", do_status, false},
+    {"streams", do_streams, false},
+    {"names", control_names, false},
+    {"models", do_models, false},
+    {"end", do_end, true},
+    {"retrain", do_retrain, false},
+    {"reset", do_reset, true},
+    {"state", do_state, true},
+    {"set_state", do_set_state, true},
+    {"save", do_save, false},
+    {"stop", do_stop, false},
+    {"stop_training", do_stop_training, false},
+    {"promote", do_promote, false},
+    {"reject", do_reject, false},
+    {"rollback", do_rollback, false},
+    {"decisions", do_decisions, false},
+    {"pause", do_pause, true},
+    {"resume", do_resume, true},
+    {"scores", do_scores, true},
+    {"export", control_export, false},
+    {"import", control_import, false},
+    {"reload", do_reload, false},
 };
 
 static json_t *answer(struct control *control, const json_t *request) {
@@ -690,7 +691,9 @@ static json_t *answer(struct control *control, const json_t *request) {
         return control_failure("argument", "a request has a text cmd");
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++)
         if (strcmp(commands[c].name, cmd) == 0)
-            return commands[c].answer(control, request);
+            return commands[c].of_memory && control_is_away(control, request)
+                       ? control_bring(control, request, commands[c].answer)
+                       : commands[c].answer(control, request);
     return control_failure("unknown_command", "no such command");
 }
 

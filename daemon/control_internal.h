@@ -15,6 +15,10 @@ struct waiting {
     bool (*go_on)(struct control *control, struct waiting *waiting, struct stored *answer);
     bool asked; /* it has had something looked for */
 
+    /* Of a command on a stream that comes back. */
+    json_t *(*answer)(struct control *control, const json_t *request);
+    bool brought; /* it has been asked for */
+
     uint64_t imported; /* of an import: where it stands in the journal, when the store has no such stream; else 0 */
 
     /* Of names. */
@@ -58,6 +62,11 @@ void control_answer_imports(struct control *control);
 /* Keeps the request at hand, to go on with it so; an error reply where that cannot be. */
 json_t *control_wait(struct control *control, const json_t *request,
                      bool (*go_on)(struct control *control, struct waiting *waiting, struct stored *answer));
+
+/* Whether the request's stream is not in memory, and may be on disk. Then its answer waits until it is there. */
+bool control_is_away(const struct control *control, const json_t *request);
+json_t *control_bring(struct control *control, const json_t *request,
+                      json_t *(*answer)(struct control *control, const json_t *request));
 
 /* A text of a request; NULL where it is none, or holds a NUL, which no name does. */
 const char *control_text(const json_t *request, const char *key);

@@ -49,7 +49,7 @@ void eviction_make_room(struct eviction *eviction) {
 }
 
 void eviction_poll(struct eviction *eviction) {
-    uint32_t now = ingest_second(eviction->ingest);
+    uint32_t now = opening_second(eviction->opening);
     for (int looks = 0; looks < LOOKS && may_leave(eviction); looks++) {
         struct stream *stream = streams_walk(eviction->streams);
         if (stream == NULL)

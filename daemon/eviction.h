@@ -11,6 +11,7 @@
 
 struct eviction {
     const struct config *config;
+    const struct opening *opening;
     struct streams *streams;
     struct ingest *ingest;
     const struct returns *returns;

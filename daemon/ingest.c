@@ -95,7 +95,6 @@ struct ingest *ingest_open(void *zmq, const struct ingest_setup *setup, struct e
         return NULL;
     }
     ingest->setup = *setup;
-    ingest->opened = clock_monotonic();
     error_set(err, "ingest: out of memory");
     if (!allocate(ingest) || open_ticks(ingest, zmq, err) != 0 || open_subscribe(ingest, zmq, err) != 0 ||
         open_acknowledged(ingest, zmq, err) != 0) {
@@ -575,7 +574,7 @@ static bool open_message(struct ingest *ingest, int source) {
     ingest->source = source;
     ingest->received = clock_realtime();
     if (ingest->setup.returns != NULL) /* else nobody leaves memory for being quiet */
-        ingest->second = ingest_second(ingest);
+        ingest->second = opening_second(ingest->setup.opening);
     struct wire_text texts[2] = {{0}};
     for (size_t f = 0; f < ingest->n_frames; f++)
         texts[f] = (struct wire_text){zmq_msg_data(&ingest->frames[f]), zmq_msg_size(&ingest->frames[f])};
@@ -663,10 +662,6 @@ void ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_e
 
 bool ingest_parked(const struct ingest *ingest) {
     return ingest->parked;
-}
-
-uint32_t ingest_second(const struct ingest *ingest) {
-    return (uint32_t)((clock_monotonic() - ingest->opened) / 1000000000);
 }
 
 const struct ingest_counters *ingest_counters(const struct ingest *ingest) {

@@ -100,9 +100,6 @@ bool ingest_takeover(struct ingest *ingest, const struct record_takeover *record
  * freed. */
 void ingest_ended(struct ingest *ingest, struct stream *stream, bool kept);
 
-/* Seconds since the start, when something was received last. */
-uint32_t ingest_second(const struct ingest *ingest);
-
 /* Puts a record into a worker's ring, using the room that ticks leave over; false when even that is full. */
 bool ingest_command(struct ingest *ingest, int worker, const void *record, size_t n);
 

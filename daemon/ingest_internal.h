@@ -31,8 +31,7 @@ struct ingest {
     int64_t received;
     uint64_t order;  /* in the journal; 0: there is none */
     bool replays;    /* it comes from the journal */
-    int64_t opened;  /* monotonic, ns */
-    uint32_t second; /* of receiving, since then */
+    uint32_t second; /* of receiving, as `used` of streams counts */
     struct wire_ticks ticks;
     struct ahead ahead;
     struct wire_tick tick;

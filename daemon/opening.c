@@ -1,5 +1,6 @@
 #include "daemon/opening.h"
 
+#include "daemon/clock.h"
 #include "daemon/records.h"
 
 #include <assert.h>
@@ -33,7 +34,12 @@ struct stream *opening_make(struct opening *opening, int class, const char *name
         stream_free(stream);
         return NULL;
     }
+    stream->used = opening_second(opening);
     return stream;
+}
+
+uint32_t opening_second(const struct opening *opening) {
+    return (uint32_t)((clock_monotonic() - opening->began) / 1000000000);
 }
 
 void opening_unmake(struct opening *opening, struct stream *stream) {

@@ -22,6 +22,7 @@ struct opening {
     struct placement *placement;
     struct publisher *publisher;
     struct closer *closer; /* ingest's; NULL: none */
+    int64_t began;         /* monotonic, ns: `used` of streams is in seconds since then */
     uint64_t started;      /* streams that began */
 };
 
@@ -37,6 +38,9 @@ bool opening_is_crowded(const struct opening *opening, int class);
 /* A stream with places, and room for it in the table of streams; on that worker, -1: on any. NULL when memory is short. */
 struct stream *opening_make(struct opening *opening, int class, const char *name, size_t n, uint32_t generation,
                             int worker);
+
+/* The second it is now, as `used` of streams counts. */
+uint32_t opening_second(const struct opening *opening);
 
 /* Takes that back. */
 void opening_unmake(struct opening *opening, struct stream *stream);

@@ -184,12 +184,29 @@ uint64_t requests_keep(struct requests *requests) {
     return place->number;
 }
 
-void requests_answer_kept(struct requests *requests, uint64_t number, json_t *reply) {
+static struct asker *find_kept(struct requests *requests, uint64_t number) {
     struct asker *place = requests->kept;
     while (place->number != number) {
         place++;
         assert(place < requests->kept + REQUESTS_KEPT_MOST);
     }
+    return place;
+}
+
+void requests_resume(struct requests *requests, uint64_t number) {
+    struct asker *place = find_kept(requests, number);
+    assert(!requests->open);
+    requests->asker = *place;
+    zmq_msg_init(&requests->asker.identity);
+    zmq_msg_move(&requests->asker.identity, &place->identity);
+    place->id = NULL;
+    forget(place);
+    requests->counters.kept--;
+    requests->open = true;
+}
+
+void requests_answer_kept(struct requests *requests, uint64_t number, json_t *reply) {
+    struct asker *place = find_kept(requests, number);
     send_reply(requests, place, reply);
     forget(place);
     requests->counters.kept--;

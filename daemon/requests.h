@@ -34,7 +34,9 @@ void requests_answer(struct requests *requests, json_t *reply);
 /* Keeps it instead, to be answered by its number. Returns 0, the request staying at hand, when too many are kept or
  * memory is short. */
 uint64_t requests_keep(struct requests *requests);
-/* The same for one that was kept. */
+/* One that was kept is at hand again, while none else is: to be answered, or kept once more. */
+void requests_resume(struct requests *requests, uint64_t number);
+/* Answers one that was kept. */
 void requests_answer_kept(struct requests *requests, uint64_t number, json_t *reply);
 
 struct requests_counters {

@@ -61,7 +61,8 @@ struct returning {
     UT_hash_handle hh;
     struct returning *previous, *next; /* utlist: among those who leave, are to be asked, or to be handed over */
     enum stage stage;
-    bool forget; /* what the store has of it is to be forgotten first */
+    bool forget;  /* what the store has of it is to be forgotten first */
+    bool brought; /* it is to come back, if the store knows it */
     int class;
     uint32_t generation;      /* LEAVING: of the one that leaves */
     uint64_t leaving;         /* LEAVING: its number */
@@ -228,6 +229,13 @@ struct returning *returns_begin(struct returns *returns, int class, const char *
     return returning;
 }
 
+int returns_bring(struct returns *returns, int class, const char *name, size_t n) {
+    struct returning *returning = returns_begin(returns, class, name, n);
+    if (returning != NULL)
+        returning->brought = true;
+    return returning != NULL ? 0 : -1;
+}
+
 int returning_class(const struct returning *returning) {
     return returning->class;
 }
@@ -298,6 +306,14 @@ void returns_free(struct returns *returns) {
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
+/* Whether it is to be a stream, as far as is known by now. */
+static bool is_wanted(const struct returning *returning) {
+    const struct stored *answer = returning->answer;
+    bool known = answer == NULL || answer->found == STORED_IMAGE || answer->found == STORED_DAMAGED;
+    return returning->kept != NULL || returning->import != NULL || returning->stage == PLACED ||
+           (returning->brought && known);
+}
+
 /* Returns false where the store takes no more now. */
 static bool ask_next(struct returns *returns) {
     struct returning *returning = returns->to_ask;
@@ -305,7 +321,7 @@ static bool ask_next(struct returns *returns) {
         !store_forget(returns->setup.store, returning->name, returning->n, returning->generation))
         return false;
     returning->forget = false;
-    bool asks = returning->kept != NULL || returning->import != NULL;
+    bool asks = is_wanted(returning);
     if (asks && !store_ask(returns->setup.store, returning->name, returning->n, returning))
         return false;
     DL_DELETE2(returns->to_ask, returning, previous, next);
@@ -593,7 +609,7 @@ static bool hand_all_over(struct returns *returns) {
     DL_FOREACH_SAFE(returns->to_hand, returning, next) {
         if (returning->stage == ANSWERED && returning->answer->found != STORED_IMAGE)
             drop_labels(returns, returning);
-        bool wanted = returning->kept != NULL || returning->import != NULL || returning->stage == PLACED;
+        bool wanted = is_wanted(returning);
         if (wanted && has_to_wait(returns, returning))
             continue;
         if (returning->stage == ANSWERED && wanted && !place(returns, returning))

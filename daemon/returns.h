@@ -35,6 +35,9 @@ struct returning *returns_find(const struct returns *returns, const char *name, 
 
 /* Has a stream of which nothing is in memory looked for. NULL when memory is short. */
 struct returning *returns_begin(struct returns *returns, int class, const char *name, size_t n);
+/* Has one that the store knows come back without anything that comes for it; what cannot be read there begins anew.
+ * Returns -1 when memory is short. */
+int returns_bring(struct returns *returns, int class, const char *name, size_t n);
 int returning_class(const struct returning *returning);
 
 /* Room for a record of n bytes that its worker will get, behind those before it; NULL: so much is kept that no more is

@@ -1,6 +1,6 @@
 /*
  * Far more streams than may be in memory: each tick finds its own on disk, few are in memory at any time, and of each
- * every step is forecast once.
+ * every step is forecast once. Commands find streams that are on disk.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,10 +70,71 @@ static void test_few_of_many(void **state) {
     daemon_free(&daemon);
 }
 
+/* A stream that has been quiet is on disk, and the daemon has let go of it. */
+static void await_away(struct daemon *daemon, int64_t evicted) {
+    daemon_await_count(daemon, "kept.evicted", evicted);
+    assert_int_equal(daemon_count(daemon, "streams"), 0);
+}
+
+static bool succeeds(struct daemon *daemon, const char *request) {
+    json_t *reply = daemon_ask(daemon, request);
+    bool ok = json_is_true(json_object_get(reply, "ok"));
+    json_decref(reply);
+    return ok;
+}
+
+static void tick(void *socket, int64_t t) {
+    const double value = 1;
+    feed_tick(socket, "quiet", INT64_C(1000000000) * (1600000000 + t), &value, 1);
+}
+
+/* Who has come back, by a tick or for a command, is quiet from then on; commands find who is on disk. */
+static void test_commands_on_who_is_away(void **state) {
+    (void)state;
+    struct daemon *daemon = daemon_run(&(struct daemon_setup){
+        .workers = 2,
+        .durable = true,
+        .rest = "streams:\n"
+                "  - {class: c, pattern: '*', features: [a], history: 16, idle_timeout: 2s}\n"
+                "models:\n"
+                "  - {name: m, class: c, horizon: 1, layers: [{lstm: 4}], combine: network, train: false}\n"});
+    struct heard *heard = heard_all(daemon);
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    tick(socket, 1);
+    heard_until(heard, 1);
+    await_away(daemon, 1);
+    tick(socket, 2);
+    heard_until(heard, 2);
+    scenario_sleep(700);
+    assert_int_equal(daemon_count(daemon, "streams"), 1);
+    await_away(daemon, 2);
+    assert_true(succeeds(daemon, "{\"cmd\": \"pause\", \"stream\": \"quiet\"}"));
+    assert_int_equal(daemon_count(daemon, "streams"), 1);
+    await_away(daemon, 3);
+    tick(socket, 3);
+    heard_until(heard, 3);
+    struct heard_stream *stream = heard_find(heard, "m", "quiet");
+    assert_true((heard_at(stream, 2)->flags & WIRE_FLAG(PAUSED)) != 0);
+    await_away(daemon, 4);
+    assert_true(succeeds(daemon, "{\"cmd\": \"end\", \"stream\": \"quiet\"}"));
+    daemon_await_count(daemon, "ended", 1);
+    assert_false(succeeds(daemon, "{\"cmd\": \"end\", \"stream\": \"quiet\"}"));
+    assert_false(succeeds(daemon, "{\"cmd\": \"end\", \"stream\": \"never was\"}"));
+    assert_int_equal(heard_at(stream, 2)->step, 3);
+    tick(socket, 4);
+    heard_until(heard, 4);
+    assert_int_equal(stream->generation, heard_at(stream, 2)->generation + 1);
+    assert_int_equal(heard_at(stream, stream->n - 1)->step, 1);
+    heard_free(heard);
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_few_of_many, scenario_teardown),
+        cmocka_unit_test_teardown(test_commands_on_who_is_away, scenario_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
