@@ -286,15 +286,22 @@ bool ingest_takeover(struct ingest *ingest, const struct record_takeover *record
     return put;
 }
 
-void ingest_ended(struct ingest *ingest, struct stream *stream, bool kept) {
-    ingest->counters.ended += !kept;
-    ingest->counters.evicted += kept;
-    publisher_event(ingest->setup.publisher, kept ? "evicted" : "ended", stream->name,
+static void tell_ended(struct ingest *ingest, const struct stream *stream, bool kept) {
+    const char *kind = kept ? "evicted" : "ended";
+    if (!publisher_would_tell(ingest->setup.publisher, kind))
+        return; /* of many at once most are counted only */
+    publisher_event(ingest->setup.publisher, kind, stream->name,
                     json_pack("{s:s, s:s, s:i, s:I}", "stream", stream->name, "class",
                               ingest->setup.config->classes[stream->class].name, "generation",
                               (int)stream->generation, "steps",
                               (json_int_t)atomic_load_explicit(&stream->steps, memory_order_relaxed)),
                     kept ? "stream %s has left memory for the disk" : "stream %s has ended", stream->name);
+}
+
+void ingest_ended(struct ingest *ingest, struct stream *stream, bool kept) {
+    ingest->counters.ended += !kept;
+    ingest->counters.evicted += kept;
+    tell_ended(ingest, stream, kept);
     if (!kept)
         streams_left(ingest->setup.streams, stream);
     if (ingest->setup.returns != NULL)

@@ -55,7 +55,10 @@ void opening_hand_over(struct opening *opening, struct stream *stream, struct ho
     ring_commit(worker_input(worker), sizeof *record);
     worker_wake(worker);
     opening->started += !known;
-    publisher_event(opening->publisher, known ? "returned" : "started", stream->name,
+    const char *kind = known ? "returned" : "started";
+    if (!publisher_would_tell(opening->publisher, kind))
+        return; /* of many at once most are counted only */
+    publisher_event(opening->publisher, kind, stream->name,
                     json_pack("{s:s, s:s, s:i, s:i}", "stream", stream->name, "class",
                               opening->config->classes[stream->class].name, "generation", (int)stream->generation,
                               "worker", stream->worker),

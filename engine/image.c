@@ -140,13 +140,16 @@ static void read_section(struct image_io *io, const char *tag, uint16_t newest, 
     image_io(io, found, TAG);
     image_io(io, &format, 1);
     image_io(io, &length, 1);
-    snprintf(what, sizeof what, "section %s is not there, or not whole", tag);
-    image_check(io, comes && format > 0 && length <= image_left(io), what);
-    snprintf(what, sizeof what, "the image's section %s", tag);
-    if (!io->failed && format > newest)
+    /* Streams come back by the ten thousand: sentences are made where they are needed. */
+    if (!(comes && format > 0 && length <= image_left(io))) {
+        snprintf(what, sizeof what, "section %s is not there, or not whole", tag);
+        image_check(io, false, what);
+    } else if (!io->failed && format > newest) {
+        snprintf(what, sizeof what, "the image's section %s", tag);
         refuse_newer(io, what, format, newest);
+    }
     *ret_section = *io;
-    snprintf(ret_section->tag, sizeof ret_section->tag, "%s", tag);
+    memcpy(ret_section->tag, tag, TAG + 1);
     ret_section->format = format;
     if (!io->failed)
         ret_section->end = ret_section->at + length;
