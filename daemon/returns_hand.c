@@ -2,6 +2,7 @@
 #include "daemon/returns_internal.h"
 
 #include "daemon/homecoming.h"
+#include "daemon/stream_image.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,20 @@ uint32_t returns_generation_of(const struct returns *returns, const struct retur
     return answer->found != STORED_NONE && answer->generation >= next ? answer->generation + 1 : next;
 }
 
+/* Whether the image has it. A message may have been half taken when the image was made; of_order counts its records. */
+static bool has(const struct stored *answer, const struct kept *kept, uint32_t *of_order) {
+    if (answer->found != STORED_IMAGE || kept->order != answer->order)
+        return answer->found == STORED_IMAGE && kept->order < answer->order;
+    return (*of_order)++ < stream_image_taken(answer);
+}
+
 /* What the image does not have of the journal's. */
 static struct kept *take_tail(struct returns *returns, struct returning *returning) {
     struct kept *first = NULL, *last = NULL;
+    uint32_t of_order = 0;
     while (returning->kept != NULL && returning->kept->order <= returns->tail) {
         struct kept *kept = returns_take_first(returns, returning);
-        if (returning->answer->found == STORED_IMAGE && kept->order <= returning->answer->order) {
+        if (has(returning->answer, kept, &of_order)) {
             free(kept);
             continue;
         }

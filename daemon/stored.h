@@ -41,8 +41,10 @@ struct stored {
     void *context;           /* of an answer: whose */
     struct error err;
     uint32_t generation;
-    uint64_t order; /* all entries of the journal up to it are in the image, as far as they concern the stream */
-    void *bytes;    /* malloc: the image, without steps */
+    uint64_t
+        order;   /* all entries of the journal before it are in the image, as far as they concern the stream, and some
+                     * of this one's records: stream_image_taken */
+    void *bytes; /* malloc: the image, without steps */
     size_t n;
     bool open; /* an interval of it, up to `end` (ns), is open, and the clock is to close it */
     int64_t end;

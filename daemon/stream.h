@@ -72,7 +72,8 @@ struct stream {
     struct arrival *arrivals; /* [arrivals_mask + 1] by step, from the latest one that all models have seen on */
     uint64_t arrivals_mask;   /* a power of two less 1; grows with the steps that wait */
     struct stream *worker_previous, *worker_next;
-    uint64_t order;  /* of the latest thing that came for it, in the journal */
+    uint64_t order;  /* of the latest thing that came for it, in the journal, */
+    uint32_t taken;  /* and so many of that order: a message may have several */
     uint64_t saved;  /* the store has the steps up to that one, */
     bool changed;    /* and not all of the rest */
     uint64_t imaged; /* the latest round that has an image of it */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_FORMAT = 1, PLACE_FORMAT = 1 };
+enum { STREAM_FORMAT = 2, PLACE_FORMAT = 1 };
 
 bool stream_image_can(const struct stream *stream) {
     if (stream_pending(stream) > 0 || series_due(stream->series))
@@ -33,11 +33,13 @@ static void write_place(const struct config *config, const struct place *place, 
 }
 
 /* The stream's own part. */
-static void serialize_series(struct series *series, struct image_io *io) {
+static void serialize_series(struct series *series, uint32_t *taken, struct image_io *io) {
     struct image_io section;
     uint32_t n_features = (uint32_t)series->history->n_features;
     image_enter(io, "strm", STREAM_FORMAT, &section);
     image_io(&section, &n_features, 1);
+    if (section.format >= 2)
+        image_io(&section, taken, 1);
     series_serialize(series, &section);
     image_leave(io, &section);
 }
@@ -55,8 +57,9 @@ static void *take_bytes(struct image *image, size_t *ret_n) {
 static int write_stream(const struct config *config, const struct stream *stream, struct stored *stored) {
     struct image image = {0};
     struct image_io io;
+    uint32_t taken = stream->taken;
     image_begin(&io, &image);
-    serialize_series(stream->series, &io);
+    serialize_series(stream->series, &taken, &io);
     for (int i = 0; i < stream->n_places; i++)
         write_place(config, &stream->places[i], &io);
     if (image_end(&io) != 0) {
@@ -153,6 +156,19 @@ int stream_image_fits(const struct config *config, int class, const struct store
     return 0;
 }
 
+uint32_t stream_image_taken(const struct stored *stored) {
+    struct image_io io, section;
+    struct error err;
+    uint32_t n_features, taken = 0;
+    if (image_open(&io, stored->bytes, stored->n, &err) != 0)
+        return UINT32_MAX;
+    image_enter(&io, "strm", STREAM_FORMAT, &section);
+    image_io(&section, &n_features, 1);
+    if (section.format >= 2)
+        image_io(&section, &taken, 1);
+    return section.format >= 2 && image_ok(&section) ? taken : UINT32_MAX;
+}
+
 int stream_image_check(const struct config *config, int class, const struct stored *stored, struct error *err) {
     struct image_io io;
     if (stream_image_fits(config, class, stored, err) != 0)
@@ -216,7 +232,8 @@ int stream_image_read(const struct config *config, struct stream *stream, const 
     struct image_io io;
     if (image_open(&io, stored->bytes, stored->n, err) != 0)
         return -1;
-    serialize_series(stream->series, &io);
+    stream->taken = 0;
+    serialize_series(stream->series, &stream->taken, &io);
     if (!image_ok(&io) || read_blocks(stream->series->history, stored, err) != 0)
         return -1;
     bool acquired[stream->n_places + 1];

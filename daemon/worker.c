@@ -192,6 +192,7 @@ static bool take_more(struct worker *worker, struct stream *stream, const struct
 
 /* Something has come for the stream. */
 static void touch(struct stream *stream, uint64_t order) {
+    stream->taken = stream->order == order ? stream->taken + 1 : 1;
     stream->order = order;
     stream->changed = true;
 }

@@ -703,6 +703,61 @@ static void test_closed_where_imported(void **state) {
     closed_where_imported(with_store());
 }
 
+/* ---- one message of many ticks ------------------------------------------------------------------ */
+
+static void feed_message(void *socket, int from, int n) {
+    struct wire_bundle bundle = {0};
+    for (int step = from; step < from + n; step++) {
+        const double values[FEATURES] = {step % 17, step % 5};
+        assert_int_equal(
+            wire_bundle_add(&bundle, (struct wire_text){"s", 1}, second * (1600000000 + step), values, FEATURES), 0);
+    }
+    struct wire_text message = wire_bundle_message(&bundle);
+    assert_int_equal(zmq_send(socket, message.at, message.n, 0), message.n);
+    wire_bundle_fini(&bundle);
+}
+
+/* An image that is made when half of a message has been taken: the other half is not lost, nor the first one taken again. */
+static void test_killed_within_a_message(void **state) {
+    (void)state;
+    const int ticks = scenario_count(60000, 6000);
+    char rest[1024];
+    snprintf(rest, sizeof rest,
+             "state_dir: %s\nsnapshot_every: 100ms\n"
+             "streams:\n  - {class: c, pattern: '*', features: [a, b], history: 16}\n"
+             "models:\n  - {name: m, class: c, horizon: 1, layers: [{lstm: 4}], combine: network, train: false}\n",
+             new_folder());
+    struct daemon *daemon =
+        daemon_run(&(struct daemon_setup){.workers = 1, .bus = "  tick_ring: 64KiB\n", .rest = rest});
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    for (int tries = 0, within = 0, at = 1; within < 3; tries++, at += ticks + 1) {
+        assert_true(tries < 40);
+        feed_message(socket, at, ticks);
+        while (daemon_count(daemon, "steps") == 0)
+            scenario_sleep(1);
+        await_durable(daemon);
+        int64_t rounds = daemon_count(daemon, "store.rounds");
+        while (daemon_count(daemon, "steps") < ticks && daemon_count(daemon, "store.rounds") < rounds + 2)
+            scenario_sleep(1);
+        within += daemon_count(daemon, "steps") < ticks;
+        daemon_close(daemon, socket);
+        daemon_signal(daemon, SIGKILL);
+        daemon_wait(daemon);
+        daemon_start(daemon);
+        struct heard *heard = heard_new(daemon, "forecast/m/", 11, 1);
+        heard->any_gaps = true;
+        socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+        feed_message(socket, at + ticks, 1);
+        heard_until(heard, 1);
+        struct heard_stream *stream = heard_find(heard, "m", "s");
+        assert_non_null(stream);
+        assert_int_equal(heard_at(stream, stream->n - 1)->step, (uint64_t)(at + ticks));
+        heard_free(heard);
+    }
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(240);
     const struct CMUnitTest tests[] = {
@@ -711,6 +766,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_killed, teardown),
         cmocka_unit_test_teardown(test_killed_without_images, teardown),
         cmocka_unit_test_teardown(test_killed_behind_images, teardown),
+        cmocka_unit_test_teardown(test_killed_within_a_message, teardown),
         cmocka_unit_test_teardown(test_old_versions_are_gone, teardown),
         cmocka_unit_test_teardown(test_moved, teardown),
         cmocka_unit_test_teardown(test_moved_to_a_store, teardown),
