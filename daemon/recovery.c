@@ -48,7 +48,8 @@ static void keep_takeover(struct recovery *recovery, struct returning *returning
         .model = model,
         .generation = command->generation,
         .takeover = {.version = command->version, .began = command->began, .step = command->step}};
-    keep(recovery, returning, &record, sizeof record);
+    if (!returns_has_ended(returning, command->generation)) /* else it was told late */
+        keep(recovery, returning, &record, sizeof record);
 }
 
 /* The place of a model among those of its class. */

@@ -308,6 +308,10 @@ void returns_read_tail(struct returns *returns, bool reads) {
         returns->tail_bytes = returns->counters.kept_bytes;
 }
 
+bool returns_has_ended(const struct returning *returning, uint32_t generation) {
+    return returning->forget && generation <= returning->generation;
+}
+
 bool returns_has_tail(const struct returns *returns) {
     return returns->tail_bytes > 0 || (returns->imports != NULL && returns->imports->order <= returns->tail);
 }

@@ -92,6 +92,7 @@ bool returns_poll(struct returns *returns);
 void returns_read_tail(struct returns *returns, bool reads);
 /* While it is read: the stream ended there for good. */
 void returns_ended(struct returns *returns, struct returning *returning, uint32_t generation);
+bool returns_has_ended(const struct returning *returning, uint32_t generation);
 /* Whether streams are still to be brought to where they stood. */
 bool returns_has_tail(const struct returns *returns);
 

@@ -1,6 +1,9 @@
 /* Streams that become what an image says. */
 #include "daemon/returns_internal.h"
 
+#include "daemon/homecoming.h"
+#include "daemon/records.h"
+
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -38,8 +41,10 @@ void returns_end_import(struct returns *returns, struct returning *returning) {
 }
 
 int returns_import(struct returns *returns, struct returning *returning, struct stored *image, uint64_t request) {
-    /* What is there already, or comes before it, is the stream. */
-    bool first = returning->kept == NULL && returning->import == NULL;
+    /* What is there already, or comes before it, is the stream; but for what only follows one that has ended. */
+    bool first = returning->import == NULL;
+    for (const struct kept *kept = returning->kept; kept != NULL; kept = kept->behind)
+        first &= ((const struct record *)(const void *)kept->record)->kind != RECORD_TICK;
     struct import *import = first ? calloc(1, sizeof *import) : NULL;
     struct outcome *outcome = import != NULL && request > 0 ? calloc(1, sizeof *outcome) : NULL;
     if (import == NULL || (request > 0 && outcome == NULL)) {
