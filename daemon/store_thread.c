@@ -151,7 +151,8 @@ static void end(struct store *store) {
     while (store_commit(store))
         ;
     while (store_take_requests(store) || store_take_images(store) ||
-           (store_ends_round(store) && !atomic_load_explicit(&store->failing, memory_order_relaxed))) {
+           ((store_ends_round(store) || store->flushing.n > 0) &&
+            !atomic_load_explicit(&store->failing, memory_order_relaxed))) {
         store_poll_flush(store);
         if (store->flushing.n > 0)
             nanosleep(&moment, NULL);
