@@ -199,6 +199,13 @@ void closer_done(struct closer *closer, struct closing *node) {
         forget_away(closer, (struct away *)(void *)node);
 }
 
+void closer_later(struct closer *closer, struct closing *node, int64_t now) {
+    take_out(node);
+    node->received = now;
+    node->at = due(node);
+    put_in(closer, node);
+}
+
 /* ---- who is due --------------------------------------------------------------------------------- */
 
 /* The first of a slot that is due; the others are put where they are by now. */

@@ -54,6 +54,8 @@ void closer_returns(struct closer *closer, struct stream *stream);
 /* Whose intervals up to its end are to be closed now; NULL: there is none. It is given again until closer_done. */
 struct closing *closer_next(struct closer *closer, int64_t now);
 void closer_done(struct closer *closer, struct closing *node);
+/* It cannot be now: again when as much time has passed as behind a tick. */
+void closer_later(struct closer *closer, struct closing *node, int64_t now);
 /* Of one that is not in memory. */
 const char *closing_name(const struct closing *node, size_t *ret_n, int *ret_class);
 /* So many of those are open. */

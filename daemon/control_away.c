@@ -32,9 +32,9 @@ static bool go_on_bringing(struct control *control, struct waiting *waiting, str
     bool here = is_here(control, name);
     bool comes = !here && returns_find(control->setup.returns, name.at, name.n) != NULL;
     (void)answer; /* it asks for none */
-    if (!here && !comes && !waiting->brought)
+    bool fails = !here && store_degraded(control->setup.store);
+    if (!here && !comes && !fails && !waiting->brought)
         comes = bring(control, waiting, name);
-    bool fails = comes && store_degraded(control->setup.store);
     if (comes && !fails)
         return false;
     /* Where the store does not know it either, the command says so. */

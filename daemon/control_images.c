@@ -65,9 +65,10 @@ static bool go_on_exporting(struct control *control, struct waiting *waiting, st
                     : !waiting->asked && store_degraded(control->setup.store)
                         ? control_failure("degraded", "the stream is on its way from a disk that fails: try again")
                         : NULL;
-    if (reply != NULL)
-        requests_answer_kept(control->requests, waiting->number, reply);
-    return reply != NULL;
+    if (reply == NULL && answer == NULL)
+        return false;
+    requests_answer_kept(control->requests, waiting->number, reply);
+    return true;
 }
 
 json_t *control_export(struct control *control, const json_t *request) {

@@ -68,7 +68,7 @@ static bool close_away(struct ingest *ingest, const struct closing *node, struct
     int class;
     const char *name = closing_name(node, &n, &class);
     struct returning *returning = returns_find(ingest->setup.returns, name, n);
-    if (returning == NULL)
+    if (returning == NULL && !store_degraded(ingest->setup.store))
         returning = returns_begin(ingest->setup.returns, class, name, n);
     void *place = returning != NULL ? returns_reserve(ingest->setup.returns, returning, sizeof *record) : NULL;
     if (place == NULL)
@@ -95,9 +95,12 @@ void ingest_close_due(struct ingest *ingest) {
             .stream = node->stream,
             .end = node->end,
             .arrival = {.source = SOURCE_CLOCK, .number = ingest->closes + 1, .received = now}};
-        done = node->stream == NULL ? close_away(ingest, node, &record)
-                                    : command_stream(ingest, node->stream, JOURNALED_CLOSE, -1, (uint64_t)node->end,
-                                                     (struct record_of_stream *)(void *)&record, sizeof record) == 0;
+        if (node->stream == NULL && !close_away(ingest, node, &record)) {
+            closer_later(ingest->closer, node, now); /* nobody waits for who cannot come back */
+            continue;
+        }
+        done = node->stream == NULL || command_stream(ingest, node->stream, JOURNALED_CLOSE, -1, (uint64_t)node->end,
+                                                      (struct record_of_stream *)(void *)&record, sizeof record) == 0;
         if (done)
             closer_done(ingest->closer, node);
         ingest->closes += done;
