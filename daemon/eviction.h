@@ -7,12 +7,10 @@
 #define DAEMON_EVICTION_H
 
 #include "daemon/ingest.h"
-#include "daemon/streams.h"
+#include "daemon/opening.h"
 
 struct eviction {
-    const struct config *config;
     const struct opening *opening;
-    struct streams *streams;
     struct ingest *ingest;
     const struct returns *returns;
     const struct store *store;
