@@ -486,7 +486,7 @@ static int open_all(struct bus *bus, struct error *err) {
                                   .returns = bus->returns,
                                   .began = clock_monotonic()};
     if (bus->store != NULL)
-        reopening_init(&bus->reopening, config, bus->store, bus->returns, bus->ingest);
+        reopening_init(&bus->reopening, config, bus->returns, bus->ingest);
     bus->eviction = (struct eviction){&bus->opening, bus->ingest, bus->returns, bus->store};
     if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
         return -1;

@@ -59,10 +59,11 @@ static bool go_on_exporting(struct control *control, struct waiting *waiting, st
         order_image(control, stream, waiting->number);
         return true;
     }
-    if (answer == NULL && returns_find(control->setup.returns, name, n) == NULL)
+    bool comes = answer == NULL && returns_find(control->setup.returns, name, n) != NULL;
+    if (answer == NULL && !comes)
         waiting->asked = returns_look(control->setup.returns, name, n, waiting->number);
     json_t *reply = answer != NULL ? describe_answer(control, answer)
-                    : !waiting->asked && store_degraded(control->setup.store)
+                    : comes && store_degraded(control->setup.store)
                         ? control_failure("degraded", "the stream is on its way from a disk that fails: try again")
                         : NULL;
     if (reply == NULL && answer == NULL)

@@ -5,9 +5,9 @@
 
 enum { PAGE_MOST = 1000 };
 
-void reopening_init(struct reopening *reopening, const struct config *config, const struct store *store,
-                    struct returns *returns, struct ingest *ingest) {
-    *reopening = (struct reopening){.store = store, .returns = returns, .ingest = ingest, .done = true};
+void reopening_init(struct reopening *reopening, const struct config *config, struct returns *returns,
+                    struct ingest *ingest) {
+    *reopening = (struct reopening){.returns = returns, .ingest = ingest, .done = true};
     for (int c = 0; c < config->n_classes; c++)
         reopening->done &= config->classes[c].time.close_after == 0;
 }
@@ -35,7 +35,6 @@ void reopening_poll(struct reopening *reopening) {
             take_page(reopening, answer);
         stored_free(answer);
     }
-    /* A disk that fails is not asked again and again. */
-    if (!reopening->done && !reopening->asked && !store_degraded(reopening->store))
+    if (!reopening->done && !reopening->asked)
         reopening->asked = returns_look_for_open(reopening->returns, reopening->after, PAGE_MOST);
 }

@@ -9,7 +9,6 @@
 #include "daemon/returns.h"
 
 struct reopening {
-    const struct store *store;
     struct returns *returns;
     struct ingest *ingest;
     bool asked, done;
@@ -17,8 +16,8 @@ struct reopening {
 };
 
 /* One of a daemon without such a class is done at once. */
-void reopening_init(struct reopening *reopening, const struct config *config, const struct store *store,
-                    struct returns *returns, struct ingest *ingest);
+void reopening_init(struct reopening *reopening, const struct config *config, struct returns *returns,
+                    struct ingest *ingest);
 /* Goes on with it. To be called often. */
 void reopening_poll(struct reopening *reopening);
 

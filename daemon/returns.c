@@ -241,9 +241,13 @@ static bool ask_next(struct returns *returns) {
     return true;
 }
 
+bool returns_is_quiet(const struct returns *returns) {
+    return returns->quiet_until > 0 && clock_monotonic() < returns->quiet_until;
+}
+
 static bool ask(struct returns *returns) {
     bool more = true;
-    if (returns->to_ask == NULL || (returns->quiet_until > 0 && clock_monotonic() < returns->quiet_until))
+    if (returns->to_ask == NULL || returns_is_quiet(returns))
         return false;
     while (more && returns->to_ask != NULL && returns->under_way < UNDER_WAY_MOST)
         more = ask_next(returns);
@@ -253,6 +257,8 @@ static bool ask(struct returns *returns) {
 /* ---- answers -------------------------------------------------------------------------------- */
 
 static void take_answer(struct returns *returns, struct stored *answer) {
+    if (answer->found == STORED_FAILED) /* the disk cannot be read now */
+        returns->quiet_until = clock_monotonic() + quiet;
     if (((const struct asking *)answer->context)->looks) {
         ((struct look *)answer->context)->answer = answer;
         return;
@@ -260,8 +266,6 @@ static void take_answer(struct returns *returns, struct stored *answer) {
     struct returning *returning = answer->context;
     if (answer->found == STORED_FAILED) {
         returns->under_way--;
-        /* The disk cannot be read now. */
-        returns->quiet_until = clock_monotonic() + quiet;
         stored_free(answer);
         returning->stage = TO_ASK;
         DL_APPEND2(returns->to_ask, returning, previous, next);

@@ -71,7 +71,7 @@ struct import_outcome {
 bool returns_imported(struct returns *returns, struct import_outcome *ret_outcome);
 
 /* Asks the store for a stream that stays there, or for names (store_ask_names), for a request of control, to which returns_looked
- * gives the answer. false: too many are asked for, or memory is short. */
+ * gives the answer. false: too many are asked for, memory is short, or the disk has just failed, and is left alone. */
 bool returns_look(struct returns *returns, const char *name, size_t n, uint64_t request);
 bool returns_look_for_names(struct returns *returns, const char *prefix, const char *after, int most,
                             uint64_t request);

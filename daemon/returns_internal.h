@@ -88,6 +88,8 @@ struct returns {
 struct kept *returns_take_first(struct returns *returns, struct returning *returning);
 /* It is on its way no more; what is kept for it goes. */
 void returns_forget(struct returns *returns, struct returning *returning);
+/* Whether the disk has failed just now: it is left alone for a moment. */
+bool returns_is_quiet(const struct returns *returns);
 /* Whether it is to be a stream, as far as is known by now. */
 bool returns_wants(const struct returning *returning);
 

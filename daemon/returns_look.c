@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-static struct look *new_look(uint64_t request) {
-    struct look *look = calloc(1, sizeof *look);
+/* NULL also while the disk is left alone. */
+static struct look *new_look(const struct returns *returns, uint64_t request) {
+    struct look *look = returns_is_quiet(returns) ? NULL : calloc(1, sizeof *look);
     if (look != NULL)
         *look = (struct look){.asking = {.looks = true}, .request = request};
     return look;
@@ -21,18 +22,18 @@ static bool keep_look(struct returns *returns, struct look *look, bool asked) {
 }
 
 bool returns_look(struct returns *returns, const char *name, size_t n, uint64_t request) {
-    struct look *look = new_look(request);
+    struct look *look = new_look(returns, request);
     return keep_look(returns, look, look != NULL && store_ask(returns->setup.store, name, n, look));
 }
 
 bool returns_look_for_names(struct returns *returns, const char *prefix, const char *after, int most,
                             uint64_t request) {
-    struct look *look = new_look(request);
+    struct look *look = new_look(returns, request);
     return keep_look(returns, look, look != NULL && store_ask_names(returns->setup.store, prefix, after, most, look));
 }
 
 bool returns_look_for_open(struct returns *returns, const char *after, int most) {
-    struct look *look = new_look(0);
+    struct look *look = new_look(returns, 0);
     return keep_look(returns, look, look != NULL && store_ask_open(returns->setup.store, after, most, look));
 }
 

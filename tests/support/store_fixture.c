@@ -6,9 +6,11 @@
 
 #include "tests/support/store_fixture.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 void store_scene_config(struct store_scene *scene, const char *top) {
     static int number;
@@ -82,4 +84,12 @@ void store_scene_expect(struct store_scene *scene, uint64_t first, uint64_t last
     if (store_tail(scene->store, take, &expected, &err) != 0)
         fail_msg("%s", err.text);
     assert_int_equal(expected.next, last + 1);
+}
+
+void disk_works(bool works) {
+    struct rlimit limit;
+    signal(SIGXFSZ, SIG_IGN); /* then a write fails with an error */
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = works ? limit.rlim_max : 0;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }

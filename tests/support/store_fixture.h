@@ -27,4 +27,8 @@ uint64_t store_scene_append(struct store_scene *scene, int number);
 /* The journal has the entries of the numbers first .. last, whose orders are the same, and nothing else. */
 void store_scene_expect(struct store_scene *scene, uint64_t first, uint64_t last);
 
+/* The disk of all that this process writes: a limit of files' size stands for one that fails. No file may grow, which every
+ * write meets. */
+void disk_works(bool works);
+
 #endif

@@ -1,4 +1,4 @@
-/* A disk that fails, and comes back. The limit of a file's size stands for it: no file may grow, which every write meets. */
+/* A disk that fails, and comes back. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,18 +9,9 @@
 
 #include "tests/support/store_fixture.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-
-static void disk_works(bool works) {
-    struct rlimit limit;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = works ? limit.rlim_max : 0;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
 
 static int teardown(void **state) {
     (void)state;
@@ -330,7 +321,6 @@ static void it_ends_while_the_disk_fails(void **state) {
 }
 
 int main(void) {
-    signal(SIGXFSZ, SIG_IGN); /* then a write fails with an error */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_waits_is_written_when_the_disk_is_back, teardown),
         cmocka_unit_test_teardown(images_are_put_again, teardown),
