@@ -699,6 +699,14 @@ static json_t *answer(struct control *control, const json_t *request) {
 
 /* ---- requests that wait ------------------------------------------------------------------------- */
 
+bool control_done(struct control *control, const struct waiting *waiting, const struct stored *answer,
+                  json_t *reply) {
+    if (reply == NULL && answer == NULL)
+        return false;
+    requests_answer_kept(control->requests, waiting->number, reply);
+    return true;
+}
+
 void control_forget(struct control *control, struct waiting *waiting) {
     DL_DELETE2(control->waiting, waiting, previous, next);
     json_decref(waiting->request);

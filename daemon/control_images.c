@@ -66,10 +66,7 @@ static bool go_on_exporting(struct control *control, struct waiting *waiting, st
                     : comes && store_degraded(control->setup.store)
                         ? control_failure("degraded", "the stream is on its way from a disk that fails: try again")
                         : NULL;
-    if (reply == NULL && answer == NULL)
-        return false;
-    requests_answer_kept(control->requests, waiting->number, reply);
-    return true;
+    return control_done(control, waiting, answer, reply);
 }
 
 json_t *control_export(struct control *control, const json_t *request) {
@@ -137,15 +134,12 @@ static json_t *there_is(void) {
 static bool go_on_importing(struct control *control, struct waiting *waiting, struct stored *answer) {
     const struct store *store = control->setup.store;
     json_t *reply = NULL;
-    (void)answer; /* it asks for nothing */
     if (store_degraded(store))
         reply =
             control_failure("degraded", "the disk fails: whether the stream comes to be shows when it works again");
     else if (waiting->imported > 0 && store_durable(store) >= waiting->imported)
         reply = control_success();
-    if (reply != NULL)
-        requests_answer_kept(control->requests, waiting->number, reply);
-    return reply != NULL;
+    return control_done(control, waiting, answer, reply); /* it asks for nothing, so there is no answer */
 }
 
 /* With a store; NULL: it is on its way, and the image taken over. */

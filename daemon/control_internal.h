@@ -53,6 +53,10 @@ json_t *control_import(struct control *control, const json_t *request);
 
 json_t *control_names(struct control *control, const json_t *request);
 
+/* The end of a go_on: what it returns. With a reply, or with an answer that there is no memory to tell of, the request is
+ * answered; else it waits on. */
+bool control_done(struct control *control, const struct waiting *waiting, const struct stored *answer, json_t *reply);
+
 /* Takes one away that has been answered. */
 void control_forget(struct control *control, struct waiting *waiting);
 

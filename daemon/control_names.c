@@ -83,10 +83,7 @@ static bool go_on_naming(struct control *control, struct waiting *waiting, struc
         waiting->asked = returns_look_for_names(returns, page.prefix, page.after, page.limit, waiting->number);
     else if (store_degraded(control->setup.store))
         reply = control_failure("degraded", "streams are on their way, and the disk fails: try again");
-    if (reply == NULL && answer == NULL)
-        return false;
-    requests_answer_kept(control->requests, waiting->number, reply);
-    return true;
+    return control_done(control, waiting, answer, reply);
 }
 
 json_t *control_names(struct control *control, const json_t *request) {
