@@ -2,487 +2,41 @@
 
 #include "daemon/background.h"
 #include "daemon/clock.h"
-#include "daemon/homecoming.h"
 #include "daemon/records.h"
-#include "daemon/scores_report.h"
-#include "daemon/stream_image.h"
 #include "daemon/wire.h"
 #include "daemon/worker_internal.h"
 #include "daemon/worker_restore.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <utlist.h>
 
 /* Records that are taken before what is ready is advanced: bounds how long a command can wait, and how much of what they
  * touch has left the caches until then. */
 enum { DRAIN_MOST = 1024 };
 
-/* Streams that are looked at for the next clock of a class: who leaves memory must not cost more the more there are. */
-enum { HEIRS = 64 };
-
 /* Asking for a thread's processor time is a system call: turns are measured no more often. */
 static const int64_t measure_every = 1000000;
 
-static void count(atomic_uint_fast64_t *counter, uint64_t n) {
-    /* The worker is the only writer: no locked instruction is needed. */
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
-}
-
 /* ---- taking records ------------------------------------------------------------------------- */
-
-static void tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t,
-                         uint32_t producer, uint64_t number) {
-    count(&worker->refused[reason], 1);
-    bool tell = worker_may_tell(worker, &worker->refused_telling);
-    if (worker->restoring || (!tell && producer == 0))
-        return;
-    struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
-    record->kind = RECORD_REFUSED;
-    record->reason = reason;
-    record->tell = tell;
-    record->producer = producer;
-    record->number = number;
-    record->t = t;
-    record->n = stream->name_length;
-    memcpy(record->name, stream->name, stream->name_length);
-    ring_commit(worker->output, sizeof *record + stream->name_length);
-}
-
-/* model: -1 for all. */
-static void tell_anew(struct worker *worker, const struct stream *stream, bool gap, int model, uint64_t step) {
-    count(gap ? &worker->resets_gap : &worker->resets_asked, 1);
-    if (worker->restoring || !worker_may_tell(worker, &worker->anew_telling))
-        return;
-    struct record_anew *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
-    *record =
-        (struct record_anew){.kind = RECORD_ANEW, .gap = gap, .model = model, .step = step, .n = stream->name_length};
-    memcpy(record->name, stream->name, stream->name_length);
-    ring_commit(worker->output, sizeof *record + stream->name_length);
-}
-
-void worker_tell_takeovers(struct worker *worker, const struct batch *batch) {
-    int n;
-    if (worker->restoring)
-        return;
-    const struct takeover *takeovers = forecaster_takeovers(batch->forecaster, &n);
-    for (int i = 0; i < n && worker->tells_takeovers; i++) {
-        struct stream *stream = batch->streams[takeovers[i].slot];
-        stream->changed = true;
-        struct record_takeover *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
-        *record = (struct record_takeover){.kind = RECORD_TAKEOVER,
-                                           .model = batch->model,
-                                           .generation = stream->generation,
-                                           .takeover = takeovers[i],
-                                           .n = stream->name_length};
-        memcpy(record->name, stream->name, stream->name_length);
-        ring_commit(worker->output, sizeof *record + stream->name_length);
-    }
-}
-
-/* Before what it brings about is told. model: -1 for all. */
-static void tell_commanded(struct worker *worker, const struct stream *stream, enum commanded what, int model) {
-    if (worker->config->journal[0] == '\0' || worker->restoring)
-        return;
-    struct record_commanded *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
-    *record = (struct record_commanded){.kind = RECORD_COMMANDED,
-                                        .what = what,
-                                        .model = model,
-                                        .generation = stream->generation,
-                                        .step = stream->series->history->n,
-                                        .n = stream->name_length};
-    memcpy(record->name, stream->name, stream->name_length);
-    ring_commit(worker->output, sizeof *record + stream->name_length);
-}
-
-static void make_ready(struct worker *worker, const struct place *place) {
-    struct batch *batch = place->batch;
-    if (batch->is_ready[place->slot])
-        return;
-    batch->is_ready[place->slot] = true;
-    if (batch->n_ready++ == 0)
-        worker->ready[worker->n_ready++] = batch;
-    batch->ready[batch->n_ready - 1] = place->slot;
-}
-
-/* The stream with the most steps is the clock of its class: a sender whose times are wrong does not become it. */
-static void set_clock(struct worker *worker, const struct stream *stream) {
-    const struct history *history = stream->series->history;
-    atomic_uint_fast64_t *most = &worker->most_steps[stream->class];
-    if (history->n == 0 || history->n < atomic_load_explicit(most, memory_order_relaxed))
-        return;
-    atomic_store_explicit(most, history->n, memory_order_relaxed);
-    atomic_store_explicit(&worker->clocks[stream->class], history_time(history, history->n), memory_order_relaxed);
-}
-
-/* What stands out of the step, by its flags. */
-static void count_step(struct worker *worker, const struct stream *stream, uint8_t flags) {
-    if ((flags & STEP_RESET) != 0)
-        tell_anew(worker, stream, true, -1, stream->series->history->n - 1);
-    if ((flags & STEP_IMPUTED) != 0)
-        count(&worker->time[TIME_CASE_MISSING], 1);
-    if ((flags & STEP_CLOCK) != 0)
-        count(&worker->time[TIME_CASE_CLOSED], 1);
-    if ((flags & STEP_FILLED) != 0)
-        count(&worker->time[TIME_CASE_FILLED], 1);
-}
-
-/* The newest step of the history has just closed, by a tick that came so. */
-static void take_step(struct worker *worker, struct stream *stream, const struct arrival *arrival) {
-    const struct series *series = stream->series;
-    uint64_t step = series->history->n;
-    struct arrival *kept = stream_arrival(stream, step);
-    *kept = *arrival;
-    if (series->spec->aggregate != AGGREGATE_LAST && series->of_ticks > 1) {
-        kept->ticks = series->of_ticks;
-        count(&worker->time[TIME_CASE_AGGREGATED], 1);
-    }
-    atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
-    count(&worker->steps, !worker->restoring); /* what is taken once more has been counted */
-    set_clock(worker, stream);
-    uint8_t flags = history_flags(series->history, step);
-    if (flags != 0)
-        count_step(worker, stream, flags);
-    for (int i = 0; i < stream->n_places; i++)
-        make_ready(worker, &stream->places[i]);
-}
-
-/* Whether every category of a tick is an id that the models know; a missing one is no wrong one. */
-static bool ids_known(const struct config_class *class, const double *values) {
-    for (int f = 0; class->vocabulary != NULL && f < class->n_features; f++)
-        if (class->vocabulary[f] > 0 && !isnan(values[f]) &&
-            !(values[f] >= 0 && values[f] < class->vocabulary[f] && values[f] == floor(values[f])))
-            return false;
-    return true;
-}
-
-/* Whether some model of the stream has not seen all its steps: cheaper to know than how many. */
-static bool waits(const struct stream *stream) {
-    for (int i = 0; i < stream->n_places; i++)
-        if (stream->places[i].batch->is_ready[stream->places[i].slot])
-            return true;
-    return false;
-}
-
-/* Whether the stream may close one more step: else its models have to catch up. */
-static bool has_room(struct worker *worker, struct stream *stream) {
-    uint64_t waiting = waits(stream) ? stream_pending(stream) : 0;
-    if (waiting < (uint64_t)stream->series->history->pending && stream_keep_arrivals(stream, waiting + 1))
-        return true;
-    count(&worker->pending_full, 1);
-    return false;
-}
-
-/* What else follows from the tick at the ring's begin. Returns false when it has to wait. */
-static bool take_more(struct worker *worker, struct stream *stream, const struct arrival *arrival) {
-    worker->taken = true;
-    while (series_due(stream->series)) {
-        if (!has_room(worker, stream))
-            return false;
-        if (series_next(stream->series))
-            take_step(worker, stream, arrival);
-    }
-    worker->taken = false;
-    return true;
-}
-
-/* Something has come for the stream. */
-static void touch(struct stream *stream, uint64_t order) {
-    stream->taken = stream->order == order ? stream->taken + 1 : 1;
-    stream->order = order;
-    stream->changed = true;
-}
-
-/* Returns false when the tick has to wait until the stream's models have caught up. */
-static bool take_tick(struct worker *worker, const struct record_tick *tick) {
-    struct stream *stream = tick->stream;
-    if (worker->taken)
-        return take_more(worker, stream, &tick->arrival);
-    if (!has_room(worker, stream))
-        return false;
-    count(&worker->ticks, !worker->restoring);
-    touch(stream, tick->order);
-    if (!ids_known(&worker->config->classes[stream->class], tick->values)) {
-        tell_refused(worker, stream, REASON_ID, tick->t, tick->producer, tick->arrival.number);
-        return true;
-    }
-    enum time_verdict verdict;
-    int closed = series_take(stream->series, tick->t, tick->values, &verdict);
-    if (closed < 0)
-        tell_refused(worker, stream, verdict == TIME_LATE ? REASON_LATE : REASON_REPEATED, tick->t, tick->producer,
-                     tick->arrival.number);
-    else if (verdict == TIME_REPLACES || verdict == TIME_SORTED)
-        count(&worker->time[verdict == TIME_SORTED ? TIME_CASE_REORDERED : TIME_CASE_REPLACED], 1);
-    if (stream->series->held != NULL && reorder_overfull(stream->series->held) &&
-        !reorder_ripe(stream->series->held, stream->series->spec->reorder))
-        count(&worker->time[TIME_CASE_UNHELD], 1);
-    if (closed > 0)
-        take_step(worker, stream, &tick->arrival);
-    return !series_due(stream->series) || take_more(worker, stream, &tick->arrival);
-}
-
-/* Intervals close by the clock. Returns false when the stream's models have to catch up. */
-static bool take_close(struct worker *worker, const struct record_close *record) {
-    if (!worker->taken)
-        series_close(record->stream->series, record->end);
-    touch(record->stream, record->order);
-    return take_more(worker, record->stream, &record->arrival);
-}
-
-/* Steps before it do not know it, whenever they are seen. In a stream with fixed intervals the label of any tick is that of its interval's step. */
-static bool take_label(struct worker *worker, const struct record_label *label) {
-    struct stream *stream = label->stream;
-    if (stream_pending(stream) > 0)
-        return false;
-    touch(stream, label->order);
-    int64_t every = worker->config->classes[stream->class].time.every;
-    int64_t t = every > 0 ? time_interval_start(label->t, every) : label->t;
-    uint64_t step = history_label(stream->series->history, t, label->label);
-    if (step == 0)
-        tell_refused(worker, stream, REASON_LABEL, label->t, label->producer, label->number);
-    for (int i = 0; step > 0 && i < stream->n_places; i++)
-        forecaster_label(stream->places[i].batch->forecaster, stream->places[i].slot, step);
-    return true;
-}
-
-static bool list_batch(struct worker *worker, struct batch *batch) {
-    if (worker->n_batches == worker->room) {
-        int room = worker->room == 0 ? 8 : worker->room * 2;
-        struct batch **batches = realloc(worker->batches, (size_t)room * sizeof(struct batch *));
-        if (batches == NULL)
-            return false;
-        worker->batches = batches;
-        struct batch **ready = realloc(worker->ready, (size_t)room * sizeof(struct batch *));
-        if (ready == NULL)
-            return false;
-        worker->ready = ready;
-        worker->room = room;
-    }
-    worker->batches[worker->n_batches++] = batch;
-    batch->listed = true;
-    return true;
-}
-
-static void acquire_all(const struct stream *stream) {
-    for (int i = 0; i < stream->n_places; i++)
-        forecaster_acquire(stream->places[i].batch->forecaster, stream->places[i].slot, stream->series->history);
-}
-
-static void tell_restored(struct worker *worker, struct stream *stream, const struct error *err) {
-    struct record_unreadable *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
-    record->kind = RECORD_UNREADABLE;
-    record->err = *err;
-    record->n = stream->name_length;
-    memcpy(record->name, stream->name, stream->name_length);
-    ring_commit(worker->output, sizeof *record + stream->name_length);
-}
-
-static void tell_unclosed(struct worker *worker, const struct stream *stream, int64_t closed_to) {
-    int64_t end;
-    if (stream->series->spec->close_after == 0 || !series_is_open(stream->series, &end) || end <= closed_to)
-        return;
-    struct record_unclosed *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
-    *record = (struct record_unclosed){RECORD_UNCLOSED, stream->class, end, stream->name_length};
-    memcpy(record->name, stream->name, stream->name_length);
-    ring_commit(worker->output, sizeof *record + stream->name_length);
-}
-
-/* Where what the store has of it cannot be read, it begins. Returns false when memory is short. */
-static bool come_back(struct worker *worker, struct stream *stream, struct homecoming *homecoming) {
-    struct series *spare = stream_new_series(worker->config, stream->class);
-    if (spare == NULL)
-        return false;
-    struct error err;
-    int failed = worker_restore(worker, stream, homecoming, &err);
-    if (failed < 0) {
-        struct series *unread = stream->series;
-        stream->series = spare;
-        spare = unread;
-        acquire_all(stream);
-    }
-    series_free(spare);
-    if (failed != 0)
-        tell_restored(worker, stream, &err);
-    if (homecoming->imported) {
-        stream->saved = 0;
-        stream->changed = true;
-    }
-    tell_unclosed(worker, stream, homecoming->closed_to);
-    homecoming_free(homecoming);
-    atomic_store_explicit(&stream->steps, stream->series->history->n, memory_order_relaxed);
-    set_clock(worker, stream);
-    return true;
-}
-
-/* Returns false to try again later: memory is short, or what is ready goes first. */
-static bool take_open(struct worker *worker, struct stream *stream, struct homecoming *homecoming) {
-    if (homecoming != NULL && worker->n_ready > 0)
-        return false;
-    for (int i = 0; i < stream->n_places; i++)
-        if (!stream->places[i].batch->listed && !list_batch(worker, stream->places[i].batch))
-            return false;
-    if (homecoming == NULL)
-        acquire_all(stream);
-    else if (!come_back(worker, stream, homecoming))
-        return false;
-    for (int i = 0; i < stream->n_places; i++) {
-        const struct place *place = &stream->places[i];
-        place->batch->streams[place->slot] = stream;
-        worker_tell_takeovers(worker, place->batch);
-    }
-    DL_APPEND2(worker->streams, stream, worker_previous, worker_next);
-    return true;
-}
-
-/* Commands on a stream stand in its order of ticks: they wait until all steps before them have been seen. */
-static bool reset_stream(struct worker *worker, struct stream *stream, int model, uint64_t order) {
-    if (stream_pending(stream) > 0)
-        return false;
-    touch(stream, order);
-    bool any = false;
-    for (int i = 0; i < stream->n_places; i++) {
-        const struct place *place = &stream->places[i];
-        if (model >= 0 && place->batch->model != model)
-            continue;
-        if (!any)
-            tell_commanded(worker, stream, COMMANDED_RESET, model);
-        forecaster_reset(place->batch->forecaster, place->slot);
-        worker_tell_takeovers(worker, place->batch);
-        any = true;
-    }
-    if (model < 0)
-        history_reset(stream->series->history);
-    if (any)
-        tell_anew(worker, stream, false, model, stream->series->history->n);
-    return true;
-}
-
-static bool take_reset(struct worker *worker, const struct record_reset *record) {
-    if (record->stream != NULL)
-        return reset_stream(worker, record->stream, record->model, record->order);
-    if (worker->n_ready > 0)
-        return false;
-    for (struct stream *stream = worker->streams; stream != NULL; stream = stream->worker_next)
-        reset_stream(worker, stream, record->model, record->order);
-    return true;
-}
-
-static void take_pause(struct worker *worker, const struct record_pause *record) {
-    struct history *history = record->stream->series->history;
-    touch(record->stream, record->order);
-    if (history->paused == record->paused)
-        return;
-    history_pause(history, record->paused);
-    tell_commanded(worker, record->stream, record->paused ? COMMANDED_PAUSE : COMMANDED_RESUME, -1);
-    const struct record_told told = {
-        .what = record->paused ? TOLD_PAUSED : TOLD_RESUMED, .step = history->n, .model = -1};
-    worker_tell(worker, record->stream, &told);
-}
-
-static bool take_state(struct worker *worker, struct state_order *order) {
-    if (order->set)
-        touch(order->stream, order->journaled);
-    const struct place *place = &order->stream->places[order->place];
-    struct forecaster *forecaster = place->batch->forecaster;
-    if (forecaster_pending(forecaster, place->slot) > 0)
-        return false;
-    order->outcome = STATE_DONE;
-    int failed = order->set ? forecaster_set_state(forecaster, place->slot, order->values, order->n) : 0;
-    struct slot_state state = forecaster_state(forecaster, place->slot);
-    if (failed == -1)
-        order->outcome = STATE_NO_MEMORY;
-    else if (failed != 0 || state.version == NULL || state.n != order->n)
-        order->outcome = STATE_OTHER;
-    else
-        memcpy(order->values, state.values, state.n * sizeof *state.values);
-    order->version = state.version != NULL ? version_number(state.version) : 0;
-    order->step = state.step;
-    order->primed = state.primed;
-    if (worker->restoring)
-        return true; /* nobody waits for it */
-    struct record_state *record = emitter_reserve(worker->emitter, sizeof *record);
-    *record = (struct record_state){RECORD_STATE_DONE, order};
-    ring_commit(worker->output, sizeof *record);
-    worker_tell_takeovers(worker, place->batch); /* that the new state has brought about */
-    return true;
-}
-
-/* Behind the ticks before it, as a state. */
-static bool take_image(struct worker *worker, struct image_order *order) {
-    if (!stream_image_can(order->stream))
-        return false;
-    order->image = stream_image_new(worker->config, order->stream, 0);
-    struct record_image *record = emitter_reserve(worker->emitter, sizeof *record);
-    *record = (struct record_image){RECORD_IMAGE_DONE, order};
-    ring_commit(worker->output, sizeof *record);
-    return true;
-}
-
-/* The same. */
-static bool take_scores(struct worker *worker, struct scores_report *report) {
-    if (stream_pending(report->stream) > 0)
-        return false;
-    scores_report_fill(report);
-    struct record_scores *record = emitter_reserve(worker->emitter, sizeof *record);
-    *record = (struct record_scores){RECORD_SCORES_DONE, report};
-    ring_commit(worker->output, sizeof *record);
-    return true;
-}
-
-/* The clock of the class has gone: of some streams, those that came first, the one with the most steps becomes it, until
- * one with more takes its next step. */
-static void pass_clock_on(struct worker *worker, const struct stream *ended) {
-    atomic_uint_fast64_t *most = &worker->most_steps[ended->class];
-    if (ended->series->history->n < atomic_load_explicit(most, memory_order_relaxed))
-        return;
-    atomic_store_explicit(most, 0, memory_order_relaxed);
-    int looks = 0;
-    for (const struct stream *stream = worker->streams; stream != NULL && looks < HEIRS;
-         stream = stream->worker_next) {
-        if (stream->class == ended->class)
-            set_clock(worker, stream);
-        looks++;
-    }
-}
-
-/* Lets go of it; its image, if it is to be kept, is the store's before the bus knows. */
-static bool take_end(struct worker *worker, struct stream *stream, bool kept) {
-    if (stream_pending(stream) > 0 || (kept && !background_image(worker, stream, true)))
-        return false;
-    background_forget(worker, stream);
-    for (int i = 0; i < stream->n_places; i++) {
-        forecaster_release(stream->places[i].batch->forecaster, stream->places[i].slot);
-        stream->places[i].batch->streams[stream->places[i].slot] = NULL;
-    }
-    DL_DELETE2(worker->streams, stream, worker_previous, worker_next);
-    pass_clock_on(worker, stream);
-    struct record_stream *record = emitter_reserve(worker->emitter, sizeof *record);
-    *record = (struct record_stream){kept ? RECORD_LEFT : RECORD_ENDED, stream};
-    ring_commit(worker->output, sizeof *record);
-    return true;
-}
 
 bool worker_take(struct worker *worker, const void *at) {
     const struct record *record = at;
     switch (record->kind) {
-    case RECORD_TICK: return take_tick(worker, at);
-    case RECORD_LABEL: return take_label(worker, at);
+    case RECORD_TICK: return worker_take_tick(worker, at);
+    case RECORD_LABEL: return worker_take_label(worker, at);
     case RECORD_OPEN: {
         const struct record_open *open = at;
-        return take_open(worker, open->stream, open->homecoming);
+        return worker_take_open(worker, open->stream, open->homecoming);
     }
-    case RECORD_RESET: return take_reset(worker, at);
-    case RECORD_PAUSE: take_pause(worker, at); return true;
-    case RECORD_STATE: return take_state(worker, ((const struct record_state *)at)->order);
-    case RECORD_IMAGE: return take_image(worker, ((const struct record_image *)at)->order);
-    case RECORD_SCORES: return take_scores(worker, ((const struct record_scores *)at)->report);
-    case RECORD_CLOSE: return take_close(worker, at);
-    case RECORD_END: return take_end(worker, ((const struct record_stream *)at)->stream, false);
-    case RECORD_LEAVE: return take_end(worker, ((const struct record_stream *)at)->stream, true);
+    case RECORD_RESET: return worker_take_reset(worker, at);
+    case RECORD_PAUSE: worker_take_pause(worker, at); return true;
+    case RECORD_STATE: return worker_take_state(worker, ((const struct record_state *)at)->order);
+    case RECORD_IMAGE: return worker_take_image(worker, ((const struct record_image *)at)->order);
+    case RECORD_SCORES: return worker_take_scores(worker, ((const struct record_scores *)at)->report);
+    case RECORD_CLOSE: return worker_take_close(worker, at);
+    case RECORD_END: return worker_take_end(worker, ((const struct record_stream *)at)->stream, false);
+    case RECORD_LEAVE: return worker_take_end(worker, ((const struct record_stream *)at)->stream, true);
     case RECORD_ROUND: background_round(worker, at); return true;
     case RECORD_VERSION: background_version(worker, at); return true;
     case RECORD_SHADOW: background_shadow(worker, at); return true;
@@ -563,9 +117,9 @@ static void advance_batch(struct worker *worker, struct batch *batch, int to_com
     uint64_t not_finite = forecaster_not_finite(batch->forecaster), anew = forecaster_time_resets(batch->forecaster);
     forecaster_advance(batch->forecaster, batch->ready, n);
     worker_tell_takeovers(worker, batch);
-    count(&worker->advances, 1);
-    count(&worker->not_finite, forecaster_not_finite(batch->forecaster) - not_finite);
-    count(&worker->resets_time, forecaster_time_resets(batch->forecaster) - anew);
+    worker_count(&worker->advances, 1);
+    worker_count(&worker->not_finite, forecaster_not_finite(batch->forecaster) - not_finite);
+    worker_count(&worker->resets_time, forecaster_time_resets(batch->forecaster) - anew);
     if (!worker->restoring) {
         emitter_forecasts(worker->emitter, batch, batch->ready, n, to_come);
         worker_tell_alarms(worker, batch, batch->ready, n);
@@ -686,7 +240,7 @@ static bool serve_alone(struct worker *worker) {
     for (int taken = 0; taken < worker->alone_most; taken++) {
         tick = ring_peek(worker->input, &n);
         if (tick == NULL || tick->kind != RECORD_TICK || may_bring_many(tick->stream->series) ||
-            !take_tick(worker, tick))
+            !worker_take_tick(worker, tick))
             break;
         ring_consume(worker->input);
     }

@@ -13,6 +13,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+struct homecoming;
+struct scores_report;
+
 /* Copying one model's windows: where it stands. */
 struct collection {
     struct windows *windows; /* NULL: nothing to do */
@@ -91,9 +94,49 @@ struct worker {
     atomic_int_fast64_t *clocks;      /* [n_classes] the time of its latest step, ns */
 };
 
+static inline void worker_count(atomic_uint_fast64_t *counter, uint64_t n) {
+    /* The worker is the only writer: no locked instruction is needed. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* worker.c */
 /* Takes a record; false when it has to wait until the ready slots have been advanced. Advances them by one step. */
 bool worker_take(struct worker *worker, const void *record);
 bool worker_advance(struct worker *worker);
+
+/* worker_ticks.c: these, too, return false to be called again when the stream's models have caught up. */
+bool worker_take_tick(struct worker *worker, const struct record_tick *tick);
+/* Intervals close by the clock. */
+bool worker_take_close(struct worker *worker, const struct record_close *record);
+bool worker_take_label(struct worker *worker, const struct record_label *label);
+/* Something has come for the stream, by the journal's entry of that order. */
+void worker_touch(struct stream *stream, uint64_t order);
+/* The stream with the most steps is the clock of its class: a sender whose times are wrong does not become it. */
+void worker_set_clock(struct worker *worker, const struct stream *stream);
+
+/* worker_streams.c: these, too, return false to be called again: what is ready goes first, or memory is short. */
+/* homecoming: what the stream was; NULL: it begins. */
+bool worker_take_open(struct worker *worker, struct stream *stream, struct homecoming *homecoming);
+bool worker_take_reset(struct worker *worker, const struct record_reset *record);
+void worker_take_pause(struct worker *worker, const struct record_pause *record);
+bool worker_take_state(struct worker *worker, struct state_order *order);
+bool worker_take_image(struct worker *worker, struct image_order *order);
+bool worker_take_scores(struct worker *worker, struct scores_report *report);
+/* Lets go of it; its image, if it is to be kept, is the store's before the bus knows. */
+bool worker_take_end(struct worker *worker, struct stream *stream, bool kept);
+
+/* worker_told.c */
+/* A tick, or a label, of that time. producer: record_tick's. */
+void worker_tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t,
+                         uint32_t producer, uint64_t number);
+/* The stream's states begin anew behind the step. model: -1 for all. */
+void worker_tell_anew(struct worker *worker, const struct stream *stream, bool gap, int model, uint64_t step);
+/* Before what it brings about is told. model: -1 for all. */
+void worker_tell_commanded(struct worker *worker, const struct stream *stream, enum commanded what, int model);
+/* What the store has of it cannot all be read. */
+void worker_tell_unreadable(struct worker *worker, const struct stream *stream, const struct error *err);
+/* It has come back with an interval that the clock is to close, if the clock has not closed it before: closed_to. */
+void worker_tell_unclosed(struct worker *worker, const struct stream *stream, int64_t closed_to);
 
 /* Tells of the slots that another version serves now; to be called where that may have happened. */
 void worker_tell_takeovers(struct worker *worker, const struct batch *batch);
