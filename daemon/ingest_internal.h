@@ -52,4 +52,8 @@ static inline struct ring *ingest_ring(const struct ingest *ingest, int worker) 
     return worker_input(ingest->setup.workers[worker]);
 }
 
+/* Puts the tick at hand, or the label, on its way. PARKED: there is no room now; REFUSED: *ret_reason says why. */
+enum routed { ROUTED, PARKED, REFUSED };
+enum routed ingest_route(struct ingest *ingest, enum reason *ret_reason);
+
 #endif
