@@ -153,7 +153,7 @@ bool store_recover(struct store *store);
 /* ns until it is time to. */
 int64_t store_recover_wait(const struct store *store);
 
-/* store.c: finds the last order of the journal. */
+/* store_open.c: finds the last order of the journal. */
 int store_find_end(struct store *store, uint64_t *ret_last, struct error *err);
 
 #endif
