@@ -446,14 +446,15 @@ static void know_producer(void *context, uint64_t producer, uint64_t sequence, i
     acknowledged_restore(context, producer, sequence, received);
 }
 
-static int open_all(struct bus *bus, struct error *err) {
-    const struct config *config = bus->config;
+static int open_publisher(struct bus *bus, struct error *err) {
     priority_prompt(); /* ZeroMQ's threads are started with the first socket */
-    bus->publisher = publisher_open(bus->zmq, config, &bus->interest, err);
+    bus->publisher = publisher_open(bus->zmq, bus->config, &bus->interest, err);
     priority_usual();
-    if (bus->publisher == NULL)
-        return -1;
-    bus->opening = (struct opening){.config = config,
+    return bus->publisher != NULL ? 0 : -1;
+}
+
+static int open_ingest(struct bus *bus, struct error *err) {
+    bus->opening = (struct opening){.config = bus->config,
                                     .workers = bus->workers,
                                     .streams = bus->streams,
                                     .placement = bus->placement,
@@ -462,7 +463,7 @@ static int open_all(struct bus *bus, struct error *err) {
     const struct returns_setup returns = {&bus->opening, bus->store};
     if (bus->store != NULL && (bus->returns = returns_new(&returns)) == NULL)
         return error_set(err, "bus: out of memory");
-    const struct ingest_setup ingest = {.config = config,
+    const struct ingest_setup ingest = {.config = bus->config,
                                         .opening = &bus->opening,
                                         .returns = bus->returns,
                                         .workers = bus->workers,
@@ -473,24 +474,31 @@ static int open_all(struct bus *bus, struct error *err) {
                                         .durable = store_durable,
                                         .degraded = store_degraded};
     bus->ingest = ingest_open(bus->zmq, &ingest, err);
-    if (bus->ingest == NULL)
-        return -1;
+    return bus->ingest != NULL ? 0 : -1;
+}
+
+/* What the store has is known, and who moves between it and memory. */
+static int restore(struct bus *bus, struct error *err) {
+    if (bus->store == NULL)
+        return 0;
     if (ingest_acknowledged(bus->ingest) != NULL)
         store_producers(bus->store, know_producer, ingest_acknowledged(bus->ingest));
-    if (bus->store != NULL &&
-        recovery_read(config, bus->store, bus->streams, bus->ingest, bus->returns, bus->versions, err) != 0)
+    if (recovery_read(bus->config, bus->store, bus->streams, bus->ingest, bus->returns, bus->versions, err) != 0)
         return -1;
-    bus->rounds = (struct rounds){.config = config,
+    bus->rounds = (struct rounds){.config = bus->config,
                                   .store = bus->store,
                                   .ingest = bus->ingest,
                                   .returns = bus->returns,
                                   .began = clock_monotonic()};
-    if (bus->store != NULL)
-        reopening_init(&bus->reopening, config, bus->returns, bus->ingest);
+    reopening_init(&bus->reopening, bus->config, bus->returns, bus->ingest);
     bus->eviction = (struct eviction){&bus->opening, bus->ingest, bus->returns, bus->store};
-    if (config->journal[0] != '\0' && (bus->journal = journal_open(config, bus->epoch, err)) == NULL)
+    return 0;
+}
+
+static int open_learning(struct bus *bus, struct error *err) {
+    if (bus->config->journal[0] != '\0' && (bus->journal = journal_open(bus->config, bus->epoch, err)) == NULL)
         return -1;
-    const struct learning_setup learning = {.config = config,
+    const struct learning_setup learning = {.config = bus->config,
                                             .kernels = bus->kernels,
                                             .workers = bus->workers,
                                             .streams = bus->streams,
@@ -501,9 +509,11 @@ static int open_all(struct bus *bus, struct error *err) {
                                             .journal = bus->journal,
                                             .versions = bus->versions};
     bus->learning = learning_new(&learning, err);
-    if (bus->learning == NULL)
-        return -1;
-    const struct control_setup control = {.config = config,
+    return bus->learning != NULL ? 0 : -1;
+}
+
+static int open_control(struct bus *bus, struct error *err) {
+    const struct control_setup control = {.config = bus->config,
                                           .epoch = bus->epoch,
                                           .workers = bus->workers,
                                           .streams = bus->streams,
@@ -521,7 +531,15 @@ static int open_all(struct bus *bus, struct error *err) {
                                           .reload = reload_asked,
                                           .context = bus};
     bus->control = control_open(bus->zmq, &control, err);
-    return bus->control != NULL ? open_monitors(bus, err) : -1;
+    return bus->control != NULL ? 0 : -1;
+}
+
+/* Each part is given those before it. */
+static int open_all(struct bus *bus, struct error *err) {
+    return open_publisher(bus, err) != 0 || open_ingest(bus, err) != 0 || restore(bus, err) != 0 ||
+                   open_learning(bus, err) != 0 || open_control(bus, err) != 0 || open_monitors(bus, err) != 0
+               ? -1
+               : 0;
 }
 
 static void bus_free(struct bus *bus) {
