@@ -8,6 +8,7 @@
 
 #include "tests/fault/disk.h"
 #include "tests/fault/disk_log.h"
+#include "tests/support/daemon.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -63,11 +64,18 @@ void fault_close(struct fault *fault) {
     disk_remove_folder(fault->folder);
 }
 
-void fault_close_all(void) {
+int fault_set_up(void **state) {
+    fault_open(*state);
+    return 0;
+}
+
+int fault_tear_down(void **state) {
+    int failed = scenario_teardown(state);
     fault_end();
     for (int i = 0; i < AT_ONCE; i++)
         if (all[i] != NULL)
             fault_close(all[i]);
+    return failed;
 }
 
 void fault_begin(const struct fault *fault, bool with_log) {

@@ -19,8 +19,11 @@ struct fault {
 void fault_open(struct fault *fault);
 /* Removes the folder. */
 void fault_close(struct fault *fault);
-/* What a failed test has left: at its teardown. */
-void fault_close_all(void);
+
+/* Around every test, for cmocka; the test's initial state is its fault, which is opened. What a failed test has left is
+ * closed, daemons too. */
+int fault_set_up(void **state);
+int fault_tear_down(void **state);
 
 /* From now on what this process starts has the layer below it, with a log if wanted; or no more. */
 void fault_begin(const struct fault *fault, bool with_log);

@@ -44,18 +44,11 @@ static const char configuration[] =
     "    layers: [{lstm: 4}]\n"
     "    train: false\n";
 
-static int set_up(void **state) {
-    (void)state;
-    fault_open(&fault);
-    return 0;
-}
-
 static int tear_down(void **state) {
     if (atomic_load(&fault.plan->failed) > 0)
         print_message("allocation %ld has failed, at %s\n", atomic_load(&fault.plan->from),
                       fault_where(&fault, program));
-    fault_close_all();
-    return scenario_teardown(state);
+    return fault_tear_down(state);
 }
 
 /* All of them in the long form, else some. */
@@ -364,12 +357,12 @@ int main(void) {
     snprintf(program, sizeof program, "%s/forecastd", build != NULL ? build : "build");
     scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 250);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_start, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_durable_start, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_first_streams, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_serving, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_training, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_acknowledged, set_up, tear_down),
+        cmocka_unit_test_prestate_setup_teardown(test_start, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_durable_start, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_first_streams, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_serving, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_training, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_acknowledged, fault_set_up, tear_down, &fault),
     };
     return cmocka_run_group_tests_name("allocations", tests, NULL, NULL);
 }

@@ -31,19 +31,11 @@ enum { TICKS = 200, WAIT_MS = 60000 };
 static struct fault fault;
 static bool mounted;
 
-static int set_up(void **state) {
-    (void)state;
-    fault_open(&fault);
-    return 0;
-}
-
 static int tear_down(void **state) {
-    int failed = scenario_teardown(state);
     if (mounted)
         umount2(fault.root, MNT_DETACH);
     mounted = false;
-    fault_close_all();
-    return failed;
+    return fault_tear_down(state);
 }
 
 /* ---- a daemon, a sender and a stream beside -------------------------------------------------- */
@@ -245,11 +237,11 @@ static void test_small_file_system(void **state) {
 int main(void) {
     scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_read_only_disk, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_broken_disk, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_failing_syncs, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_small_file_system, set_up, tear_down),
+        cmocka_unit_test_prestate_setup_teardown(test_full_disk, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_read_only_disk, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_broken_disk, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_failing_syncs, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_small_file_system, fault_set_up, tear_down, &fault),
     };
     return cmocka_run_group_tests_name("disk", tests, NULL, NULL);
 }

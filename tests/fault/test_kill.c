@@ -394,16 +394,10 @@ static void test_kills(void **state) {
     load_free();
 }
 
-static int tear_down(void **state) {
-    int failed = scenario_teardown(state);
-    fault_close_all();
-    return failed;
-}
-
 int main(void) {
     scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_kills, tear_down),
+        cmocka_unit_test_teardown(test_kills, fault_tear_down),
     };
     return cmocka_run_group_tests_name("kill", tests, NULL, NULL);
 }

@@ -104,18 +104,6 @@ static void allocate(const char *root) {
 
 static struct fault fault;
 
-static int set_up(void **state) {
-    (void)state;
-    fault_open(&fault);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    fault_close_all();
-    return 0;
-}
-
 /* What the file has after a crash, until the next call; "-": it is not there. */
 static const char *left(const struct disk *disk, enum disk_crash crash, uint64_t seed, const char *name) {
     static char text[100000];
@@ -259,11 +247,11 @@ int main(int argc, char **argv) {
             return 0;
         }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_only_what_was_synced, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_torn_ends, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_operations_fail, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_writes_fail, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_allocations_fail, set_up, tear_down),
+        cmocka_unit_test_prestate_setup_teardown(test_only_what_was_synced, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_torn_ends, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_operations_fail, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_writes_fail, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_allocations_fail, fault_set_up, fault_tear_down, &fault),
     };
     return cmocka_run_group_tests_name("layers", tests, NULL, NULL);
 }

@@ -331,25 +331,17 @@ static void test_crashes(void **state) {
     daemon_free(&looking.side.daemon);
 }
 
-static int set_up(void **state) {
-    (void)state;
-    fault_open(&fault);
-    return 0;
-}
-
 static int tear_down(void **state) {
-    int failed = scenario_teardown(state);
     if (which[0] != '\0')
         print_message("%s\n", which);
     load_free();
-    fault_close_all();
-    return failed;
+    return fault_tear_down(state);
 }
 
 int main(void) {
     scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_crashes, set_up, tear_down),
+        cmocka_unit_test_prestate_setup_teardown(test_crashes, fault_set_up, tear_down, &fault),
     };
     return cmocka_run_group_tests_name("machine", tests, NULL, NULL);
 }

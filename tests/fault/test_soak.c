@@ -8,7 +8,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "tests/fault/fault.h"
 #include "tests/support/daemon.h"
 #include "tests/support/heard.h"
 
@@ -38,20 +37,6 @@ static const char configuration[] =
     "    batch_size: 16\n"
     "    retrain_every: 2000s\n"
     "    training: {window: 16, burn_in: 2, unroll: 8, first_after: 100, epochs: 2, max_windows: 64}\n";
-
-static struct fault fault;
-
-static int set_up(void **state) {
-    (void)state;
-    fault_open(&fault);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    int failed = scenario_teardown(state);
-    fault_close_all();
-    return failed;
-}
 
 /* ---- what it takes -------------------------------------------------------------------------- */
 
@@ -177,7 +162,7 @@ static void test_soak(void **state) {
 int main(void) {
     scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_soak, set_up, tear_down),
+        cmocka_unit_test_teardown(test_soak, scenario_teardown),
     };
     return cmocka_run_group_tests_name("soak", tests, NULL, NULL);
 }

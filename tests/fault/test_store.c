@@ -121,18 +121,6 @@ static void outlast(const char *root) {
 
 static struct fault fault;
 
-static int set_up(void **state) {
-    (void)state;
-    fault_open(&fault);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    fault_close_all();
-    return 0;
-}
-
 /* Opens what is left, and lives a little more. Returns the last order that was there. */
 static uint64_t open_left(char *folder, uint64_t durable, const char *which) {
     struct store_scene scene;
@@ -289,13 +277,13 @@ int main(int argc, char **argv) {
     }
     scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_crashes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_one_error, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_broken_disk, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_read_only_disk, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_full_for_a_while, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_syncs_fail_for_a_while, set_up, tear_down),
+        cmocka_unit_test_prestate_setup_teardown(test_crashes, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_one_error, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_broken_disk, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_full_disk, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_read_only_disk, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_full_for_a_while, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_syncs_fail_for_a_while, fault_set_up, fault_tear_down, &fault),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

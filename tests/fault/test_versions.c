@@ -76,18 +76,6 @@ static void publish(const char *root) {
 
 static struct fault fault;
 
-static int set_up(void **state) {
-    (void)state;
-    fault_open(&fault);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    fault_close_all();
-    return 0;
-}
-
 static void check_weights(const struct scene *scene, const struct version *version, const char *which) {
     struct version *same = version_of(scene, version_number(version));
     const struct network *a = version_network(same), *b = version_network(version);
@@ -187,9 +175,9 @@ int main(int argc, char **argv) {
     }
     scenario_begin(getenv("FAULT_LONG") != NULL ? 3000 : 280);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_crashes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_one_error, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
+        cmocka_unit_test_prestate_setup_teardown(test_crashes, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_one_error, fault_set_up, fault_tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_full_disk, fault_set_up, fault_tear_down, &fault),
     };
     return cmocka_run_group_tests_name("versions", tests, NULL, NULL);
 }
