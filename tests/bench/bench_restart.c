@@ -35,16 +35,10 @@ struct scene {
 
 /* ---- in and out --------------------------------------------------------------------------------- */
 
-/* The number of forecasts in a message: an array's head. */
 static int64_t count(const void *bytes, size_t n) {
-    const unsigned char *at = bytes;
-    if (n >= 1 && at[0] >> 4 == 9)
-        return at[0] & 15;
-    if (n >= 3 && at[0] == 0xdc)
-        return at[1] << 8 | at[2];
-    if (n >= 5 && at[0] == 0xdd)
-        return (int64_t)at[1] << 24 | at[2] << 16 | at[3] << 8 | at[4];
-    return 0;
+    uint32_t forecasts = 0;
+    wire_array_open(bytes, n, &forecasts);
+    return forecasts;
 }
 
 static void hear(struct scene *scene, int64_t until) {
