@@ -115,7 +115,7 @@ static json_t *check_weights(const struct control *control, int class, const str
 }
 
 /* What stands in the way of it, an error reply; NULL: nothing, and *ret_class is the stream's. */
-static json_t *check_image(const struct control *control, const json_t *request, const struct stored *image,
+static json_t *check_image(const struct control *control, const json_t *request, struct stored *image,
                            int *ret_class) {
     struct error err;
     *ret_class = streams_class_of(control->setup.streams, image->name);

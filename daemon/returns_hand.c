@@ -2,7 +2,6 @@
 #include "daemon/returns_internal.h"
 
 #include "daemon/homecoming.h"
-#include "daemon/stream_image.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +20,9 @@ uint32_t returns_generation_of(const struct returns *returns, const struct retur
 
 /* Whether the image has it. A message may have been half taken when the image was made; of_order counts its records. */
 static bool has(const struct stored *answer, const struct kept *kept, uint32_t *of_order) {
-    if (answer->found != STORED_IMAGE || kept->order != answer->order)
-        return answer->found == STORED_IMAGE && kept->order < answer->order;
-    return (*of_order)++ < stream_image_taken(answer);
+    if (answer->found != STORED_IMAGE || kept->order > answer->order)
+        return false;
+    return kept->order < answer->order || (*of_order)++ < answer->taken;
 }
 
 /* What the image does not have of the journal's. */

@@ -41,10 +41,9 @@ struct stored {
     void *context;           /* of an answer: whose */
     struct error err;
     uint32_t generation;
-    uint64_t
-        order;   /* all entries of the journal before it are in the image, as far as they concern the stream, and some
-                     * of this one's records: stream_image_taken */
-    void *bytes; /* malloc: the image, without steps */
+    uint64_t order; /* all entries of the journal before it are in the image, as far as they concern the stream, */
+    uint32_t taken; /* and so many records of this one (UINT32_MAX: all); see stream_image_fits */
+    void *bytes;    /* malloc: the image, without steps */
     size_t n;
     bool open; /* an interval of it, up to `end` (ns), is open, and the clock is to close it */
     int64_t end;

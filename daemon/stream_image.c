@@ -141,13 +141,16 @@ static void leave_place(struct image_io *io, struct image_io *section) {
     image_leave(io, section);
 }
 
-int stream_image_fits(const struct config *config, int class, const struct stored *stored, struct error *err) {
+int stream_image_fits(const struct config *config, int class, struct stored *stored, struct error *err) {
     struct image_io io, section;
     uint32_t n_features = 0;
     if (image_open(&io, stored->bytes, stored->n, err) != 0)
         return -1;
     image_enter(&io, "strm", STREAM_FORMAT, &section);
     image_io(&section, &n_features, 1);
+    stored->taken = UINT32_MAX;
+    if (section.format >= 2)
+        image_io(&section, &stored->taken, 1);
     if (!image_ok(&section))
         return -1;
     if (n_features != (uint32_t)config->classes[class].n_features)
@@ -156,20 +159,7 @@ int stream_image_fits(const struct config *config, int class, const struct store
     return 0;
 }
 
-uint32_t stream_image_taken(const struct stored *stored) {
-    struct image_io io, section;
-    struct error err;
-    uint32_t n_features, taken = 0;
-    if (image_open(&io, stored->bytes, stored->n, &err) != 0)
-        return UINT32_MAX;
-    image_enter(&io, "strm", STREAM_FORMAT, &section);
-    image_io(&section, &n_features, 1);
-    if (section.format >= 2)
-        image_io(&section, &taken, 1);
-    return section.format >= 2 && image_ok(&section) ? taken : UINT32_MAX;
-}
-
-int stream_image_check(const struct config *config, int class, const struct stored *stored, struct error *err) {
+int stream_image_check(const struct config *config, int class, struct stored *stored, struct error *err) {
     struct image_io io;
     if (stream_image_fits(config, class, stored, err) != 0)
         return -1;
@@ -232,7 +222,7 @@ int stream_image_read(const struct config *config, struct stream *stream, const 
     struct image_io io;
     if (image_open(&io, stored->bytes, stored->n, err) != 0)
         return -1;
-    stream->taken = 0;
+    stream->taken = UINT32_MAX; /* format 1 does not say, and has all of its order */
     serialize_series(stream->series, &stream->taken, &io);
     if (!image_ok(&io) || read_blocks(stream->series->history, stored, err) != 0)
         return -1;

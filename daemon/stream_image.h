@@ -23,12 +23,10 @@ bool stream_image_can(const struct stream *stream);
  * short. */
 struct stored *stream_image_new(const struct config *config, const struct stream *stream, uint64_t saved);
 
-/* Whether it is of a stream of the class: -1 with the sentence in err. Any thread. */
-int stream_image_fits(const struct config *config, int class, const struct stored *stored, struct error *err);
+/* Whether it is of a stream of the class: -1 with the sentence in err. Fills in `taken`. Any thread. */
+int stream_image_fits(const struct config *config, int class, struct stored *stored, struct error *err);
 /* And whether all its steps are whole, which what comes from the store is: that has sums of its own. */
-int stream_image_check(const struct config *config, int class, const struct stored *stored, struct error *err);
-/* So many records of the journal's entry at which it stands are in it; UINT32_MAX: all. Any thread. */
-uint32_t stream_image_taken(const struct stored *stored);
+int stream_image_check(const struct config *config, int class, struct stored *stored, struct error *err);
 
 /* Which version (number 0: none) the stream stood under in each model, in ret_versions [n_models];
  * STREAM_IMAGE_NONE where the image has nothing of the model. -1 with the sentence in err. Any thread. */
