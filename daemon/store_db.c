@@ -145,7 +145,8 @@ static void set_up(struct db *db, bool make) {
     rocksdb_flushoptions_set_wait(db->unwaited, 0);
     rocksdb_readoptions_set_total_order_seek(db->read, 1);
     rocksdb_readoptions_set_prefix_same_as_start(db->read_stream, 1);
-    rocksdb_readoptions_set_prefix_same_as_start(db->read_values, 1);
+    rocksdb_readoptions_set_total_order_seek(db->read_values,
+                                             1); /* from the records of a name to those of the next */
     rocksdb_readoptions_set_verify_checksums(db->read_values, 0);
     set_options(db, make);
     for (int f = 0; f < N_DB_FAMILIES; f++)

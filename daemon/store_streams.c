@@ -50,6 +50,11 @@ static struct key key_of(const struct stored *stored, uint32_t generation, enum 
     return key;
 }
 
+static bool is_of(const struct stored *stored, const char *key, size_t n) {
+    return n > stored->name_length && memcmp(key, stored->name, stored->name_length) == 0 &&
+           key[stored->name_length] == 0;
+}
+
 /* Takes a key of the stream apart. */
 static bool read_key(const char *key, size_t n, size_t name_length, uint32_t *ret_generation, enum kind *ret_kind,
                      uint64_t *ret_number) {
@@ -212,15 +217,13 @@ static enum stored_found failed(struct stored *stored, rocksdb_iterator_t *at, e
     return found;
 }
 
-/* The mark of the newest generation. */
+/* The mark of the newest generation, where the iterator stands. */
 static enum stored_found read_mark(struct stored *stored, rocksdb_iterator_t *at) {
-    struct key prefix = key_of(stored, UINT32_MAX, KIND_MARK, 0);
     size_t key_n, n;
     uint64_t number;
     enum kind kind;
     struct head head;
     void *bytes = NULL;
-    rocksdb_iter_seek(at, prefix.bytes, prefix.n);
     if (!rocksdb_iter_valid(at))
         return failed(stored, at, STORED_NONE);
     const char *key = rocksdb_iter_key(at, &key_n);
@@ -235,17 +238,45 @@ static enum stored_found read_mark(struct stored *stored, rocksdb_iterator_t *at
     return head.oldest == 1 ? STORED_ENDED : STORED_IMAGE;
 }
 
-void streams_get(const struct streams_reader *reader, struct stored *stored) {
-    stored->found = read_mark(stored, reader->marks);
+/* Whether `values` stands at the stream's first record, as it does behind the records of the name before. */
+static bool stands_at(const struct streams_reader *reader, const struct stored *stored) {
+    size_t n;
+    if (!reader->is_at_first)
+        return false;
+    const char *key = rocksdb_iter_key(reader->values, &n);
+    return is_of(stored, key, n) && n == stored->name_length + 1 + 4 + 1 && key[n - 1] == KIND_MARK;
+}
+
+/* Its mark, then `values` stands at what comes behind it. A mark that is looked for costs less where there is none. */
+static enum stored_found find(const struct streams_reader *reader, struct stored *stored) {
+    if (stands_at(reader, stored)) {
+        enum stored_found found = read_mark(stored, reader->values);
+        if (found == STORED_IMAGE)
+            rocksdb_iter_next(reader->values);
+        return found;
+    }
+    struct key mark = key_of(stored, UINT32_MAX, KIND_MARK, 0);
+    rocksdb_iter_seek(reader->marks, mark.bytes, mark.n);
+    enum stored_found found = read_mark(stored, reader->marks);
+    if (found == STORED_IMAGE) {
+        struct key image = key_of(stored, stored->generation, KIND_IMAGE, 0);
+        rocksdb_iter_seek(reader->values, image.bytes, image.n);
+    }
+    return found;
+}
+
+void streams_get(struct streams_reader *reader, struct stored *stored) {
+    rocksdb_iterator_t *at = reader->values;
+    stored->found = find(reader, stored);
+    reader->is_at_first = false;
     if (stored->found != STORED_IMAGE)
         return;
-    struct key image = key_of(stored, stored->generation, KIND_IMAGE, 0);
-    rocksdb_iterator_t *at = reader->values;
     enum stored_found added = STORED_IMAGE;
-    for (rocksdb_iter_seek(at, image.bytes, image.n); added == STORED_IMAGE && rocksdb_iter_valid(at);) {
+    while (added == STORED_IMAGE && rocksdb_iter_valid(at)) {
         size_t key_n, value_n;
         const char *key = rocksdb_iter_key(at, &key_n), *value = rocksdb_iter_value(at, &value_n);
-        added = add_record(stored, key, key_n, value, value_n);
+        reader->is_at_first = !is_of(stored, key, key_n); /* else it is one of an older generation */
+        added = reader->is_at_first ? STORED_NONE : add_record(stored, key, key_n, value, value_n);
         if (added == STORED_IMAGE)
             rocksdb_iter_next(at);
     }
@@ -354,6 +385,7 @@ void streams_list(const struct db *db, struct stored *stored) {
 }
 
 void streams_reader_init(struct streams_reader *reader, const struct db *db) {
+    reader->is_at_first = false;
     reader->marks = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
     reader->values = rocksdb_create_iterator_cf(db->db, db->read_values, db->families[DB_STREAMS]);
 }

@@ -20,12 +20,14 @@ void streams_put(struct db *db, const struct stored *stored);
 struct streams_reader {
     rocksdb_iterator_t *marks;  /* RocksDB checks what it reads */
     rocksdb_iterator_t *values; /* our own checksums do: those of the large values are slow */
+    bool is_at_first;           /* values stands at the first record of some name */
 };
 void streams_reader_init(struct streams_reader *reader, const struct db *db);
 void streams_reader_fini(struct streams_reader *reader);
 
-/* Fills a stored that has nothing but a name and a context: found, and what there is. */
-void streams_get(const struct streams_reader *reader, struct stored *stored);
+/* Fills a stored that has nothing but a name and a context: found, and what there is. Quick where the names come in their
+ * order and no other lies between them: then nothing is looked for. */
+void streams_get(struct streams_reader *reader, struct stored *stored);
 
 /* Fills a stored that asks for names. */
 void streams_list(const struct db *db, struct stored *stored);

@@ -192,6 +192,48 @@ static void an_ended_stream_is_known_to_have_ended(void **state) {
     store_scene_close(&scene);
 }
 
+/* Sends all questions, then takes their answers. */
+static void ask_for_all(struct store_scene *scene, const char *const *names, int n) {
+    for (int i = 0; i < n; i++)
+        assert_true(store_ask(scene->store, names[i], strlen(names[i]), NULL));
+    for (int i = 0; i < n; i++) {
+        struct stored *stored;
+        for (int64_t began = 0; (stored = store_answer(scene->store)) == NULL;)
+            assert_true(rig_wait(&began));
+        assert_string_equal(stored->name, names[i]);
+        bool is_there = strcmp(names[i], "b") != 0;
+        assert_int_equal(stored->found, is_there ? STORED_IMAGE : STORED_NONE);
+        if (is_there) {
+            assert_int_equal(stored->generation, 2);
+            assert_int_equal(stored->n, 2000);
+            expect_block(stored, 0, 0, names[i]);
+        }
+        stored_free(stored);
+    }
+}
+
+/* Who is asked for in the order of the names is found behind the one before; twice the same one, and one between two
+ * others that is not asked for, all the same. */
+static void many_are_asked_for_at_once(void **state) {
+    (void)state;
+    static const char *const names[] = {"a", "a", "ab", "b", "c", "c", "d", "f", "e", "a"};
+    struct store_scene scene;
+    store_scene_open(&scene);
+    put(&scene, image("a", 1, 0, 10));
+    assert_true(store_forget(scene.store, "a", 1, 1));
+    expect_found(&scene, "a", STORED_ENDED, 1);
+    for (const char *const *name = (const char *const[]){"a", "ab", "bb", "c", "d", "e", "f", NULL}; *name != NULL;
+         name++) {
+        struct stored *stored = image(*name, 2, 0, 2000);
+        add_block(stored, 0, *name);
+        put(&scene, stored);
+    }
+    expect_image(&scene, "f", 2, 0, 2000, 1); /* all are in the database */
+    for (int turn = 0; turn < 20; turn++)     /* the reader may begin before all of them are there */
+        ask_for_all(&scene, names, sizeof names / sizeof *names);
+    store_scene_close(&scene);
+}
+
 /* More than is held in memory at once, by a worker that outruns the disk. */
 static void many_images_come_back(void **state) {
     (void)state;
@@ -531,6 +573,7 @@ int main(void) {
         cmocka_unit_test(an_image_takes_the_place_of_the_one_before),
         cmocka_unit_test(steps_come_back_in_their_blocks),
         cmocka_unit_test(an_ended_stream_is_known_to_have_ended),
+        cmocka_unit_test(many_are_asked_for_at_once),
         cmocka_unit_test(many_images_come_back),
         cmocka_unit_test(questions_are_bounded),
         cmocka_unit_test(a_round_trims_the_journal),
