@@ -268,6 +268,7 @@ int ingest_import(struct ingest *ingest, int class, struct stored *image, uint64
     homecoming->imported = true;
     streams_add(ingest->setup.streams, stream);
     opening_hand_over(opening, stream, homecoming, true);
+    worker_wake(opening->workers[stream->worker]);
     return 0;
 }
 

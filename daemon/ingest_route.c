@@ -114,6 +114,7 @@ static enum routed open_stream(struct ingest *ingest, struct wire_text name, str
     }
     streams_add(ingest->setup.streams, to->stream);
     opening_hand_over(opening, to->stream, NULL, false);
+    ingest->touched[to->stream->worker] = true;
     return ROUTED;
 }
 

@@ -53,7 +53,6 @@ void opening_hand_over(struct opening *opening, struct stream *stream, struct ho
     assert(record != NULL);
     *record = (struct record_open){RECORD_OPEN, stream, homecoming};
     ring_commit(worker_input(worker), sizeof *record);
-    worker_wake(worker);
     opening->started += !known;
     const char *kind = known ? "returned" : "started";
     if (!publisher_would_tell(opening->publisher, kind))

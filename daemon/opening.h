@@ -45,7 +45,7 @@ uint32_t opening_second(const struct opening *opening);
 /* Takes that back. */
 void opening_unmake(struct opening *opening, struct stream *stream);
 
-/* Hands it to its worker, which has room, with what it was (NULL: it begins); tells of it. */
+/* Hands it to its worker, which has room, with what it was (NULL: it begins); tells of it. The caller wakes the worker. */
 void opening_hand_over(struct opening *opening, struct stream *stream, struct homecoming *homecoming, bool known);
 
 #endif

@@ -11,7 +11,7 @@
 
 /* Streams that the store is asked for, or that wait with its answer for their worker, at a time: enough to keep it busy,
  * and few enough that what ticks now comes before what was asked for long ago, and that their images take little. */
-enum { UNDER_WAY_MOST = 256 };
+enum { UNDER_WAY_MOST = 512 };
 
 /* How long a disk that cannot be read is left alone, ns. */
 static const int64_t quiet = 50000000;
@@ -25,10 +25,45 @@ struct returns *returns_new(const struct returns_setup *setup) {
         return NULL;
     returns->setup = *setup;
     returns->count = calloc((size_t)setup->opening->config->n_classes, sizeof *returns->count);
-    if (returns->count != NULL)
+    returns->handed = calloc((size_t)setup->opening->config->workers, sizeof *returns->handed);
+    if (returns->count != NULL && returns->handed != NULL)
         return returns;
-    free(returns);
+    returns_free(returns);
     return NULL;
+}
+
+/* ---- the queues ----------------------------------------------------------------------------- */
+
+static void enter_queue(struct queue *queue, struct returning *returning) {
+    returning->stage = TO_ASK;
+    returning->list = &queue->behind;
+    DL_APPEND2(queue->behind, returning, previous, next);
+}
+
+static void leave_queue(struct returning *returning) {
+    DL_DELETE2(*returning->list, returning, previous, next);
+}
+
+static bool is_to_bring(const struct returns *returns, const struct returning *returning) {
+    return returning->list == &returns->to_bring.wave || returning->list == &returns->to_bring.behind;
+}
+
+/* The order of the store's keys. */
+static int by_name(const struct returning *a, const struct returning *b) {
+    int differs = memcmp(a->name, b->name, a->n < b->n ? a->n : b->n);
+    return differs != 0 ? differs : (a->n > b->n) - (a->n < b->n);
+}
+
+static struct returning *next_in(struct queue *queue) {
+    if (queue->wave == NULL && queue->behind != NULL) {
+        struct returning *returning;
+        DL_SORT2(queue->behind, by_name, previous, next);
+        queue->wave = queue->behind;
+        queue->behind = NULL;
+        DL_FOREACH2(queue->wave, returning, next)
+        returning->list = &queue->wave;
+    }
+    return queue->wave;
 }
 
 /* ---- records that are kept ------------------------------------------------------------------ */
@@ -84,11 +119,10 @@ void returns_commit(struct returns *returns, uint64_t order) {
     returns->counters.kept++;
     returns->counters.kept_bytes += sizeof *kept + kept->n;
     returns->reserved = NULL;
-    if (returning->stage != TO_ASK || returns->reads_tail)
-        return;
-    /* What ticks now comes before what is only to be brought to where it stood. */
-    DL_DELETE2(returns->to_ask, returning, previous, next);
-    DL_PREPEND2(returns->to_ask, returning, previous, next);
+    if (returning->stage == TO_ASK && !returns->reads_tail && is_to_bring(returns, returning)) {
+        leave_queue(returning);
+        enter_queue(&returns->wanted, returning);
+    }
 }
 
 uint64_t returns_lowest(const struct returns *returns) {
@@ -132,18 +166,18 @@ void returns_forget(struct returns *returns, struct returning *returning) {
 
 struct returning *returns_begin(struct returns *returns, int class, const char *name, size_t n) {
     struct returning *returning = add(returns, class, name, n);
-    if (returning != NULL) {
-        returning->stage = TO_ASK;
-        DL_APPEND2(returns->to_ask, returning, previous, next);
-    }
+    if (returning != NULL)
+        enter_queue(&returns->to_bring, returning);
     return returning;
 }
 
 int returns_bring(struct returns *returns, int class, const char *name, size_t n) {
-    struct returning *returning = returns_begin(returns, class, name, n);
-    if (returning != NULL)
-        returning->brought = true;
-    return returning != NULL ? 0 : -1;
+    struct returning *returning = add(returns, class, name, n);
+    if (returning == NULL)
+        return -1;
+    returning->brought = true;
+    enter_queue(&returns->wanted, returning);
+    return 0;
 }
 
 int returning_class(const struct returning *returning) {
@@ -169,8 +203,7 @@ void returns_left(struct returns *returns, const struct stream *stream) {
         return;
     returns->n_leaving--;
     DL_DELETE2(returns->leaving, returning, previous, next);
-    returning->stage = TO_ASK;
-    DL_APPEND2(returns->to_ask, returning, previous, next);
+    enter_queue(returning->kept != NULL ? &returns->wanted : &returns->to_bring, returning);
 }
 
 int returns_n_leaving(const struct returns *returns) {
@@ -211,6 +244,7 @@ void returns_free(struct returns *returns) {
         free(look);
     }
     free(returns->count);
+    free(returns->handed);
     free(returns);
 }
 
@@ -223,9 +257,14 @@ bool returns_wants(const struct returning *returning) {
            (returning->brought && known);
 }
 
+/* The next one; NULL: nobody is to be asked for. */
+static struct returning *next_to_ask(struct returns *returns) {
+    struct returning *returning = next_in(&returns->wanted);
+    return returning != NULL ? returning : next_in(&returns->to_bring);
+}
+
 /* Returns false where the store takes no more now. */
-static bool ask_next(struct returns *returns) {
-    struct returning *returning = returns->to_ask;
+static bool ask_next(struct returns *returns, struct returning *returning) {
     if (returning->forget &&
         !store_forget(returns->setup.store, returning->name, returning->n, returning->generation))
         return false;
@@ -233,7 +272,7 @@ static bool ask_next(struct returns *returns) {
     bool asks = returns_wants(returning);
     if (asks && !store_ask(returns->setup.store, returning->name, returning->n, returning))
         return false;
-    DL_DELETE2(returns->to_ask, returning, previous, next);
+    leave_queue(returning);
     returning->stage = ASKED;
     returns->under_way += asks;
     if (!asks)
@@ -245,13 +284,11 @@ bool returns_is_quiet(const struct returns *returns) {
     return returns->quiet_until > 0 && clock_monotonic() < returns->quiet_until;
 }
 
-static bool ask(struct returns *returns) {
-    bool more = true;
-    if (returns->to_ask == NULL || returns_is_quiet(returns))
-        return false;
-    while (more && returns->to_ask != NULL && returns->under_way < UNDER_WAY_MOST)
-        more = ask_next(returns);
-    return returns->to_ask != NULL && more && returns->under_way < UNDER_WAY_MOST;
+static void ask(struct returns *returns) {
+    struct returning *next;
+    bool more = !returns_is_quiet(returns);
+    while (more && returns->under_way < UNDER_WAY_MOST && (next = next_to_ask(returns)) != NULL)
+        more = ask_next(returns, next);
 }
 
 /* ---- answers -------------------------------------------------------------------------------- */
@@ -267,8 +304,7 @@ static void take_answer(struct returns *returns, struct stored *answer) {
     if (answer->found == STORED_FAILED) {
         returns->under_way--;
         stored_free(answer);
-        returning->stage = TO_ASK;
-        DL_APPEND2(returns->to_ask, returning, previous, next);
+        enter_queue(returning->kept != NULL ? &returns->wanted : &returns->to_bring, returning);
         return;
     }
     if (answer->found == STORED_IMAGE &&
@@ -297,7 +333,8 @@ bool returns_poll(struct returns *returns) {
         taken++;
     }
     bool more = returns_hand_over(returns);
-    return ask(returns) || more || taken == ANSWERS_MOST;
+    ask(returns);
+    return more || taken == ANSWERS_MOST;
 }
 
 /* ---- the journal's -------------------------------------------------------------------------- */

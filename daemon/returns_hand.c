@@ -93,6 +93,7 @@ static bool place(struct returns *returns, struct returning *returning) {
     returning->answer = NULL;
     returns->under_way--;
     opening_hand_over(opening, stream, homecoming, known);
+    returns->handed[stream->worker] = true;
     returning->stream = stream;
     returning->stage = PLACED;
     return true;
@@ -101,7 +102,6 @@ static bool place(struct returns *returns, struct returning *returning) {
 /* Returns false when there is no room in the worker's ring now. */
 static bool hand_over(struct returns *returns, struct returning *returning, int *budget) {
     struct worker *worker = returns->setup.opening->workers[returning->stream->worker];
-    bool put = false;
     while (returning->kept != NULL && *budget > 0) {
         void *place = ring_reserve(worker_input(worker), returning->kept->n, WORKER_COMMAND_SPARE);
         if (place == NULL)
@@ -111,11 +111,9 @@ static bool hand_over(struct returns *returns, struct returning *returning, int 
         memcpy(place, kept->record, kept->n);
         ring_commit(worker_input(worker), kept->n);
         free(kept);
-        put = true;
+        returns->handed[returning->stream->worker] = true;
         --*budget;
     }
-    if (put)
-        worker_wake(worker);
     return returning->kept == NULL;
 }
 
@@ -125,7 +123,7 @@ static bool has_to_wait(const struct returns *returns, const struct returning *r
            !store_degraded(returns->setup.store);
 }
 
-bool returns_hand_over(struct returns *returns) {
+static bool hand_over_all(struct returns *returns) {
     int budget = HAND_OVER_MOST;
     struct returning *returning, *next;
     DL_FOREACH_SAFE(returns->to_hand, returning, next) {
@@ -151,4 +149,15 @@ bool returns_hand_over(struct returns *returns) {
         returns_forget(returns, returning);
     }
     return false;
+}
+
+bool returns_hand_over(struct returns *returns) {
+    const struct opening *opening = returns->setup.opening;
+    bool more = hand_over_all(returns);
+    for (int w = 0; w < opening->config->workers; w++) {
+        if (returns->handed[w])
+            worker_wake(opening->workers[w]);
+        returns->handed[w] = false;
+    }
+    return more;
 }

@@ -42,10 +42,18 @@ struct look {
     struct stored *answer;        /* NULL: not yet */
 };
 
+/* Who is to be asked for. The store reads fastest in the order of names, so they are asked for in waves: who comes
+ * while one is asked for is of the next one. */
+struct queue {
+    struct returning *wave;   /* utlist, by name */
+    struct returning *behind; /* utlist */
+};
+
 struct returning {
     struct asking asking;
     UT_hash_handle hh;
-    struct returning *previous, *next; /* utlist: among those who leave, are to be asked, or to be handed over */
+    struct returning *previous, *next; /* utlist: among those who leave, are to be asked for, or to be handed over */
+    struct returning **list;           /* TO_ASK: the one of the four in which it is */
     enum stage stage;
     bool forget;  /* what the store has of it is to be forgotten first */
     bool brought; /* it is to come back, if the store knows it */
@@ -66,7 +74,8 @@ struct returns {
     struct returning *leaving; /* utlist, in their order */
     uint64_t leavings;         /* so many in all */
     struct look *looks;        /* utlist */
-    struct returning *to_ask;  /* utlist, the next one first */
+    struct queue wanted;       /* something came for them; they go before */
+    struct queue to_bring;     /* those that are to be brought to where they stood */
     struct import *imports;    /* utlist */
     struct outcome *outcomes;  /* utlist */
     struct returning *to_hand; /* utlist: answered, placed */
@@ -75,6 +84,7 @@ struct returns {
     struct returning *reserved_for;
     int n_leaving;
     int under_way;       /* ASKED or ANSWERED */
+    bool *handed;        /* [workers] something was put into the ring of this one, and it is to be woken */
     int64_t quiet_until; /* monotonic, ns: the disk has failed, and is asked again then */
     bool reads_tail;     /* what is kept now comes from the journal, */
     uint64_t tail;       /* as does all up to this order */
