@@ -45,6 +45,7 @@ struct emitter {
     struct bundle bundle;
     struct wire_forecast latest[2]; /* by turns: in a bundle one tells what differs from the one before */
     struct wire_share shares[2][EXPERT_COUNT];
+    int64_t *times[2];                      /* [horizon] of each, as there is room for any model's */
     int turn;                               /* of the two */
     struct wire_text experts[EXPERT_COUNT]; /* their names */
     double *bounds; /* of the intervals of any model: [n_levels x horizon x n_targets], lower, then upper */
@@ -126,16 +127,19 @@ struct emitter *emitter_new(const struct config *config, uint64_t epoch, struct 
     emitter->forms = calloc((size_t)config->n_models, sizeof *emitter->forms);
     if (emitter->forms == NULL)
         goto fail;
-    size_t bounds = 1;
+    size_t bounds = 1, horizon = 1;
     for (int m = 0; m < config->n_models; m++) {
         const struct config_model *model = &config->models[m];
         size_t own = 2 * (size_t)model->n_levels * (size_t)model->horizon * (size_t)model->n_targets;
         bounds = own > bounds ? own : bounds;
+        horizon = (size_t)model->horizon > horizon ? (size_t)model->horizon : horizon;
         if (!form_init(&emitter->forms[m], model, config->classes[model->class].features))
             goto fail;
     }
     emitter->bounds = calloc(bounds, sizeof *emitter->bounds);
-    if (emitter->bounds != NULL)
+    for (int i = 0; i < 2; i++)
+        emitter->times[i] = calloc(horizon, sizeof *emitter->times[i]);
+    if (emitter->bounds != NULL && emitter->times[0] != NULL && emitter->times[1] != NULL)
         return emitter;
 fail:
     emitter_free(emitter);
@@ -149,6 +153,8 @@ void emitter_free(struct emitter *emitter) {
         form_fini(&emitter->forms[m]);
     free(emitter->forms);
     free(emitter->bounds);
+    free(emitter->times[0]);
+    free(emitter->times[1]);
     free(emitter);
 }
 
@@ -206,6 +212,15 @@ static void add_scores(struct emitter *emitter, const struct config_model *model
     }
     wire->scores = emitter->scores;
     wire->n_scores = forecast->n_scores;
+}
+
+/* Copied: the forecaster has those of the latest forecast that it was asked for. */
+static void add_times(struct emitter *emitter, const struct config_model *model, const struct forecast *forecast,
+                      struct wire_forecast *wire) {
+    if (forecast->times == NULL)
+        return;
+    memcpy(emitter->times[emitter->turn], forecast->times, (size_t)model->horizon * sizeof *forecast->times);
+    wire->times = emitter->times[emitter->turn];
 }
 
 static void add_intervals(struct emitter *emitter, const struct config_model *model, const struct forecast *forecast,
@@ -281,7 +296,6 @@ static struct wire_forecast *wire_of(struct emitter *emitter, const struct batch
         .t = forecast->t,
         .horizon = model->horizon,
         .n_targets = model->n_targets,
-        .times = forecast->times,
         .targets = form->targets,
         .values = forecast->values,
         .mean = forecast->mean,
@@ -292,6 +306,7 @@ static struct wire_forecast *wire_of(struct emitter *emitter, const struct batch
         .received = arrival->received,
         .sent = now,
     };
+    add_times(emitter, model, forecast, wire);
     add_scores(emitter, model, forecast, wire);
     add_intervals(emitter, model, forecast, wire);
     add_shares(emitter, forecast, wire);

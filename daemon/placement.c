@@ -13,7 +13,8 @@ struct model_batches {
     struct batch **batches; /* [n] all of them, by id */
     int n, room;
     int64_t streams;
-    struct roomy *roomy; /* [workers] */
+    struct roomy *roomy;           /* [workers] */
+    struct workspace **workspaces; /* [workers] of its batches; NULL: there is none yet */
     struct version *version;
 };
 
@@ -35,7 +36,8 @@ struct placement *placement_new(const struct config *config, const struct kernel
     bool ok = placement->models != NULL && placement->worker_streams != NULL;
     for (int m = 0; ok && m < config->n_models; m++) {
         placement->models[m].roomy = calloc((size_t)config->workers, sizeof *placement->models[m].roomy);
-        ok = placement->models[m].roomy != NULL;
+        placement->models[m].workspaces = calloc((size_t)config->workers, sizeof(struct workspace *));
+        ok = placement->models[m].roomy != NULL && placement->models[m].workspaces != NULL;
     }
     if (ok)
         return placement;
@@ -52,7 +54,10 @@ void placement_free(struct placement *placement) {
             batch_free(model->batches[i]);
         for (int w = 0; model->roomy != NULL && w < placement->config->workers; w++)
             free(model->roomy[w].batches);
+        for (int w = 0; model->workspaces != NULL && w < placement->config->workers; w++)
+            workspace_free(model->workspaces[w]);
         free(model->roomy);
+        free(model->workspaces);
         free(model->batches);
         version_release(model->version);
     }
@@ -110,7 +115,13 @@ static struct batch *batch_with_room(struct placement *placement, int m, int wor
     while (roomy->room < model->n + 1)
         if (grow(&roomy->batches, roomy->room, &roomy->room) != 0)
             return NULL;
-    struct batch *batch = batch_new(placement->config, m, model->n, worker, placement->kernels, model->version);
+    struct workspace **workspace = &model->workspaces[worker];
+    if (*workspace == NULL)
+        *workspace = workspace_new(&placement->config->models[m], placement->kernels);
+    if (*workspace == NULL)
+        return NULL;
+    struct batch *batch =
+        batch_new(placement->config, m, model->n, worker, placement->kernels, model->version, *workspace);
     if (batch == NULL)
         return NULL;
     model->batches[model->n++] = batch;

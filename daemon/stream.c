@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct batch *batch_new(const struct config *config, int model, int id, int worker, const struct kernels *kernels,
-                        struct version *version) {
+                        struct version *version, struct workspace *workspace) {
     const struct config_model *of = &config->models[model];
     size_t slots = (size_t)of->batch_size;
     struct batch *batch = calloc(1, sizeof *batch);
@@ -18,7 +18,7 @@ struct batch *batch_new(const struct config *config, int model, int id, int work
     batch->streams = calloc(slots, sizeof(struct stream *));
     batch->ready = calloc(slots, sizeof *batch->ready);
     batch->is_ready = calloc(slots, sizeof *batch->is_ready);
-    batch->forecaster = forecaster_new(&config->classes[of->class], of, kernels);
+    batch->forecaster = forecaster_new_sharing(&config->classes[of->class], of, kernels, workspace);
     if (batch->free_slots == NULL || batch->streams == NULL || batch->ready == NULL || batch->is_ready == NULL ||
         batch->forecaster == NULL || (version != NULL && forecaster_propose(batch->forecaster, version) != 0)) {
         batch_free(batch);

@@ -115,9 +115,10 @@ struct state_order {
 struct state_order *state_order_new(struct stream *stream, int place, bool set, struct version *layout);
 void state_order_free(struct state_order *order);
 
-/* Slots for `slots` streams, its forecaster serving the version (NULL: none yet). NULL when memory is short. */
+/* Slots for the model's streams, its forecaster serving the version (NULL: none yet). workspace: of the worker, for the
+ * model; NULL: its own. NULL when memory is short. */
 struct batch *batch_new(const struct config *config, int model, int id, int worker, const struct kernels *kernels,
-                        struct version *version);
+                        struct version *version, struct workspace *workspace);
 void batch_free(struct batch *batch);
 
 /* A stream without places. NULL when memory is short. */

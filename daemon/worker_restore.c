@@ -223,7 +223,7 @@ static struct batch *open_batch(struct restoring *restoring, int place) {
     struct version *version = none ? NULL : versions_load(worker->versions, model, stood, restoring->err);
     if (version == NULL && !none)
         return NULL;
-    struct batch *batch = batch_new(&worker->apart, model, 0, worker->index, kernels_choose(), version);
+    struct batch *batch = batch_new(&worker->apart, model, 0, worker->index, kernels_choose(), version, NULL);
     if (batch == NULL)
         error_set(restoring->err, "out of memory");
     version_release(version);

@@ -48,6 +48,8 @@ static void tell_verdict(struct worker *worker, const struct stream *stream, str
 void worker_tell_alarms(struct worker *worker, const struct batch *batch, const int *slots, int n) {
     int n_alerts = worker->config->models[batch->model].n_alerts;
     for (int i = 0; i < n; i++) {
+        if (!forecaster_has_news(batch->forecaster, slots[i]))
+            continue;
         const struct forecast *forecast = forecaster_latest(batch->forecaster, slots[i]);
         struct record_told told = {.step = forecast->step, .t = forecast->t, .model = batch->model};
         if (forecast->verdict_changed)

@@ -72,32 +72,23 @@ static bool allocate_intervals(struct forecaster *f) {
 }
 
 static bool allocate(struct forecaster *f) {
-    size_t slots = (size_t)f->n_slots, n_targets = (size_t)f->model->n_targets;
+    size_t slots = (size_t)f->n_slots;
     f->serving = lane_new(f->n_slots, f->class->n_features, NULL);
     f->history = calloc(slots, sizeof *f->history);
     f->anew = calloc(slots, sizeof *f->anew);
     f->given = calloc(slots, sizeof(struct given *));
     f->interval = calloc(slots, sizeof *f->interval);
-    f->runner = runner_new(f->model, f->kernels);
-    f->row = calloc(slots, sizeof *f->row);
     f->takeovers = calloc(slots, sizeof *f->takeovers);
-    f->replayed = calloc(slots, sizeof *f->replayed);
-    f->finite = calloc(slots, sizeof *f->finite);
-    f->forecasts = calloc(slots, sizeof *f->forecasts);
-    f->times = calloc(slots * (size_t)f->model->horizon + 1, sizeof *f->times);
-    f->values = calloc(slots * n_targets + 1, sizeof *f->values);
+    f->made = calloc(slots, sizeof *f->made);
     f->mean = calloc(slots * (size_t)f->n_outputs + 1, sizeof *f->mean);
-    f->units = calloc(n_targets + 1, sizeof *f->units);
-    f->from = calloc(n_targets + 1, sizeof *f->from);
     f->outputs = calloc(f->model->head != HEAD_FORECAST ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
-    return f->serving != NULL && f->history != NULL && f->anew != NULL && f->given != NULL && f->interval != NULL &&
-           f->runner != NULL && f->row != NULL && f->takeovers != NULL && f->replayed != NULL && f->finite != NULL &&
-           f->forecasts != NULL && f->times != NULL && f->values != NULL && f->mean != NULL && f->units != NULL &&
-           f->from != NULL && f->outputs != NULL && allocate_scores(f) && allocate_intervals(f);
+    return f->work != NULL && f->serving != NULL && f->history != NULL && f->anew != NULL && f->given != NULL &&
+           f->interval != NULL && f->takeovers != NULL && f->made != NULL && f->mean != NULL && f->outputs != NULL &&
+           allocate_scores(f) && allocate_intervals(f);
 }
 
-struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
-                                  const struct kernels *kernels) {
+struct forecaster *forecaster_new_sharing(const struct config_class *class, const struct config_model *model,
+                                          const struct kernels *kernels, struct workspace *workspace) {
     struct forecaster *f = calloc(1, sizeof *f);
     if (f == NULL)
         return NULL;
@@ -106,11 +97,18 @@ struct forecaster *forecaster_new(const struct config_class *class, const struct
     f->kernels = kernels;
     f->n_slots = model->batch_size;
     f->n_outputs = model->horizon * model->n_targets;
+    f->shares_work = workspace != NULL;
+    f->work = workspace != NULL ? workspace : workspace_new_own(model, kernels);
     if (!allocate(f)) {
         forecaster_free(f);
         return NULL;
     }
     return f;
+}
+
+struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
+                                  const struct kernels *kernels) {
+    return forecaster_new_sharing(class, model, kernels, NULL);
 }
 
 void forecaster_free(struct forecaster *f) {
@@ -130,17 +128,11 @@ void forecaster_free(struct forecaster *f) {
     free(f->deviations);
     experts_free(f->experts);
     free(f->shares);
-    runner_free(f->runner);
-    free(f->row);
-    free(f->replayed);
-    free(f->finite);
-    free(f->forecasts);
-    free(f->times);
-    free(f->values);
+    if (!f->shares_work)
+        workspace_free(f->work);
+    free(f->made);
     free(f->mean);
     free(f->own);
-    free(f->units);
-    free(f->from);
     free(f->event);
     free(f->said);
     free(f->label_counts);
@@ -151,12 +143,16 @@ void forecaster_free(struct forecaster *f) {
     free(f);
 }
 
+int forecaster_fit(struct forecaster *f, const struct network *network) {
+    return f->shares_work ? 0 : runner_fit(f->work->runner, network);
+}
+
 void forecaster_occupy(struct forecaster *f, int slot, const struct history *history) {
     assert(slot >= 0 && slot < f->n_slots && f->history[slot] == NULL && history != NULL);
     f->history[slot] = history;
     f->anew[slot] = history->n;
     f->interval[slot] = 0;
-    f->forecasts[slot] = (struct forecast){0};
+    f->made[slot] = (struct made){0};
     if (f->scores != NULL)
         scores_restart(f->scores, slot);
     for (int a = 0; a < f->model->n_alerts; a++)
@@ -238,7 +234,7 @@ static void see_interval(struct forecaster *f, int slot, uint64_t step) {
 /* Target times: exact for fixed intervals, by the mean interval otherwise. NULL while that is not known. */
 static const int64_t *target_times(const struct forecaster *f, int slot, int64_t t) {
     int64_t interval = f->class->time.every > 0 ? f->class->time.every : llround(f->interval[slot]);
-    int64_t *times = f->times + (size_t)slot * (size_t)f->model->horizon;
+    int64_t *times = f->work->times;
     for (int h = 0; h < f->model->horizon; h++) {
         int64_t ahead;
         if (interval <= 0 || __builtin_mul_overflow(interval, (int64_t)h + 1, &ahead) ||
@@ -248,15 +244,16 @@ static const int64_t *target_times(const struct forecaster *f, int slot, int64_t
     return times;
 }
 
-/* How wide the network's own intervals for h steps ahead are, f->units known. Returns false where one is not
+/* How wide the network's own intervals for h steps ahead are, f->work->units known. Returns false where one is not
  * finite. */
 static bool read_intervals(const struct forecaster *f, int row, int h, int ahead) {
-    size_t slot = (size_t)f->row[row], n_levels = (size_t)f->model->n_levels, n_targets = (size_t)f->model->n_targets;
+    size_t slot = (size_t)f->work->row[row], n_levels = (size_t)f->model->n_levels,
+           n_targets = (size_t)f->model->n_targets;
     for (size_t level = 0; level < n_levels; level++) {
         float *own = f->own + (slot * n_levels + level) * (size_t)f->n_outputs + (size_t)(ahead + h - 1) * n_targets;
-        runner_half_widths(f->runner, row, h, (int)level, own);
+        runner_half_widths(f->work->runner, row, h, (int)level, own);
         for (size_t j = 0; j < n_targets; j++) {
-            own[j] *= (float)f->units[j];
+            own[j] *= (float)f->work->units[j];
             if (!isfinite(own[j]))
                 return false;
         }
@@ -270,28 +267,28 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
                           double *mean) {
     const struct config_model *model = f->model;
     bool published = mean == f->mean; /* else of a version in the shadow */
-    int slot = f->row[row];
+    int slot = f->work->row[row];
     const struct history *history = f->history[slot];
-    const struct scaler *scalers = runner_scalers(f->runner, row);
+    const struct scaler *scalers = runner_scalers(f->work->runner, row);
     enum scaler_kind kind = head_scaler(model);
     const double *last = history_values(history, lane->seen[slot]); /* the step at hand is held */
     mean += (size_t)slot * (size_t)f->n_outputs;
     for (int j = 0; j < model->n_targets; j++) {
         int feature = model->targets[j];
-        f->units[j] = scaler_unit(kind, &scalers[feature]);
+        f->work->units[j] = scaler_unit(kind, &scalers[feature]);
         if (!model->residual)
-            f->from[j] = scaler_unscale(kind, &scalers[feature], 0);
+            f->work->from[j] = scaler_unscale(kind, &scalers[feature], 0);
         else
-            f->from[j] = ahead > 0 ? mean[(ahead - 1) * model->n_targets + j] : last[feature];
+            f->work->from[j] = ahead > 0 ? mean[(ahead - 1) * model->n_targets + j] : last[feature];
     }
     mean += ahead * model->n_targets;
     for (int h = 1; h <= n; h++, mean += model->n_targets) {
-        const float *z = runner_values(f->runner, row, h);
+        const float *z = runner_values(f->work->runner, row, h);
         for (int j = 0; j < model->n_targets; j++) {
             if (!isfinite(z[j]))
                 return false;
             /* A target never seen (from is NaN) has no forecast, and that is no fault of the network. */
-            mean[j] = f->from[j] + f->units[j] * (double)z[j];
+            mean[j] = f->work->from[j] + f->work->units[j] * (double)z[j];
         }
         if (published && f->own != NULL && !read_intervals(f, row, h, ahead))
             return false;
@@ -303,16 +300,16 @@ static bool read_forecast(const struct forecaster *f, const struct lane *lane, i
  * value. */
 static void feed_back(const struct forecaster *f, const struct lane *lane, int row, int ahead, const double *mean) {
     const struct config_model *model = f->model;
-    int slot = f->row[row];
+    int slot = f->work->row[row];
     mean += (size_t)slot * (size_t)f->n_outputs + (size_t)((ahead - 1) * model->n_targets);
-    float *x = runner_next(f->runner, row);
+    float *x = runner_next(f->work->runner, row);
     for (int i = 0; i < model->n_inputs; i++) {
         int feature = model->inputs[i];
         double value = baseline_last_value(f->history[slot], lane->seen[slot], feature);
         for (int j = 0; j < model->n_targets; j++)
             if (model->targets[j] == feature)
                 value = mean[j];
-        x[i] = scaler_scale(model->scaler, &runner_scalers(f->runner, row)[feature], value);
+        x[i] = scaler_scale(model->scaler, &runner_scalers(f->work->runner, row)[feature], value);
         if (model->missing == MISSING_MASK) /* what is forecast counts as observed */
             x[model->n_inputs + i] = 1;
     }
@@ -325,7 +322,7 @@ static void see_error(struct forecaster *f, const double *values, const double *
     for (int j = 0; j < f->model->n_targets; j++) {
         if (isnan(values[j]) || isnan(said[j]))
             continue;
-        double scaled = fabs(values[j] - said[j]) / f->units[j];
+        double scaled = fabs(values[j] - said[j]) / f->work->units[j];
         error += scaled < SCALER_CLIP ? scaled : SCALER_CLIP;
         answers++;
     }
@@ -350,95 +347,70 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
     lane_update_scalers(lane, slot, history, step);
     see_interval(f, slot, step);
 
-    double *values = f->values + (size_t)slot * (size_t)model->n_targets;
+    double *values = f->work->values;
     const struct scaler *scalers = lane_scalers(lane, slot);
     history_sent_values(history, step, model->targets, model->n_targets, values);
     for (int j = 0; j < model->n_targets; j++)
-        f->units[j] = scaler_unit(model->scaler, &scalers[model->targets[j]]);
+        f->work->units[j] = scaler_unit(model->scaler, &scalers[model->targets[j]]);
     if (f->scores != NULL) {
         const double *said;
         const float *radii;
         bool paused = (history_flags(history, step) & STEP_PAUSED) != 0;
         if (!paused && scores_kept(f->scores, slot, 0, step - 1, &said, &radii))
             see_error(f, values, said);
-        scores_answer(f->scores, slot, history, step, f->units);
+        scores_answer(f->scores, slot, history, step, f->work->units);
     }
     if (f->experts != NULL)
         experts_see(f->experts, slot, history, step, lane_scalers(lane, slot));
     lane->seen[slot] = step;
-    int64_t t = history_time(history, step);
-    struct alert *alerts = f->alerts != NULL ? f->alerts + slot * model->n_alerts : NULL;
-    for (int i = 0; i < model->n_alerts; i++)
-        alerts[i].changed = false;
-    f->forecasts[slot] = (struct forecast){
-        .slot = slot,
-        .step = step,
-        .t = t,
-        .version = lane->version != NULL ? version_number(lane->version) : 0,
-        .baseline = baseline_of(model),
-        .step_flags = history_flags(history, step),
-        .times = target_times(f, slot, t),
-        .values = values,
-        .mean = f->mean + (size_t)slot * (size_t)f->n_outputs,
-        .scores = f->scores != NULL ? scores_of(f->scores, slot) : NULL,
-        .score_levels = f->scores != NULL ? scores_levels(f->scores, slot) : NULL,
-        .n_scores = f->scores != NULL ? scores_count(f->scores) : 0,
-        .anomaly = f->scores != NULL ? scores_anomaly(f->scores, slot) : NAN,
-        .alerts = alerts,
-        .verdict = f->forecasts[slot].verdict,
-        .shares = f->experts != NULL  ? experts_shares(f->experts, slot)
-                  : f->shares != NULL ? f->shares + slot * EXPERT_COUNT
-                                      : NULL,
-        .event = forecaster_event_score(f, slot),
-    };
+    for (int a = 0; a < model->n_alerts; a++)
+        f->alerts[slot * model->n_alerts + a].changed = false;
+    f->made[slot] = (struct made){.step = step,
+                                  .version = lane->version != NULL ? version_number(lane->version) : 0,
+                                  .verdict = f->made[slot].verdict};
 }
 
 /* What the network gave for a row becomes its slot's forecast; where it is not finite, the baseline's does. */
 static void finish_network(struct forecaster *f, struct lane *lane, int row, bool finite) {
-    int slot = f->row[row];
+    int slot = f->work->row[row];
     if (!finite) {
         f->not_finite++;
         /* What made it so is in the state, or in the window, which goes on by itself. */
         if (f->model->mode == MODEL_STATEFUL)
-            lane_zero(lane, slot, f->forecasts[slot].step);
+            lane_zero(lane, slot, f->made[slot].step);
     }
-    f->forecasts[slot].from_network = finite;
-    if (finite && f->own != NULL)
-        f->forecasts[slot].own = f->own + (size_t)slot * (size_t)f->model->n_levels * (size_t)f->n_outputs;
-    if (f->states != NULL) {
-        float *state = f->states + (size_t)slot * f->state_size;
-        memcpy(state, lane_state(lane, slot), f->state_size * sizeof *state);
-        f->forecasts[slot].state = state;
-    }
+    f->made[slot].ran = true;
+    f->made[slot].finite = f->made[slot].from_network = finite;
+    if (f->states != NULL)
+        memcpy(f->states + (size_t)slot * f->state_size, lane_state(lane, slot), f->state_size * sizeof *f->states);
 }
 
 /* Copies the raw outputs of a row. Returns false when one is not finite. */
 static bool keep_outputs(struct forecaster *f, const struct lane *lane, int row) {
-    int slot = f->row[row], n = network_n_outputs(lane_network(lane));
+    int slot = f->work->row[row], n = network_n_outputs(lane_network(lane));
     float *at = f->raw + (size_t)slot * f->raw_size;
     struct forecast_output *outputs = f->outputs + (size_t)slot * LAYER_PORTS;
     for (int o = 0; o < n; o++) {
         struct network_shape shape = network_output(lane_network(lane), o, f->model->window);
         outputs[o] = (struct forecast_output){shape, at};
-        runner_copy_output(f->runner, o, row, at);
+        runner_copy_output(f->work->runner, o, row, at);
         at += (size_t)shape.steps * (size_t)shape.width;
     }
     for (const float *y = outputs[0].at; y < at; y++)
         if (!isfinite(*y))
             return false;
-    f->forecasts[slot].outputs = outputs;
-    f->forecasts[slot].n_outputs = n;
+    f->made[slot].n_outputs = (uint8_t)n;
     return true;
 }
 
 /* The probabilities of an event take the place of the output. */
 static bool keep_event(struct forecaster *f, int row) {
-    int slot = f->row[row], width = event_width(f->model->classes);
+    int slot = f->work->row[row], width = event_width(f->model->classes);
     float *at = f->raw + (size_t)slot * f->raw_size;
     if (f->model->probabilities)
-        memcpy(at, runner_last_output(f->runner, row), (size_t)width * sizeof *at);
+        memcpy(at, runner_last_output(f->work->runner, row), (size_t)width * sizeof *at);
     else
-        event_probabilities(f->model->classes, runner_last_output(f->runner, row), at);
+        event_probabilities(f->model->classes, runner_last_output(f->work->runner, row), at);
     for (int i = 0; i < width; i++)
         if (!isfinite(at[i]))
             return false;
@@ -448,41 +420,46 @@ static bool keep_event(struct forecaster *f, int row) {
 void forecaster_run(struct forecaster *f, const struct lane *lane, int rows, double *mean) {
     const struct config_model *model = f->model;
     int at_once = model->form == FORECAST_RECURSIVE ? 1 : model->horizon;
-    runner_run(f->runner, lane, f->history, f->row, rows);
+    runner_run(f->work->runner, lane, f->history, f->work->row, rows);
     for (int row = 0; row < rows; row++)
-        f->finite[row] = model->head == HEAD_EVENT ? keep_event(f, row)
-                         : model->head == HEAD_RAW ? keep_outputs(f, lane, row)
-                                                   : read_forecast(f, lane, row, 0, at_once, mean);
+        f->work->finite[row] = model->head == HEAD_EVENT ? keep_event(f, row)
+                               : model->head == HEAD_RAW ? keep_outputs(f, lane, row)
+                                                         : read_forecast(f, lane, row, 0, at_once, mean);
     for (int ahead = 1; model->head == HEAD_FORECAST && ahead + 1 <= model->horizon && at_once == 1; ahead++) {
         for (int row = 0; row < rows; row++)
             feed_back(f, lane, row, ahead, mean);
-        runner_run_again(f->runner, lane);
+        runner_run_again(f->work->runner, lane);
         for (int row = 0; row < rows; row++)
-            f->finite[row] &= read_forecast(f, lane, row, ahead, 1, mean);
+            f->work->finite[row] &= read_forecast(f, lane, row, ahead, 1, mean);
     }
 }
 
-/* What is to be told of the forecast. */
-static void look_out(struct forecaster *f, struct forecast *forecast) {
+/* What is to be told of the slot's forecast. */
+static void look_out(struct forecaster *f, int slot) {
     const struct config_model *model = f->model;
+    struct made *made = &f->made[slot];
+    const struct forecast *forecast = model->n_alerts > 0 ? forecaster_latest(f, slot) : NULL;
     for (int a = 0; a < model->n_alerts; a++) {
-        struct alert *alert = &f->alerts[forecast->slot * model->n_alerts + a];
+        struct alert *alert = &f->alerts[slot * model->n_alerts + a];
         double probability = alerts_probability(model, &model->alerts[a], forecast, f->deviations, &alert->h);
         bool raised = alerts_raised(&model->alerts[a], alert->raised, probability);
         alert->changed = raised != alert->raised;
         alert->raised = raised;
         alert->probability = (float)probability;
+        made->news |= alert->changed;
     }
-    enum verdict before = forecast->verdict;
-    forecast->verdict = alerts_verdict(before, forecast->scores, forecast->n_scores);
-    forecast->verdict_changed = forecast->verdict != before;
+    uint8_t before = made->verdict;
+    made->verdict =
+        (uint8_t)alerts_verdict((enum verdict)before, scores_of(f->scores, slot), scores_count(f->scores));
+    made->verdict_changed = made->verdict != before;
+    made->news |= made->verdict_changed;
 }
 
 /* What the lane's readout adds to the regressions' forecast; NULL: nothing. */
 static const double *ask_readout(const struct forecaster *f, const struct lane *lane, int slot) {
     if (lane->readout == NULL)
         return NULL;
-    read_out(f, lane, slot, f->forecasts[slot].from_network ? lane_state(lane, slot) : NULL);
+    read_out(f, lane, slot, f->made[slot].from_network ? lane_state(lane, slot) : NULL);
     return readout_forecast(lane->readout, slot, lane->seen[slot],
                             residuals_deviations(experts_residuals(f->experts), slot));
 }
@@ -510,35 +487,47 @@ static void publish_alone(struct forecaster *f, int slot, uint64_t step, bool ne
         shares[e] /= said;
 }
 
+/* The half-widths that go with the network's forecast of the slot, [n_levels x n_outputs]; NULL: none. */
+static const float *own_of(const struct forecaster *f, int slot) {
+    size_t each = (size_t)f->model->n_levels * (size_t)f->n_outputs;
+    return f->own != NULL && f->made[slot].finite ? f->own + (size_t)slot * each : NULL;
+}
+
+static const float *shares_of(const struct forecaster *f, int slot) {
+    if (f->experts != NULL)
+        return experts_shares(f->experts, slot);
+    return f->shares != NULL ? f->shares + slot * EXPERT_COUNT : NULL;
+}
+
 /* After the network, where there is one. */
 static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     const struct config_model *model = f->model;
-    struct forecast *forecast = &f->forecasts[slot];
+    struct made *made = &f->made[slot];
     double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
-    forecast->primed = lane_network(lane) != NULL ? forecast->step - lane->zero[slot] : 0;
+    made->primed = lane_network(lane) != NULL ? made->step - lane->zero[slot] : 0;
     if (model->mode == MODEL_WINDOWED)
-        forecast->warming = lane_network(lane) != NULL && forecast->primed < (uint64_t)model->window;
+        made->warming = lane_network(lane) != NULL && made->primed < (uint64_t)model->window;
     else
-        forecast->warming = forecast->from_network && forecast->primed < (uint64_t)model->training.burn_in;
+        made->warming = made->from_network && made->primed < (uint64_t)model->training.burn_in;
     if (f->event != NULL)
         forecaster_event_finish(f, slot);
     if (f->scores == NULL)
         return;
     if (f->shadow != NULL)
-        shadow_note_serving(f, slot, forecast->from_network ? mean : NULL);
-    bool speaks = forecast->from_network && (!forecast->warming || model->combine != COMBINE_ONLINE);
+        shadow_note_serving(f, slot, made->from_network ? mean : NULL);
+    bool speaks = made->from_network && (!made->warming || model->combine != COMBINE_ONLINE);
     if (f->experts == NULL)
-        publish_alone(f, slot, forecast->step, speaks);
+        publish_alone(f, slot, made->step, speaks);
     else
-        experts_forecast(f->experts, slot, f->history[slot], forecast->step, lane_scalers(lane, slot), speaks,
+        experts_forecast(f->experts, slot, f->history[slot], made->step, lane_scalers(lane, slot), speaks,
                          lane->version != NULL ? version_ridge(lane->version) : NULL, ask_readout(f, lane, slot),
                          mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
-        forecast->from_network = forecast->shares[EXPERT_NETWORK] > 0;
-    scores_publish(f->scores, slot, forecast->step, mean, forecast->own, (forecast->step_flags & STEP_PAUSED) == 0);
-    forecast->radii = scores_radii(f->scores, slot, &forecast->capped);
-    if ((forecast->step_flags & STEP_PAUSED) == 0)
-        look_out(f, forecast);
+        made->from_network = shares_of(f, slot)[EXPERT_NETWORK] > 0;
+    bool paused = (history_flags(f->history[slot], made->step) & STEP_PAUSED) != 0;
+    scores_publish(f->scores, slot, made->step, mean, own_of(f, slot), !paused);
+    if (!paused)
+        look_out(f, slot);
 }
 
 /* What a step of a slot touches lies in many places, and with many streams in no cache: it is asked for some slots
@@ -562,8 +551,7 @@ static void fetch_slot(const struct forecaster *f, const struct lane *lane, int 
     uint64_t step = lane->seen[slot] + 1;
     fetch(lane_scalers(lane, slot), (size_t)lane->n_features * sizeof(struct scaler));
     fetch(lane_state(lane, slot), lane->state_size * sizeof(float));
-    fetch(&f->forecasts[slot], sizeof(struct forecast));
-    fetch(f->values + slot * f->model->n_targets, (size_t)f->model->n_targets * sizeof *f->values);
+    fetch(&f->made[slot], sizeof(struct made));
     fetch(f->mean + slot * f->n_outputs, 1);
     __builtin_prefetch(&history->t[history_place(history, step)]);
     fetch(history_values(history, step), (size_t)history->n_features * sizeof(double));
@@ -582,13 +570,13 @@ static void advance_lane(struct forecaster *f, struct lane *lane, const int *slo
         if (lane_of(f, slots[i]) != lane)
             continue;
         take_step(f, lane, slots[i]);
-        if (runner_can(f->runner, lane, slots[i]))
-            f->row[rows++] = slots[i];
+        if (runner_can(f->work->runner, lane, slots[i]))
+            f->work->row[rows++] = slots[i];
     }
     if (rows > 0)
         forecaster_run(f, lane, rows, f->mean);
     for (int row = 0; row < rows; row++)
-        finish_network(f, lane, row, f->finite[row]);
+        finish_network(f, lane, row, f->work->finite[row]);
     for (int i = 0; i < n; i++)
         if (lane_of(f, slots[i]) == lane)
             finish_step(f, lane, slots[i]);
@@ -608,9 +596,53 @@ void forecaster_advance(struct forecaster *f, const int *slots, int n) {
         shadow_advance(f, slots, n);
 }
 
+bool forecaster_has_news(const struct forecaster *f, int slot) {
+    return f->made[slot].news;
+}
+
+/* It is put together when somebody wants it, of what was made of it and of what has stayed as it was since. */
 const struct forecast *forecaster_latest(const struct forecaster *f, int slot) {
-    assert(f->history[slot] != NULL);
-    return f->forecasts[slot].step > 0 ? &f->forecasts[slot] : NULL;
+    const struct config_model *model = f->model;
+    const struct history *history = f->history[slot];
+    const struct made *made = &f->made[slot];
+    struct forecast *latest = &f->work->latest;
+    assert(history != NULL);
+    if (made->step == 0)
+        return NULL;
+    int64_t t = history_time(history, made->step);
+    history_sent_values(history, made->step, model->targets, model->n_targets, f->work->values);
+    *latest = (struct forecast){
+        .slot = slot,
+        .step = made->step,
+        .t = t,
+        .version = made->version,
+        .primed = made->primed,
+        .from_network = made->from_network,
+        .warming = made->warming,
+        .baseline = baseline_of(model),
+        .step_flags = history_flags(history, made->step),
+        .times = target_times(f, slot, t),
+        .values = f->work->values,
+        .mean = f->mean + (size_t)slot * (size_t)f->n_outputs,
+        .own = own_of(f, slot),
+        .shares = shares_of(f, slot),
+        .anomaly = NAN,
+        .alerts = f->alerts != NULL ? f->alerts + slot * model->n_alerts : NULL,
+        .verdict = (enum verdict)made->verdict,
+        .verdict_changed = made->verdict_changed,
+        .event = forecaster_event_score(f, slot),
+        .outputs = made->n_outputs > 0 ? f->outputs + (size_t)slot * LAYER_PORTS : NULL,
+        .n_outputs = made->n_outputs,
+        .state = f->states != NULL && made->ran ? f->states + (size_t)slot * f->state_size : NULL,
+    };
+    if (f->scores == NULL)
+        return latest;
+    latest->scores = scores_of(f->scores, slot);
+    latest->score_levels = scores_levels(f->scores, slot);
+    latest->n_scores = scores_count(f->scores);
+    latest->anomaly = scores_anomaly(f->scores, slot);
+    latest->radii = scores_radii(f->scores, slot, &latest->capped);
+    return latest;
 }
 
 const double *forecaster_expert(const struct forecaster *f, enum expert expert) {

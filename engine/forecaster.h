@@ -61,7 +61,8 @@ enum verdict {
     VERDICT_WORSE_THAN_LAST_VALUE, /* than the last value would have been */
 };
 
-/* A slot's latest forecast; it and its arrays are the forecaster's and live until the slot's next step. */
+/* A slot's latest forecast; it and its arrays are the forecaster's and live until the next call for that forecaster, or
+ * for one that shares its workspace. */
 struct forecast {
     int slot;
     uint64_t step;
@@ -110,6 +111,15 @@ double forecast_radius(const struct config_model *model, const struct forecast *
  * takes over. class, model and kernels must outlive it. NULL when memory is short. */
 struct forecaster *forecaster_new(const struct config_class *class, const struct config_model *model,
                                   const struct kernels *kernels);
+
+/* What forecasters need for the time of a call only: buffers of a network's run, and the forecast that is asked for.
+ * Those of one model that have one owner may share one, which outlives them: it stays in the caches while they take
+ * turns, and weighs nothing for a stream. Who makes and frees them need not be the owner. NULL when memory is short. */
+struct workspace;
+struct workspace *workspace_new(const struct config_model *model, const struct kernels *kernels);
+void workspace_free(struct workspace *workspace);
+struct forecaster *forecaster_new_sharing(const struct config_class *class, const struct config_model *model,
+                                          const struct kernels *kernels, struct workspace *workspace);
 void forecaster_free(struct forecaster *forecaster);
 
 /* A free slot becomes a stream's, with a zero state and nothing forecast yet; the history must outlive its stay. */
@@ -170,6 +180,8 @@ void forecaster_label(struct forecaster *forecaster, int slot, uint64_t step);
 
 /* The forecast made at the latest step that the slot has seen; NULL before the first. */
 const struct forecast *forecaster_latest(const struct forecaster *forecaster, int slot);
+/* Whether an alert or the verdict has changed with it: quicker to know. */
+bool forecaster_has_news(const struct forecaster *forecaster, int slot);
 
 /* What an expert forecast at the latest step of the slot that was given last to the last advance,
  * [horizon x n_targets], NaN where it had none; NULL of a raw head. */

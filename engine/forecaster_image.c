@@ -113,10 +113,10 @@ static void serialize_alerts(struct forecaster *f, int slot, struct image_io *io
     enum { ALERTS_FORMAT = 1 };
     struct image_io section;
     uint32_t sum = alerts_sum(f->model), own = sum;
-    int verdict = (int)f->forecasts[slot].verdict;
+    int verdict = f->made[slot].verdict;
     image_enter(io, "alrt", ALERTS_FORMAT, &section);
     image_int(&section, &verdict, VERDICT_GOOD, VERDICT_WORSE_THAN_LAST_VALUE, "no verdict");
-    f->forecasts[slot].verdict = (enum verdict)verdict;
+    f->made[slot].verdict = (uint8_t)verdict;
     image_io(&section, &sum, 1);
     for (int a = 0; a < f->model->n_alerts && sum == own; a++) {
         struct alert *alert = &f->alerts[slot * f->model->n_alerts + a];

@@ -5,13 +5,25 @@
 #include "engine/experts.h"
 #include "engine/forecaster.h"
 #include "engine/lane.h"
-#include "engine/runner.h"
+#include "engine/workspace.h"
 
 /* A state that was set. */
 struct given {
     bool holds; /* it was as of `anew`, which a replay begins with */
     size_t n;
     float values[];
+};
+
+/* Of a slot's latest forecast, what does not follow from all else that is kept of the slot (forecaster_latest). */
+struct made {
+    uint64_t step; /* at which it was made; 0: there is none */
+    uint64_t version, primed;
+    bool from_network, warming;
+    bool ran, finite;  /* the network; what it gave is finite */
+    uint8_t n_outputs; /* [slots x LAYER_PORTS] outputs that go with it */
+    uint8_t verdict;   /* enum verdict, of the stream: not of the forecast alone */
+    bool verdict_changed;
+    bool news; /* that, or some alert has changed */
 };
 
 struct forecaster {
@@ -31,30 +43,25 @@ struct forecaster {
     double *deviations;      /* [n_levels] of the normal distribution, within which it holds a level */
     struct experts *experts; /* NULL: a raw head, or a network without any */
     float *shares;           /* [slots x EXPERT_COUNT] without experts; else NULL */
-    struct runner *runner;
+    struct workspace *work;
+    bool shares_work; /* others have the same: it is not its own */
     uint64_t not_finite, time_resets;
     struct forecast_errors errors; /* since they were asked for */
     struct takeover *takeovers;    /* [slots] since they were asked for; what is more is not kept */
     int n_takeovers;
 
     /* The latest forecast of each slot. */
-    struct forecast *forecasts; /* [slots] */
-    int64_t *times;             /* [slots x horizon] */
-    double *values;             /* [slots x n_targets] */
-    double *mean;               /* [slots x n_outputs] */
-    float *own;                 /* [slots x n_levels x n_outputs] of a head that has intervals; else NULL */
-    struct event_score *event;  /* [slots] of a head of an event; else NULL */
-    double *label_counts;       /* [slots x classes] of it: event_count */
-    float *said;                /* [slots x steps of a history x event_width] its probabilities by step, NaN: none */
-    float *raw;                 /* [slots x floats of all outputs] of a raw head; NULL before a version comes in */
+    struct made *made;         /* [slots] */
+    double *mean;              /* [slots x n_outputs] */
+    float *own;                /* [slots x n_levels x n_outputs] of a head that has intervals; else NULL */
+    struct event_score *event; /* [slots] of a head of an event; else NULL */
+    double *label_counts;      /* [slots x classes] of it: event_count */
+    float *said;               /* [slots x steps of a history x event_width] its probabilities by step, NaN: none */
+    float *raw;                /* [slots x floats of all outputs] of a raw head; NULL before a version comes in */
     size_t raw_size;
     struct forecast_output *outputs; /* [slots x LAYER_PORTS], into raw */
     float *states;                   /* [slots x state_size] as published; NULL: they are not */
     size_t state_size;
-
-    int *row, *replayed;  /* [slots] workspace: slots, by row of a call */
-    bool *finite;         /* [slots] workspace: of each row */
-    double *units, *from; /* [n_targets] workspace */
 };
 
 /* The lane that serves a slot. */
@@ -86,9 +93,12 @@ static inline void take_over(struct forecaster *f, int slot) {
         experts_change_network(f->experts, slot, f->incoming->seen[slot]);
 }
 
-/* Runs the lane's network for the slots f->row[rows], whose forecasts go to mean [slots x n_outputs] (a raw head's to
- * f->raw); f->finite says of which row they are. */
+/* Runs the lane's network for the slots row[rows] of the workspace, whose forecasts go to mean [slots x n_outputs] (a raw head's to
+ * f->raw); finite says of which row they are. */
 void forecaster_run(struct forecaster *f, const struct lane *lane, int rows, double *mean);
+
+/* Its workspace has room for the network, or is given it: -1 when memory is short. */
+int forecaster_fit(struct forecaster *f, const struct network *network);
 
 /* A free slot becomes a stream's of which nothing is known; where its lanes stand the caller says. */
 void forecaster_occupy(struct forecaster *f, int slot, const struct history *history);

@@ -62,7 +62,7 @@ static struct shadow *shadow_new(const struct forecaster *f, struct version *ver
 int forecaster_shadow(struct forecaster *f, struct version *version, struct shadow_losses *losses) {
     assert(f->model->head == HEAD_FORECAST);
     const struct network *network = version_network(version);
-    if (f->incoming != NULL || f->shadow != NULL || (network != NULL && runner_fit(f->runner, network) != 0))
+    if (f->incoming != NULL || f->shadow != NULL || (network != NULL && forecaster_fit(f, network) != 0))
         return -1;
     f->shadow = shadow_new(f, version, losses);
     return f->shadow != NULL ? 0 : -1;
@@ -150,7 +150,7 @@ static void answer(struct forecaster *f, int slot, int i, uint64_t step) {
     size_t place = place_of(shadow, slot, i, made), n_targets = (size_t)f->model->n_targets;
     if (shadow->made[place] != made)
         return;
-    const double *values = f->values + (size_t)slot * n_targets;
+    const double *values = f->work->values; /* of the step */
     double losses[BOTH] = {0, 0}, weight = 0;
     for (size_t j = 0; j < n_targets; j++) {
         double serving = shadow->said[SERVING][place * n_targets + j];
@@ -175,6 +175,7 @@ static void see(struct forecaster *f, int slot) {
     uint64_t step = ++lane->seen[slot];
     assert(step == f->serving->seen[slot]);
     lane_update_scalers(lane, slot, f->history[slot], step);
+    history_sent_values(f->history[slot], step, f->model->targets, f->model->n_targets, f->work->values);
     bool paused = (history_flags(f->history[slot], step) & STEP_PAUSED) != 0;
     for (int i = 0; !paused && i < f->shadow->n && (uint64_t)f->shadow->h[i] < step; i++)
         answer(f, slot, i, step);
@@ -194,13 +195,13 @@ void shadow_advance(struct forecaster *f, const int *slots, int n) {
         if (lane->phase[slots[i]] != LANE_READY)
             continue;
         see(f, slots[i]);
-        if (runner_can(f->runner, lane, slots[i]))
-            f->row[rows++] = slots[i];
+        if (runner_can(f->work->runner, lane, slots[i]))
+            f->work->row[rows++] = slots[i];
         else
             note(f, SHADOW, slots[i], lane->seen[slots[i]], NULL);
     }
     if (rows > 0)
         forecaster_run(f, lane, rows, f->shadow->mean);
     for (int row = 0; row < rows; row++)
-        finish(f, f->row[row], f->finite[row]);
+        finish(f, f->work->row[row], f->work->finite[row]);
 }

@@ -31,7 +31,7 @@ int forecaster_propose(struct forecaster *f, struct version *version) {
     if (f->incoming != NULL)
         return -1;
     const struct network *network = version_network(version);
-    if (network != NULL && (runner_fit(f->runner, network) != 0 || !allocate_published(f, network)))
+    if (network != NULL && (forecaster_fit(f, network) != 0 || !allocate_published(f, network)))
         return -1;
     struct lane *lane = lane_new(f->n_slots, f->class->n_features, version);
     if (lane == NULL || readout_new(f->model, network, f->kernels, &lane->readout) != 0) {
@@ -70,24 +70,24 @@ static void begin_replay(struct forecaster *f, struct lane *lane, int slot) {
     lane->phase[slot] = LANE_PRIMING;
 }
 
-/* One step more of each of the slots f->replayed[rows]. */
+/* One step more of each of the slots replayed[rows] of the workspace. */
 static void replay_step(struct forecaster *f, struct lane *lane, int rows) {
     for (int row = 0; row < rows; row++) {
-        int slot = f->replayed[row];
+        int slot = f->work->replayed[row];
         uint64_t step = ++lane->seen[slot];
         if (step > lane->frozen[slot])
             lane_update_scalers(lane, slot, f->history[slot], step);
     }
     /* A window is in the history, and without a network there is nothing: no state to be rebuilt. */
     if (rows > 0 && f->model->mode == MODEL_STATEFUL && lane_network(lane) != NULL)
-        runner_run(f->runner, lane, f->history, f->replayed, rows);
+        runner_run(f->work->runner, lane, f->history, f->work->replayed, rows);
     for (int row = 0; row < rows && lane->readout != NULL; row++)
-        read_out(f, lane, f->replayed[row], lane_state(lane, f->replayed[row]));
+        read_out(f, lane, f->work->replayed[row], lane_state(lane, f->work->replayed[row]));
 }
 
 void forecaster_replay_at_once(struct forecaster *f, struct lane *lane, int slot) {
     begin_replay(f, lane, slot);
-    f->replayed[0] = slot;
+    f->work->replayed[0] = slot;
     while (lane->seen[slot] < lane->frozen[slot])
         replay_step(f, lane, 1);
     lane->phase[slot] = LANE_READY;
@@ -102,7 +102,7 @@ static void replay(struct forecaster *f, struct lane *lane, const int *slots, in
         int rows = 0;
         for (int i = 0; i < n; i++)
             if (lane->seen[slots[i]] != f->serving->seen[slots[i]])
-                f->replayed[rows++] = slots[i];
+                f->work->replayed[rows++] = slots[i];
         replay_step(f, lane, rows);
     }
     for (int i = 0; i < n; i++) {
@@ -124,15 +124,15 @@ bool forecaster_prime_lane(struct forecaster *f, struct lane *lane) {
             /* So much has come since the last slice that its next step has left the ring: anew. */
             if (lane->seen[slot] + 1 < history_oldest(f->history[slot]))
                 begin_replay(f, lane, slot);
-            f->row[n++] = slot;
+            f->work->row[n++] = slot;
         }
     for (int slot = 0; slot < f->n_slots && n < most; slot++)
         if (f->history[slot] != NULL && lane->phase[slot] == LANE_WAITING) {
             begin_replay(f, lane, slot);
-            f->row[n++] = slot;
+            f->work->row[n++] = slot;
         }
     if (n > 0)
-        replay(f, lane, f->row, n);
+        replay(f, lane, f->work->row, n);
     return n > 0;
 }
 

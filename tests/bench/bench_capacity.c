@@ -61,7 +61,7 @@ static void take(struct stream *stream, int i, int64_t t) {
 /* A batch whose streams have their histories full. */
 static struct batch *open_batch(const struct config *config, int b, struct version *version,
                                 struct stream **streams) {
-    struct batch *batch = batch_new(config, 0, b, 0, kernels_choose(), version);
+    struct batch *batch = batch_new(config, 0, b, 0, kernels_choose(), version, NULL);
     for (int i = 0; batch != NULL && i < config->models[0].batch_size; i++) {
         char name[32];
         int n = snprintf(name, sizeof name, "plant/boiler-%d-%d", b, i);

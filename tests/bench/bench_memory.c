@@ -30,6 +30,7 @@ struct batch {
     struct experts *experts;
     struct scores *scores;
     struct version *version;
+    struct workspace *workspace;
     struct forecaster *forecaster;
 };
 
@@ -44,7 +45,7 @@ static double heap(void) {
 
 /* ---- parts -------------------------------------------------------------------------------------- */
 
-/* Its weights are those of many batches, and weigh nothing for a stream. */
+/* Its weights are those of many batches, as is a worker's workspace, and weigh nothing for a stream. */
 static struct version *version_of(const struct config_model *model) {
     struct error err;
     struct network *network = forecaster_network(model, &err);
@@ -57,6 +58,7 @@ static void begin_batch(struct batch *batch, const struct config_model *model, i
     *batch = (struct batch){
         .class = {.name = "bench", .n_features = FEATURES, .history = history, .pending = PENDING}, .model = model};
     batch->version = version_of(model);
+    batch->workspace = workspace_new(model, kernels_choose());
     batch->mean = calloc((size_t)(model->horizon * model->n_targets), sizeof *batch->mean);
 }
 
@@ -89,7 +91,7 @@ static void open_scores(struct batch *batch) {
 }
 
 static void open_all(struct batch *batch) {
-    batch->forecaster = forecaster_new(&batch->class, batch->model, kernels_choose());
+    batch->forecaster = forecaster_new_sharing(&batch->class, batch->model, kernels_choose(), batch->workspace);
     forecaster_propose(batch->forecaster, batch->version);
     while (forecaster_taking_over(batch->forecaster))
         forecaster_prime(batch->forecaster);
@@ -101,6 +103,7 @@ static void close_batch(struct batch *batch) {
     for (int i = 0; i < SLOTS; i++)
         series_free(batch->series[i]);
     forecaster_free(batch->forecaster);
+    workspace_free(batch->workspace);
     version_release(batch->version);
     experts_free(batch->experts);
     scores_free(batch->scores);

@@ -37,7 +37,7 @@ static void open_scene(struct scene *scene, struct config *config, int n, size_t
     atomic_init(&scene->interest.bundle, false);
     assert_int_equal(doorbell_init(&scene->bell), 0);
     scene->emitter = emitter_new(config, 99, scene->ring, &scene->bell, &scene->interest);
-    scene->batch = batch_new(config, 0, 0, 0, kernels_choose(), NULL);
+    scene->batch = batch_new(config, 0, 0, 0, kernels_choose(), NULL, NULL);
     scene->streams = calloc((size_t)n, sizeof(struct stream *));
     assert_true(scene->emitter != NULL && scene->batch != NULL && scene->streams != NULL);
     for (int i = 0; i < n; i++) {

@@ -36,7 +36,7 @@ static struct version *seeded(const struct config *config, int model, uint64_t n
 static void a_batch_has_all_its_slots_free(void **state) {
     (void)state;
     struct config *config = rig_config("", RIG_CLASS RIG_MODEL);
-    struct batch *batch = batch_new(config, 0, 5, 3, kernels_choose(), NULL);
+    struct batch *batch = batch_new(config, 0, 5, 3, kernels_choose(), NULL, NULL);
     assert_non_null(batch);
     assert_int_equal(batch->model, 0);
     assert_int_equal(batch->id, 5);
@@ -59,7 +59,7 @@ static void a_batch_serves_its_version_from_the_start(void **state) {
     (void)state;
     struct config *config = rig_config("", RIG_CLASS RIG_MODEL);
     struct version *version = seeded(config, 0, 9);
-    struct batch *batch = batch_new(config, 0, 0, 0, kernels_choose(), version);
+    struct batch *batch = batch_new(config, 0, 0, 0, kernels_choose(), version, NULL);
     version_release(version); /* the batch has a reference of its own */
     assert_int_equal(forecaster_version(batch->forecaster), 9);
     assert_false(forecaster_taking_over(batch->forecaster));
@@ -74,7 +74,7 @@ static void a_batch_that_memory_has_no_room_for_is_none(void **state) {
     int n_features = config->classes[0].n_features;
     config->models[0].batch_size = 65536;
     config->classes[0].n_features = INT_MAX; /* scalers for all of them: beyond any address space */
-    assert_null(batch_new(config, 0, 0, 0, kernels_choose(), NULL));
+    assert_null(batch_new(config, 0, 0, 0, kernels_choose(), NULL, NULL));
     config->classes[0].n_features = n_features;
     config_free(config);
 }
@@ -109,7 +109,7 @@ static void pending_is_what_the_slowest_has_not_seen(void **state) {
     struct batch *batches[2];
     struct stream *stream = stream_new(config, 0, "c/1", 3, 1, 2);
     for (int m = 0; m < 2; m++) {
-        batches[m] = batch_new(config, m, 0, 0, kernels_choose(), NULL);
+        batches[m] = batch_new(config, m, 0, 0, kernels_choose(), NULL, NULL);
         stream->places[m] = (struct place){batches[m], 1};
         forecaster_acquire(batches[m]->forecaster, 1, stream->series->history);
     }
