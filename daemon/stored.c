@@ -23,10 +23,14 @@ void stored_free(struct stored *stored) {
 }
 
 int stored_add_block(struct stored *stored, uint64_t number, void *bytes, size_t n) {
-    struct stored_block *blocks = realloc(stored->blocks, ((size_t)stored->n_blocks + 1) * sizeof *stored->blocks);
-    if (blocks == NULL)
-        return -1;
-    stored->blocks = blocks;
-    blocks[stored->n_blocks++] = (struct stored_block){number, bytes, n};
+    const int held = stored->n_blocks;
+    if ((held & (held - 1)) == 0) { /* there is room for a power of two */
+        size_t room = held > 0 ? 2 * (size_t)held : 1;
+        struct stored_block *blocks = realloc(stored->blocks, room * sizeof *blocks);
+        if (blocks == NULL)
+            return -1;
+        stored->blocks = blocks;
+    }
+    stored->blocks[stored->n_blocks++] = (struct stored_block){number, bytes, n};
     return 0;
 }
