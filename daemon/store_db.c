@@ -19,7 +19,8 @@ static const size_t streams_buffer = 256 * MIB; /* never full: the store flushes
 static const size_t cache_bytes = 32 * MIB;
 /* Memories of a family that wait for the disk; behind them writing waits. */
 enum { BUFFERS = 4 };
-/* Of tables and large values; a million streams of 10 KB are some 300. */
+/* Files that stay open; beyond that each one that is read is opened for it. Half of the descriptors that a process has
+ * where nobody gave it more. */
 enum { OPEN_FILES = 512 };
 /* Values from this size on stand in files of their own, so that merging keys does not write them again; a file of them
  * is taken away when the most of what it holds has been overwritten. */
@@ -46,7 +47,8 @@ static void set_options(struct db *db, bool make) {
     rocksdb_options_set_max_total_wal_size(o, log_bytes);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_max_open_files(o, OPEN_FILES);
-    rocksdb_options_set_table_cache_numshardbits(o, 0); /* in 64 parts of 4 files each, files were opened all the time */
+    rocksdb_options_set_table_cache_numshardbits(o,
+                                                 0); /* in 64 parts of 4 files each, files were opened all the time */
     rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
     rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
     rocksdb_options_set_bytes_per_sync(o, MIB); /* else a file's sync delays those of the log */

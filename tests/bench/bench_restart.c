@@ -153,6 +153,10 @@ static void restart(struct scene *scene, const char *what) {
     row(scene, text, "ms", 1e3 * seconds_since(began));
     connect_all(scene);
     scene->ticks = (scene->ticks + scene->streams - 1) / scene->streams * scene->streams;
+    send_bundle(scene, 1);
+    hear(scene, 1);
+    snprintf(text, sizeof text, "%s: the first has forecast", what);
+    row(scene, text, "ms", 1e3 * seconds_since(began));
     send_round(scene);
     hear(scene, scene->sent);
     snprintf(text, sizeof text, "%s: all have forecast", what);

@@ -360,7 +360,7 @@ static void trimmed_entries_leave_the_disk(void **state) {
         round_of(&scene, order);
     }
     /* 118 MB went through; what the last rounds trimmed may still be there. */
-    for (int64_t began = 0; bytes_of(scene.folder) > (uint64_t)6 * ENTRIES * SIZE;)
+    for (int64_t began = 0; bytes_of(scene.folder) > (uint64_t)7 * ENTRIES * SIZE;)
         if (!rig_wait(&began))
             fail_msg("the folder has %llu bytes", (unsigned long long)bytes_of(scene.folder));
     store_scene_close(&scene);
