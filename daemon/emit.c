@@ -403,8 +403,7 @@ static void emit_single(struct emitter *emitter, const struct batch *batch, int 
 /* Asks for what wire_of reads of a stream, some slots ahead. */
 enum { AHEAD = 4 };
 static void fetch_stream(const struct stream *stream) {
-    __builtin_prefetch(stream);
-    __builtin_prefetch(stream->text);
+    __builtin_prefetch(&stream->name);
     __builtin_prefetch(&stream->series);
 }
 

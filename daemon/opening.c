@@ -27,8 +27,8 @@ bool opening_is_crowded(const struct opening *opening, int class) {
 
 struct stream *opening_make(struct opening *opening, int class, const char *name, size_t n, uint32_t generation,
                             int worker) {
-    struct stream *stream =
-        stream_new(opening->config, class, name, n, generation, placement_n_models(opening->placement, class));
+    struct stream *stream = stream_new(opening->config, streams_pool(opening->streams), class, name, n, generation,
+                                       placement_n_models(opening->placement, class));
     if (stream == NULL || streams_reserve(opening->streams) != 0 ||
         placement_acquire(opening->placement, stream, worker) != 0) {
         stream_free(stream);

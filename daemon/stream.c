@@ -58,28 +58,50 @@ struct series *stream_new_series(const struct config *config, int class) {
 /* A stream seldom has more steps that wait. */
 enum { FIRST_ARRIVALS = 2 };
 
-struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
-                          uint32_t generation, int n_places) {
-    bool closes = config->classes[class].time.close_after > 0;
+/* Behind the places. */
+static struct arrival *first_arrivals(const struct stream *stream) {
+    return (struct arrival *)(void *)(stream->places + stream->n_places);
+}
+
+/* Where the places begin, with the first arrivals behind them: on lines of their own, as those are the worker's. */
+static size_t places_at(bool closes, size_t name_length) {
     size_t node = closes ? sizeof(struct closing) + _Alignof(struct closing) : 0;
-    size_t size = (sizeof(struct stream) + name_length + node + STREAM_LINE) / STREAM_LINE * STREAM_LINE;
-    struct stream *stream = aligned_alloc(STREAM_LINE, size);
+    return (offsetof(struct stream, text) + name_length + 1 + node + POOL_LINE - 1) / POOL_LINE * POOL_LINE;
+}
+
+static size_t size_of(bool closes, size_t name_length, int n_places) {
+    return places_at(closes, name_length) + (size_t)n_places * sizeof(struct place) +
+           FIRST_ARRIVALS * sizeof(struct arrival);
+}
+
+static struct stream *allocate(struct pool *pool, size_t size) {
+    if (pool != NULL)
+        return pool_take(pool, size);
+    size = (size + POOL_LINE - 1) / POOL_LINE * POOL_LINE;
+    struct stream *stream = aligned_alloc(POOL_LINE, size);
+    return stream != NULL ? memset(stream, 0, size) : NULL;
+}
+
+struct stream *stream_new(const struct config *config, struct pool *pool, int class, const char *name,
+                          size_t name_length, uint32_t generation, int n_places) {
+    bool closes = config->classes[class].time.close_after > 0;
+    struct stream *stream = allocate(pool, size_of(closes, name_length, n_places));
     if (stream == NULL)
         return NULL;
-    memset(stream, 0, size); /* which ends the name */
     atomic_init(&stream->steps, 0);
-    stream->class = class;
+    stream->pool = pool;
+    stream->class = stream->of_class = class;
     stream->closes = closes;
     stream->generation = generation;
     stream->n_places = n_places;
     stream->name = stream->text;
     stream->name_length = name_length;
-    memcpy(stream->text, name, name_length);
-    stream->places = calloc((size_t)n_places, sizeof *stream->places);
-    stream->series = stream_new_series(config, class);
+    memcpy(stream->text, name, name_length); /* which a zero follows */
+    stream->places = (struct place *)(void *)((char *)stream + places_at(closes, name_length));
+    stream->arrivals = first_arrivals(stream);
     stream->arrivals_mask = FIRST_ARRIVALS - 1;
-    stream->arrivals = calloc(FIRST_ARRIVALS, sizeof *stream->arrivals);
-    if (stream->places == NULL || stream->series == NULL || stream->arrivals == NULL) {
+    stream->series = stream_new_series(config, class);
+    if (stream->series == NULL) {
         stream_free(stream);
         return NULL;
     }
@@ -90,21 +112,26 @@ void stream_free(struct stream *stream) {
     if (stream == NULL)
         return;
     series_free(stream->series);
-    free(stream->arrivals);
-    free(stream->places);
-    free(stream);
+    if (stream->arrivals != first_arrivals(stream))
+        free(stream->arrivals);
+    if (stream->pool != NULL)
+        pool_give(stream->pool, stream, size_of(stream->closes, stream->name_length, stream->n_places));
+    else
+        free(stream);
 }
 
 bool stream_keep_arrivals(struct stream *stream, uint64_t waiting) {
-    if (waiting < stream->arrivals_mask + 1)
+    if (waiting <= stream->arrivals_mask)
         return true;
-    uint64_t mask = 2 * stream->arrivals_mask + 1, n = stream->series->history->n;
-    struct arrival *arrivals = calloc(mask + 1, sizeof *arrivals);
+    uint32_t mask = 2 * stream->arrivals_mask + 1;
+    uint64_t n = stream->series->history->n;
+    struct arrival *arrivals = calloc((size_t)mask + 1, sizeof *arrivals);
     if (arrivals == NULL)
         return false;
     for (uint64_t step = n > stream->arrivals_mask ? n - stream->arrivals_mask : 0; step <= n; step++)
         arrivals[step & mask] = *stream_arrival(stream, step);
-    free(stream->arrivals);
+    if (stream->arrivals != first_arrivals(stream))
+        free(stream->arrivals);
     stream->arrivals = arrivals;
     stream->arrivals_mask = mask;
     return true;

@@ -8,11 +8,13 @@
 #define DAEMON_STREAM_H
 
 #include "daemon/closer.h"
+#include "daemon/pool.h"
 #include "engine/forecaster.h"
 #include "engine/series.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A fixed number of slots of one model, on one worker. */
@@ -40,8 +42,6 @@ struct place {
     int slot;
 };
 
-enum { STREAM_LINE = 64 }; /* bytes of a cache line */
-
 /* When and from where the tick came that closed a step. */
 struct arrival {
     uint32_t source;
@@ -50,38 +50,43 @@ struct arrival {
     int64_t received; /* ns since 1970 UTC */
 };
 
-/* What the bus reads for each tick stands on lines that no worker writes. */
+/*
+ * What a tick touches on its way stands together: one line for the bus, which no worker writes, and two for the worker, of
+ * which it finds the second one by itself.
+ */
 struct stream {
-    /* Constant. */
-    char *name; /* NUL-terminated */
+    /* Worker, at each tick. */
+    _Alignas(POOL_LINE) struct series *series;
+    struct place *places;       /* [n_places] one for each model of the class, in their order; constant */
+    struct arrival *arrivals;   /* [arrivals_mask + 1] by step, from the latest one that all models have seen on */
+    uint32_t arrivals_mask;     /* a power of two less 1; grows with the steps that wait */
+    int n_places;               /* constant */
+    uint64_t order;             /* of the latest thing that came for it, in the journal, */
+    uint32_t taken;             /* and so many of that order: a message may have several */
+    bool changed;               /* since the store had an image of it */
+    atomic_uint_fast64_t steps; /* closed; written by the worker, read by anyone */
+    int of_class;               /* its class, as the worker has it on this line; constant */
+
+    /* Now and then: worker, then bus. */
+    _Alignas(POOL_LINE) struct stream *worker_previous, *worker_next;
+    uint64_t saved;                 /* the store has the steps up to that one */
+    uint64_t imaged;                /* the latest round that has an image of it */
+    struct stream *previous, *next; /* in order of starting */
+    struct pool *pool;              /* that it lies in; NULL: none */
+
+    /* Bus, at each tick; but `used` and `paused` constant. */
+    _Alignas(POOL_LINE) char *name; /* NUL-terminated */
     size_t name_length;
     int class;
     int worker;
     uint32_t generation;
-    int n_places;
-    struct place *places; /* [n_places] one for each model of the class, in their order */
-
-    /* Bus. */
-    struct stream *previous, *next; /* in order of starting */
-    bool paused;                    /* by command */
-    bool closes;                    /* constant: it has a node of the closer, behind the text */
-    uint32_t used;                  /* the second in which something came for it, since the daemon began */
-
-    /* Worker. */
-    _Alignas(STREAM_LINE) struct series *series;
-    struct arrival *arrivals; /* [arrivals_mask + 1] by step, from the latest one that all models have seen on */
-    uint64_t arrivals_mask;   /* a power of two less 1; grows with the steps that wait */
-    struct stream *worker_previous, *worker_next;
-    uint64_t order;  /* of the latest thing that came for it, in the journal, */
-    uint32_t taken;  /* and so many of that order: a message may have several */
-    uint64_t saved;  /* the store has the steps up to that one, */
-    bool changed;    /* and not all of the rest */
-    uint64_t imaged; /* the latest round that has an image of it */
-
-    atomic_uint_fast64_t steps; /* closed; written by the worker, read by anyone */
-
-    _Alignas(STREAM_LINE) char text[]; /* constant: what name points to */
+    uint32_t used; /* the second in which something came for it, since the daemon began */
+    bool paused;   /* by command */
+    bool closes;   /* it has a node of the closer, behind the text */
+    char text[];   /* what name points to */
 };
+
+_Static_assert(offsetof(struct stream, worker_previous) == POOL_LINE, "what each tick touches is one line");
 
 /* Making an image of a stream: the bus makes the order, the worker carries it out, the bus answers with it. */
 struct image_order {
@@ -121,16 +126,16 @@ struct batch *batch_new(const struct config *config, int model, int id, int work
                         struct version *version, struct workspace *workspace);
 void batch_free(struct batch *batch);
 
-/* A stream without places. NULL when memory is short. */
-struct stream *stream_new(const struct config *config, int class, const char *name, size_t name_length,
-                          uint32_t generation, int n_places);
+/* A stream without places, in the pool (NULL: by itself), which the caller owns. NULL when memory is short. */
+struct stream *stream_new(const struct config *config, struct pool *pool, int class, const char *name,
+                          size_t name_length, uint32_t generation, int n_places);
 void stream_free(struct stream *stream);
 /* A series for streams of the class. NULL when memory is short. */
 struct series *stream_new_series(const struct config *config, int class);
 
 /* The stream's node of the closer; NULL where its class has no close_after. Bus only. */
 static inline struct closing *stream_closing(struct stream *stream) {
-    size_t at = sizeof *stream + stream->name_length + 1, each = _Alignof(struct closing);
+    size_t at = offsetof(struct stream, text) + stream->name_length + 1, each = _Alignof(struct closing);
     return stream->closes ? (struct closing *)(void *)((char *)stream + (at + each - 1) / each * each) : NULL;
 }
 

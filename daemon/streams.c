@@ -26,6 +26,7 @@ struct indexed {
 
 struct streams {
     const struct config *config;
+    struct pool *pool;     /* of the streams */
     struct stream *first;  /* utlist, in order of starting */
     struct stream *walked; /* the next one of streams_walk; NULL: the first */
     struct indexed *index; /* [places] a stream lies behind the place of its hash, with no free one between */
@@ -44,10 +45,12 @@ struct streams *streams_new(const struct config *config) {
     if (streams == NULL)
         return NULL;
     streams->config = config;
+    streams->pool = pool_new();
     streams->count = calloc((size_t)config->n_classes, sizeof *streams->count);
     streams->places = PLACES_FIRST;
     streams->index = calloc(streams->places, sizeof *streams->index);
-    if (streams->count == NULL || streams->index == NULL) {
+    if (streams->pool == NULL || streams->count == NULL || streams->index == NULL) {
+        pool_free(streams->pool);
         free(streams->count);
         free(streams->index);
         free(streams);
@@ -71,9 +74,14 @@ void streams_free(struct streams *streams) {
         HASH_DEL(streams->ended, ended);
         free(ended);
     }
+    pool_free(streams->pool);
     free(streams->count);
     free(streams->index);
     free(streams);
+}
+
+struct pool *streams_pool(const struct streams *streams) {
+    return streams->pool;
 }
 
 /* ---- the index ------------------------------------------------------------------------------ */
@@ -122,8 +130,7 @@ void streams_fetch(const struct streams *streams, uint64_t hash) {
     const struct indexed *at = &streams->index[hash & (streams->places - 1)];
     if (at->stream == NULL)
         return;
-    __builtin_prefetch(at->stream);
-    __builtin_prefetch(at->stream->text);
+    __builtin_prefetch(&at->stream->name);
 }
 
 int streams_reserve(struct streams *streams) {

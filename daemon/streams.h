@@ -37,6 +37,9 @@ int streams_leaving(const struct streams *streams, const char *name, size_t n);
 /* A worker has let go of the stream, which was removed before. */
 void streams_left(struct streams *streams, const struct stream *stream);
 
+/* Where its streams lie: for stream_new. */
+struct pool *streams_pool(const struct streams *streams);
+
 /* Room for one more stream. Returns 0, or -1 when memory is short. */
 int streams_reserve(struct streams *streams);
 /* Takes the stream over; there is room. */

@@ -15,11 +15,11 @@ static void make_ready(struct worker *worker, const struct place *place) {
 
 void worker_set_clock(struct worker *worker, const struct stream *stream) {
     const struct history *history = stream->series->history;
-    atomic_uint_fast64_t *most = &worker->most_steps[stream->class];
+    atomic_uint_fast64_t *most = &worker->most_steps[stream->of_class];
     if (history->n == 0 || history->n < atomic_load_explicit(most, memory_order_relaxed))
         return;
     atomic_store_explicit(most, history->n, memory_order_relaxed);
-    atomic_store_explicit(&worker->clocks[stream->class], history_time(history, history->n), memory_order_relaxed);
+    atomic_store_explicit(&worker->clocks[stream->of_class], history_time(history, history->n), memory_order_relaxed);
 }
 
 /* What stands out of the step, by its flags. */
@@ -107,7 +107,7 @@ bool worker_take_tick(struct worker *worker, const struct record_tick *tick) {
         return false;
     worker_count(&worker->ticks, !worker->restoring);
     worker_touch(stream, tick->order);
-    if (!ids_known(&worker->config->classes[stream->class], tick->values)) {
+    if (!ids_known(&worker->config->classes[stream->of_class], tick->values)) {
         worker_tell_refused(worker, stream, REASON_ID, tick->t, tick->producer, tick->arrival.number);
         return true;
     }

@@ -1,0 +1,75 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "daemon/pool.h"
+#include "engine/random.h"
+
+#include <string.h>
+
+enum { THINGS = 20000 };
+
+struct thing {
+    unsigned char *at;
+    size_t size;
+};
+
+static void check(const struct thing *thing, int i) {
+    for (size_t b = 0; b < thing->size; b++)
+        assert_int_equal(thing->at[b], (unsigned char)i);
+}
+
+/* Some megabytes of things, of sizes up to more than a slab has room for, with their own bytes in each. */
+static void things_are_apart_and_zeros(void **state) {
+    (void)state;
+    static struct thing things[THINGS];
+    struct pool *pool = pool_new();
+    assert_non_null(pool);
+    struct rng rng = {1};
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < THINGS; i++) {
+            if (things[i].at != NULL)
+                continue;
+            things[i].size = 1 + (size_t)rng_below(&rng, i % 1000 == 0 ? 100000 : 700);
+            unsigned char *at = things[i].at = pool_take(pool, things[i].size);
+            assert_non_null(at);
+            assert_int_equal((uintptr_t)at % POOL_LINE, 0);
+            for (size_t b = 0; b < things[i].size; b++)
+                assert_int_equal(at[b], 0);
+            memset(at, i, things[i].size);
+        }
+        for (int i = 0; i < THINGS; i++)
+            check(&things[i], i);
+        for (int i = round; i < THINGS; i += 2) {
+            pool_give(pool, things[i].at, things[i].size);
+            things[i].at = NULL;
+        }
+    }
+    for (int i = 0; i < THINGS; i++) /* what is larger than a slab's places is by itself, and is given back */
+        pool_give(pool, things[i].at, things[i].size);
+    pool_free(pool);
+}
+
+static void what_is_given_back_is_taken_again(void **state) {
+    (void)state;
+    struct pool *pool = pool_new();
+    void *first = pool_take(pool, 200), *second = pool_take(pool, 200), *other = pool_take(pool, 300);
+    pool_give(pool, first, 200);
+    assert_ptr_not_equal(pool_take(pool, 300), first);
+    assert_ptr_equal(pool_take(pool, 193), first); /* of as many lines */
+    assert_ptr_not_equal(pool_take(pool, 200), second);
+    pool_give(pool, NULL, 200);
+    pool_give(pool, other, 300);
+    pool_free(pool);
+    pool_free(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(things_are_apart_and_zeros),
+        cmocka_unit_test(what_is_given_back_is_taken_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
