@@ -62,11 +62,8 @@ struct scout {
 };
 
 static void fetch_parts(const struct stream *stream) {
-    const struct history *history = stream->series->history;
-    __builtin_prefetch(stream->series);
-    __builtin_prefetch(history);
-    __builtin_prefetch(&history->values);
-    __builtin_prefetch(stream->places);
+    series_fetch(stream->series);
+    __builtin_prefetch(stream->places); /* and the first arrivals, behind them */
 }
 
 static void fetch_rows(const struct stream *stream) {
@@ -75,7 +72,6 @@ static void fetch_rows(const struct stream *stream) {
     __builtin_prefetch(&history->t[at], 1);
     __builtin_prefetch(&history->values[at * (size_t)history->n_features], 1);
     __builtin_prefetch(&history->flags[at], 1);
-    __builtin_prefetch(&history->missing[at * (size_t)history->mask_bytes], 1);
     __builtin_prefetch(stream_arrival(stream, history->n + 1), 1);
 }
 

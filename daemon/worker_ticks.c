@@ -74,7 +74,8 @@ static bool waits(const struct stream *stream) {
 /* Whether the stream may close one more step: else its models have to catch up. */
 static bool has_room(struct worker *worker, struct stream *stream) {
     uint64_t waiting = waits(stream) ? stream_pending(stream) : 0;
-    if (waiting < (uint64_t)stream->series->history->pending && stream_keep_arrivals(stream, waiting + 1))
+    bool room = waiting == 0 || waiting < (uint64_t)stream->series->history->pending;
+    if (room && stream_keep_arrivals(stream, waiting + 1))
         return true;
     worker_count(&worker->pending_full, 1);
     return false;

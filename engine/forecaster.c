@@ -532,7 +532,7 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
 
 /* What a step of a slot touches lies in many places, and with many streams in no cache: it is asked for some slots
  * ahead. */
-enum { AHEAD = 3, LINE = 64 };
+enum { AHEAD = 4, LINE = 64 };
 
 /* All lines of it. */
 static void fetch(const void *from, size_t bytes) {
@@ -585,6 +585,8 @@ static void advance_lane(struct forecaster *f, struct lane *lane, const int *slo
 void forecaster_advance(struct forecaster *f, const int *slots, int n) {
     assert(n > 0 && n <= f->n_slots);
     for (int i = 0; i < n; i++) {
+        if (i + 2 * AHEAD < n)
+            __builtin_prefetch(f->history[slots[i + 2 * AHEAD]]);
         if (i + AHEAD < n)
             fetch_flags(f, slots[i + AHEAD]);
         forecaster_begin_anew_where_due(f, slots[i]);

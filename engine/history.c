@@ -9,52 +9,78 @@
 
 enum { BYTE_BITS = 8 };
 
-/* All of one: the struct, then what it points to, in the order of their alignments. */
-static size_t block_size(size_t capacity, size_t n_features) {
-    size_t mask = (n_features + BYTE_BITS - 1) / BYTE_BITS;
-    return sizeof(struct history) + capacity * (sizeof(int64_t) + n_features * sizeof(double) + mask + 1);
+static size_t whole_lines(size_t bytes) {
+    return (bytes + HISTORY_LINE - 1) / HISTORY_LINE * HISTORY_LINE;
 }
 
-struct history *history_new(int n_features, int kept, int pending) {
+/* Of each step, beside time and values. */
+static size_t mark_bytes(int n_features) {
+    return 1 + ((size_t)n_features + BYTE_BITS - 1) / BYTE_BITS;
+}
+
+/* The struct, then flags and masks, then times, then values: each begins a line. */
+size_t history_size(int n_features, int kept, int pending) {
+    size_t capacity = (size_t)kept + (size_t)pending;
+    return sizeof(struct history) + whole_lines(capacity * mark_bytes(n_features)) +
+           whole_lines(capacity * sizeof(int64_t)) + whole_lines(capacity * (size_t)n_features * sizeof(double));
+}
+
+void history_init(struct history *history, int n_features, int kept, int pending) {
     assert(n_features > 0 && kept > 0 && pending > 0);
-    size_t capacity = (size_t)kept + (size_t)pending, width = (size_t)n_features;
-    struct history *history = calloc(1, block_size(capacity, width));
-    if (history == NULL)
-        return NULL;
+    size_t capacity = (size_t)kept + (size_t)pending, marks = capacity * mark_bytes(n_features);
+    uint8_t *behind = (uint8_t *)(history + 1);
+    memset(history, 0, sizeof *history + marks); /* the rest is better not touched before it is needed */
     history->n_features = n_features;
     history->mask_bytes = (n_features + BYTE_BITS - 1) / BYTE_BITS;
     history->kept = kept;
     history->pending = pending;
     history->capacity = (int)capacity;
-    history->at = capacity - 1;
-    history->t = (int64_t *)(void *)(history + 1);
-    history->values = (double *)(void *)(history->t + capacity);
-    history->flags = (uint8_t *)(history->values + capacity * width);
-    history->missing = history->flags + capacity;
+    history->at = (uint32_t)capacity - 1;
+    history->flags = behind;
+    history->missing = behind + capacity;
+    history->t = (int64_t *)(void *)(behind + whole_lines(marks));
+    history->values = (double *)(void *)((char *)history->t + whole_lines(capacity * sizeof *history->t));
+}
+
+void history_fini(struct history *history) {
+    free(history->labels);
+}
+
+struct history *history_new(int n_features, int kept, int pending) {
+    struct history *history = aligned_alloc(HISTORY_LINE, history_size(n_features, kept, pending));
+    if (history != NULL)
+        history_init(history, n_features, kept, pending);
     return history;
 }
 
 void history_free(struct history *history) {
     if (history == NULL)
         return;
-    free(history->labels);
+    history_fini(history);
     free(history);
 }
 
+/* Feature f of the newest step, which had none, is as it was before. */
+static void impute(struct history *history, int f) {
+    size_t at = history->at;
+    bool held = history_oldest(history) < history->n;
+    history->values[at * (size_t)history->n_features + (size_t)f] =
+        held ? history_values(history, history->n - 1)[f] : (double)NAN;
+    history->missing[at * (size_t)history->mask_bytes + (size_t)(f / BYTE_BITS)] |= (uint8_t)(1 << (f % BYTE_BITS));
+}
+
 void history_append(struct history *history, int64_t t, const double *values, uint8_t flags) {
-    const double *before = history_oldest(history) <= history->n ? history_values(history, history->n) : NULL;
-    history->n++;
-    size_t at = history->at = history->at + 1 == (size_t)history->capacity ? 0 : history->at + 1;
-    double *row = history->values + at * (size_t)history->n_features;
-    uint8_t *mask = history->missing + at * (size_t)history->mask_bytes;
     assert((flags & (STEP_IMPUTED | STEP_PAUSED)) == 0);
-    memset(mask, 0, (size_t)history->mask_bytes);
+    history->n++;
+    size_t at = history->at = history->at + 1 == (uint32_t)history->capacity ? 0 : history->at + 1;
+    if ((history->flags[at] & STEP_IMPUTED) != 0)
+        memset(history->missing + at * (size_t)history->mask_bytes, 0, (size_t)history->mask_bytes);
+    double *row = history->values + at * (size_t)history->n_features;
     for (int f = 0; f < history->n_features; f++) {
         row[f] = values[f];
         if (!isnan(values[f]))
             continue;
-        row[f] = before != NULL ? before[f] : NAN;
-        mask[f / BYTE_BITS] |= (uint8_t)(1 << (f % BYTE_BITS));
+        impute(history, f);
         flags |= STEP_IMPUTED;
     }
     if (history->labels != NULL)

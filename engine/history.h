@@ -33,26 +33,36 @@ enum {
     STEP_REPLACED = 32,  /* a tick of it took the place of another at the same time */
 };
 
+enum { HISTORY_LINE = 64 }; /* bytes of a cache line */
+
+/* What each step touches comes first, a line. */
 struct history {
-    int n_features, mask_bytes;
+    _Alignas(HISTORY_LINE) uint64_t n; /* the newest step's number; 0: none yet */
+    uint64_t first; /* it came back without the steps before it; 0: with all that it has room for */
+    int64_t *t;     /* [capacity] ns */
+    double *values; /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
+    uint8_t *flags; /* [capacity] */
+    float *labels;  /* [capacity] NaN: not told; NULL: none are kept */
+    int n_features;
+    int capacity; /* kept + pending */
+    uint32_t at;  /* the newest step's place in the ring */
+    bool paused;  /* what is appended comes in a pause */
+
+    int mask_bytes;
     int kept;         /* steps that are kept once seen */
     int pending;      /* steps that may wait to be seen: the owner appends no more */
-    int capacity;     /* kept + pending */
-    uint64_t n;       /* the newest step's number; 0: none yet */
-    size_t at;        /* its place in the ring */
-    uint64_t first;   /* it came back without the steps before it; 0: with all that it has room for */
     uint64_t reset;   /* the latest step before the last reset by command; 0: never reset */
-    bool paused;      /* what is appended comes in a pause */
-    int64_t *t;       /* [capacity] ns */
-    double *values;   /* [capacity x n_features]; a missing value is the one before, NaN while there is none */
-    uint8_t *missing; /* [capacity x bytes]: bit f is set where feature f was missing */
-    uint8_t *flags;   /* [capacity] */
-    float *labels;    /* [capacity] NaN: not told; NULL: none are kept */
+    uint8_t *missing; /* [capacity x bytes]: bit f is set where feature f was missing; zeros but with STEP_IMPUTED */
 };
 
 /* NULL when memory is short. */
 struct history *history_new(int n_features, int kept, int pending);
 void history_free(struct history *history);
+
+/* The same in memory of the caller's: so many bytes, which need not be zeros, at the begin of a cache line. */
+size_t history_size(int n_features, int kept, int pending);
+void history_init(struct history *history, int n_features, int kept, int pending);
+void history_fini(struct history *history);
 
 /* Has labels kept from now on. Returns -1 when memory is short. */
 int history_keep_labels(struct history *history);
@@ -104,8 +114,9 @@ static inline uint64_t history_reach(const struct history *history, uint64_t ste
 /* Where the ring holds a step between oldest and n. */
 static inline size_t history_place(const struct history *history, uint64_t step) {
     uint64_t back = history->n - step;
+    size_t at = history->at;
     assert(step > 0 && step <= history->n && back < (uint64_t)history->capacity);
-    return history->at >= back ? history->at - back : history->at + (size_t)history->capacity - back;
+    return at >= back ? at - back : at + (size_t)history->capacity - back;
 }
 
 /* What it holds of it. */

@@ -5,33 +5,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The struct, its history, then the arrays of the open interval, of which newest, unseen and counts are for those that
+ * need them. */
 struct series *series_new(const struct time_policy_spec *spec, int n_features, int kept, int pending) {
     size_t n = (size_t)n_features;
-    struct series *series = calloc(1, sizeof *series);
+    bool means = spec->every > 0 && spec->aggregate == AGGREGATE_MEAN;
+    bool replaces = spec->every > 0 && spec->same_time == SAME_TIME_REPLACE, fills = spec->gap == GAP_FILL;
+    size_t arrays = n * (sizeof(double) * (1 + (size_t)replaces + (size_t)fills) + sizeof(uint32_t) * (size_t)means);
+    size_t history = history_size(n_features, kept, pending), size = sizeof(struct series) + history + arrays;
+    struct series *series = aligned_alloc(HISTORY_LINE, (size + HISTORY_LINE - 1) / HISTORY_LINE * HISTORY_LINE);
     if (series == NULL)
         return NULL;
-    series->spec = spec;
-    series->history = history_new(n_features, kept, pending);
-    series->open = calloc(n, sizeof *series->open);
-    bool means = spec->every > 0 && spec->aggregate == AGGREGATE_MEAN;
-    bool replaces = spec->every > 0 && spec->same_time == SAME_TIME_REPLACE;
-    series->counts = means ? calloc(n, sizeof *series->counts) : NULL;
-    series->newest = replaces ? calloc(n, sizeof *series->newest) : NULL;
-    bool fills = spec->gap == GAP_FILL;
-    series->unseen = fills ? calloc(n, sizeof *series->unseen) : NULL;
-    series->held = spec->reorder > 0 ? reorder_new(n_features, spec->reorder_most) : NULL;
-    if (series->history == NULL || series->open == NULL || (means && series->counts == NULL) ||
-        (replaces && series->newest == NULL) || (fills && series->unseen == NULL) ||
-        (spec->reorder > 0 && series->held == NULL)) {
-        series_free(series);
-        return NULL;
-    }
+    *series = (struct series){.spec = spec, .history = (struct history *)(series + 1)};
+    history_init(series->history, n_features, kept, pending);
+    double *next = (double *)(void *)((char *)series->history + history);
+    series->open = next;
+    series->newest = replaces ? next += n : NULL;
+    series->unseen = fills ? next += n : NULL;
+    series->counts = means ? (uint32_t *)(void *)(next + n) : NULL;
     for (size_t f = 0; f < n; f++) {
         series->open[f] = NAN;
         if (replaces)
             series->newest[f] = NAN;
         if (fills)
             series->unseen[f] = NAN;
+        if (means)
+            series->counts[f] = 0;
+    }
+    if (spec->reorder > 0 && (series->held = reorder_new(n_features, spec->reorder_most)) == NULL) {
+        series_free(series);
+        return NULL;
     }
     return series;
 }
@@ -39,11 +42,7 @@ struct series *series_new(const struct time_policy_spec *spec, int n_features, i
 void series_free(struct series *series) {
     if (series == NULL)
         return;
-    history_free(series->history);
-    free(series->open);
-    free(series->counts);
-    free(series->newest);
-    free(series->unseen);
+    history_fini(series->history);
     reorder_free(series->held);
     free(series);
 }

@@ -9,9 +9,9 @@
 #include "engine/reorder.h"
 #include "engine/time_policy.h"
 
-/* What every tick touches comes first, 64 bytes. */
+/* What every tick touches comes first, a line; the history's is the one behind the struct. */
 struct series {
-    const struct time_policy_spec *spec; /* of the class, borrowed */
+    _Alignas(HISTORY_LINE) const struct time_policy_spec *spec; /* of the class, borrowed */
     struct time_policy time;
     struct history *history;
     double *open;         /* [n_features] what the ticks of the open interval come to so far; NaN: no value yet */
@@ -29,7 +29,13 @@ struct series {
     double *unseen; /* [n_features] NaN: a step that is filled in; NULL: none is */
 };
 
-/* spec must outlive it. NULL when memory is short. */
+/* Asks for the memory of the series and of its history that a tick touches. */
+static inline void series_fetch(const struct series *series) {
+    __builtin_prefetch(series);
+    __builtin_prefetch(series + 1);
+}
+
+/* All of it is one allocation. spec must outlive it. NULL when memory is short. */
 struct series *series_new(const struct time_policy_spec *spec, int n_features, int kept, int pending);
 void series_free(struct series *series);
 

@@ -45,6 +45,7 @@ static _Thread_local volatile unsigned calls;
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
 void *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
 void __libc_free(void *);
 
 #define INTERPOSE __attribute__((visibility("default")))
@@ -62,6 +63,11 @@ INTERPOSE void *calloc(size_t n, size_t size) {
 INTERPOSE void *realloc(void *old, size_t size) {
     calls += counting != 0;
     return __libc_realloc(old, size);
+}
+
+INTERPOSE void *aligned_alloc(size_t alignment, size_t size) {
+    calls += counting != 0;
+    return __libc_memalign(alignment, size);
 }
 
 INTERPOSE void free(void *old) {
