@@ -425,6 +425,10 @@ void acknowledged_begin(struct acknowledged *acknowledged, uint64_t order) {
     acknowledged->counters.ticks += acknowledged->at_hand.count;
 }
 
+void acknowledged_kept(struct acknowledged *acknowledged, uint64_t order) {
+    acknowledged->at_hand.order = order;
+}
+
 void acknowledged_refused(struct acknowledged *acknowledged, uint32_t place, uint64_t first, uint64_t last,
                           enum reason reason, const char *stream, size_t n) {
     struct producer *producer = producers_at(acknowledged->producers, place);

@@ -123,7 +123,8 @@ static int restore(struct bus *bus, struct error *err) {
                                   .store = bus->store,
                                   .ingest = bus->ingest,
                                   .returns = bus->returns,
-                                  .began = clock_monotonic()};
+                                  .began = clock_monotonic(),
+                                  .held_most = ROUNDS_HELD_MOST};
     reopening_init(&bus->reopening, bus->config, bus->returns, bus->ingest);
     bus->eviction = (struct eviction){&bus->opening, bus->ingest, bus->returns, bus->store};
     return 0;

@@ -216,13 +216,13 @@ static void describe_store(struct store *store, json_t *reply) {
 static void describe_returns(const struct control *control, json_t *reply) {
     const struct returns_counters counters = returns_counters(control->setup.returns);
     json_object_set_new(reply, "kept",
-                        json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "evicted",
+                        json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "evicted",
                                   integer(ingest_counters(control->setup.ingest)->evicted), "leaving",
                                   returns_n_leaving(control->setup.returns), "returned", integer(counters.returned),
                                   "unknown", integer(counters.unknown), "damaged", integer(counters.damaged),
-                                  "waiting", integer(counters.kept), "waiting_bytes", integer(counters.kept_bytes),
-                                  "times_full", integer(counters.full), "open",
-                                  integer(ingest_n_open(control->setup.ingest))));
+                                  "unreadable", integer(counters.held), "waiting", integer(counters.kept),
+                                  "waiting_bytes", integer(counters.kept_bytes), "times_full", integer(counters.full),
+                                  "open", integer(ingest_n_open(control->setup.ingest))));
 }
 
 static void describe_acknowledged(const struct acknowledged *acknowledged, json_t *reply) {
@@ -656,31 +656,32 @@ static json_t *do_stop(struct control *control, const json_t *request) {
 static const struct {
     const char *name;
     json_t *(*answer)(struct control *control, const json_t *request);
-    bool of_memory; /* its stream has to be there */
+    bool of_memory; /* its stream has to be there, */
+    bool or_anew;   /* as one that begins, where it cannot be read */
 } commands[] = {
-    {"hello", do_hello, false},
-    {"status", do_status, false},
-    {"streams", do_streams, false},
-    {"names", control_names, false},
-    {"models", do_models, false},
-    {"end", do_end, true},
-    {"retrain", do_retrain, false},
-    {"reset", do_reset, true},
-    {"state", do_state, true},
-    {"set_state", do_set_state, true},
-    {"save", do_save, false},
-    {"stop", do_stop, false},
-    {"stop_training", do_stop_training, false},
-    {"promote", do_promote, false},
-    {"reject", do_reject, false},
-    {"rollback", do_rollback, false},
-    {"decisions", do_decisions, false},
-    {"pause", do_pause, true},
-    {"resume", do_resume, true},
-    {"scores", do_scores, true},
-    {"export", control_export, false},
-    {"import", control_import, false},
-    {"reload", do_reload, false},
+    {"hello", do_hello, false, false},
+    {"status", do_status, false, false},
+    {"streams", do_streams, false, false},
+    {"names", control_names, false, false},
+    {"models", do_models, false, false},
+    {"end", do_end, true, true},
+    {"retrain", do_retrain, false, false},
+    {"reset", do_reset, true, false},
+    {"state", do_state, true, false},
+    {"set_state", do_set_state, true, false},
+    {"save", do_save, false, false},
+    {"stop", do_stop, false, false},
+    {"stop_training", do_stop_training, false, false},
+    {"promote", do_promote, false, false},
+    {"reject", do_reject, false, false},
+    {"rollback", do_rollback, false, false},
+    {"decisions", do_decisions, false, false},
+    {"pause", do_pause, true, false},
+    {"resume", do_resume, true, false},
+    {"scores", do_scores, true, false},
+    {"export", control_export, false, false},
+    {"import", control_import, false, false},
+    {"reload", do_reload, false, false},
 };
 
 static json_t *answer(struct control *control, const json_t *request) {
@@ -692,7 +693,7 @@ static json_t *answer(struct control *control, const json_t *request) {
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++)
         if (strcmp(commands[c].name, cmd) == 0)
             return commands[c].of_memory && control_is_away(control, request)
-                       ? control_bring(control, request, commands[c].answer)
+                       ? control_bring(control, request, commands[c].answer, commands[c].or_anew)
                        : commands[c].answer(control, request);
     return control_failure("unknown_command", "no such command");
 }
@@ -737,10 +738,9 @@ static void take_looked(struct control *control) {
         struct waiting *waiting = control->waiting;
         while (waiting->number != number) /* it waits for nothing else */
             waiting = waiting->next;
-        bool done = waiting->go_on(control, waiting, answer);
-        assert(done);
-        (void)done;
-        control_forget(control, waiting);
+        waiting->asked = false;
+        if (waiting->go_on(control, waiting, answer))
+            control_forget(control, waiting);
         stored_free(answer);
     }
 }

@@ -42,12 +42,10 @@ void control_image_done(struct control *control, struct image_order *order) {
 
 /* What the store has of a stream that stays there. */
 static json_t *describe_answer(const struct control *control, const struct stored *answer) {
-    switch (answer->found) {
-    case STORED_IMAGE: return describe_image(control, answer);
-    case STORED_DAMAGED: return control_failure("damaged", answer->err.text);
-    case STORED_FAILED: return control_failure("degraded", answer->err.text);
-    default: return control_failure("unknown_stream", "no such stream");
-    }
+    if (answer->found == STORED_IMAGE)
+        return describe_image(control, answer);
+    json_t *unread = control_unread(answer);
+    return unread != NULL ? unread : control_failure("unknown_stream", "no such stream");
 }
 
 /* In memory its worker has it, and who returns is soon there; what is on disk is read there. */
@@ -59,10 +57,12 @@ static bool go_on_exporting(struct control *control, struct waiting *waiting, st
         order_image(control, stream, waiting->number);
         return true;
     }
-    bool comes = answer == NULL && returns_find(control->setup.returns, name, n) != NULL;
+    const struct returning *returning = answer == NULL ? returns_find(control->setup.returns, name, n) : NULL;
+    bool comes = returning != NULL;
     if (answer == NULL && !comes)
         waiting->asked = returns_look(control->setup.returns, name, n, waiting->number);
-    json_t *reply = answer != NULL ? describe_answer(control, answer)
+    json_t *reply = answer != NULL                          ? describe_answer(control, answer)
+                    : comes && returning_is_held(returning) ? control_held()
                     : comes && store_degraded(control->setup.store)
                         ? control_failure("degraded", "the stream is on its way from a disk that fails: try again")
                         : NULL;

@@ -17,7 +17,8 @@ struct waiting {
 
     /* Of a command on a stream that comes back. */
     json_t *(*answer)(struct control *control, const json_t *request);
-    bool brought; /* it has been asked for */
+    bool brought; /* it has been asked for; */
+    bool anew;    /* begun anew where it cannot be read */
 
     uint64_t imported; /* of an import: where it stands in the journal, when the store has no such stream; else 0 */
 
@@ -70,7 +71,10 @@ json_t *control_wait(struct control *control, const json_t *request,
 /* Whether the request's stream is not in memory, and may be on disk. Then its answer waits until it is there. */
 bool control_is_away(const struct control *control, const json_t *request);
 json_t *control_bring(struct control *control, const json_t *request,
-                      json_t *(*answer)(struct control *control, const json_t *request));
+                      json_t *(*answer)(struct control *control, const json_t *request), bool anew);
+/* An error reply where the store could not read it; else NULL. And that of a stream that is held. */
+json_t *control_unread(const struct stored *answer);
+json_t *control_held(void);
 
 /* A text of a request; NULL where it is none, or holds a NUL, which no name does. */
 const char *control_text(const json_t *request, const char *key);

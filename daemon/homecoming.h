@@ -14,8 +14,9 @@
 /* A record that waits for its worker. */
 struct kept {
     struct kept *previous, *next; /* utlist, of all, by order */
-    struct kept *behind;          /* the next one of the stream */
+    struct kept *before, *behind; /* of the stream; before: only while it is kept */
     uint64_t order;
+    uint32_t nth; /* of its message's ticks, from 1; else 0 */
     size_t n;
     _Alignas(8) char record[]; /* a struct record_... */
 };

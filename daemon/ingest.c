@@ -205,6 +205,7 @@ static bool keep(struct ingest *ingest) {
         .bytes = zmq_msg_data(last),
         .n = zmq_msg_size(last),
     };
+    const uint64_t before = store_order(ingest->setup.store);
     if (!store_append(ingest->setup.store, &entry, &ingest->order)) {
         ingest->counters.parked += !ingest->parked;
         ingest->parked = true;
@@ -212,6 +213,7 @@ static bool keep(struct ingest *ingest) {
     }
     if (acknowledged)
         acknowledged_begin(ingest->acknowledged, ingest->order);
+    ingest->kept = ingest->order > before;
     ingest->unkept = ingest->parked = false;
     return true;
 }
@@ -239,6 +241,7 @@ static bool work_off(struct ingest *ingest) {
             close_message(ingest);
             break;
         }
+        ingest->nth += !ingest->parked;
         if (!ingest->parked)
             ingest->passed = wire_ticks_passed(&ingest->ticks, ingest->count, ingest->passed);
         enum routed routed = got > 0 ? ingest_route(ingest, &reason) : REFUSED;
@@ -322,6 +325,7 @@ static bool open_message(struct ingest *ingest, int source) {
     const bool acknowledged = source == SOURCE_ACKNOWLEDGED;
     if (reason == REASON_NONE && (!acknowledged || admit(ingest))) {
         ingest->open = true;
+        ingest->nth = 0;
         ahead_begin(&ingest->ahead, &ingest->ticks);
         ingest->unkept = ingest->setup.store != NULL;
         return true;
@@ -387,12 +391,13 @@ void ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_e
     enum reason reason = wire_ticks_begin(&ingest->ticks, one ? texts + 1 : texts, one ? 1 : 2);
     assert(reason == REASON_NONE && ingest->source < N_SOURCES); /* it was so when it was written */
     ingest->count = acknowledged ? wire_ticks_count(&ingest->ticks, &ingest->tick) : 0;
-    ingest->passed = 0;
+    ingest->passed = ingest->nth = 0;
     ingest->origin = (struct acknowledged_origin){
         .source = entry->source, .producer = entry->producer, .first = entry->sequence + 1 - ingest->count};
     ingest->numbers[ingest->source] = entry->sequence;
     ingest->replays = true;
     for (int got; (got = wire_ticks_next(&ingest->ticks, &ingest->tick, &reason)) != 0;) {
+        ingest->nth++;
         ingest->passed = wire_ticks_passed(&ingest->ticks, ingest->count, ingest->passed);
         ingest->counters.replayed += got > 0 && ingest_route(ingest, &reason) == ROUTED;
     }

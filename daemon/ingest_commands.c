@@ -20,23 +20,41 @@ bool ingest_command(struct ingest *ingest, int worker, const void *record, size_
     return true;
 }
 
+static bool append(struct ingest *ingest, enum journal_kind kind, struct journal_command *command,
+                   uint64_t *ret_order) {
+    struct image image = {0};
+    bool put = journal_command_write(command, &image) == 0;
+    if (put) {
+        const struct journal_entry entry = {
+            .kind = kind, .received = clock_realtime(), .bytes = image.bytes, .n = image.n};
+        put = store_append(ingest->setup.store, &entry, ret_order);
+    }
+    image_free(&image);
+    return put;
+}
+
 /* Gives a command its place in the journal; *ret_order is 0 without one. Returns false when it cannot have one now: there
  * is no room, or half of a message stands before it. */
 static bool journal(struct ingest *ingest, struct journal_command *command, uint64_t *ret_order) {
     *ret_order = 0;
     if (ingest->setup.store == NULL)
         return true;
-    if (ingest->open)
+    return !ingest->open && append(ingest, JOURNAL_COMMAND, command, ret_order);
+}
+
+bool ingest_keep_refusal(struct ingest *ingest) {
+    struct journal_command command = {.what = JOURNALED_REFUSED, .version = ingest->nth, .step = ingest->order};
+    const struct wire_text name = ingest->tick.stream;
+    uint64_t order;
+    if (!ingest->kept)
+        return true;
+    memcpy(command.stream, name.at, name.n);
+    if (!append(ingest, JOURNAL_COMMAND, &command, &order))
         return false;
-    struct image image = {0};
-    bool put = journal_command_write(command, &image) == 0;
-    if (put) {
-        const struct journal_entry entry = {
-            .kind = JOURNAL_COMMAND, .received = clock_realtime(), .bytes = image.bytes, .n = image.n};
-        put = store_append(ingest->setup.store, &entry, ret_order);
-    }
-    image_free(&image);
-    return put;
+    /* Who is told of it is told when that is on disk, too. */
+    if (ingest->source == SOURCE_ACKNOWLEDGED)
+        acknowledged_kept(ingest->acknowledged, order);
+    return true;
 }
 
 static struct journal_command command_on(const struct ingest *ingest, const struct stream *stream,
@@ -79,7 +97,7 @@ static bool close_away(struct ingest *ingest, const struct closing *node, struct
         return false;
     }
     memcpy(place, record, sizeof *record);
-    returns_commit(ingest->setup.returns, record->order);
+    returns_commit(ingest->setup.returns, record->order, 0);
     return true;
 }
 
@@ -280,14 +298,8 @@ bool ingest_takeover(struct ingest *ingest, const struct record_takeover *record
                                       .step = record->takeover.step};
     memcpy(command.stream, record->name, record->n);
     snprintf(command.model, sizeof command.model, "%s", ingest->setup.config->models[record->model].name);
-    struct image image = {0};
     uint64_t order;
-    bool put = journal_command_write(&command, &image) == 0;
-    const struct journal_entry entry = {
-        .kind = JOURNAL_TAKEOVER, .received = clock_realtime(), .bytes = image.bytes, .n = image.n};
-    put = put && store_append(ingest->setup.store, &entry, &order);
-    image_free(&image);
-    return put;
+    return append(ingest, JOURNAL_TAKEOVER, &command, &order);
 }
 
 static void tell_ended(struct ingest *ingest, const struct stream *stream, bool kept) {

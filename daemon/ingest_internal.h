@@ -31,6 +31,8 @@ struct ingest {
     int64_t received;
     uint64_t order;  /* in the journal; 0: there is none */
     bool replays;    /* it comes from the journal */
+    bool kept;       /* it stands there */
+    uint32_t nth;    /* of its ticks: the one at hand, from 1 */
     uint32_t second; /* of receiving, as `used` of streams counts */
     struct wire_ticks ticks;
     struct ahead ahead;
@@ -47,6 +49,11 @@ struct ingest {
     int *n_models;  /* [n_classes] */
     struct ingest_counters counters;
 };
+
+/* ingest_commands.c */
+/* Puts into the journal that the tick at hand, which stands there, is refused for what another start may find otherwise.
+ * Returns false when there is no room now. */
+bool ingest_keep_refusal(struct ingest *ingest);
 
 static inline struct ring *ingest_ring(const struct ingest *ingest, int worker) {
     return worker_input(ingest->setup.workers[worker]);

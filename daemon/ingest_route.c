@@ -90,7 +90,7 @@ static void *reserve(struct ingest *ingest, const struct target *to, size_t n) {
 
 static void commit(struct ingest *ingest, const struct target *to, size_t n) {
     if (to->stream == NULL) {
-        returns_commit(ingest->setup.returns, ingest->order);
+        returns_commit(ingest->setup.returns, ingest->order, ingest->nth);
         return;
     }
     ring_commit(ingest_ring(ingest, to->stream->worker), n);
@@ -185,12 +185,14 @@ static uint32_t producer_of(const struct ingest *ingest) {
     return ingest->source == SOURCE_ACKNOWLEDGED && !ingest->replays ? ingest->origin.place + 1 : 0;
 }
 
-/* While the disk fails, who may be there does not come back, and does not begin anew; nobody else waits for that. */
-static enum routed without_room(const struct ingest *ingest, const struct target *to, enum reason *ret_reason) {
-    if (to->stream != NULL || !ingest->setup.degraded(ingest->setup.store))
+/* While the disk fails, or cannot read a stream, who may be there does not come back, and does not begin anew; nobody else
+ * waits for that. */
+static enum routed without_room(struct ingest *ingest, const struct target *to, enum reason *ret_reason) {
+    bool held = to->stream == NULL && returning_is_held(to->returning);
+    if (to->stream != NULL || (!held && !ingest->setup.degraded(ingest->setup.store)))
         return PARKED;
-    *ret_reason = REASON_DISK;
-    return REFUSED;
+    *ret_reason = held ? REASON_UNREADABLE : REASON_DISK;
+    return ingest_keep_refusal(ingest) ? REFUSED : PARKED;
 }
 
 /* A label opens no stream. */

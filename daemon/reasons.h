@@ -26,7 +26,8 @@
     X(AHEAD, "ahead", "the time is further ahead of the daemon's clock than max_clock_skew") \
     X(QUALITY, "quality", "the qualities are not true, false or nil, or not those of the values") \
     X(LABEL, "label", "a label is of no step that is held, or not a class of an event of the stream") \
-    X(DISK, "disk", "the stream is not in memory, and the disk, where it may be, fails")
+    X(DISK, "disk", "the stream is not in memory, and the disk, where it may be, fails") \
+    X(UNREADABLE, "unreadable", "the stream is on disk, and cannot be read there now")
 
 enum reason {
     REASON_NONE,

@@ -38,7 +38,7 @@ static void keep(struct recovery *recovery, struct returning *returning, const v
         return;
     }
     memcpy(at, record, n);
-    returns_commit(recovery->returns, recovery->order);
+    returns_commit(recovery->returns, recovery->order, 0);
 }
 
 static void keep_takeover(struct recovery *recovery, struct returning *returning,
@@ -126,6 +126,9 @@ static void obey(struct recovery *recovery, struct journal_command *command) {
         keep_takeover(recovery, returning, command, index);
         break;
     case JOURNALED_IMPORT: keep_import(recovery, returning, command); break;
+    case JOURNALED_REFUSED:
+        returns_refused(recovery->returns, returning, command->step, (uint32_t)command->version);
+        break;
     case N_JOURNALED: break;
     }
 }

@@ -44,6 +44,10 @@ static void leave_queue(struct returning *returning) {
     DL_DELETE2(*returning->list, returning, previous, next);
 }
 
+void returns_want(struct returns *returns, struct returning *returning) {
+    enter_queue(&returns->wanted, returning);
+}
+
 static bool is_to_bring(const struct returns *returns, const struct returning *returning) {
     return returning->list == &returns->to_bring.wave || returning->list == &returns->to_bring.behind;
 }
@@ -71,6 +75,8 @@ static struct returning *next_in(struct queue *queue) {
 struct kept *returns_take_first(struct returns *returns, struct returning *returning) {
     struct kept *kept = returning->kept;
     returning->kept = kept->behind;
+    if (returning->kept != NULL)
+        returning->kept->before = NULL;
     kept->behind = NULL;
     DL_DELETE2(returns->kept, kept, previous, next);
     returns->counters.kept--;
@@ -88,8 +94,9 @@ static void drop_kept(struct returns *returns, struct returning *returning) {
 
 void *returns_reserve(struct returns *returns, struct returning *returning, size_t n) {
     assert(returns->reserved == NULL);
-    uint64_t bytes = returns->counters.kept_bytes - returns->tail_bytes + sizeof *returns->kept + n;
-    bool full = bytes > (uint64_t)returns->setup.opening->config->return_queue;
+    uint64_t bytes =
+        returns->counters.kept_bytes - returns->tail_bytes - returns->held_bytes + sizeof *returns->kept + n;
+    bool full = bytes > (uint64_t)returns->setup.opening->config->return_queue || returning->held;
     struct kept *kept = full && !returns->reads_tail ? NULL : malloc(sizeof *kept + n);
     if (kept == NULL) {
         returns->counters.full++;
@@ -106,15 +113,17 @@ void returns_unreserve(struct returns *returns) {
     returns->reserved = NULL;
 }
 
-void returns_commit(struct returns *returns, uint64_t order) {
+void returns_commit(struct returns *returns, uint64_t order, uint32_t nth) {
     struct kept *kept = returns->reserved;
     struct returning *returning = returns->reserved_for;
     kept->order = order;
+    kept->nth = nth;
     DL_APPEND2(returns->kept, kept, previous, next);
     if (returning->kept == NULL)
         returning->kept = kept;
     else
         returning->last->behind = kept;
+    kept->before = returning->kept != kept ? returning->last : NULL;
     returning->last = kept;
     returns->counters.kept++;
     returns->counters.kept_bytes += sizeof *kept + kept->n;
@@ -123,6 +132,20 @@ void returns_commit(struct returns *returns, uint64_t order) {
         leave_queue(returning);
         enter_queue(&returns->wanted, returning);
     }
+}
+
+void returns_refused(struct returns *returns, struct returning *returning, uint64_t order, uint32_t nth) {
+    struct kept *kept = returning->kept != NULL ? returning->last : NULL;
+    while (kept != NULL && kept->order >= order && (kept->order != order || kept->nth != nth))
+        kept = kept->before;
+    if (kept == NULL || kept->order != order)
+        return; /* an image has it, or it was none of the class */
+    *(kept->before != NULL ? &kept->before->behind : &returning->kept) = kept->behind;
+    *(kept->behind != NULL ? &kept->behind->before : &returning->last) = kept->before;
+    DL_DELETE2(returns->kept, kept, previous, next);
+    returns->counters.kept--;
+    returns->counters.kept_bytes -= sizeof *kept + kept->n;
+    free(kept);
 }
 
 uint64_t returns_lowest(const struct returns *returns) {
@@ -140,7 +163,7 @@ struct returning *returns_find(const struct returns *returns, const char *name, 
 }
 
 static struct returning *add(struct returns *returns, int class, const char *name, size_t n) {
-    struct returning *returning = calloc(1, sizeof *returning + n);
+    struct returning *returning = calloc(1, sizeof *returning + n + 1);
     if (returning == NULL)
         return NULL;
     returning->class = class;
@@ -156,6 +179,8 @@ static struct returning *add(struct returns *returns, int class, const char *nam
 }
 
 void returns_forget(struct returns *returns, struct returning *returning) {
+    if (returning->held)
+        returns_unhold(returns, returning);
     drop_kept(returns, returning);
     returns_drop_import(returns, returning);
     stored_free(returning->answer);
@@ -171,12 +196,16 @@ struct returning *returns_begin(struct returns *returns, int class, const char *
     return returning;
 }
 
-int returns_bring(struct returns *returns, int class, const char *name, size_t n) {
-    struct returning *returning = add(returns, class, name, n);
+int returns_bring(struct returns *returns, int class, const char *name, size_t n, bool anew) {
+    struct returning *returning = returns_find(returns, name, n);
+    if (returning == NULL && (returning = add(returns, class, name, n)) != NULL)
+        enter_queue(&returns->wanted, returning);
     if (returning == NULL)
         return -1;
     returning->brought = true;
-    enter_queue(&returns->wanted, returning);
+    returning->anew |= anew;
+    if (returning->stage == UNREAD)
+        returns->unread_until = returning->again = 0;
     return 0;
 }
 
@@ -252,7 +281,8 @@ void returns_free(struct returns *returns) {
 
 bool returns_wants(const struct returning *returning) {
     const struct stored *answer = returning->answer;
-    bool known = answer == NULL || answer->found == STORED_IMAGE || answer->found == STORED_DAMAGED;
+    bool known =
+        answer == NULL || answer->found == STORED_IMAGE || (answer->found == STORED_DAMAGED && returning->anew);
     return returning->kept != NULL || returning->import != NULL || returning->stage == PLACED ||
            (returning->brought && known);
 }
@@ -310,6 +340,15 @@ static void take_answer(struct returns *returns, struct stored *answer) {
     if (answer->found == STORED_IMAGE &&
         stream_image_fits(returns->setup.opening->config, returning->class, answer, &answer->err) != 0)
         answer->found = STORED_DAMAGED;
+    if (answer->found == STORED_UNREADABLE)
+        returns_not_read(returns, returning, answer);
+    else
+        returns_answered(returns, returning, answer);
+}
+
+void returns_answered(struct returns *returns, struct returning *returning, struct stored *answer) {
+    if (returning->held)
+        returns_unhold(returns, returning);
     returning->stage = ANSWERED;
     returning->answer = answer;
     DL_APPEND2(returns->to_hand, returning, previous, next);
@@ -317,12 +356,6 @@ static void take_answer(struct returns *returns, struct stored *answer) {
     returns->counters.unknown += answer->found == STORED_NONE || answer->found == STORED_ENDED;
     if (returning->import != NULL)
         returns_end_import(returns, returning);
-    if (returning->answer->found != STORED_DAMAGED)
-        return;
-    returns->counters.damaged++;
-    publisher_event(returns->setup.opening->publisher, "damaged", returning->name,
-                    json_pack("{s:s%, s:s}", "stream", returning->name, returning->n, "error", answer->err.text),
-                    "%s; stream %.*s begins anew", answer->err.text, (int)returning->n, returning->name);
 }
 
 bool returns_poll(struct returns *returns) {
@@ -333,6 +366,7 @@ bool returns_poll(struct returns *returns) {
         taken++;
     }
     bool more = returns_hand_over(returns);
+    returns_ask_again(returns);
     ask(returns);
     return more || taken == ANSWERS_MOST;
 }

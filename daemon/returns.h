@@ -35,18 +35,25 @@ struct returning *returns_find(const struct returns *returns, const char *name, 
 
 /* Has a stream of which nothing is in memory looked for. NULL when memory is short. */
 struct returning *returns_begin(struct returns *returns, int class, const char *name, size_t n);
-/* Has one that the store knows come back without anything that comes for it; what cannot be read there begins anew.
- * Returns -1 when memory is short. */
-int returns_bring(struct returns *returns, int class, const char *name, size_t n);
+/* Has one that the store knows come back without anything that comes for it. What cannot be read there does not, but (anew)
+ * begins anew. Returns -1 when memory is short. */
+int returns_bring(struct returns *returns, int class, const char *name, size_t n, bool anew);
 int returning_class(const struct returning *returning);
+/* Whether the store has not been able to read it for long, while others may be read: no more is taken for it, and nobody
+ * waits for it. It comes back by itself when it can be read. */
+bool returning_is_held(const struct returning *returning);
+/* Whether it is to begin anew where it cannot be read, and that may be: it is known which generation it has. */
+bool returning_is_anew(const struct returning *returning);
 
 /* Room for a record of n bytes that its worker will get, behind those before it; NULL: so much is kept that no more is
- * taken now, or memory is short. The record's stream is filled in later. */
+ * taken now, it is held, or memory is short. The record's stream is filled in later. */
 void *returns_reserve(struct returns *returns, struct returning *returning, size_t n);
 /* It is not to be. */
 void returns_unreserve(struct returns *returns);
-/* It is filled in; it stands at that order in the journal. */
-void returns_commit(struct returns *returns, uint64_t order);
+/* It is filled in; it stands at that order in the journal, as the nth tick of a message (0: it is none). */
+void returns_commit(struct returns *returns, uint64_t order, uint32_t nth);
+/* While the journal is read: that tick, the latest message's, was refused, and is kept no more. */
+void returns_refused(struct returns *returns, struct returning *returning, uint64_t order, uint32_t nth);
 
 /* The worker is to let go of a resident stream, which is in the table of streams no more: who returns under its name
  * waits for that. forget: it ends for good, else it is on its way to the store. Returns -1 when memory is short. */
@@ -96,8 +103,12 @@ bool returns_has_ended(const struct returning *returning, uint32_t generation);
 /* Whether streams are still to be brought to where they stood. */
 bool returns_has_tail(const struct returns *returns);
 
-/* The lowest order of what is kept, so of what no worker has; UINT64_MAX: nothing. */
+/* The lowest order of what is kept, so of what no worker has; UINT64_MAX: nothing. Those who are held are not in it, but in
+ * the second one, */
 uint64_t returns_lowest(const struct returns *returns);
+uint64_t returns_lowest_held(const struct returns *returns);
+/* if the journal has not become too long for them: those who are held now have what is kept in memory alone. */
+void returns_let_go(struct returns *returns);
 
 int64_t returns_count_of(const struct returns *returns, int class);
 
@@ -105,6 +116,7 @@ struct returns_counters {
     uint64_t returned, unknown, damaged; /* streams that came back; that the store does not know; whose image is */
     uint64_t kept, kept_bytes;           /* records that wait now */
     uint64_t full;                       /* times that no more was taken */
+    uint64_t held;                       /* streams that are held now */
 };
 struct returns_counters returns_counters(const struct returns *returns);
 

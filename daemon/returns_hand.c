@@ -66,13 +66,21 @@ static int64_t closed_to(const struct returning *returning) {
     return end;
 }
 
+static void tell_damaged(struct returns *returns, const struct returning *returning) {
+    const char *error = returning->answer->err.text;
+    returns->counters.damaged++;
+    publisher_event(returns->setup.opening->publisher, "damaged", returning->name,
+                    json_pack("{s:s%, s:s}", "stream", returning->name, returning->n, "error", error),
+                    "%s; stream %.*s begins anew", error, (int)returning->n, returning->name);
+}
+
 /* Makes the stream, and hands it to its worker with what it was. Returns false to try again later: there is no room, or
  * memory is short. */
 static bool place(struct returns *returns, struct returning *returning) {
     struct opening *opening = returns->setup.opening;
     if (!opening_has_room(opening, returning->class))
         return false;
-    bool known = returning->answer->found == STORED_IMAGE;
+    bool known = returning->answer->found == STORED_IMAGE, damaged = returning->answer->found == STORED_DAMAGED;
     struct homecoming *homecoming = homecoming_new();
     struct stream *stream = opening_make(opening, returning->class, returning->name, returning->n,
                                          returns_generation_of(returns, returning), -1);
@@ -82,6 +90,8 @@ static bool place(struct returns *returns, struct returning *returning) {
             opening_unmake(opening, stream);
         return false;
     }
+    if (damaged)
+        tell_damaged(returns, returning);
     homecoming->closed_to = closed_to(returning);
     homecoming->tail = take_tail(returns, returning);
     homecoming->imported = returning->import != NULL;

@@ -11,6 +11,7 @@ enum stage {
     LEAVING, /* a worker still has what was there under the name */
     TO_ASK,
     ASKED,
+    UNREAD,   /* it could not be read, and is asked for again later */
     ANSWERED, /* and to be placed: memory was short */
     PLACED,   /* its worker knows it; what is kept follows as there is room */
 };
@@ -55,8 +56,13 @@ struct returning {
     struct returning *previous, *next; /* utlist: among those who leave, are to be asked for, or to be handed over */
     struct returning **list;           /* TO_ASK: the one of the four in which it is */
     enum stage stage;
-    bool forget;  /* what the store has of it is to be forgotten first */
-    bool brought; /* it is to come back, if the store knows it */
+    bool forget;   /* what the store has of it is to be forgotten first */
+    bool brought;  /* it is to come back, if the store knows it; */
+    bool anew;     /* begun anew where it cannot be read */
+    bool held;     /* it cannot be read for long: what is kept for it is in no list, and no more is taken */
+    bool let_go;   /* held, and what the journal has of it may go */
+    int tries;     /* that failed */
+    int64_t again; /* UNREAD: asked again then, monotonic ns */
     int class;
     uint32_t generation;      /* LEAVING: of the one that leaves */
     uint64_t leaving;         /* LEAVING: its number */
@@ -65,7 +71,7 @@ struct returning {
     struct import *import;    /* what it is to become, if the store does not know it; or NULL */
     struct stream *stream;    /* PLACED */
     size_t n;
-    char name[];
+    char name[]; /* [n], and a NUL */
 };
 
 struct returns {
@@ -76,6 +82,8 @@ struct returns {
     struct look *looks;        /* utlist */
     struct queue wanted;       /* something came for them; they go before */
     struct queue to_bring;     /* those that are to be brought to where they stood */
+    struct returning *unread;  /* utlist */
+    int64_t unread_until;      /* none of them is asked for before */
     struct import *imports;    /* utlist */
     struct outcome *outcomes;  /* utlist */
     struct returning *to_hand; /* utlist: answered, placed */
@@ -88,7 +96,8 @@ struct returns {
     int64_t quiet_until; /* monotonic, ns: the disk has failed, and is asked again then */
     bool reads_tail;     /* what is kept now comes from the journal, */
     uint64_t tail;       /* as does all up to this order */
-    uint64_t tail_bytes; /* of what is kept */
+    uint64_t tail_bytes; /* of what is kept, */
+    uint64_t held_bytes; /* and of those who are held, which are not in those of the tail */
     int64_t *count;      /* [n_classes] */
     struct returns_counters counters;
 };
@@ -102,6 +111,19 @@ void returns_forget(struct returns *returns, struct returning *returning);
 bool returns_is_quiet(const struct returns *returns);
 /* Whether it is to be a stream, as far as is known by now. */
 bool returns_wants(const struct returning *returning);
+
+/* It is asked for before those that are only brought to where they stood. */
+void returns_want(struct returns *returns, struct returning *returning);
+/* An answer other than that it cannot be read. */
+void returns_answered(struct returns *returns, struct returning *returning, struct stored *answer);
+
+/* returns_held.c */
+/* The store could not read it; the answer is taken over. */
+void returns_not_read(struct returns *returns, struct returning *returning, struct stored *answer);
+/* Those whose time has come are to be asked for. */
+void returns_ask_again(struct returns *returns);
+/* It is held no more. */
+void returns_unhold(struct returns *returns, struct returning *returning);
 
 /* returns_hand.c */
 /* Of the stream that the answer is of, or that begins. */

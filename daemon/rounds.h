@@ -17,12 +17,17 @@ struct rounds {
     struct store *store;
     struct ingest *ingest;
     struct returns *returns;
-    uint64_t round;   /* the number of the one that is under way, or was last */
-    int told, to_end; /* workers that know of it; that have not ended it */
-    bool to_close;    /* all of it is handed over, and the store is still to be told */
-    bool wanted;      /* another one, at once */
-    int64_t began;    /* monotonic, ns */
+    uint64_t round;     /* the number of the one that is under way, or was last */
+    int told, to_end;   /* workers that know of it; that have not ended it */
+    bool to_close;      /* all of it is handed over, and the store is still to be told */
+    bool wanted;        /* another one, at once */
+    int64_t began;      /* monotonic, ns */
+    uint64_t held_most; /* bytes of the journal that stay for streams that cannot be read */
+    uint64_t held_from; /* the store's bytes when there was none */
 };
+
+/* For held_most. */
+enum { ROUNDS_HELD_MOST = 1 << 30 };
 
 /* Begins a round if one is due, and goes on with telling the workers. To be called often. */
 void rounds_poll(struct rounds *rounds);

@@ -38,9 +38,9 @@ static int failed(struct error *err, char *message) {
     return -1;
 }
 
-static void set_options(struct db *db, bool make) {
+static void set_options(struct db *db, int how) {
     rocksdb_options_t *o = db->options;
-    rocksdb_options_set_create_if_missing(o, make);
+    rocksdb_options_set_create_if_missing(o, (how & DB_MAKE) != 0);
     rocksdb_options_set_create_missing_column_families(o, 1);
     rocksdb_options_set_env(o, db->env);
     rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
@@ -80,7 +80,7 @@ static void nothing(void *state) {
     (void)state;
 }
 
-static void set_streams(rocksdb_options_t *o, rocksdb_block_based_table_options_t *table) {
+static void set_streams(rocksdb_options_t *o, rocksdb_block_based_table_options_t *table, bool moves_large) {
     rocksdb_options_set_prefix_extractor(
         o, rocksdb_slicetransform_create(NULL, nothing, prefix_of, has_prefix, has_prefix, prefix_name));
     rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
@@ -89,7 +89,7 @@ static void set_streams(rocksdb_options_t *o, rocksdb_block_based_table_options_
     rocksdb_options_set_enable_blob_files(o, 1);
     rocksdb_options_set_min_blob_size(o, LARGE);
     rocksdb_options_set_blob_file_size(o, 64 * MIB);
-    rocksdb_options_set_enable_blob_gc(o, 1);
+    rocksdb_options_set_enable_blob_gc(o, moves_large);
     rocksdb_options_set_blob_gc_age_cutoff(o, 0.5);
     rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
     /* Never makes the journal wait: the store holds images back instead. */
@@ -99,7 +99,7 @@ static void set_streams(rocksdb_options_t *o, rocksdb_block_based_table_options_
     rocksdb_options_set_hard_pending_compaction_bytes_limit(o, 0);
 }
 
-static rocksdb_options_t *family_options(const struct db *db, int family) {
+static rocksdb_options_t *family_options(const struct db *db, int family, int how) {
     rocksdb_options_t *o = rocksdb_options_create_copy(db->options);
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(table, db->cache);
@@ -111,7 +111,7 @@ static rocksdb_options_t *family_options(const struct db *db, int family) {
         rocksdb_options_set_level0_file_num_compaction_trigger(o, 1);
         rocksdb_options_set_max_bytes_for_level_base(o, (uint64_t)1 << 50);
     } else if (family == DB_STREAMS) {
-        set_streams(o, table);
+        set_streams(o, table, (how & DB_LEAVE_LARGE) == 0);
     } else {
         rocksdb_options_set_write_buffer_size(o, MIB);
     }
@@ -132,7 +132,7 @@ static void remove_leftovers(const char *path) {
         closedir(folder);
 }
 
-static void set_up(struct db *db, bool make) {
+static void set_up(struct db *db, int how) {
     *db = (struct db){.options = rocksdb_options_create(),
                       .env = rocksdb_create_default_env(),
                       .cache = rocksdb_cache_create_lru(cache_bytes),
@@ -153,9 +153,9 @@ static void set_up(struct db *db, bool make) {
     rocksdb_readoptions_set_total_order_seek(db->read_values,
                                              1); /* from the records of a name to those of the next */
     rocksdb_readoptions_set_verify_checksums(db->read_values, 0);
-    set_options(db, make);
+    set_options(db, how);
     for (int f = 0; f < N_DB_FAMILIES; f++)
-        db->family_options[f] = family_options(db, f);
+        db->family_options[f] = family_options(db, f, how);
 }
 
 static int opened(struct db *db, char *message, struct error *err) {
@@ -166,9 +166,9 @@ static int opened(struct db *db, char *message, struct error *err) {
     return failed(err, message);
 }
 
-int db_open(struct db *db, const char *path, bool make, struct error *err) {
+int db_open(struct db *db, const char *path, int how, struct error *err) {
     char *message = NULL;
-    set_up(db, make);
+    set_up(db, how);
     remove_leftovers(path);
     db->db =
         rocksdb_open_column_families(db->options, path, N_DB_FAMILIES, names,
@@ -178,11 +178,18 @@ int db_open(struct db *db, const char *path, bool make, struct error *err) {
 
 int db_look(struct db *db, const char *path, struct error *err) {
     char *message = NULL;
-    set_up(db, false);
+    set_up(db, 0);
     db->db = rocksdb_open_for_read_only_column_families(db->options, path, N_DB_FAMILIES, names,
                                                         (const rocksdb_options_t *const *)db->family_options,
                                                         db->families, 0, &message);
     return opened(db, message, err);
+}
+
+void db_leave_large(struct db *db) {
+    const char *const key = "enable_blob_garbage_collection", *const value = "false";
+    char *message = NULL;
+    rocksdb_set_options_cf(db->db, db->families[DB_STREAMS], 1, &key, &value, &message);
+    rocksdb_free(message); /* whatever fails in moving them fails then */
 }
 
 void db_close(struct db *db) {

@@ -41,9 +41,15 @@ struct db_record {
     uint64_t gap;     /* the order of a JOURNAL_GAP that no round has made harmless; 0: none */
 };
 
-/* Opens the database in `path`; `make`: made if missing. What a crash has left half written at the end is cut by
- * RocksDB. */
-int db_open(struct db *db, const char *path, bool make, struct error *err);
+/* Opens the database in `path`. What a crash has left half written at the end is cut by RocksDB. */
+enum {
+    DB_MAKE = 1,        /* made if missing */
+    DB_LEAVE_LARGE = 2, /* as db_leave_large */
+};
+int db_open(struct db *db, const char *path, int how, struct error *err);
+/* Any thread: large values stay where they are, until it is opened again: of some a file cannot be read, which would fail
+ * whatever moves them. Their files keep what was overwritten. */
+void db_leave_large(struct db *db);
 /* Opens what is there to be read only: nothing of it is changed. */
 int db_look(struct db *db, const char *path, struct error *err);
 void db_close(struct db *db);

@@ -225,6 +225,7 @@ void store_poll_flush(struct store *store) {
     if (is_failing(store))
         return;
     if (db_has_failed(&store->db)) {
+        atomic_store_explicit(&store->leaves_large, true, memory_order_relaxed); /* may be one that cannot be read */
         store_fail(store, "the database could not write its files");
         return;
     }

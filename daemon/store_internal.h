@@ -75,6 +75,7 @@ struct store {
     atomic_uint_fast64_t durable, trimmed;
     atomic_uint_fast64_t turned;       /* all that was handed over before this REQUEST_TURN has been put */
     atomic_bool failing;               /* the thread has no database that it can write */
+    atomic_bool leaves_large;          /* something of the database cannot be read: db_leave_large, until the end */
     atomic_uint_fast64_t gaps, closed; /* in the journal: begun by the bus; that a round has made harmless */
     atomic_int_fast64_t working;       /* since when the thread is in one go, monotonic ns; 0: it sleeps */
     atomic_uint_fast64_t untrimmed;    /* bytes written since the last round that came to its end */

@@ -73,6 +73,9 @@ static size_t answer_some(struct store *store) {
             streams_list(&store->db, ready[r]);
         else
             streams_get(&reader, ready[r]);
+        if (ready[r]->found == STORED_UNREADABLE &&
+            !atomic_exchange_explicit(&store->leaves_large, true, memory_order_relaxed))
+            db_leave_large(&store->db);
         answer(store, ready[r]);
         if (r % RING_EVERY == 0)
             doorbell_ring(store->bus);

@@ -163,7 +163,7 @@ static enum stored_found read_value(struct stored *stored, const char *value, si
     *ret_bytes = malloc(n > 0 ? n : 1);
     if (*ret_bytes == NULL) {
         error_set(&stored->err, "stream %s: out of memory", stored->name);
-        return STORED_FAILED;
+        return STORED_UNREADABLE;
     }
     memcpy(*ret_bytes, value, n);
     *ret_n = n;
@@ -191,7 +191,7 @@ static enum stored_found add_record(struct stored *stored, const char *key, size
     if (kind == KIND_BLOCK && stored_add_block(stored, number, bytes, n) != 0) {
         free(bytes);
         error_set(&stored->err, "stream %s: out of memory", stored->name);
-        return STORED_FAILED;
+        return STORED_UNREADABLE;
     }
     if (kind == KIND_IMAGE) {
         stored->order = head.order;
@@ -208,7 +208,7 @@ static enum stored_found failed(struct stored *stored, rocksdb_iterator_t *at, e
     rocksdb_iter_get_error(at, &message);
     if (message == NULL)
         return otherwise;
-    enum stored_found found = STORED_FAILED;
+    enum stored_found found = STORED_UNREADABLE;
     if (strncmp(message, "Corruption", strlen("Corruption")) == 0)
         found = damaged(stored, message);
     else

@@ -49,7 +49,8 @@ static int check_same(struct store *store, struct error *err) {
 }
 
 static int reopen(struct store *store, struct error *err) {
-    if (contents_mend(store->path, err) != 0 || db_open(&store->db, store->path, false, err) != 0)
+    int how = atomic_load_explicit(&store->leaves_large, memory_order_relaxed) ? DB_LEAVE_LARGE : 0;
+    if (contents_mend(store->path, err) != 0 || db_open(&store->db, store->path, how, err) != 0)
         return -1;
     if (check_same(store, err) == 0 && store_put_again(store, err) == 0)
         return 0;

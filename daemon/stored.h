@@ -13,11 +13,12 @@
 
 enum stored_found {
     STORED_IMAGE,
-    STORED_NONE,    /* no such stream */
-    STORED_ENDED,   /* it was ended for good: generation is its last one's */
-    STORED_DAMAGED, /* set aside; err says what, and where it is now */
-    STORED_FAILED,  /* the disk cannot be read now; err says why */
-    STORED_NAMES,   /* asked for names */
+    STORED_NONE,       /* no such stream */
+    STORED_ENDED,      /* it was ended for good: generation is its last one's */
+    STORED_DAMAGED,    /* set aside; err says what, and where it is now */
+    STORED_FAILED,     /* the disk cannot be read now; err says why */
+    STORED_UNREADABLE, /* the stream cannot be, though others may; err says why, generation is 0 where its mark cannot */
+    STORED_NAMES,      /* asked for names */
 };
 
 /* A page of names. Asked for: the first ones behind `name` that begin with the bytes [n]. Answered: the bytes are their

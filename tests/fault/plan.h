@@ -37,6 +37,8 @@ struct fault_plan {
     atomic_long failed;     /* of them */
     atomic_uintptr_t where; /* the latest allocation that failed: who called it, in the program's file */
     atomic_int sync_us;     /* every sync lasts so long, or 0 */
+    atomic_ulong bad_inode; /* a byte of this file cannot be read: EIO; 0: none */
+    atomic_long bad_byte;   /* where it stands */
 };
 
 #endif

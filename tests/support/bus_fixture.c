@@ -245,6 +245,7 @@ static void take_output(struct rig *rig, const void *at) {
     case RECORD_SCORES_DONE: control_scores_done(rig->control, ((const struct record_scores *)at)->report); break;
     case RECORD_WATCHED: learning_watched(rig->learning, at); break;
     case RECORD_TAKEOVER: rig->takeovers++; break;
+    case RECORD_ROUND_DONE: rig->rounds_done++; break;
     case RECORD_COLLECTED:
         rig->collected++;
         learning_collected(rig->learning, at);

@@ -78,7 +78,7 @@ struct rig {
     int stops, reloads; /* asked for by commands */
 
     /* What came out of the workers. */
-    int stopped, ended, refused, forecasts, bundles, collected, resets, gaps, told, takeovers;
+    int stopped, ended, refused, forecasts, bundles, collected, resets, gaps, told, takeovers, rounds_done;
     enum reason latest_refused;
 };
 

@@ -93,7 +93,7 @@ static void keep_in_tail(struct scene *scene, const char *name) {
     tick->kind = RECORD_TICK;
     tick->order = order;
     tick->t = 5;
-    returns_commit(scene->rig.returns, order);
+    returns_commit(scene->rig.returns, order, 1);
     returns_read_tail(scene->rig.returns, false);
 }
 

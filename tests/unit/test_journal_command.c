@@ -17,7 +17,9 @@ static void write_one(struct journal_command command, struct image *image) {
 static void test_each_comes_back(void **state) {
     (void)state;
     float values[] = {1.5f, -2, 0};
-    for (int what = 0; what < JOURNALED_IMPORT; what++) {
+    for (int what = 0; what < N_JOURNALED; what++) {
+        if (what == JOURNALED_IMPORT)
+            continue; /* below */
         struct image image = {0};
         struct error err;
         struct journal_command command = {.what = what,

@@ -207,8 +207,22 @@ PUBLIC ssize_t read(int fd, void *bytes, size_t n) {
     return inode_of(fd) != 0 && fails(FAULT_READ) ? -1 : syscall(SYS_read, fd, bytes, n);
 }
 
+/* Whether the byte that cannot be read is among them; then errno is set. */
+static bool is_bad(ino_t inode, size_t n, off_t at) {
+    const struct fault_plan *plan = fault_plan();
+    if (plan == NULL || inode == 0 || atomic_load(&plan->bad_inode) != inode)
+        return false;
+    long bad = atomic_load(&plan->bad_byte);
+    if (bad < at || bad - at >= (long)n)
+        return false;
+    errno = EIO;
+    return true;
+}
+
 PUBLIC ssize_t pread(int fd, void *bytes, size_t n, off_t at) {
-    return inode_of(fd) != 0 && fails(FAULT_READ) ? -1 : syscall(SYS_pread64, fd, bytes, n, at);
+    ino_t inode = inode_of(fd);
+    bool wrong = inode != 0 && (fails(FAULT_READ) || is_bad(inode, n, at));
+    return wrong ? -1 : syscall(SYS_pread64, fd, bytes, n, at);
 }
 
 ssize_t pread64(int fd, void *bytes, size_t n, off_t at) ALSO("pread");

@@ -1,0 +1,145 @@
+/* Those whom the store cannot read, while all else of the disk may be well. */
+#include "daemon/returns_internal.h"
+
+#include "daemon/clock.h"
+#include "daemon/homecoming.h"
+
+#include <utlist.h>
+
+/* Attempts behind which nobody waits for a stream any more: in the first second. */
+enum { TRIES = 5 };
+
+/* Between two attempts, ns; each time twice as long. */
+static const int64_t wait_first = 50000000, wait_most = 5000000000;
+
+static int64_t wait_behind(int tries) {
+    int64_t wait = wait_first;
+    for (int i = 1; i < tries && wait < wait_most; i++)
+        wait *= 2;
+    return wait < wait_most ? wait : wait_most;
+}
+
+/* ---- what is kept for one who is held -------------------------------------------------------- */
+
+static void hold(struct returns *returns, struct returning *returning) {
+    returning->held = true;
+    returns->counters.held++;
+    for (struct kept *kept = returning->kept; kept != NULL; kept = kept->behind) {
+        size_t n = sizeof *kept + kept->n;
+        DL_DELETE2(returns->kept, kept, previous, next);
+        returns->held_bytes += n;
+        if (kept->order <= returns->tail)
+            returns->tail_bytes -= n;
+    }
+}
+
+void returns_unhold(struct returns *returns, struct returning *returning) {
+    struct kept *at = returns->kept;
+    returning->held = returning->let_go = false;
+    returns->counters.held--;
+    for (struct kept *kept = returning->kept; kept != NULL; kept = kept->behind) {
+        size_t n = sizeof *kept + kept->n;
+        while (at != NULL && at->order <= kept->order)
+            at = at->next;
+        DL_PREPEND_ELEM2(returns->kept, at, kept, previous, next); /* NULL: behind all */
+        returns->held_bytes -= n;
+        if (kept->order <= returns->tail)
+            returns->tail_bytes += n;
+    }
+}
+
+bool returning_is_held(const struct returning *returning) {
+    return returning->held;
+}
+
+bool returning_is_anew(const struct returning *returning) {
+    return returning->anew;
+}
+
+uint64_t returns_lowest_held(const struct returns *returns) {
+    uint64_t lowest = UINT64_MAX;
+    for (const struct returning *at = returns->counters.held > 0 ? returns->all : NULL; at != NULL; at = at->hh.next)
+        if (at->held && !at->let_go && at->kept != NULL && at->kept->order < lowest)
+            lowest = at->kept->order;
+    return lowest;
+}
+
+void returns_let_go(struct returns *returns) {
+    for (struct returning *at = returns->all; at != NULL; at = at->hh.next) {
+        if (!at->held || at->let_go || at->kept == NULL)
+            continue;
+        at->let_go = true;
+        publisher_event(
+            returns->setup.opening->publisher, "held", at->name,
+            json_pack("{s:s%, s:b}", "stream", at->name, at->n, "kept", 0),
+            "stream %.*s still cannot be read, and the journal is as long as it may become for that: what "
+            "waits for the stream is in memory alone",
+            (int)at->n, at->name);
+    }
+}
+
+/* ---- attempts -------------------------------------------------------------------------------- */
+
+static void tell_held(struct returns *returns, const struct returning *returning, const struct stored *answer) {
+    publisher_event(
+        returns->setup.opening->publisher, "held", returning->name,
+        json_pack("{s:s%, s:s, s:b}", "stream", returning->name, returning->n, "error", answer->err.text, "kept", 1),
+        "%s; what comes for the stream is refused until it can be read", answer->err.text);
+}
+
+/* It was the last attempt that is waited for. Returns whether it stays on its way. */
+static bool give_up(struct returns *returns, struct returning *returning, struct stored *answer) {
+    if (returning->import != NULL) { /* such a stream there is */
+        returning->answer = answer;
+        returns_end_import(returns, returning);
+        returning->answer = NULL;
+    }
+    if (returning->kept == NULL)
+        return false;
+    if (!returning->held) {
+        hold(returns, returning);
+        tell_held(returns, returning, answer);
+    }
+    return true;
+}
+
+void returns_not_read(struct returns *returns, struct returning *returning, struct stored *answer) {
+    returning->tries++;
+    /* Nothing waits for who is only brought. */
+    bool only_brought = returning->kept == NULL && returning->import == NULL && !returning->anew,
+         last = returning->tries >= TRIES || only_brought;
+    if (last && returning->anew && answer->generation > 0) {
+        answer->found = STORED_DAMAGED;
+        returns_answered(returns, returning, answer);
+        return;
+    }
+    returning->anew &= !last;
+    returns->under_way--;
+    bool stays = !last || give_up(returns, returning, answer);
+    stored_free(answer);
+    if (!stays) {
+        returns_forget(returns, returning);
+        return;
+    }
+    returning->stage = UNREAD;
+    returning->again = clock_monotonic() + wait_behind(returning->tries);
+    if (returns->unread == NULL || returning->again < returns->unread_until)
+        returns->unread_until = returning->again;
+    DL_APPEND2(returns->unread, returning, previous, next);
+}
+
+void returns_ask_again(struct returns *returns) {
+    struct returning *returning, *next;
+    int64_t now, until = INT64_MAX;
+    if (returns->unread == NULL || (now = clock_monotonic()) < returns->unread_until)
+        return;
+    DL_FOREACH_SAFE2(returns->unread, returning, next, next) {
+        if (returning->again > now) {
+            until = returning->again < until ? returning->again : until;
+            continue;
+        }
+        DL_DELETE2(returns->unread, returning, previous, next);
+        returns_want(returns, returning);
+    }
+    returns->unread_until = until;
+}
