@@ -3,6 +3,7 @@
 #include "daemon/log.h"
 #include "engine/whole_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -15,6 +16,9 @@
 #include <xxhash.h>
 
 enum { PATH = 4600 };
+
+/* The end of the list's name, as it was, while it is being cut. */
+#define TORN "~torn"
 
 /* RocksDB's log format: blocks of records, or of parts of them; none but zeros where fewer bytes are left than a head
  * has. A head: u32 masked CRC-32C of what follows the length, u16 length, u8 kind. */
@@ -105,16 +109,17 @@ static uint64_t check_of(const struct contents *contents) {
     return XXH3_64bits(&contents->number, sizeof *contents - offsetof(struct contents, number));
 }
 
-void contents_put(struct db *db, const char *path) {
+bool contents_put(struct db *db, const char *path) {
     char list[PATH];
     struct contents contents = {.format = FORMAT};
     struct stat status;
     if (db_is_busy(db) || !find_list(path, list, &contents.number) || stat(list, &status) != 0 || db_is_busy(db))
-        return;
+        return false;
     contents.size = (uint64_t)status.st_size;
     contents.check = check_of(&contents);
     rocksdb_writebatch_put_cf(db->batch, db->families[DB_DEFAULT], key, sizeof key - 1, (const char *)&contents,
                               sizeof contents);
+    return true;
 }
 
 /* How many bytes of the list were synced, as the database says that the list as it is now makes. */
@@ -159,28 +164,51 @@ static int read_end(const char *list, unsigned char **ret_bytes, size_t *ret_n, 
 
 /* Cuts the list, looks whether that may be, and else takes it back. */
 static int cut(const char *path, const char *list, uint64_t number, size_t end, struct error *err) {
-    char kept[PATH + 8];
+    char torn[PATH + 8], kept[PATH + 8];
     struct error ignored;
     void *bytes;
     size_t n;
     uint64_t synced = 0;
-    snprintf(kept, sizeof kept, "%s~torn", list);
+    snprintf(torn, sizeof torn, "%s" TORN, list);
+    snprintf(kept, sizeof kept, "%s~cut", list);
     if (whole_file_read(list, &bytes, &n, err) != 0)
         return error_prefix(err, "%s", list);
     int rc = 0;
-    if (whole_file_write(kept, bytes, n, err) != 0 || whole_file_write(list, bytes, end, err) != 0)
-        rc = error_prefix(err, "%s", kept);
+    if (whole_file_write(torn, bytes, n, err) != 0 || whole_file_write(list, bytes, end, err) != 0)
+        rc = error_prefix(err, "%s", torn);
     else if (read_synced(path, number, &synced, err) != 0)
         rc = error_prefix(err, "%s is damaged at byte %zu", list, end);
     else if (synced > end)
         rc = error_set(err, "%s is damaged at byte %zu: it had been synced", list, end);
+    else if (rename(torn, kept) != 0)
+        rc = error_set(err, "%s: %s", torn, strerror(errno));
     if (rc != 0 && whole_file_write(list, bytes, n, &ignored) == 0)
-        unlink(kept);
+        unlink(torn);
     free(bytes);
     if (rc == 0)
         log_info("state_dir: the last change of %s was not whole, and had not been synced: cut; what it was is %s",
                  list, kept);
     return rc;
+}
+
+/* A crash has come within a cut: the list is as it was before. RocksDB has changed nothing since, as it begins another list
+ * whenever it opens a database. */
+static int take_back(const char *list, struct error *err) {
+    char torn[PATH + 8];
+    void *bytes;
+    size_t n;
+    snprintf(torn, sizeof torn, "%s" TORN, list);
+    int got = whole_file_read(torn, &bytes, &n, err);
+    if (got == 1)
+        return 0;
+    if (got != 0 || whole_file_write(list, bytes, n, err) != 0) {
+        if (got == 0)
+            free(bytes);
+        return error_prefix(err, "%s", torn);
+    }
+    free(bytes);
+    unlink(torn);
+    return 0;
 }
 
 int contents_mend(const char *path, struct error *err) {
@@ -189,7 +217,11 @@ int contents_mend(const char *path, struct error *err) {
     unsigned char *bytes;
     size_t n, before;
     /* What cannot be read RocksDB has its own word on. */
-    if (!find_list(path, list, &number) || read_end(list, &bytes, &n, &before) != 0)
+    if (!find_list(path, list, &number))
+        return 0;
+    if (take_back(list, err) != 0)
+        return -1;
+    if (read_end(list, &bytes, &n, &before) != 0)
         return 0;
     size_t end = first_wrong(bytes, n);
     bool torn = end < n && !has_whole(bytes + end, n - end);

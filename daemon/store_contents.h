@@ -15,11 +15,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Before the database in `path` is opened. What is cut is kept in the file MANIFEST-N~torn. Returns -1 with the sentence
- * in err where it is damage; nothing is changed then. */
+/* Before the database in `path` is opened. The list as it was is MANIFEST-N~torn until it is known that it may be cut, then
+ * MANIFEST-N~cut. Returns -1 with the sentence in err where it is damage; nothing is changed then. */
 int contents_mend(const char *path, struct error *err);
 
-/* Puts into the batch how long the list is, as far as it is synced; nothing where a thread of RocksDB's may be at it. */
-void contents_put(struct db *db, const char *path);
+/* Puts into the batch how long the list is, as far as it is synced. Returns false, and puts nothing, where a thread of
+ * RocksDB's may be at it. */
+bool contents_put(struct db *db, const char *path);
 
 #endif

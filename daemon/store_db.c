@@ -249,6 +249,9 @@ bool db_is_flushing(const struct db *db, int family) {
 }
 
 bool db_is_busy(const struct db *db) {
+    for (int f = 0; f < N_DB_FAMILIES; f++)
+        if (db_is_flushing(db, f) || property(db, f, "rocksdb.compaction-pending") > 0)
+            return true;
     return property(db, DB_DEFAULT, "rocksdb.num-running-flushes") > 0 ||
            property(db, DB_DEFAULT, "rocksdb.num-running-compactions") > 0;
 }

@@ -218,6 +218,7 @@ static void finish_round(struct store *store) {
     if ((first > 1 && db_drop_journal(&store->db, first, &err) != 0) || db_flush(&store->db, DB_JOURNAL, &err) != 0 ||
         db_flush(&store->db, DB_DEFAULT, &err) != 0)
         store_fail(store, err.text);
+    store->list_grown = true;
     doorbell_ring(store->bus);
 }
 

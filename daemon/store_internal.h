@@ -104,6 +104,7 @@ struct store {
     struct wave filling, flushing;
     size_t unput; /* the last ones of `filling` that are not in the database */
     struct round round;
+    bool list_grown;     /* and it is to be noted how long RocksDB's list is when it does not grow any more */
     bool request_open;   /* the request at hand has been looked at: it comes behind `before` */
     size_t *before;      /* [workers] images that go before it */
     int next_worker;     /* whose image is taken next */

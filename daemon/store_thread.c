@@ -3,6 +3,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/log.h"
+#include "daemon/store_contents.h"
 
 #include <poll.h>
 #include <string.h>
@@ -53,6 +54,7 @@ static int write_block(struct store *store, struct error *err) {
     if (record.gap != store->record.gap)
         db_put_record(&store->db, &record);
     producers_put(&store->producers, &store->db, false);
+    store->list_grown = store->list_grown && !contents_put(&store->db, store->path);
     if (db_write(&store->db, err) != 0)
         return -1;
     producers_written(&store->producers);

@@ -72,6 +72,7 @@ bool store_recover(struct store *store) {
     }
     log_info("state_dir: %s: the disk takes what comes again", store->folder);
     tell(store, "");
+    store->list_grown = true; /* it is another one */
     atomic_store_explicit(&store->failing, false, memory_order_release);
     doorbell_ring(store->bus);
     return true;
