@@ -18,6 +18,41 @@ static json_t *names_in_memory(const struct control *control, const struct page 
     return names;
 }
 
+/* A page of names that others are put into. */
+struct named {
+    const struct page *page;
+    json_t *names;
+    bool more;
+};
+
+static void add_imported(void *context, const char *name, size_t n) {
+    struct named *named = context;
+    size_t size = json_array_size(named->names), at = 0;
+    char text[WIRE_MAX_NAME + 1];
+    memcpy(text, name, n);
+    text[n] = '\0';
+    if (strncmp(text, named->page->prefix, strlen(named->page->prefix)) != 0 || strcmp(text, named->page->after) <= 0)
+        return;
+    while (at < size && strcmp(json_string_value(json_array_get(named->names, at)), text) < 0)
+        at++;
+    if (named->more && at == size)
+        return; /* of the next page */
+    json_array_insert_new(named->names, at, json_string(text));
+    if (size == (size_t)named->page->limit) {
+        json_array_remove(named->names, size);
+        named->more = true;
+    }
+}
+
+/* The same with those that have been imported, and are not there yet. */
+static json_t *names_here(const struct control *control, const struct page *page, bool *ret_more) {
+    struct named named = {.page = page, .names = names_in_memory(control, page, &named.more)};
+    if (named.names != NULL)
+        returns_each_imported(control->setup.returns, add_imported, &named);
+    *ret_more = named.more;
+    return named.names;
+}
+
 /* after: behind which further names come; NULL: there are none. */
 static json_t *reply_of(json_t *names, const char *after) {
     json_t *reply = json_pack("{s:b, s:o, s:b}", "ok", 1, "names", names, "more", after != NULL);
@@ -70,7 +105,7 @@ static bool go_on_naming(struct control *control, struct waiting *waiting, struc
     control_read_page(waiting->request, &page); /* it was good before */
     if (!waiting->begun && !returns_has_tail(returns)) {
         waiting->begun = true;
-        waiting->memory = names_in_memory(control, &page, &waiting->more);
+        waiting->memory = names_here(control, &page, &waiting->more);
         waiting->leaving = returns_leavings(returns);
     }
     json_t *reply = NULL;

@@ -76,6 +76,9 @@ struct import_outcome {
     bool done; /* else the store has such a stream */
 };
 bool returns_imported(struct returns *returns, struct import_outcome *ret_outcome);
+/* Each one that comes to be, and of which neither the table of streams nor the store knows yet. */
+void returns_each_imported(const struct returns *returns, void (*each)(void *context, const char *name, size_t n),
+                           void *context);
 
 /* Asks the store for a stream that stays there, or for names (store_ask_names), for a request of control, to which returns_looked
  * gives the answer. false: too many are asked for, memory is short, or the disk has just failed, and is left alone. */

@@ -95,7 +95,6 @@ static bool place(struct returns *returns, struct returning *returning) {
     homecoming->closed_to = closed_to(returning);
     homecoming->tail = take_tail(returns, returning);
     homecoming->imported = returning->import != NULL;
-    returns_drop_import(returns, returning);
     if (known)
         homecoming->image = returning->answer;
     else

@@ -53,7 +53,7 @@ int returns_import(struct returns *returns, struct returning *returning, struct 
     }
     if (outcome != NULL)
         outcome->request = request;
-    *import = (struct import){.image = image, .outcome = outcome};
+    *import = (struct import){.of = returning, .image = image, .outcome = outcome};
     returning->import = import;
     (void)returns;
     return 0;
@@ -68,6 +68,13 @@ void returns_import_at(struct returns *returns, struct returning *returning, uin
 void returns_import_not(struct returns *returns, struct returning *returning) {
     returning->import->image = NULL;
     returns_drop_import(returns, returning);
+}
+
+void returns_each_imported(const struct returns *returns, void (*each)(void *context, const char *name, size_t n),
+                           void *context) {
+    for (const struct import *import = returns->imports; import != NULL; import = import->next)
+        if (import->image == NULL) /* the store has told that there is none */
+            each(context, import->of->name, import->of->n);
 }
 
 bool returns_imported(struct returns *returns, struct import_outcome *ret) {

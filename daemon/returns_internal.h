@@ -26,9 +26,10 @@ struct outcome {
 /* An import, until its stream's worker has it, or the store has such a stream. */
 struct import {
     struct import *previous, *next; /* utlist: of all, by order */
-    uint64_t order;                 /* in the journal; 0: it is not there yet */
-    struct stored *image;           /* NULL: it is the answer */
-    struct outcome *outcome;        /* NULL: nobody waits for it */
+    const struct returning *of;
+    uint64_t order;          /* in the journal; 0: it is not there yet */
+    struct stored *image;    /* NULL: it is the answer */
+    struct outcome *outcome; /* NULL: nobody waits for it */
 };
 
 /* What a question to the store is asked for: who returns, or a request of control, that looks only. Both begin so. */

@@ -22,14 +22,18 @@ struct scene {
     char folder[256];
 };
 
-static void open_scene(struct scene *scene) {
+static void open_scene_of(struct scene *scene, const char *of_class) {
     static int number;
     char rest[1024];
     snprintf(scene->folder, sizeof scene->folder, "%s/returns-%d", rig_folder(), number++);
-    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS RIG_MODEL, scene->folder);
+    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS "%s" RIG_MODEL, scene->folder, of_class);
     rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .learns = true, .returns = true});
     scene->dealer = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control);
     scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
+}
+
+static void open_scene(struct scene *scene) {
+    open_scene_of(scene, "");
 }
 
 static void close_scene(struct scene *scene) {
@@ -173,6 +177,50 @@ static void streams_that_leave_are_waited_for(void **state) {
     close_scene(&scene);
 }
 
+static void expect_names(struct scene *scene, const char *request, const char *names, bool more) {
+    send_request(scene, request);
+    json_t *reply = reply_of(scene);
+    char *is = json_dumps(json_object_get(reply, "names"), JSON_COMPACT);
+    assert_string_equal(is, names);
+    assert_int_equal(json_is_true(json_object_get(reply, "more")), more);
+    free(is);
+    json_decref(reply);
+}
+
+/* One that has been imported, and has no room in memory yet, is named. */
+static void what_is_imported_is_named(void **state) {
+    (void)state;
+    enum { CROWD = 1 + 128 };
+    struct scene scene;
+    char name[16];
+    open_scene_of(&scene, "    max_resident: 1\n");
+    for (int i = 0; i < CROWD; i++) {
+        snprintf(name, sizeof name, "c/%d", i);
+        begin(&scene, name);
+    }
+    send_request(&scene, "{\"cmd\":\"export\",\"stream\":\"c/1\"}");
+    json_t *image = reply_of(&scene);
+    json_object_set_new(image, "cmd", json_string("import"));
+    static const char *const imported[] = {"c/y", "c/x1", "c/x3", "c/x2"};
+    for (size_t i = 0; i < sizeof imported / sizeof *imported; i++) {
+        json_object_set_new(json_object_get(image, "image"), "stream", json_string(imported[i]));
+        char *request = json_dumps(image, 0);
+        send_request(&scene, request);
+        json_t *reply = reply_of(&scene);
+        assert_true(json_is_true(json_object_get(reply, "ok")));
+        json_decref(reply);
+        free(request);
+    }
+    json_decref(image);
+    assert_null(streams_find(scene.rig.streams, "c/x1", 4));
+    expect_names(&scene, "{\"cmd\":\"names\",\"prefix\":\"c/x\"}", "[\"c/x1\",\"c/x2\",\"c/x3\"]", false);
+    expect_names(&scene, "{\"cmd\":\"names\",\"prefix\":\"c/x\",\"limit\":2}", "[\"c/x1\",\"c/x2\"]", true);
+    expect_names(&scene, "{\"cmd\":\"names\",\"prefix\":\"c/x\",\"after\":\"c/x2\"}", "[\"c/x3\"]", false);
+    expect_names(&scene, "{\"cmd\":\"names\",\"after\":\"c/98\",\"limit\":3}", "[\"c/99\",\"c/x1\",\"c/x2\"]", true);
+    expect_names(&scene, "{\"cmd\":\"names\",\"after\":\"c/97\",\"limit\":1}", "[\"c/98\"]", true);
+    close_scene(&scene);
+}
+
 /* Requests that wait are let go at the end. */
 static void an_end_does_not_wait(void **state) {
     (void)state;
@@ -190,6 +238,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_on_their_way_are_waited_for),
         cmocka_unit_test(streams_that_leave_are_waited_for),
+        cmocka_unit_test(what_is_imported_is_named),
         cmocka_unit_test(an_end_does_not_wait),
     };
     log_open(LOG_LEVEL_ERROR);
