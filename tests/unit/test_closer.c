@@ -234,11 +234,36 @@ static void of_random_streams(void **state) {
     assert_true(closed > 500 && closed < noted && left > 100);
 }
 
+/* Who cannot be closed now is in nobody's way, and comes again. */
+static void who_cannot_be_comes_later(void **state) {
+    struct scene *scene = *state;
+    const struct time_policy_spec *spec = &scene->config->classes[0].time;
+    const struct closing *other = stream_closing(scene->streams[1]);
+    closer_note_away(scene->closer, 0, "c/away", 6, spec, begin, begin);
+    note(scene, 1, -1, 1);
+    int64_t due = begin + 300 * ms + 2 * slot;
+    struct closing *node = closer_next(scene->closer, due);
+    assert_null(node->stream);
+    closer_later(scene->closer, node, due);
+    assert_ptr_equal(closer_next(scene->closer, due), other);
+    closer_done(scene->closer, stream_closing(scene->streams[1]));
+    assert_null(closer_next(scene->closer, due));
+    assert_true(closer_wait_ms(scene->closer, due, 1000) > 200);
+    assert_int_equal(closer_n_away(scene->closer), 1);
+    due += 300 * ms;
+    assert_null(closer_next(scene->closer, due - slot));
+    assert_ptr_equal(closer_next(scene->closer, due + 2 * slot), node);
+    assert_int_equal(node->end, begin); /* it is the same interval */
+    closer_done(scene->closer, node);
+    assert_int_equal(closer_n_away(scene->closer), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_interval_is_due_behind_its_end, setup, teardown),
         cmocka_unit_test_setup_teardown(it_says_how_long_there_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(away_and_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_cannot_be_comes_later, setup, teardown),
         cmocka_unit_test_setup_teardown(of_random_streams, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

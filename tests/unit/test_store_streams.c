@@ -234,6 +234,25 @@ static void many_are_asked_for_at_once(void **state) {
     store_scene_close(&scene);
 }
 
+/* It stops while both waves are full, and there are more before it. */
+static void all_is_written_at_a_stop(void **state) {
+    (void)state;
+    enum { N = 400, SIZE = 256 << 10 };
+    struct store_scene scene;
+    char name[32];
+    store_scene_open(&scene);
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "c/%d", i);
+        assert_true(store_put(scene.store, 0, image(name, 1, 0, SIZE), true));
+    }
+    store_scene_reopen(&scene);
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "c/%d", i);
+        expect_image(&scene, name, 1, 0, SIZE, 0);
+    }
+    store_scene_close(&scene);
+}
+
 /* More than is held in memory at once, by a worker that outruns the disk. */
 static void many_images_come_back(void **state) {
     (void)state;
@@ -574,6 +593,7 @@ int main(void) {
         cmocka_unit_test(steps_come_back_in_their_blocks),
         cmocka_unit_test(an_ended_stream_is_known_to_have_ended),
         cmocka_unit_test(many_are_asked_for_at_once),
+        cmocka_unit_test(all_is_written_at_a_stop),
         cmocka_unit_test(many_images_come_back),
         cmocka_unit_test(questions_are_bounded),
         cmocka_unit_test(a_round_trims_the_journal),
