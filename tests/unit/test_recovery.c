@@ -1,0 +1,174 @@
+/* The journal's tail behind the end of a stream. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "daemon/recovery.h"
+
+#include "daemon/journal_command.h"
+#include "daemon/log.h"
+#include "tests/support/bus_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+struct scene {
+    struct rig rig;
+    void *dealer, *push;
+    char folder[256];
+};
+
+static void open_scene(struct scene *scene) {
+    static int number;
+    char rest[1024];
+    snprintf(scene->folder, sizeof scene->folder, "%s/recovery-%d", rig_folder(), number++);
+    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS RIG_MODEL, scene->folder);
+    rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .learns = true, .returns = true});
+    scene->dealer = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control);
+    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
+}
+
+static void close_scene(struct scene *scene) {
+    char command[300];
+    rig_disconnect(scene->dealer);
+    rig_disconnect(scene->push);
+    rig_close(&scene->rig);
+    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static struct stream *await(struct scene *scene) {
+    struct stream *stream;
+    for (int64_t began = 0; (stream = streams_find(scene->rig.streams, "c/1", 3)) == NULL; rig_turn(&scene->rig))
+        assert_true(rig_wait(&began));
+    return stream;
+}
+
+/* c/1 has two steps, and is on disk alone; what the store has of it. */
+static struct stored *prepare(struct scene *scene) {
+    for (int t = 1; t <= 2; t++)
+        rig_send_tick(scene->push, "c/1", t, (const double[]){1, 2}, 2);
+    while (ingest_counters(scene->rig.ingest)->ticks < 2)
+        rig_turn(&scene->rig);
+    assert_int_equal(ingest_evict(scene->rig.ingest, await(scene)), 0);
+    for (int64_t began = 0; returns_find(scene->rig.returns, "c/1", 3) != NULL; rig_turn(&scene->rig))
+        assert_true(rig_wait(&began));
+    uint64_t order = store_order(scene->rig.store);
+    assert_true(store_round_begin(scene->rig.store, order) && store_round_end(scene->rig.store));
+    for (int64_t began = 0; store_trimmed(scene->rig.store) < order;)
+        assert_true(rig_wait(&began));
+    struct stored *stored;
+    assert_true(store_ask(scene->rig.store, "c/1", 3, NULL));
+    for (int64_t began = 0; (stored = store_answer(scene->rig.store)) == NULL;)
+        assert_true(rig_wait(&began));
+    assert_int_equal(stored->found, STORED_IMAGE);
+    assert_int_equal(stored->generation, 1);
+    return stored;
+}
+
+static void append(struct scene *scene, enum journal_kind kind, const void *bytes, size_t n) {
+    const struct journal_entry entry = {.kind = kind, .received = 1, .bytes = bytes, .n = n};
+    uint64_t order;
+    assert_true(store_append(scene->rig.store, &entry, &order));
+}
+
+static void append_command(struct scene *scene, struct journal_command command) {
+    struct image image = {0};
+    strcpy(command.stream, "c/1");
+    assert_int_equal(journal_command_write(&command, &image), 0);
+    append(scene, command.what == JOURNALED_TAKEOVER ? JOURNAL_TAKEOVER : JOURNAL_COMMAND, image.bytes, image.n);
+    image_free(&image);
+}
+
+/* The first generation's worker told of it when the stream had ended already. No such version is there. */
+static void append_late_takeover(struct scene *scene) {
+    append_command(scene, (struct journal_command){
+                              .what = JOURNALED_TAKEOVER, .generation = 1, .model = "m", .version = 77, .step = 2});
+}
+
+static void recover(struct scene *scene) {
+    struct error err;
+    uint64_t order = store_order(scene->rig.store);
+    store_hurry(scene->rig.store);
+    for (int64_t began = 0; store_durable(scene->rig.store) < order;)
+        assert_true(rig_wait(&began));
+    if (recovery_read(scene->rig.config, scene->rig.store, scene->rig.streams, scene->rig.ingest, scene->rig.returns,
+                      scene->rig.versions, &err) != 0)
+        fail_msg("%s", err.text);
+}
+
+/* It is of the second generation, and has so many steps. */
+static void expect(struct scene *scene, int steps) {
+    static const char request[] = "{\"cmd\":\"state\",\"stream\":\"c/1\",\"model\":\"m\"}";
+    char frame[2000];
+    assert_int_equal(await(scene)->generation, 2);
+    rig_send(scene->dealer, request, strlen(request));
+    for (int64_t began = 0; rig_receive(scene->dealer, frame, sizeof frame, 0) < 0; rig_turn(&scene->rig))
+        assert_true(rig_wait(&began));
+    json_t *reply = json_loads(frame, 0, NULL);
+    assert_int_equal(json_integer_value(json_object_get(reply, "step")), steps);
+    json_decref(reply);
+    assert_int_equal(returns_counters(scene->rig.returns).kept_bytes, 0);
+}
+
+static void a_late_takeover_is_of_the_one_that_ended(void **state) {
+    (void)state;
+    static const char tick[] = "c/1 a=1,b=2 5";
+    struct scene scene;
+    open_scene(&scene);
+    stored_free(prepare(&scene));
+    append_command(&scene, (struct journal_command){.what = JOURNALED_END, .generation = 1});
+    append_late_takeover(&scene);
+    append(&scene, JOURNAL_TICKS, tick, strlen(tick));
+    append_late_takeover(&scene);
+    recover(&scene);
+    expect(&scene, 1);
+    close_scene(&scene);
+}
+
+/* What stands between the end and the import is no stream. */
+static void an_import_behind_an_end(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    struct stored *image = prepare(&scene);
+    append_command(&scene, (struct journal_command){.what = JOURNALED_END, .generation = 1});
+    append_late_takeover(&scene);
+    append_command(&scene, (struct journal_command){.what = JOURNALED_RESET});
+    append_command(&scene, (struct journal_command){.what = JOURNALED_IMPORT, .image = image});
+    append_late_takeover(&scene);
+    recover(&scene);
+    expect(&scene, 2);
+    stored_free(image);
+    close_scene(&scene);
+}
+
+/* Where ticks have come for the name before it was refused, and is so again. */
+static void an_import_behind_ticks(void **state) {
+    (void)state;
+    static const char tick[] = "c/1 a=1,b=2 5";
+    struct scene scene;
+    open_scene(&scene);
+    struct stored *image = prepare(&scene);
+    append_command(&scene, (struct journal_command){.what = JOURNALED_END, .generation = 1});
+    append(&scene, JOURNAL_TICKS, tick, strlen(tick));
+    append_command(&scene, (struct journal_command){.what = JOURNALED_IMPORT, .image = image});
+    recover(&scene);
+    expect(&scene, 1);
+    stored_free(image);
+    close_scene(&scene);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_late_takeover_is_of_the_one_that_ended),
+        cmocka_unit_test(an_import_behind_an_end),
+        cmocka_unit_test(an_import_behind_ticks),
+    };
+    log_open(LOG_LEVEL_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
