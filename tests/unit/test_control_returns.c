@@ -9,7 +9,7 @@
 
 #include "daemon/log.h"
 #include "daemon/returns.h"
-#include "tests/support/bus_fixture.h"
+#include "tests/support/store_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,6 +221,97 @@ static void what_is_imported_is_named(void **state) {
     close_scene(&scene);
 }
 
+/* ---- a disk that fails ---------------------------------------------------------------------- */
+
+static int teardown(void **state) {
+    (void)state;
+    disk_works(true);
+    return 0;
+}
+
+static void fail_disk(struct scene *scene) {
+    static const char text[] = "c/0 a=1,b=2 5";
+    const struct journal_entry entry = {.kind = JOURNAL_TICKS, .bytes = text, .n = strlen(text)};
+    uint64_t order;
+    disk_works(false);
+    assert_true(store_append(scene->rig.store, &entry, &order));
+    store_hurry(scene->rig.store);
+    for (int64_t began = 0; !store_degraded(scene->rig.store);)
+        assert_true(rig_wait(&began));
+}
+
+/* Who asks for a stream that cannot come is told at once, and it does not come later for that. */
+static void commands_do_not_wait_for_a_disk_that_fails(void **state) {
+    (void)state;
+    static const char *const commands[] = {"{\"cmd\":\"scores\",\"stream\":\"c/1\"}",
+                                           "{\"cmd\":\"end\",\"stream\":\"c/1\"}",
+                                           "{\"cmd\":\"export\",\"stream\":\"c/1\"}", "{\"cmd\":\"names\"}"};
+    struct scene scene;
+    open_scene(&scene);
+    assert_int_equal(ingest_evict(scene.rig.ingest, begin(&scene, "c/1")), 0);
+    for (int64_t began = 0; returns_find(scene.rig.returns, "c/1", 3) != NULL; rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    fail_disk(&scene);
+    for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
+        send_request(&scene, commands[c]);
+        expect_error(reply_of(&scene), "degraded");
+        assert_null(returns_find(scene.rig.returns, "c/1", 3));
+    }
+    assert_false(control_waits(scene.rig.control));
+    disk_works(true);
+    for (int64_t began = 0; store_degraded(scene.rig.store); rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    assert_int_equal(streams_count(scene.rig.streams), 0);
+    send_request(&scene, commands[0]);
+    json_decref(reply_of(&scene));
+    assert_int_equal(streams_count(scene.rig.streams), 1);
+    close_scene(&scene);
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static long allocations_left;
+
+static void *allocate(size_t n) {
+    return allocations_left-- > 0 ? malloc(n) : NULL;
+}
+
+/* The store has told, and from any allocation of the answer's JSON on there is no memory: it is answered all the same. */
+static void an_answer_without_memory(void **state) {
+    (void)state;
+    static const char *const commands[] = {"{\"cmd\":\"export\",\"stream\":\"c/1\"}", "{\"cmd\":\"names\"}"};
+    struct scene scene;
+    char frame[1 << 16];
+    open_scene(&scene);
+    assert_int_equal(ingest_evict(scene.rig.ingest, begin(&scene, "c/1")), 0);
+    for (int64_t began = 0; returns_find(scene.rig.returns, "c/1", 3) != NULL; rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    for (size_t c = 0; c < 2; c++) {
+        bool failed = true;
+        for (long n = 0; failed; n += 1 + n / 8) {
+            send_request(&scene, commands[c]);
+            while (!control_waits(scene.rig.control))
+                control_serve(scene.rig.control);
+            for (int turn = 0; turn < 3; turn++) /* the store is asked */
+                control_serve(scene.rig.control);
+            allocations_left = n;
+            json_set_alloc_funcs(allocate, free);
+            for (int64_t began = 0; rig_receive(scene.dealer, frame, sizeof frame, 0) < 0; rig_turn(&scene.rig))
+                assert_true(rig_wait(&began));
+            failed = allocations_left < 0;
+            json_set_alloc_funcs(malloc, free);
+            json_t *reply = json_loads(frame, 0, NULL);
+            const json_t *error = json_object_get(reply, "error");
+            assert_true(failed == (error != NULL));
+            if (failed)
+                assert_string_equal(json_string_value(json_object_get(error, "code")), "memory");
+            json_decref(reply);
+            assert_false(control_waits(scene.rig.control));
+        }
+    }
+    close_scene(&scene);
+}
+
 /* Requests that wait are let go at the end. */
 static void an_end_does_not_wait(void **state) {
     (void)state;
@@ -239,6 +330,8 @@ int main(void) {
         cmocka_unit_test(streams_on_their_way_are_waited_for),
         cmocka_unit_test(streams_that_leave_are_waited_for),
         cmocka_unit_test(what_is_imported_is_named),
+        cmocka_unit_test_teardown(commands_do_not_wait_for_a_disk_that_fails, teardown),
+        cmocka_unit_test(an_answer_without_memory),
         cmocka_unit_test(an_end_does_not_wait),
     };
     log_open(LOG_LEVEL_ERROR);
