@@ -104,7 +104,12 @@ static void it_closes_when_the_disk_is_back(void **state) {
         assert_true(rig_wait(&began));
     assert_null(returns_find(scene.rig.returns, "c/1", 3));
     assert_int_equal(ingest_n_open(scene.rig.ingest), 1);
-    assert_true(ingest_close_wait_ms(scene.rig.ingest, 1000) > 1); /* it is not tried all the time */
+    int most = 0; /* it is not tried all the time */
+    for (int turn = 0; turn < 400 && most <= 50; turn++, take_turns(&scene, 1000000)) {
+        int wait = ingest_close_wait_ms(scene.rig.ingest, 1000);
+        most = wait > most ? wait : most;
+    }
+    assert_true(most > 50);
     disk_works(true);
     for (int64_t began = 0; find(&scene, "c/1") == NULL || atomic_load(&find(&scene, "c/1")->steps) == 0;) {
         take_turns(&scene, 1000000);
