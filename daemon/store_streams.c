@@ -249,11 +249,10 @@ static bool stands_at(const struct streams_reader *reader, const struct stored *
 
 /* Its mark, then `values` stands at what comes behind it. A mark that is looked for costs less where there is none. */
 static enum stored_found find(const struct streams_reader *reader, struct stored *stored) {
-    if (stands_at(reader, stored)) {
-        enum stored_found found = read_mark(stored, reader->values);
-        if (found == STORED_IMAGE)
-            rocksdb_iter_next(reader->values);
-        return found;
+    /* An end is believed only where RocksDB has checked its key, too. */
+    if (stands_at(reader, stored) && read_mark(stored, reader->values) == STORED_IMAGE) {
+        rocksdb_iter_next(reader->values);
+        return STORED_IMAGE;
     }
     struct key mark = key_of(stored, UINT32_MAX, KIND_MARK, 0);
     rocksdb_iter_seek(reader->marks, mark.bytes, mark.n);
