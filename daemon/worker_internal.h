@@ -141,10 +141,6 @@ void worker_tell_unclosed(struct worker *worker, const struct stream *stream, in
 /* Tells of the slots that another version serves now; to be called where that may have happened. */
 void worker_tell_takeovers(struct worker *worker, const struct batch *batch);
 
-/* Whether one more event of a kind need go to the bus in this second: all are counted, more than may be sent are not
- * told. */
-bool worker_may_tell(const struct worker *worker, struct telling *telling);
-
 /* Tells of a stream: told without its name. All go to the bus, which counts those that it leaves out: they are
  * few. */
 void worker_tell(struct worker *worker, const struct stream *stream, const struct record_told *told);

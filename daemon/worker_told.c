@@ -6,7 +6,9 @@
 #include <string.h>
 #include <time.h>
 
-bool worker_may_tell(const struct worker *worker, struct telling *telling) {
+/* Whether one more event of a kind need go to the bus in this second: all are counted, more than may be sent are not
+ * told. */
+static bool may_tell(const struct worker *worker, struct telling *telling) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     if (telling->second != now.tv_sec)
@@ -68,7 +70,7 @@ void worker_tell_alarms(struct worker *worker, const struct batch *batch, const 
 void worker_tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t,
                          uint32_t producer, uint64_t number) {
     worker_count(&worker->refused[reason], 1);
-    bool tell = worker_may_tell(worker, &worker->refused_telling);
+    bool tell = may_tell(worker, &worker->refused_telling);
     if (worker->restoring || (!tell && producer == 0))
         return;
     struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
@@ -85,7 +87,7 @@ void worker_tell_refused(struct worker *worker, const struct stream *stream, enu
 
 void worker_tell_anew(struct worker *worker, const struct stream *stream, bool gap, int model, uint64_t step) {
     worker_count(gap ? &worker->resets_gap : &worker->resets_asked, 1);
-    if (worker->restoring || !worker_may_tell(worker, &worker->anew_telling))
+    if (worker->restoring || !may_tell(worker, &worker->anew_telling))
         return;
     struct record_anew *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
     *record =
