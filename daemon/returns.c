@@ -9,10 +9,6 @@
 #include <string.h>
 #include <utlist.h>
 
-/* Streams that the store is asked for, or that wait with its answer for their worker, at a time: enough to keep it busy,
- * and few enough that what ticks now comes before what was asked for long ago, and that their images take little. */
-enum { UNDER_WAY_MOST = 512 };
-
 /* How long a disk that cannot be read is left alone, ns. */
 static const int64_t quiet = 50000000;
 
@@ -30,44 +26,6 @@ struct returns *returns_new(const struct returns_setup *setup) {
         return returns;
     returns_free(returns);
     return NULL;
-}
-
-/* ---- the queues ----------------------------------------------------------------------------- */
-
-static void enter_queue(struct queue *queue, struct returning *returning) {
-    returning->stage = TO_ASK;
-    returning->list = &queue->behind;
-    DL_APPEND2(queue->behind, returning, previous, next);
-}
-
-static void leave_queue(struct returning *returning) {
-    DL_DELETE2(*returning->list, returning, previous, next);
-}
-
-void returns_want(struct returns *returns, struct returning *returning) {
-    enter_queue(&returns->wanted, returning);
-}
-
-static bool is_to_bring(const struct returns *returns, const struct returning *returning) {
-    return returning->list == &returns->to_bring.wave || returning->list == &returns->to_bring.behind;
-}
-
-/* The order of the store's keys. */
-static int by_name(const struct returning *a, const struct returning *b) {
-    int differs = memcmp(a->name, b->name, a->n < b->n ? a->n : b->n);
-    return differs != 0 ? differs : (a->n > b->n) - (a->n < b->n);
-}
-
-static struct returning *next_in(struct queue *queue) {
-    if (queue->wave == NULL && queue->behind != NULL) {
-        struct returning *returning;
-        DL_SORT2(queue->behind, by_name, previous, next);
-        queue->wave = queue->behind;
-        queue->behind = NULL;
-        DL_FOREACH2(queue->wave, returning, next)
-        returning->list = &queue->wave;
-    }
-    return queue->wave;
 }
 
 /* ---- records that are kept ------------------------------------------------------------------ */
@@ -128,10 +86,8 @@ void returns_commit(struct returns *returns, uint64_t order, uint32_t nth) {
     returns->counters.kept++;
     returns->counters.kept_bytes += sizeof *kept + kept->n;
     returns->reserved = NULL;
-    if (returning->stage == TO_ASK && !returns->reads_tail && is_to_bring(returns, returning)) {
-        leave_queue(returning);
-        enter_queue(&returns->wanted, returning);
-    }
+    if (!returns->reads_tail)
+        returns_requeue(returns, returning);
 }
 
 void returns_refused(struct returns *returns, struct returning *returning, uint64_t order, uint32_t nth) {
@@ -192,18 +148,17 @@ void returns_forget(struct returns *returns, struct returning *returning) {
 struct returning *returns_begin(struct returns *returns, int class, const char *name, size_t n) {
     struct returning *returning = add(returns, class, name, n);
     if (returning != NULL)
-        enter_queue(&returns->to_bring, returning);
+        returns_enqueue(returns, returning);
     return returning;
 }
 
 int returns_bring(struct returns *returns, int class, const char *name, size_t n, bool anew) {
     struct returning *returning = returns_find(returns, name, n);
-    if (returning == NULL && (returning = add(returns, class, name, n)) != NULL)
-        enter_queue(&returns->wanted, returning);
-    if (returning == NULL)
+    if (returning == NULL && (returning = returns_begin(returns, class, name, n)) == NULL)
         return -1;
     returning->brought = true;
     returning->anew |= anew;
+    returns_requeue(returns, returning);
     if (returning->stage == UNREAD)
         returns->unread_until = returning->again = 0;
     return 0;
@@ -232,7 +187,10 @@ void returns_left(struct returns *returns, const struct stream *stream) {
         return;
     returns->n_leaving--;
     DL_DELETE2(returns->leaving, returning, previous, next);
-    enter_queue(returning->kept != NULL ? &returns->wanted : &returns->to_bring, returning);
+    if (returning->forget || returns_wants(returning))
+        returns_enqueue(returns, returning);
+    else
+        returns_forget(returns, returning);
 }
 
 int returns_n_leaving(const struct returns *returns) {
@@ -252,6 +210,7 @@ void returns_ended(struct returns *returns, struct returning *returning, uint32_
     returns_drop_import(returns, returning);
     returning->forget = true;
     returning->generation = generation;
+    returns_requeue(returns, returning);
 }
 
 void returns_free(struct returns *returns) {
@@ -277,50 +236,6 @@ void returns_free(struct returns *returns) {
     free(returns);
 }
 
-/* ---- asking --------------------------------------------------------------------------------- */
-
-bool returns_wants(const struct returning *returning) {
-    const struct stored *answer = returning->answer;
-    bool known =
-        answer == NULL || answer->found == STORED_IMAGE || (answer->found == STORED_DAMAGED && returning->anew);
-    return returning->kept != NULL || returning->import != NULL || returning->stage == PLACED ||
-           (returning->brought && known);
-}
-
-/* The next one; NULL: nobody is to be asked for. */
-static struct returning *next_to_ask(struct returns *returns) {
-    struct returning *returning = next_in(&returns->wanted);
-    return returning != NULL ? returning : next_in(&returns->to_bring);
-}
-
-/* Returns false where the store takes no more now. */
-static bool ask_next(struct returns *returns, struct returning *returning) {
-    if (returning->forget &&
-        !store_forget(returns->setup.store, returning->name, returning->n, returning->generation))
-        return false;
-    returning->forget = false;
-    bool asks = returns_wants(returning);
-    if (asks && !store_ask(returns->setup.store, returning->name, returning->n, returning))
-        return false;
-    leave_queue(returning);
-    returning->stage = ASKED;
-    returns->under_way += asks;
-    if (!asks)
-        returns_forget(returns, returning); /* nobody wants it any more */
-    return true;
-}
-
-bool returns_is_quiet(const struct returns *returns) {
-    return returns->quiet_until > 0 && clock_monotonic() < returns->quiet_until;
-}
-
-static void ask(struct returns *returns) {
-    struct returning *next;
-    bool more = !returns_is_quiet(returns);
-    while (more && returns->under_way < UNDER_WAY_MOST && (next = next_to_ask(returns)) != NULL)
-        more = ask_next(returns, next);
-}
-
 /* ---- answers -------------------------------------------------------------------------------- */
 
 static void take_answer(struct returns *returns, struct stored *answer) {
@@ -334,7 +249,7 @@ static void take_answer(struct returns *returns, struct stored *answer) {
     if (answer->found == STORED_FAILED) {
         returns->under_way--;
         stored_free(answer);
-        enter_queue(returning->kept != NULL ? &returns->wanted : &returns->to_bring, returning);
+        returns_enqueue(returns, returning);
         return;
     }
     if (answer->found == STORED_IMAGE &&
@@ -367,7 +282,7 @@ bool returns_poll(struct returns *returns) {
     }
     bool more = returns_hand_over(returns);
     returns_ask_again(returns);
-    ask(returns);
+    returns_ask(returns);
     return more || taken == ANSWERS_MOST;
 }
 

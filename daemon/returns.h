@@ -105,6 +105,8 @@ void returns_ended(struct returns *returns, struct returning *returning, uint32_
 bool returns_has_ended(const struct returning *returning, uint32_t generation);
 /* Whether streams are still to be brought to where they stood. */
 bool returns_has_tail(const struct returns *returns);
+/* Whether there are ends, of streams, of which the store has not been told: until then they stay in the journal. */
+bool returns_has_ends(const struct returns *returns);
 
 /* The lowest order of what is kept, so of what no worker has; UINT64_MAX: nothing. Those who are held are not in it, but in
  * the second one, */

@@ -139,7 +139,7 @@ void returns_ask_again(struct returns *returns) {
             continue;
         }
         DL_DELETE2(returns->unread, returning, previous, next);
-        returns_want(returns, returning);
+        returns_enqueue(returns, returning);
     }
     returns->unread_until = until;
 }

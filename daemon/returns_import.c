@@ -55,7 +55,7 @@ int returns_import(struct returns *returns, struct returning *returning, struct 
         outcome->request = request;
     *import = (struct import){.of = returning, .image = image, .outcome = outcome};
     returning->import = import;
-    (void)returns;
+    returns_requeue(returns, returning);
     return 0;
 }
 

@@ -55,7 +55,7 @@ struct returning {
     struct asking asking;
     UT_hash_handle hh;
     struct returning *previous, *next; /* utlist: among those who leave, are to be asked for, or to be handed over */
-    struct returning **list;           /* TO_ASK: the one of the four in which it is */
+    struct returning **list;           /* TO_ASK: the one in which it is */
     enum stage stage;
     bool forget;   /* what the store has of it is to be forgotten first */
     bool brought;  /* it is to come back, if the store knows it; */
@@ -77,19 +77,21 @@ struct returning {
 
 struct returns {
     struct returns_setup setup;
-    struct returning *all;     /* uthash */
-    struct returning *leaving; /* utlist, in their order */
-    uint64_t leavings;         /* so many in all */
-    struct look *looks;        /* utlist */
-    struct queue wanted;       /* something came for them; they go before */
-    struct queue to_bring;     /* those that are to be brought to where they stood */
-    struct returning *unread;  /* utlist */
-    int64_t unread_until;      /* none of them is asked for before */
-    struct import *imports;    /* utlist */
-    struct outcome *outcomes;  /* utlist */
-    struct returning *to_hand; /* utlist: answered, placed */
-    struct kept *kept;         /* utlist: of all streams, by order */
-    struct kept *reserved;     /* and is not filled in yet */
+    struct returning *all;       /* uthash */
+    struct returning *leaving;   /* utlist, in their order */
+    uint64_t leavings;           /* so many in all */
+    struct look *looks;          /* utlist */
+    struct queue wanted;         /* something came for them; they go before */
+    struct queue to_bring;       /* those that are to be brought to where they stood, */
+    size_t owed;                 /* which are not to wait for ever: so many have been wanted since */
+    struct returning *to_forget; /* utlist: the store is to be told of their ends */
+    struct returning *unread;    /* utlist */
+    int64_t unread_until;        /* none of them is asked for before */
+    struct import *imports;      /* utlist */
+    struct outcome *outcomes;    /* utlist */
+    struct returning *to_hand;   /* utlist: answered, placed */
+    struct kept *kept;           /* utlist: of all streams, by order */
+    struct kept *reserved;       /* and is not filled in yet */
     struct returning *reserved_for;
     int n_leaving;
     int under_way;       /* ASKED or ANSWERED */
@@ -108,15 +110,19 @@ struct returns {
 struct kept *returns_take_first(struct returns *returns, struct returning *returning);
 /* It is on its way no more; what is kept for it goes. */
 void returns_forget(struct returns *returns, struct returning *returning);
+/* An answer other than that it cannot be read. */
+void returns_answered(struct returns *returns, struct returning *returning, struct stored *answer);
+
+/* returns_ask.c */
 /* Whether the disk has failed just now: it is left alone for a moment. */
 bool returns_is_quiet(const struct returns *returns);
 /* Whether it is to be a stream, as far as is known by now. */
 bool returns_wants(const struct returning *returning);
-
-/* It is asked for before those that are only brought to where they stood. */
-void returns_want(struct returns *returns, struct returning *returning);
-/* An answer other than that it cannot be read. */
-void returns_answered(struct returns *returns, struct returning *returning, struct stored *answer);
+/* It is to be asked for, behind those of its kind; and where it waits for that already, perhaps as one of another kind. */
+void returns_enqueue(struct returns *returns, struct returning *returning);
+void returns_requeue(struct returns *returns, struct returning *returning);
+/* Asks, as long as the store takes more and few are under way. */
+void returns_ask(struct returns *returns);
 
 /* returns_held.c */
 /* The store could not read it; the answer is taken over. */

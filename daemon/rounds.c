@@ -40,7 +40,7 @@ static void begin(struct rounds *rounds) {
 }
 
 void rounds_poll(struct rounds *rounds) {
-    if (rounds->to_close)
+    if (rounds->to_close && !returns_has_ends(rounds->returns))
         rounds->to_close = !store_round_end(rounds->store);
     if (rounds->to_end == 0 && !rounds->to_close)
         begin(rounds);

@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 /* Read by one iterator, which sees the database as it stood when that was made. */
-enum { GO = 256 };
+enum { GO = 64 };
 
 /* Answers with which the bus is woken, beside the first. */
 enum { RING_EVERY = 16 };

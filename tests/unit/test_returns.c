@@ -1,4 +1,4 @@
-/* Questions to a disk that fails. */
+/* Who is asked for, and when; questions to a disk that fails. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,11 +9,14 @@
 
 #include "daemon/clock.h"
 #include "daemon/log.h"
+#include "daemon/records.h"
+#include "daemon/rounds.h"
 #include "tests/support/store_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zmq.h>
 
 static int teardown(void **state) {
     (void)state;
@@ -92,8 +95,163 @@ static void a_disk_that_fails_is_left_alone_by_all_who_look(void **state) {
     assert_int_equal(system(command), 0);
 }
 
+/* ---- the order in which they are asked for ------------------------------------------------------ */
+
+enum { BACKLOG = 3000 };
+
+struct scene {
+    struct rig rig;
+    void *push;
+    char folder[256];
+};
+
+static void open_scene(struct scene *scene) {
+    static int number;
+    char rest[1024];
+    *scene = (struct scene){0};
+    snprintf(scene->folder, sizeof scene->folder, "%s/queue-%d", rig_folder(), number++);
+    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS RIG_MODEL, scene->folder);
+    rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .returns = true});
+    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
+}
+
+static void close_scene(struct scene *scene) {
+    char command[300];
+    rig_disconnect(scene->push);
+    rig_close(&scene->rig);
+    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void tick(struct scene *scene, const char *name, int64_t t) {
+    const double values[2] = {1, 2};
+    rig_send_tick(scene->push, name, t, values, 2);
+    uint64_t before = ingest_counters(scene->rig.ingest)->messages;
+    for (int64_t began = 0; ingest_counters(scene->rig.ingest)->messages == before; rig_turn(&scene->rig))
+        assert_true(rig_wait(&began));
+}
+
+static struct stream *find(const struct scene *scene, const char *name) {
+    return streams_find(scene->rig.streams, name, strlen(name));
+}
+
+static void await_stream(struct scene *scene, const char *name) {
+    for (int64_t began = 0; find(scene, name) == NULL; rig_turn(&scene->rig))
+        assert_true(rig_wait(&began));
+}
+
+/* Its worker has let go of it, and nobody wants it. */
+static void await_left(struct scene *scene, const char *name) {
+    for (int64_t began = 0; returns_find(scene->rig.returns, name, strlen(name)) != NULL; rig_turn(&scene->rig))
+        assert_true(rig_wait(&began));
+}
+
+/* c/x is in memory, and on disk. */
+static void bring_back(struct scene *scene) {
+    tick(scene, "c/x", 1);
+    await_stream(scene, "c/x");
+    assert_int_equal(ingest_evict(scene->rig.ingest, find(scene, "c/x")), 0);
+    await_left(scene, "c/x");
+    tick(scene, "c/x", 2);
+    await_stream(scene, "c/x");
+}
+
+/* Something comes for many who are not in memory, in the reverse order of their names. */
+static void send_backlog(struct scene *scene) {
+    char name[32];
+    for (int i = 0; i < BACKLOG; i++) {
+        snprintf(name, sizeof name, "c/%06d", BACKLOG - i);
+        tick(scene, name, 1);
+    }
+}
+
+static void the_store_knows_of_ends_before_who_is_wanted(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    bring_back(&scene);
+    scene.rig.holds_returns = true;
+    send_backlog(&scene);
+    assert_int_equal(ingest_end(scene.rig.ingest, "c/x"), 0);
+    for (int64_t began = 0; !returns_has_ends(scene.rig.returns); rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+
+    struct rounds rounds = {.config = scene.rig.config,
+                            .store = scene.rig.store,
+                            .ingest = scene.rig.ingest,
+                            .returns = scene.rig.returns,
+                            .to_close = true,
+                            .began = clock_monotonic()};
+    assert_true(store_round_begin(scene.rig.store, store_order(scene.rig.store)));
+    rounds_poll(&rounds);
+    assert_true(rounds.to_close); /* else the journal loses the end */
+    returns_poll(scene.rig.returns);
+    assert_false(returns_has_ends(scene.rig.returns));
+    assert_int_equal(returns_counters(scene.rig.returns).kept, BACKLOG);
+    rounds_poll(&rounds);
+    assert_false(rounds.to_close);
+    close_scene(&scene);
+}
+
+static void they_come_in_the_order_of_the_store(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    scene.rig.holds_returns = true;
+    send_backlog(&scene);
+    scene.rig.holds_returns = false;
+    await_stream(&scene, "c/003000");
+    const struct stream *before = streams_walk(scene.rig.streams); /* as they have come */
+    for (int i = 1; i < BACKLOG; i++) {
+        const struct stream *next = streams_walk(scene.rig.streams);
+        assert_true(strcmp(before->name, next->name) < 0);
+        before = next;
+    }
+    close_scene(&scene);
+}
+
+/* What the journal held for a stream when it was read. */
+static void keep_tail(struct scene *scene) {
+    struct returns *returns = scene->rig.returns;
+    const struct record_pause record = {RECORD_PAUSE, NULL, 1, true};
+    returns_read_tail(returns, true);
+    struct returning *returning = returns_begin(returns, 0, "c/tail", 6);
+    assert_non_null(returning);
+    memcpy(returns_reserve(returns, returning, sizeof record), &record, sizeof record);
+    returns_commit(returns, 1, 0);
+    returns_read_tail(returns, false);
+}
+
+/* Something comes for others all the while, more than are brought back. */
+static void who_stood_in_the_journal_does_not_wait_for_ever(void **state) {
+    (void)state;
+    struct scene scene;
+    char name[32];
+    open_scene(&scene);
+    tick(&scene, "c/first", 1);
+    await_stream(&scene, "c/first");
+    keep_tail(&scene);
+    int turns = 0, sent = 0;
+    for (; returns_has_tail(scene.rig.returns); turns++) {
+        assert_true(turns < 20);
+        scene.rig.holds_returns = true;
+        for (int i = 0; i < 2000; i++) {
+            snprintf(name, sizeof name, "c/%06d", sent++);
+            tick(&scene, name, 1);
+        }
+        scene.rig.holds_returns = false;
+        for (int i = 0; i < 10; i++)
+            rig_turn(&scene.rig);
+    }
+    assert_true(returns_counters(scene.rig.returns).kept > 0);
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_store_knows_of_ends_before_who_is_wanted),
+        cmocka_unit_test(they_come_in_the_order_of_the_store),
+        cmocka_unit_test(who_stood_in_the_journal_does_not_wait_for_ever),
         cmocka_unit_test_teardown(a_disk_that_fails_is_left_alone_by_all_who_look, teardown),
     };
     log_open(LOG_LEVEL_ERROR);
