@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "daemon/ingest.h"
+#include "daemon/journal_command.h"
 #include "daemon/streams.h"
 
 #include "tests/support/bus_fixture.h"
@@ -109,6 +110,18 @@ static void a_full_store_parks_what_comes(void **state) {
     close_scene(&scene);
 }
 
+static bool count_refusals(void *context, uint64_t order, const struct journal_entry *entry) {
+    struct journal_command command;
+    struct error err;
+    (void)order;
+    if (entry->kind != JOURNAL_COMMAND)
+        return true;
+    assert_int_equal(journal_command_read(&command, entry->bytes, entry->n, &err), 0);
+    *(uint64_t *)context += command.what == JOURNALED_REFUSED && command.version == 1;
+    free(command.values);
+    return true;
+}
+
 static bool fails;
 
 static bool is_degraded(const struct store *store) {
@@ -149,6 +162,14 @@ static void a_disk_that_fails_holds_up_nobody_in_memory(void **state) {
     assert_in_range(refused, 100, 2 * MANY / 3);
     assert_int_equal(counters->ticks + refused, MANY + 1); /* so all of c/0 */
     assert_false(ingest_parked(scene.rig.ingest));
+    /* Each refusal stands behind its message, so that a restart does not take it. */
+    uint64_t order = store_order(scene.rig.store), kept = 0;
+    struct error err;
+    store_hurry(scene.rig.store);
+    for (int64_t began = 0; store_durable(scene.rig.store) < order;)
+        assert_true(rig_wait(&began));
+    assert_int_equal(store_tail(scene.rig.store, count_refusals, &kept, &err), 0);
+    assert_int_equal(kept, refused);
     /* A disk that is only slow is waited for. */
     fails = false;
     rig_send(scene.push, "c/1 a=1,b=2 9000", 16);

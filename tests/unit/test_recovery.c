@@ -1,4 +1,4 @@
-/* The journal's tail behind the end of a stream. */
+/* The journal's tail behind the end of a stream, and behind images. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -101,11 +101,10 @@ static void recover(struct scene *scene) {
         fail_msg("%s", err.text);
 }
 
-/* It is of the second generation, and has so many steps. */
-static void expect(struct scene *scene, int steps) {
+static void expect(struct scene *scene, uint32_t generation, int steps) {
     static const char request[] = "{\"cmd\":\"state\",\"stream\":\"c/1\",\"model\":\"m\"}";
     char frame[2000];
-    assert_int_equal(await(scene)->generation, 2);
+    assert_int_equal(await(scene)->generation, generation);
     rig_send(scene->dealer, request, strlen(request));
     for (int64_t began = 0; rig_receive(scene->dealer, frame, sizeof frame, 0) < 0; rig_turn(&scene->rig))
         assert_true(rig_wait(&began));
@@ -126,7 +125,7 @@ static void a_late_takeover_is_of_the_one_that_ended(void **state) {
     append(&scene, JOURNAL_TICKS, tick, strlen(tick));
     append_late_takeover(&scene);
     recover(&scene);
-    expect(&scene, 1);
+    expect(&scene, 2, 1);
     close_scene(&scene);
 }
 
@@ -142,7 +141,7 @@ static void an_import_behind_an_end(void **state) {
     append_command(&scene, (struct journal_command){.what = JOURNALED_IMPORT, .image = image});
     append_late_takeover(&scene);
     recover(&scene);
-    expect(&scene, 2);
+    expect(&scene, 2, 2);
     stored_free(image);
     close_scene(&scene);
 }
@@ -158,9 +157,56 @@ static void an_import_behind_ticks(void **state) {
     append(&scene, JOURNAL_TICKS, tick, strlen(tick));
     append_command(&scene, (struct journal_command){.what = JOURNALED_IMPORT, .image = image});
     recover(&scene);
-    expect(&scene, 1);
+    expect(&scene, 2, 1);
     stored_free(image);
     close_scene(&scene);
+}
+
+/* ---- of which order an image has how much ---------------------------------------------------- */
+
+/* The stream's own part of an image as format 1 had it: without the number behind that of the features. */
+static void make_format_1(struct stored *stored) {
+    enum { FORMAT = 10, LENGTH = 12, TAKEN = 20, SUM = 8 }; /* engine/image.h: behind 6 bytes, tag, format, length */
+    uint8_t *bytes = stored->bytes;
+    uint16_t format;
+    uint32_t length;
+    memcpy(&format, bytes + FORMAT, sizeof format);
+    memcpy(&length, bytes + LENGTH, sizeof length);
+    assert_memory_equal(bytes + 6, "strm", 4);
+    assert_int_equal(format, 2);
+    format = 1;
+    length -= 4;
+    memcpy(bytes + FORMAT, &format, sizeof format);
+    memcpy(bytes + LENGTH, &length, sizeof length);
+    memmove(bytes + TAKEN, bytes + TAKEN + 4, stored->n - TAKEN - 4);
+    stored->n -= 4;
+    uint64_t sum = image_sum(bytes, stored->n - SUM);
+    memcpy(bytes + stored->n - SUM, &sum, SUM);
+}
+
+/* The image has the first of its message's two ticks; format 1 did not say so, and had both. */
+static void an_image_says_how_much_it_has(void **state) {
+    (void)state;
+    static const char ticks[] = "c/1 a=1,b=2 2\nc/1 a=1,b=2 5\n";
+    for (int format = 1; format <= 2; format++) {
+        struct scene scene;
+        open_scene(&scene);
+        struct stored *image = prepare(&scene);
+        append(&scene, JOURNAL_TICKS, ticks, strlen(ticks));
+        if (format == 1)
+            make_format_1(image);
+        image->order = store_order(scene.rig.store);
+        assert_true(store_put(scene.rig.store, 0, image, false));
+        recover(&scene);
+        expect(&scene, 1, format == 1 ? 2 : 3);
+        /* It is written anew, and comes back once more. */
+        assert_int_equal(ingest_evict(scene.rig.ingest, await(&scene)), 0);
+        for (int64_t began = 0; returns_find(scene.rig.returns, "c/1", 3) != NULL; rig_turn(&scene.rig))
+            assert_true(rig_wait(&began));
+        rig_send_tick(scene.push, "c/1", 9, (const double[]){1, 2}, 2);
+        expect(&scene, 1, format == 1 ? 3 : 4);
+        close_scene(&scene);
+    }
 }
 
 int main(void) {
@@ -168,6 +214,7 @@ int main(void) {
         cmocka_unit_test(a_late_takeover_is_of_the_one_that_ended),
         cmocka_unit_test(an_import_behind_an_end),
         cmocka_unit_test(an_import_behind_ticks),
+        cmocka_unit_test(an_image_says_how_much_it_has),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
