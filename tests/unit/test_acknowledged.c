@@ -10,6 +10,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/records.h"
+#include "daemon/returns_internal.h"
 #include "tests/support/bus_fixture.h"
 #include "tests/support/wire_cases.h"
 
@@ -44,20 +45,29 @@ struct scene {
     void *client, *push;
 };
 
-static void open_scene_on(struct scene *scene, const char *keys) {
+static void open_scene_with(struct scene *scene, const char *keys, bool returns) {
     static int number;
     char bus[512], rest[1024];
     *scene = (struct scene){0};
     snprintf(scene->folder, sizeof scene->folder, "%s/acknowledged-%d", rig_folder(), number++);
     snprintf(bus, sizeof bus, "  acknowledged: ipc://%s/acknowledged\n%s", rig_folder(), keys);
     snprintf(rest, sizeof rest, "state_dir: %s\n" CLASSES, scene->folder);
-    const struct rig_setup setup = {
-        .bus = bus, .rest = rest, .idle = true, .idle_bytes = 65536, .durable = durable, .degraded = degraded};
+    const struct rig_setup setup = {.bus = bus,
+                                    .rest = rest,
+                                    .idle = true,
+                                    .idle_bytes = 65536,
+                                    .durable = durable,
+                                    .degraded = degraded,
+                                    .returns = returns};
     said_durable = 0;
     said_degraded = false;
     rig_open(&scene->rig, &setup);
     scene->client = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.acknowledged);
     scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
+}
+
+static void open_scene_on(struct scene *scene, const char *keys) {
+    open_scene_with(scene, keys, false);
 }
 
 static void open_scene(struct scene *scene) {
@@ -493,6 +503,28 @@ static void what_waits_before_the_rings_is_not_acknowledged(void **state) {
     close_scene(&scene);
 }
 
+/* That a tick was refused for what another start may find otherwise stands in the journal behind it, and is on disk when it
+ * is told. */
+static void a_refusal_is_durable_when_it_is_told(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene_with(&scene, "", true);
+    scene.rig.holds_returns = true;
+    returns_begin(scene.rig.returns, 0, "c/1", 3)->held = true; /* the disk cannot read it */
+    scene.rig.returns->counters.held++;
+    ask(&scene, "7", 0);
+    said_durable = 1;
+    send_ticks(scene.client, "c/1", 1, 1);
+    turn_until(&scene, &ingest_counters(scene.rig.ingest)->refused[REASON_UNREADABLE], 1);
+    assert_int_equal(store_order(scene.rig.store), 2);
+    for (int turn = 0; turn < 5; turn++)
+        rig_turn(&scene.rig);
+    assert_true(acknowledged_waits(ingest_acknowledged(scene.rig.ingest)));
+    said_durable = 2;
+    assert_string_equal(heard(&scene), "{'durable':1,'refused':[[1,1,'unreadable','c/1']]}");
+    close_scene(&scene);
+}
+
 /* ---- sequence numbers ----------------------------------------------------------------------------- */
 
 static void what_was_taken_is_not_taken_again(void **state) {
@@ -771,6 +803,7 @@ int main(void) {
         cmocka_unit_test(the_rest_of_a_bundle_that_cannot_be_read_is_refused_as_one),
         cmocka_unit_test(each_form_has_its_numbers),
         cmocka_unit_test(a_position_is_the_sequence_number),
+        cmocka_unit_test(a_refusal_is_durable_when_it_is_told),
         cmocka_unit_test(what_waits_before_the_rings_is_not_acknowledged),
         cmocka_unit_test(what_was_taken_is_not_taken_again),
         cmocka_unit_test(a_gap_names_the_number_that_is_expected),
