@@ -4,6 +4,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* What has been given back is as good as freed to the address sanitizer. */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, n)   ((void)(at), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(at, n) ((void)(at), (void)(n))
+#endif
+
 /* Slabs double up to a huge page, so that few things take little. Beyond LARGEST each thing is by itself. */
 enum { SLAB_FIRST = 64 * 1024, SLAB_MOST = 2 * 1024 * 1024, LARGEST = 4096 };
 
@@ -59,6 +67,7 @@ void *pool_take(struct pool *pool, size_t size) {
         at = aligned_alloc(POOL_LINE, bytes);
     } else if (pool->holes[lines] != NULL) {
         at = pool->holes[lines];
+        ASAN_UNPOISON_MEMORY_REGION(at, bytes);
         pool->holes[lines] = pool->holes[lines]->next;
     } else {
         if ((pool->slabs == NULL || pool->used + bytes > pool->size) && add_slab(pool) != 0)
@@ -80,4 +89,5 @@ void pool_give(struct pool *pool, void *at, size_t size) {
     struct hole *hole = at;
     hole->next = pool->holes[lines];
     pool->holes[lines] = hole;
+    ASAN_POISON_MEMORY_REGION(at, lines * POOL_LINE);
 }

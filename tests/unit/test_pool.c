@@ -3,6 +3,9 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include "daemon/pool.h"
 #include "engine/random.h"
@@ -57,6 +60,9 @@ static void what_is_given_back_is_taken_again(void **state) {
     struct pool *pool = pool_new();
     void *first = pool_take(pool, 200), *second = pool_take(pool, 200), *other = pool_take(pool, 300);
     pool_give(pool, first, 200);
+#if defined(__SANITIZE_ADDRESS__)
+    assert_true(__asan_address_is_poisoned(first)); /* whoever looks at it is told */
+#endif
     assert_ptr_not_equal(pool_take(pool, 300), first);
     assert_ptr_equal(pool_take(pool, 193), first); /* of as many lines */
     assert_ptr_not_equal(pool_take(pool, 200), second);
