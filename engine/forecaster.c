@@ -61,6 +61,22 @@ static bool allocate_scores(struct forecaster *f) {
            f->deviations != NULL;
 }
 
+/* Where the means of the latest forecast are kept that no score needs. */
+static bool allocate_unscored(struct forecaster *f) {
+    const struct config_model *model = f->model;
+    int steps[CONFIG_SCORED_ALL_MOST], n = scores_steps(model->scored, model->horizon, steps);
+    if (f->scores == NULL)
+        return true;
+    f->n_unscored = model->horizon - n;
+    f->unscored = calloc((size_t)f->n_slots * (size_t)(f->n_unscored * model->n_targets) + 1, sizeof *f->unscored);
+    f->scored = calloc((size_t)model->horizon, sizeof *f->scored);
+    for (int h = 0; f->scored != NULL && h < model->horizon; h++)
+        f->scored[h] = -1;
+    for (int i = 0; f->scored != NULL && i < n; i++)
+        f->scored[steps[i] - 1] = i;
+    return f->unscored != NULL && f->scored != NULL;
+}
+
 /* Where the head gives them. */
 static bool allocate_intervals(struct forecaster *f) {
     const struct loss_spec loss = head_loss(f->model);
@@ -76,15 +92,13 @@ static bool allocate(struct forecaster *f) {
     f->serving = lane_new(f->n_slots, f->class->n_features, NULL);
     f->history = calloc(slots, sizeof *f->history);
     f->anew = calloc(slots, sizeof *f->anew);
-    f->given = calloc(slots, sizeof(struct given *));
     f->interval = calloc(slots, sizeof *f->interval);
-    f->takeovers = calloc(slots, sizeof *f->takeovers);
+    f->taken = calloc(slots, sizeof *f->taken);
     f->made = calloc(slots, sizeof *f->made);
-    f->mean = calloc(slots * (size_t)f->n_outputs + 1, sizeof *f->mean);
     f->outputs = calloc(f->model->head != HEAD_FORECAST ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
-    return f->work != NULL && f->serving != NULL && f->history != NULL && f->anew != NULL && f->given != NULL &&
-           f->interval != NULL && f->takeovers != NULL && f->made != NULL && f->mean != NULL && f->outputs != NULL &&
-           allocate_scores(f) && allocate_intervals(f);
+    return f->work != NULL && f->serving != NULL && f->history != NULL && f->anew != NULL && f->interval != NULL &&
+           f->taken != NULL && f->made != NULL && f->outputs != NULL && allocate_scores(f) && allocate_unscored(f) &&
+           allocate_intervals(f);
 }
 
 struct forecaster *forecaster_new_sharing(const struct config_class *class, const struct config_model *model,
@@ -119,8 +133,8 @@ void forecaster_free(struct forecaster *f) {
     forecaster_end_shadow(f);
     free(f->history);
     free(f->anew);
-    for (int slot = 0; f->given != NULL && slot < f->n_slots; slot++)
-        free(f->given[slot]);
+    for (int slot = 0; slot < f->n_slots; slot++)
+        given_free(f, slot);
     free(f->given);
     free(f->interval);
     scores_free(f->scores);
@@ -131,7 +145,8 @@ void forecaster_free(struct forecaster *f) {
     if (!f->shares_work)
         workspace_free(f->work);
     free(f->made);
-    free(f->mean);
+    free(f->scored);
+    free(f->unscored);
     free(f->own);
     free(f->event);
     free(f->said);
@@ -139,7 +154,7 @@ void forecaster_free(struct forecaster *f) {
     free(f->raw);
     free(f->outputs);
     free(f->states);
-    free(f->takeovers);
+    free(f->taken);
     free(f);
 }
 
@@ -182,8 +197,7 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
 void forecaster_release(struct forecaster *f, int slot) {
     assert(f->history[slot] != NULL);
     f->history[slot] = NULL;
-    free(f->given[slot]);
-    f->given[slot] = NULL;
+    given_free(f, slot);
 }
 
 uint64_t forecaster_pending(const struct forecaster *f, int slot) {
@@ -207,9 +221,17 @@ uint64_t forecaster_time_resets(const struct forecaster *f) {
 }
 
 const struct takeover *forecaster_takeovers(struct forecaster *f, int *ret_n) {
+    for (int i = 0; i < f->n_takeovers; i++) {
+        int slot = f->taken[i].slot;
+        const struct lane *lane = lane_of(f, slot);
+        f->work->takeovers[i] = (struct takeover){.slot = slot,
+                                                  .version = version_number(lane->version),
+                                                  .began = lane->frozen[slot],
+                                                  .step = lane->frozen[slot] + f->taken[i].steps};
+    }
     *ret_n = f->n_takeovers;
     f->n_takeovers = 0;
-    return f->takeovers;
+    return f->work->takeovers;
 }
 
 struct forecast_errors forecaster_take_errors(struct forecaster *f) {
@@ -266,7 +288,7 @@ static bool read_intervals(const struct forecaster *f, int row, int h, int ahead
 static bool read_forecast(const struct forecaster *f, const struct lane *lane, int row, int ahead, int n,
                           double *mean) {
     const struct config_model *model = f->model;
-    bool published = mean == f->mean; /* else of a version in the shadow */
+    bool published = mean == f->work->mean; /* else of a version in the shadow */
     int slot = f->work->row[row];
     const struct history *history = f->history[slot];
     const struct scaler *scalers = runner_scalers(f->work->runner, row);
@@ -365,7 +387,7 @@ static void take_step(struct forecaster *f, struct lane *lane, int slot) {
     lane->seen[slot] = step;
     for (int a = 0; a < model->n_alerts; a++)
         f->alerts[slot * model->n_alerts + a].changed = false;
-    f->made[slot] = (struct made){.step = step,
+    f->made[slot] = (struct made){.is_one = true,
                                   .version = lane->version != NULL ? version_number(lane->version) : 0,
                                   .verdict = f->made[slot].verdict};
 }
@@ -377,7 +399,7 @@ static void finish_network(struct forecaster *f, struct lane *lane, int row, boo
         f->not_finite++;
         /* What made it so is in the state, or in the window, which goes on by itself. */
         if (f->model->mode == MODEL_STATEFUL)
-            lane_zero(lane, slot, f->made[slot].step);
+            lane_zero(lane, slot, lane->seen[slot]);
     }
     f->made[slot].ran = true;
     f->made[slot].finite = f->made[slot].from_network = finite;
@@ -468,7 +490,7 @@ static const double *ask_readout(const struct forecaster *f, const struct lane *
 static void publish_alone(struct forecaster *f, int slot, uint64_t step, bool network) {
     const struct config_model *model = f->model;
     const struct history *history = f->history[slot];
-    double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
+    double *mean = f->work->mean + (size_t)slot * (size_t)f->n_outputs;
     float *shares = f->shares + slot * EXPERT_COUNT, said = 0;
     memset(shares, 0, EXPERT_COUNT * sizeof *shares);
     for (int i = 0; i < f->n_outputs; i++) {
@@ -499,12 +521,41 @@ static const float *shares_of(const struct forecaster *f, int slot) {
     return f->shares != NULL ? f->shares + slot * EXPERT_COUNT : NULL;
 }
 
+static double *unscored_of(const struct forecaster *f, int slot) {
+    return f->unscored + (size_t)slot * (size_t)(f->n_unscored * f->model->n_targets);
+}
+
+/* mean [n_outputs] has been published: what the scores have of it need not be kept once more. */
+static void keep_unscored(struct forecaster *f, int slot, const double *mean) {
+    size_t n_targets = (size_t)f->model->n_targets;
+    double *kept = unscored_of(f, slot);
+    for (int h = 0; f->n_unscored > 0 && h < f->model->horizon; h++, mean += n_targets)
+        if (f->scored[h] < 0) {
+            memcpy(kept, mean, n_targets * sizeof *kept);
+            kept += n_targets;
+        }
+}
+
+/* And back. */
+static void recall_mean(const struct forecaster *f, int slot, double *mean) {
+    size_t n_targets = (size_t)f->model->n_targets;
+    const double *kept = unscored_of(f, slot);
+    uint64_t step = forecaster_seen(f, slot);
+    for (int h = 0; h < f->model->horizon; h++, mean += n_targets) {
+        bool scored = f->scored[h] >= 0;
+        const double *from = scored ? scores_published(f->scores, slot, f->scored[h], step) : kept;
+        memcpy(mean, from, n_targets * sizeof *mean);
+        kept += scored ? 0 : n_targets;
+    }
+}
+
 /* After the network, where there is one. */
 static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
     const struct config_model *model = f->model;
     struct made *made = &f->made[slot];
-    double *mean = f->mean + (size_t)slot * (size_t)f->n_outputs;
-    made->primed = lane_network(lane) != NULL ? made->step - lane->zero[slot] : 0;
+    double *mean = f->work->mean + (size_t)slot * (size_t)f->n_outputs;
+    uint64_t step = lane->seen[slot];
+    made->primed = lane_network(lane) != NULL ? step - lane->zero[slot] : 0;
     if (model->mode == MODEL_WINDOWED)
         made->warming = lane_network(lane) != NULL && made->primed < (uint64_t)model->window;
     else
@@ -517,15 +568,16 @@ static void finish_step(struct forecaster *f, struct lane *lane, int slot) {
         shadow_note_serving(f, slot, made->from_network ? mean : NULL);
     bool speaks = made->from_network && (!made->warming || model->combine != COMBINE_ONLINE);
     if (f->experts == NULL)
-        publish_alone(f, slot, made->step, speaks);
+        publish_alone(f, slot, step, speaks);
     else
-        experts_forecast(f->experts, slot, f->history[slot], made->step, lane_scalers(lane, slot), speaks,
+        experts_forecast(f->experts, slot, f->history[slot], step, lane_scalers(lane, slot), speaks,
                          lane->version != NULL ? version_ridge(lane->version) : NULL, ask_readout(f, lane, slot),
                          mean);
     if (model->combine != COMBINE_ONLY + EXPERT_NETWORK)
         made->from_network = shares_of(f, slot)[EXPERT_NETWORK] > 0;
-    bool paused = (history_flags(f->history[slot], made->step) & STEP_PAUSED) != 0;
-    scores_publish(f->scores, slot, made->step, mean, own_of(f, slot), !paused);
+    bool paused = (history_flags(f->history[slot], step) & STEP_PAUSED) != 0;
+    scores_publish(f->scores, slot, step, mean, own_of(f, slot), !paused);
+    keep_unscored(f, slot, mean);
     if (!paused)
         look_out(f, slot);
 }
@@ -552,7 +604,6 @@ static void fetch_slot(const struct forecaster *f, const struct lane *lane, int 
     fetch(lane_scalers(lane, slot), (size_t)lane->n_features * sizeof(struct scaler));
     fetch(lane_state(lane, slot), lane->state_size * sizeof(float));
     fetch(&f->made[slot], sizeof(struct made));
-    fetch(f->mean + slot * f->n_outputs, 1);
     __builtin_prefetch(&history->t[history_place(history, step)]);
     fetch(history_values(history, step), (size_t)history->n_features * sizeof(double));
     if (step > history_oldest(history)) /* by which the forecast is scored */
@@ -574,7 +625,7 @@ static void advance_lane(struct forecaster *f, struct lane *lane, const int *slo
             f->work->row[rows++] = slots[i];
     }
     if (rows > 0)
-        forecaster_run(f, lane, rows, f->mean);
+        forecaster_run(f, lane, rows, f->work->mean);
     for (int row = 0; row < rows; row++)
         finish_network(f, lane, row, f->work->finite[row]);
     for (int i = 0; i < n; i++)
@@ -609,23 +660,24 @@ const struct forecast *forecaster_latest(const struct forecaster *f, int slot) {
     const struct made *made = &f->made[slot];
     struct forecast *latest = &f->work->latest;
     assert(history != NULL);
-    if (made->step == 0)
+    if (!made->is_one)
         return NULL;
-    int64_t t = history_time(history, made->step);
-    history_sent_values(history, made->step, model->targets, model->n_targets, f->work->values);
+    uint64_t step = forecaster_seen(f, slot);
+    int64_t t = history_time(history, step);
+    history_sent_values(history, step, model->targets, model->n_targets, f->work->values);
     *latest = (struct forecast){
         .slot = slot,
-        .step = made->step,
+        .step = step,
         .t = t,
         .version = made->version,
         .primed = made->primed,
         .from_network = made->from_network,
         .warming = made->warming,
         .baseline = baseline_of(model),
-        .step_flags = history_flags(history, made->step),
+        .step_flags = history_flags(history, step),
         .times = target_times(f, slot, t),
         .values = f->work->values,
-        .mean = f->mean + (size_t)slot * (size_t)f->n_outputs,
+        .mean = f->work->mean + (size_t)slot * (size_t)f->n_outputs,
         .own = own_of(f, slot),
         .shares = shares_of(f, slot),
         .anomaly = NAN,
@@ -639,6 +691,7 @@ const struct forecast *forecaster_latest(const struct forecaster *f, int slot) {
     };
     if (f->scores == NULL)
         return latest;
+    recall_mean(f, slot, f->work->mean + (size_t)slot * (size_t)f->n_outputs);
     latest->scores = scores_of(f->scores, slot);
     latest->score_levels = scores_levels(f->scores, slot);
     latest->n_scores = scores_count(f->scores);

@@ -52,20 +52,21 @@ static void take(struct forecaster *f, int slot, uint64_t step) {
 
 void forecaster_event_finish(struct forecaster *f, int slot) {
     struct made *made = &f->made[slot];
+    uint64_t step = forecaster_seen(f, slot);
     struct forecast_output *output = f->outputs + (size_t)slot * LAYER_PORTS;
-    float *said = said_of(f, slot, made->step), *at = f->raw + (size_t)slot * f->raw_size;
+    float *said = said_of(f, slot, step), *at = f->raw + (size_t)slot * f->raw_size;
     int width = event_width(f->model->classes);
     if (!made->from_network)
         event_baseline(counts_of(f, slot), f->model->classes, at);
     *output = (struct forecast_output){.shape = {.width = width, .steps = 1}, .at = at};
     made->n_outputs = 1;
     *said = NAN;
-    if ((history_flags(f->history[slot], made->step) & STEP_PAUSED) != 0)
+    if ((history_flags(f->history[slot], step) & STEP_PAUSED) != 0)
         return;
     memcpy(said, at, (size_t)width * sizeof *said);
     if (made->from_network && made->warming)
         *said = unscored;
-    take(f, slot, made->step); /* where the label was quicker than the model */
+    take(f, slot, step); /* where the label was quicker than the model */
 }
 
 void forecaster_label(struct forecaster *f, int slot, uint64_t step) {

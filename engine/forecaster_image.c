@@ -79,7 +79,7 @@ static void serialize_keys(const struct forecaster *f, struct image_io *io) {
 
 /* A state that was set, while it holds. */
 static void serialize_given(struct forecaster *f, int slot, struct image_io *io) {
-    struct given *given = f->given[slot];
+    struct given *given = given_of(f, slot);
     bool holds = given != NULL && given->holds;
     image_bool(io, &holds);
     if (!holds)
@@ -87,12 +87,12 @@ static void serialize_given(struct forecaster *f, int slot, struct image_io *io)
     uint64_t n = image_reads(io) ? 0 : given->n;
     image_count(io, &n, image_reads(io) ? image_left(io) / sizeof(float) : n, "a state of another size");
     if (image_reads(io)) {
-        given = f->given[slot] = malloc(sizeof *given + (size_t)n * sizeof *given->values);
+        given = given_new(f, (size_t)n);
         if (given == NULL) {
             image_refuse(io, "out of memory");
             return;
         }
-        *given = (struct given){.holds = true, .n = (size_t)n};
+        f->given[slot] = given;
     }
     image_io(io, given->values, (size_t)n);
 }

@@ -16,14 +16,20 @@ struct given {
 
 /* Of a slot's latest forecast, what does not follow from all else that is kept of the slot (forecaster_latest). */
 struct made {
-    uint64_t step; /* at which it was made; 0: there is none */
     uint64_t version, primed;
-    bool from_network, warming;
-    bool ran, finite;  /* the network; what it gave is finite */
-    uint8_t n_outputs; /* [slots x LAYER_PORTS] outputs that go with it */
     uint8_t verdict;   /* enum verdict, of the stream: not of the forecast alone */
-    bool verdict_changed;
-    bool news; /* that, or some alert has changed */
+    uint8_t n_outputs; /* [slots x LAYER_PORTS] outputs that go with it */
+    bool is_one : 1;   /* there is a forecast, made at the latest step that the slot has seen */
+    bool from_network : 1, warming : 1;
+    bool ran : 1, finite : 1; /* the network; what it gave is finite */
+    bool verdict_changed : 1;
+    bool news : 1; /* that, or some alert has changed */
+};
+
+/* A takeover that nobody has asked for yet, by the lane that serves the slot. */
+struct taken {
+    int slot;
+    uint32_t steps; /* behind the one at which its replay froze the scalers */
 };
 
 struct forecaster {
@@ -36,7 +42,7 @@ struct forecaster {
     struct shadow *shadow;          /* NULL unless a version runs beside the one that serves */
     const struct history **history; /* [slots]; NULL: free */
     uint64_t *anew;          /* [slots] the step at which the state began anew or was set: no replay goes back */
-    struct given **given;    /* [slots] NULL: none was set */
+    struct given **given;    /* [slots] NULL: none was set, of the slot or of any */
     double *interval;        /* [slots] ns, the mean between steps; 0: not known */
     struct scores *scores;   /* NULL: a raw head */
     struct alert *alerts;    /* [slots x n_alerts] */
@@ -47,12 +53,14 @@ struct forecaster {
     bool shares_work; /* others have the same: it is not its own */
     uint64_t not_finite, time_resets;
     struct forecast_errors errors; /* since they were asked for */
-    struct takeover *takeovers;    /* [slots] since they were asked for; what is more is not kept */
+    struct taken *taken;           /* [slots] since they were asked for; what is more is not kept */
     int n_takeovers;
 
     /* The latest forecast of each slot. */
-    struct made *made;         /* [slots] */
-    double *mean;              /* [slots x n_outputs] */
+    struct made *made; /* [slots] */
+    int *scored;       /* [horizon] which scored step each one is, whose means are in the scores; -1: none */
+    double *unscored;  /* [slots x n_unscored x n_targets] the means of the others */
+    int n_unscored;
     float *own;                /* [slots x n_levels x n_outputs] of a head that has intervals; else NULL */
     struct event_score *event; /* [slots] of a head of an event; else NULL */
     double *label_counts;      /* [slots x classes] of it: event_count */
@@ -63,6 +71,15 @@ struct forecaster {
     float *states;                   /* [slots x state_size] as published; NULL: they are not */
     size_t state_size;
 };
+
+/* The state that was set of a slot; NULL: none. */
+static inline struct given *given_of(const struct forecaster *f, int slot) {
+    return f->given != NULL ? f->given[slot] : NULL;
+}
+
+/* Room for such a state of n numbers, and for some slot to have it (given). NULL when memory is short. */
+struct given *given_new(struct forecaster *f, size_t n);
+void given_free(struct forecaster *f, int slot);
 
 /* The lane that serves a slot. */
 static inline struct lane *lane_of(const struct forecaster *f, int slot) {
@@ -81,8 +98,7 @@ static inline void read_out(const struct forecaster *f, const struct lane *lane,
 /* The lane's version serves the slot from the latest step on that it has seen. */
 static inline void note_takeover(struct forecaster *f, const struct lane *lane, int slot) {
     if (lane->version != NULL && f->n_takeovers < f->n_slots)
-        f->takeovers[f->n_takeovers++] =
-            (struct takeover){slot, version_number(lane->version), lane->frozen[slot], lane->seen[slot]};
+        f->taken[f->n_takeovers++] = (struct taken){slot, (uint32_t)(lane->seen[slot] - lane->frozen[slot])};
 }
 
 /* The slot's replay has caught up: the version that comes in serves it from now on. */

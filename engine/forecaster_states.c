@@ -6,13 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct given *given_new(struct forecaster *f, size_t n) {
+    if (f->given == NULL && (f->given = calloc((size_t)f->n_slots, sizeof(struct given *))) == NULL)
+        return NULL;
+    struct given *given = malloc(sizeof *given + n * sizeof *given->values);
+    if (given != NULL)
+        *given = (struct given){.holds = true, .n = n};
+    return given;
+}
+
+void given_free(struct forecaster *f, int slot) {
+    if (f->given == NULL)
+        return;
+    free(f->given[slot]);
+    f->given[slot] = NULL;
+}
+
 /* The slot's state becomes zero as of the latest step that it has seen, under the version that comes in too. */
 static void begin_anew(struct forecaster *f, int slot) {
     struct lane *lane = lane_of(f, slot);
     uint64_t step = lane->seen[slot];
     f->anew[slot] = step;
-    if (f->given[slot] != NULL)
-        f->given[slot]->holds = false;
+    if (given_of(f, slot) != NULL)
+        given_of(f, slot)->holds = false;
     lane_zero(lane, slot, step);
     if (f->experts != NULL)
         experts_begin_anew(f->experts, slot);
@@ -49,16 +65,13 @@ int forecaster_set_state(struct forecaster *f, int slot, const float *values, si
     assert(f->history[slot] != NULL && forecaster_pending(f, slot) == 0);
     if (n != lane_of(f, slot)->state_size || (f->incoming != NULL && n != f->incoming->state_size))
         return -2;
-    struct given *given = malloc(sizeof *given + n * sizeof *given->values);
+    struct given *given = given_new(f, n);
     if (given == NULL)
         return -1;
     const float *before = lane_state(lane_of(f, slot), slot);
     for (size_t i = 0; i < n; i++)
         given->values[i] = isnan(values[i]) ? before[i] : values[i];
-    given->n = n;
-    given->holds = true;
-    free(f->given[slot]);
-    f->given[slot] = NULL;
+    given_free(f, slot);
     begin_anew(f, slot);
     f->given[slot] = given;
     memcpy(lane_state(lane_of(f, slot), slot), given->values, n * sizeof *given->values);

@@ -63,7 +63,7 @@ static void begin_replay(struct forecaster *f, struct lane *lane, int slot) {
     lane_zero(lane, slot, from);
     if (lane->readout != NULL)
         readout_clear(lane->readout, slot);
-    const struct given *given = f->given[slot];
+    const struct given *given = given_of(f, slot);
     if (given != NULL && given->holds && from == f->anew[slot] && given->n == lane->state_size)
         memcpy(lane_state(lane, slot), given->values, given->n * sizeof *given->values);
     lane->frozen[slot] = seen;

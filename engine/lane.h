@@ -27,7 +27,7 @@ struct lane {
     float *state;            /* [slots x state_size] */
     struct scaler *scalers;  /* [slots x n_features] */
     uint64_t *seen;          /* [slots] the latest step that the slot has taken in */
-    enum lane_phase *phase;  /* [slots] */
+    uint8_t *phase;          /* [slots] enum lane_phase */
     uint64_t *frozen;        /* [slots] the step at which the replay began: scalers hold until then */
     uint64_t *zero;          /* [slots] the step at which its state was zero: seen - zero steps are in it */
     struct readout *readout; /* of its network's state; NULL: none */

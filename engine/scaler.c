@@ -12,7 +12,10 @@ struct scaler scaler_of_sample(const struct scaler *sample, const struct scaler 
 }
 
 void scaler_serialize(struct scaler *scaler, struct image_io *io) {
-    image_io(io, &scaler->mean, 1);
-    image_io(io, &scaler->variance, 1);
-    image_io(io, &scaler->n, 1);
+    double mean = scaler->mean, variance = scaler->variance;
+    uint64_t n = scaler->n;
+    image_io(io, &mean, 1);
+    image_io(io, &variance, 1);
+    image_io(io, &n, 1);
+    *scaler = (struct scaler){mean, variance, n < UINT32_MAX ? (uint32_t)n : UINT32_MAX};
 }

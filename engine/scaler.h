@@ -25,11 +25,12 @@ enum scaler_kind {
 
 enum { SCALER_MEMORY = 10000, SCALER_CLIP = 10 };
 
-/* Of one feature. Zeros are a feature of which nothing has been seen. */
-struct scaler {
+/* Of one feature. Zeros are a feature of which nothing has been seen. There is one for each feature of each stream, without
+ * gaps between them. */
+struct __attribute__((packed, aligned(4))) scaler {
     double mean;
     double variance; /* of the population */
-    uint64_t n;      /* values seen, missing ones not counted */
+    uint32_t n;      /* values seen, missing ones not counted; stays at its maximum */
 };
 
 /* Up to here the squares of values and of their differences are doubles. A single value beyond would make the
@@ -39,7 +40,7 @@ struct scaler {
 static inline void scaler_update(struct scaler *scaler, double x) {
     if (!(fabs(x) <= SCALER_LARGEST))
         return;
-    uint64_t n = ++scaler->n;
+    uint32_t n = scaler->n += scaler->n < UINT32_MAX;
     double share = n < SCALER_MEMORY ? 1.0 / (double)n : 1.0 / SCALER_MEMORY;
     double off = x - scaler->mean;
     scaler->mean += share * off;

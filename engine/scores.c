@@ -448,6 +448,10 @@ const float *scores_radii(const struct scores *scores, int slot, bool *ret_cappe
     return scores->n_levels > 0 ? radii_of(scores, slot) : NULL;
 }
 
+const double *scores_published(const struct scores *scores, int slot, int i, uint64_t step) {
+    return scores->mean + waiting_place(scores, slot, i, step) * (size_t)scores->n_targets;
+}
+
 bool scores_kept(const struct scores *scores, int slot, int i, uint64_t step, const double **ret_mean,
                  const float **ret_radii) {
     size_t place = waiting_place(scores, slot, i, step);

@@ -112,6 +112,9 @@ void scores_publish(struct scores *scores, int slot, uint64_t step, const double
  * *ret_capped: some of them are capped. */
 const float *scores_radii(const struct scores *scores, int slot, bool *ret_capped);
 
+/* The means [n_targets] of the forecast that was published last, at `step`, for the i-th scored step ahead. */
+const double *scores_published(const struct scores *scores, int slot, int i, uint64_t step);
+
 /* A forecast that was made at `step` for the i-th scored step ahead, if it is still kept (its answer may have come):
  * its means [n_targets] and half-widths [n_levels x n_targets]. */
 bool scores_kept(const struct scores *scores, int slot, int i, uint64_t step, const double **ret_mean,

@@ -14,9 +14,11 @@ struct workspace *workspace_new_own(const struct config_model *model, const stru
     w->units = calloc(n_targets + 1, sizeof *w->units);
     w->from = calloc(n_targets + 1, sizeof *w->from);
     w->values = calloc(n_targets + 1, sizeof *w->values);
+    w->takeovers = calloc(slots, sizeof *w->takeovers);
+    w->mean = calloc(slots * (size_t)model->horizon * n_targets + 1, sizeof *w->mean);
     w->times = calloc((size_t)model->horizon + 1, sizeof *w->times);
     if (w->runner != NULL && w->row != NULL && w->replayed != NULL && w->finite != NULL && w->units != NULL &&
-        w->from != NULL && w->values != NULL && w->times != NULL)
+        w->from != NULL && w->values != NULL && w->mean != NULL && w->takeovers != NULL && w->times != NULL)
         return w;
     workspace_free(w);
     return NULL;
@@ -46,6 +48,8 @@ void workspace_free(struct workspace *w) {
     free(w->units);
     free(w->from);
     free(w->values);
+    free(w->takeovers);
+    free(w->mean);
     free(w->times);
     free(w);
 }
