@@ -382,7 +382,7 @@ uint64_t ingest_settled(const struct ingest *ingest) {
     return ingest->open && !ingest->unkept ? ingest->order - 1 : store_order(ingest->setup.store);
 }
 
-void ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_entry *entry) {
+bool ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_entry *entry) {
     struct wire_text texts[2] = {{entry->head, entry->n_head}, {entry->bytes, entry->n}};
     bool one = entry->head == NULL, acknowledged = entry->producer != 0;
     ingest->source = acknowledged ? SOURCE_ACKNOWLEDGED : (int)entry->source;
@@ -396,13 +396,17 @@ void ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_e
         .source = entry->source, .producer = entry->producer, .first = entry->sequence + 1 - ingest->count};
     ingest->numbers[ingest->source] = entry->sequence;
     ingest->replays = true;
+    bool whole = true;
     for (int got; (got = wire_ticks_next(&ingest->ticks, &ingest->tick, &reason)) != 0;) {
         ingest->nth++;
         ingest->passed = wire_ticks_passed(&ingest->ticks, ingest->count, ingest->passed);
-        ingest->counters.replayed += got > 0 && ingest_route(ingest, &reason) == ROUTED;
+        enum routed routed = got > 0 ? ingest_route(ingest, &reason) : REFUSED;
+        ingest->counters.replayed += routed == ROUTED;
+        whole &= routed == ROUTED || (routed == REFUSED && reason != REASON_NO_MEMORY);
     }
     ingest->replays = false;
     wire_ticks_end(&ingest->ticks);
+    return whole;
 }
 
 bool ingest_parked(const struct ingest *ingest) {

@@ -106,8 +106,9 @@ bool ingest_command(struct ingest *ingest, int worker, const void *record, size_
 /* All entries of the journal up to this order have been handed over, to workers or to those who return. */
 uint64_t ingest_settled(const struct ingest *ingest);
 
-/* Before anything is read: a message of the journal's tail goes to those who return. */
-void ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_entry *entry);
+/* Before anything is read: a message of the journal's tail goes to those who return. Returns false when memory is short: not
+ * all of it has. */
+bool ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_entry *entry);
 
 struct ingest_counters {
     uint64_t messages, bytes, ticks, labels, parked;

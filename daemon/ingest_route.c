@@ -118,23 +118,34 @@ static enum routed open_stream(struct ingest *ingest, struct wire_text name, str
     return ROUTED;
 }
 
+/* The tick at hand, which may stand in the journal, is refused for what another start may find otherwise. */
+static enum routed refuse(struct ingest *ingest, enum reason reason, enum reason *ret_reason) {
+    *ret_reason = reason;
+    return ingest->replays || ingest_keep_refusal(ingest) ? REFUSED : PARKED;
+}
+
+/* Whether there are as many streams of the class as may be. Who comes from the journal was one of them: what is there now is
+ * not what was there then, and those that were refused stand there as refused. */
+static bool is_full(const struct ingest *ingest, int class) {
+    int64_t streams = streams_count_of(ingest->setup.streams, class);
+    if (ingest->setup.returns != NULL)
+        streams += returns_count_of(ingest->setup.returns, class);
+    return !ingest->replays && streams >= ingest->setup.config->classes[class].max_streams;
+}
+
 /* A name of which nothing is in memory. */
 static enum routed find_elsewhere(struct ingest *ingest, struct wire_text name, struct target *to,
                                   enum reason *ret_reason) {
-    const struct config_class *class = &ingest->setup.config->classes[to->class];
-    int64_t streams = streams_count_of(ingest->setup.streams, to->class);
-    if (ingest->setup.returns != NULL)
-        streams += returns_count_of(ingest->setup.returns, to->class);
-    *ret_reason = streams >= class->max_streams      ? REASON_STREAM_LIMIT
-                  : ingest->n_models[to->class] == 0 ? REASON_NO_MODEL
-                                                     : REASON_NONE;
-    if (*ret_reason != REASON_NONE)
+    if (is_full(ingest, to->class))
+        return refuse(ingest, REASON_STREAM_LIMIT, ret_reason);
+    if (ingest->n_models[to->class] == 0) {
+        *ret_reason = REASON_NO_MODEL;
         return REFUSED;
+    }
     if (ingest->setup.returns == NULL)
         return open_stream(ingest, name, to, ret_reason);
     to->returning = returns_begin(ingest->setup.returns, to->class, name.at, name.n);
-    *ret_reason = REASON_NO_MEMORY;
-    return to->returning != NULL ? ROUTED : REFUSED;
+    return to->returning != NULL ? ROUTED : refuse(ingest, REASON_NO_MEMORY, ret_reason);
 }
 
 /* Of a stream that is in memory (`found`), or on its way there. */
@@ -150,15 +161,20 @@ static bool find_known(const struct ingest *ingest, struct stream *found, struct
     return ret_to->stream != NULL || ret_to->returning != NULL;
 }
 
-static enum routed find_stream(struct ingest *ingest, struct wire_text name, struct target *ret_to,
-                               enum reason *ret_reason) {
-    if (find_known(ingest, ahead_find(&ingest->ahead, ingest->setup.streams, name), name, ret_to))
-        return ROUTED;
+/* -1: the name belongs to none. */
+static int class_of(const struct ingest *ingest, struct wire_text name) {
     char text[WIRE_MAX_NAME + 1];
     assert(name.n <= WIRE_MAX_NAME); /* the wire has checked it */
     memcpy(text, name.at, name.n);
     text[name.n] = '\0';
-    ret_to->class = streams_class_of(ingest->setup.streams, text);
+    return streams_class_of(ingest->setup.streams, text);
+}
+
+static enum routed find_stream(struct ingest *ingest, struct wire_text name, struct target *ret_to,
+                               enum reason *ret_reason) {
+    if (find_known(ingest, ahead_find(&ingest->ahead, ingest->setup.streams, name), name, ret_to))
+        return ROUTED;
+    ret_to->class = class_of(ingest, name);
     if (ret_to->class < 0) {
         *ret_reason = REASON_NO_CLASS;
         return REFUSED;
@@ -191,18 +207,29 @@ static enum routed without_room(struct ingest *ingest, const struct target *to, 
     bool held = to->stream == NULL && returning_is_held(to->returning);
     if (to->stream != NULL || (!held && !ingest->setup.degraded(ingest->setup.store)))
         return PARKED;
-    *ret_reason = held ? REASON_UNREADABLE : REASON_DISK;
-    return ingest_keep_refusal(ingest) ? REFUSED : PARKED;
+    return refuse(ingest, held ? REASON_UNREADABLE : REASON_DISK, ret_reason);
 }
 
-/* A label opens no stream. */
+/* A label opens no stream; one that comes from the journal is of one that was there. */
+static enum routed find_labelled(struct ingest *ingest, struct target *ret_to, enum reason *ret_reason) {
+    const struct wire_text name = ingest->tick.stream;
+    if (find_known(ingest, streams_find(ingest->setup.streams, name.at, name.n), name, ret_to))
+        return ROUTED;
+    if (!ingest->replays)
+        return refuse(ingest, REASON_LABEL, ret_reason);
+    *ret_reason = REASON_LABEL;
+    ret_to->class = class_of(ingest, name);
+    return ret_to->class < 0 ? REFUSED : find_elsewhere(ingest, name, ret_to, ret_reason);
+}
+
 static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
     const struct wire_tick *tick = &ingest->tick;
     struct target to;
+    enum routed found = find_labelled(ingest, &to, ret_reason);
+    if (found != ROUTED)
+        return found;
     *ret_reason = REASON_LABEL;
-    struct stream *found = streams_find(ingest->setup.streams, tick->stream.at, tick->stream.n);
-    if (!find_known(ingest, found, tick->stream, &to) || tick->label < 0 ||
-        tick->label >= ingest->setup.config->classes[to.class].labels)
+    if (tick->label < 0 || tick->label >= ingest->setup.config->classes[to.class].labels)
         return REFUSED;
     struct record_label *record = reserve(ingest, &to, sizeof *record);
     if (record == NULL)

@@ -22,19 +22,27 @@ struct recovery {
     bool failed; /* err says why */
 };
 
+static void fail(struct recovery *recovery) {
+    recovery->failed = true;
+    error_set(recovery->err, "the journal cannot be read: out of memory");
+}
+
+/* NULL: the name belongs to no class, or that has failed. */
 static struct returning *find(struct recovery *recovery, const char *name) {
     struct returning *returning = returns_find(recovery->returns, name, strlen(name));
-    if (returning != NULL)
+    int class = returning == NULL ? streams_class_of(recovery->streams, name) : -1;
+    if (class < 0)
         return returning;
-    int class = streams_class_of(recovery->streams, name);
-    return class >= 0 ? returns_begin(recovery->returns, class, name, strlen(name)) : NULL;
+    returning = returns_begin(recovery->returns, class, name, strlen(name));
+    if (returning == NULL)
+        fail(recovery);
+    return returning;
 }
 
 static void keep(struct recovery *recovery, struct returning *returning, const void *record, size_t n) {
     void *at = returns_reserve(recovery->returns, returning, n);
     if (at == NULL) {
-        recovery->failed = true;
-        error_set(recovery->err, "the journal cannot be read: out of memory");
+        fail(recovery);
         return;
     }
     memcpy(at, record, n);
@@ -64,8 +72,7 @@ static void keep_state(struct recovery *recovery, struct returning *returning, c
                        int model) {
     struct state_order *order = calloc(1, sizeof *order + command->n * sizeof *order->values);
     if (order == NULL) {
-        recovery->failed = true;
-        error_set(recovery->err, "the journal cannot be read: out of memory");
+        fail(recovery);
         return;
     }
     order->place = place_of(recovery->config, model);
@@ -85,7 +92,10 @@ static void keep_import(struct recovery *recovery, struct returning *returning, 
         recovery->passed_over++;
         return;
     }
-    if (returns_import(recovery->returns, returning, command->image, 0) != 0)
+    int failed = returns_import(recovery->returns, returning, command->image, 0);
+    if (failed == -2)
+        fail(recovery);
+    if (failed != 0)
         return;
     command->image = NULL;
     returns_import_at(recovery->returns, returning, recovery->order);
@@ -139,7 +149,10 @@ static bool take(void *context, uint64_t order, const struct journal_entry *entr
     recovery->order = order;
     recovery->entries++;
     switch (entry->kind) {
-    case JOURNAL_TICKS: ingest_replay(recovery->ingest, order, entry); break;
+    case JOURNAL_TICKS:
+        if (!ingest_replay(recovery->ingest, order, entry))
+            fail(recovery);
+        break;
     case JOURNAL_COMMAND:
     case JOURNAL_TAKEOVER:
         if (journal_command_read(&command, entry->bytes, entry->n, recovery->err) != 0) {

@@ -65,7 +65,7 @@ void returns_left(struct returns *returns, const struct stream *stream);
 
 /* Has one become what its image says, which is taken over, if the store has none of the name either; one of the two below
  * follows before anything else. returns_imported tells, by the request (0: it does not), what came of it. Returns -1 where
- * something of the stream is there already, or memory is short: nothing is taken over. */
+ * something of the stream is there already, -2 where memory is short: nothing is taken over. */
 int returns_import(struct returns *returns, struct returning *returning, struct stored *image, uint64_t request);
 /* It stands at that order in the journal. It does not come to be, and the image is the caller's again. */
 void returns_import_at(struct returns *returns, struct returning *returning, uint64_t order);

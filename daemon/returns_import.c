@@ -45,11 +45,14 @@ int returns_import(struct returns *returns, struct returning *returning, struct 
     bool first = returning->import == NULL;
     for (const struct kept *kept = returning->kept; kept != NULL; kept = kept->behind)
         first &= ((const struct record *)(const void *)kept->record)->kind != RECORD_TICK;
-    struct import *import = first ? calloc(1, sizeof *import) : NULL;
-    struct outcome *outcome = import != NULL && request > 0 ? calloc(1, sizeof *outcome) : NULL;
+    if (!first)
+        return -1;
+    struct import *import = calloc(1, sizeof *import);
+    struct outcome *outcome = request > 0 ? calloc(1, sizeof *outcome) : NULL;
     if (import == NULL || (request > 0 && outcome == NULL)) {
         free(import);
-        return -1;
+        free(outcome);
+        return -2;
     }
     if (outcome != NULL)
         outcome->request = request;

@@ -780,6 +780,89 @@ static void test_killed_within_a_message(void **state) {
     daemon_free(&daemon);
 }
 
+/* ---- what was taken, and no more ---------------------------------------------------------------- */
+
+static struct daemon *start_few(int max_streams) {
+    static char rest[1024];
+    snprintf(rest, sizeof rest,
+             "state_dir: %s\nsnapshot_every: 1h\n"
+             "streams:\n  - {class: c, pattern: '*', features: [a, b], history: 16, max_streams: %d}\n"
+             "models:\n  - {name: m, class: c, horizon: 1, layers: [{lstm: 4}], combine: network, train: false}\n",
+             new_folder(), max_streams);
+    return daemon_run(&(struct daemon_setup){.workers = 1, .rest = rest});
+}
+
+static void feed_two(struct daemon *daemon, const char *name) {
+    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
+    int64_t messages = daemon_count(daemon, "ticks.messages");
+    for (int step = 0; step < 2; step++)
+        feed_tick(socket, name, second * (1600000000 + step), (double[FEATURES]){1, 2}, FEATURES);
+    daemon_expect_count(daemon, "ticks.messages", messages + 2);
+    daemon_close(daemon, socket);
+}
+
+/* -1: there is no such stream. */
+static int64_t steps_of(struct daemon *daemon, const char *name) {
+    char request[128];
+    snprintf(request, sizeof request, "{\"cmd\":\"state\",\"stream\":\"%s\",\"model\":\"m\"}", name);
+    for (int64_t until = scenario_now() + 20000; scenario_now() < until; scenario_sleep(5)) {
+        json_t *reply = daemon_ask(daemon, request);
+        const char *code = json_string_value(json_object_get(json_object_get(reply, "error"), "code"));
+        bool is_busy = code != NULL && strcmp(code, "busy") == 0; /* it is on its way */
+        int64_t n = code == NULL ? json_integer_value(json_object_get(reply, "step")) : -1;
+        if (code != NULL && !is_busy)
+            assert_string_equal(code, "unknown_stream");
+        json_decref(reply);
+        if (!is_busy)
+            return n;
+    }
+    fail_msg("stream %s is busy", name);
+    return -1;
+}
+
+static void crash(struct daemon *daemon) {
+    await_durable(daemon);
+    daemon_signal(daemon, SIGKILL);
+    daemon_wait(daemon);
+    daemon_start(daemon);
+}
+
+/* The journal has more streams than may be at once, as one of them had ended by then. */
+static void test_taken_within_the_limit(void **state) {
+    (void)state;
+    struct daemon *daemon = start_few(2);
+    feed_two(daemon, "a");
+    feed_two(daemon, "b");
+    assert_int_equal(steps_of(daemon, "a"), 2);
+    daemon_command(daemon, "{\"cmd\":\"end\",\"stream\":\"a\"}");
+    daemon_expect_count(daemon, "ended", 1); /* its worker has let go of it */
+    feed_two(daemon, "c");
+    assert_int_equal(steps_of(daemon, "c"), 2);
+    crash(daemon);
+    assert_int_equal(steps_of(daemon, "a"), -1);
+    assert_int_equal(steps_of(daemon, "b"), 2);
+    assert_int_equal(steps_of(daemon, "c"), 2);
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+}
+
+/* What was refused then is so for good, though there would be room for it now. */
+static void test_refused_beyond_the_limit(void **state) {
+    (void)state;
+    struct daemon *daemon = start_few(2);
+    feed_two(daemon, "a");
+    feed_two(daemon, "b");
+    feed_two(daemon, "c");
+    daemon_expect_count(daemon, "ticks.refused.stream_limit", 2);
+    assert_int_equal(steps_of(daemon, "a"), 2);
+    daemon_command(daemon, "{\"cmd\":\"end\",\"stream\":\"a\"}");
+    crash(daemon);
+    assert_int_equal(steps_of(daemon, "b"), 2);
+    assert_int_equal(steps_of(daemon, "c"), -1);
+    daemon_stop(daemon);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(240);
     const struct CMUnitTest tests[] = {
@@ -789,6 +872,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_killed_without_images, teardown),
         cmocka_unit_test_teardown(test_killed_behind_images, teardown),
         cmocka_unit_test_teardown(test_killed_within_a_message, teardown),
+        cmocka_unit_test_teardown(test_taken_within_the_limit, teardown),
+        cmocka_unit_test_teardown(test_refused_beyond_the_limit, teardown),
         cmocka_unit_test_teardown(test_old_versions_are_gone, teardown),
         cmocka_unit_test_teardown(test_moved, teardown),
         cmocka_unit_test_teardown(test_moved_to_a_store, teardown),

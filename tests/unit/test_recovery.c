@@ -22,14 +22,19 @@ struct scene {
     char folder[256];
 };
 
-static void open_scene(struct scene *scene) {
+/* models: beside m. */
+static void open_scene_of(struct scene *scene, const char *models) {
     static int number;
     char rest[1024];
     snprintf(scene->folder, sizeof scene->folder, "%s/recovery-%d", rig_folder(), number++);
-    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS RIG_MODEL, scene->folder);
+    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS RIG_MODEL "%s", scene->folder, models);
     rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .learns = true, .returns = true});
     scene->dealer = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control);
     scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
+}
+
+static void open_scene(struct scene *scene) {
+    open_scene_of(scene, "");
 }
 
 static void close_scene(struct scene *scene) {
@@ -162,6 +167,23 @@ static void an_import_behind_ticks(void **state) {
     close_scene(&scene);
 }
 
+/* ---- labels ---------------------------------------------------------------------------------- */
+
+/* The stream was in memory when it came: nothing else of it stands behind its image. */
+static void a_label_brings_its_stream_back(void **state) {
+    (void)state;
+    static const char label[] = "[{\"stream\": \"c/1\", \"t\": 2, \"label\": 1}]";
+    struct scene scene;
+    open_scene_of(&scene,
+                  "  - {name: e, class: c, head: event, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n");
+    stored_free(prepare(&scene));
+    append(&scene, JOURNAL_TICKS, label, strlen(label));
+    recover(&scene);
+    assert_int_equal(ingest_counters(scene.rig.ingest)->labels, 1);
+    expect(&scene, 1, 2);
+    close_scene(&scene);
+}
+
 /* ---- of which order an image has how much ---------------------------------------------------- */
 
 /* The stream's own part of an image as format 1 had it: without the number behind that of the features. */
@@ -214,6 +236,7 @@ int main(void) {
         cmocka_unit_test(a_late_takeover_is_of_the_one_that_ended),
         cmocka_unit_test(an_import_behind_an_end),
         cmocka_unit_test(an_import_behind_ticks),
+        cmocka_unit_test(a_label_brings_its_stream_back),
         cmocka_unit_test(an_image_says_how_much_it_has),
     };
     log_open(LOG_LEVEL_ERROR);
