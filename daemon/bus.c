@@ -259,7 +259,7 @@ static void save_all(struct bus *bus) {
     }
     rounds_want(&bus->rounds);
     while (rounds_busy(&bus->rounds) && !store_degraded(bus->store)) {
-        wait_for_work(bus, returns_poll(bus->returns));
+        wait_for_work(bus, bring_back(bus));
         rounds_poll(&bus->rounds);
         publish(bus);
     }

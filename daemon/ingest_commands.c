@@ -205,12 +205,16 @@ int ingest_end(struct ingest *ingest, const char *name) {
     if (stream == NULL)
         return -1;
     struct record_of_stream record = {RECORD_END, stream, 0};
-    if (command_stream(ingest, stream, JOURNALED_END, -1, 0, &record, sizeof record) != 0)
+    struct returns *returns = ingest->setup.returns;
+    if (returns != NULL && returns_leaving(returns, stream, true) != 0)
         return -2;
+    if (command_stream(ingest, stream, JOURNALED_END, -1, 0, &record, sizeof record) != 0) {
+        if (returns != NULL)
+            returns_stays(returns, stream);
+        return -2;
+    }
     /* From here on the name is free; the slots are only when the worker has let go. */
     streams_remove(ingest->setup.streams, stream);
-    if (ingest->setup.returns != NULL)
-        returns_leaving(ingest->setup.returns, stream, true);
     return 0;
 }
 

@@ -181,6 +181,15 @@ int returns_leaving(struct returns *returns, const struct stream *stream, bool f
     return 0;
 }
 
+void returns_stays(struct returns *returns, const struct stream *stream) {
+    struct returning *returning = returns_find(returns, stream->name, stream->name_length);
+    assert(returning != NULL && returning->stage == LEAVING && returning->leaving == returns->leavings);
+    returns->n_leaving--;
+    returns->leavings--;
+    DL_DELETE2(returns->leaving, returning, previous, next);
+    returns_forget(returns, returning);
+}
+
 void returns_left(struct returns *returns, const struct stream *stream) {
     struct returning *returning = returns_find(returns, stream->name, stream->name_length);
     if (returning == NULL || returning->stage != LEAVING)

@@ -58,6 +58,8 @@ void returns_refused(struct returns *returns, struct returning *returning, uint6
 /* The worker is to let go of a resident stream, which is in the table of streams no more: who returns under its name
  * waits for that. forget: it ends for good, else it is on its way to the store. Returns -1 when memory is short. */
 int returns_leaving(struct returns *returns, const struct stream *stream, bool forget);
+/* It is not to, after all; it was the last one of whom that was said. */
+void returns_stays(struct returns *returns, const struct stream *stream);
 /* Those of whom it has not let go. */
 int returns_n_leaving(const struct returns *returns);
 /* The worker has let go of it. */
@@ -112,8 +114,9 @@ bool returns_has_ends(const struct returns *returns);
  * the second one, */
 uint64_t returns_lowest(const struct returns *returns);
 uint64_t returns_lowest_held(const struct returns *returns);
-/* if the journal has not become too long for them: those who are held now have what is kept in memory alone. */
-void returns_let_go(struct returns *returns);
+/* if the journal has not become too long for them. Those for whom it has more than `most` bytes, by now the store's, have what is
+ * kept in memory alone from here on. */
+void returns_let_go(struct returns *returns, uint64_t bytes, uint64_t most);
 
 int64_t returns_count_of(const struct returns *returns, int class);
 

@@ -15,8 +15,9 @@ enum { UNDER_WAY_MOST = 512 };
 /* Of one wave: so many are sorted in some 10 ms, in which nothing else is done. */
 enum { WAVE_MOST = 1 << 16 };
 
-/* While something comes for others all the time, one in so many is brought to where it stood. */
-enum { SHARE = 8 };
+/* While something comes for others all the time: so many of them, then so many who are brought to where they stood. In runs,
+ * as the store reads each kind in its own order. */
+enum { WANTED_RUN = 512, BROUGHT_RUN = 64 };
 
 /* ---- the queues ----------------------------------------------------------------------------- */
 
@@ -81,8 +82,8 @@ static void sort_wave(struct queue *queue, size_t n) {
     free(sorted);
 }
 
-/* The first ones become the next wave. Returns how many. */
-static size_t begin_wave(struct queue *queue) {
+/* The first ones become the next wave. */
+static void begin_wave(struct queue *queue) {
     size_t n = 0;
     for (struct returning *returning; n < WAVE_MOST && (returning = queue->behind) != NULL; n++) {
         leave(returning);
@@ -91,19 +92,16 @@ static size_t begin_wave(struct queue *queue) {
     }
     if (n > 1)
         sort_wave(queue, n);
-    return n;
 }
 
 /* The next one; NULL: nobody is to be asked for. */
 static struct returning *next_to_ask(struct returns *returns) {
     struct queue *wanted = &returns->wanted, *to_bring = &returns->to_bring;
     if (wanted->wave == NULL)
-        returns->owed += begin_wave(wanted);
+        begin_wave(wanted);
     if (to_bring->wave == NULL)
         begin_wave(to_bring);
-    if (to_bring->wave == NULL)
-        returns->owed = 0;
-    bool brings = to_bring->wave != NULL && (wanted->wave == NULL || returns->owed >= SHARE);
+    bool brings = to_bring->wave != NULL && (wanted->wave == NULL || returns->turn >= WANTED_RUN);
     return brings ? to_bring->wave : wanted->wave;
 }
 
@@ -139,12 +137,11 @@ bool returns_has_ends(const struct returns *returns) {
 
 /* Returns false where the store takes no more now. */
 static bool ask_next(struct returns *returns, struct returning *returning) {
-    bool asks = returns_wants(returning), is_brought = returning->list == &returns->to_bring.wave;
+    bool asks = returns_wants(returning);
     if (asks && !store_ask(returns->setup.store, returning->name, returning->n, returning))
         return false;
     leave(returning);
-    if (is_brought && returns->owed >= SHARE)
-        returns->owed -= SHARE;
+    returns->turn = (returns->turn + 1) % (WANTED_RUN + BROUGHT_RUN);
     returning->stage = ASKED;
     returns->under_way += asks;
     if (!asks)

@@ -22,6 +22,9 @@ static int64_t wait_behind(int tries) {
 /* ---- what is kept for one who is held -------------------------------------------------------- */
 
 static void hold(struct returns *returns, struct returning *returning) {
+    struct store_status status;
+    store_status(returns->setup.store, &status);
+    returning->held_from = status.bytes;
     returning->held = true;
     returns->counters.held++;
     for (struct kept *kept = returning->kept; kept != NULL; kept = kept->behind) {
@@ -64,9 +67,9 @@ uint64_t returns_lowest_held(const struct returns *returns) {
     return lowest;
 }
 
-void returns_let_go(struct returns *returns) {
-    for (struct returning *at = returns->all; at != NULL; at = at->hh.next) {
-        if (!at->held || at->let_go || at->kept == NULL)
+void returns_let_go(struct returns *returns, uint64_t bytes, uint64_t most) {
+    for (struct returning *at = returns->counters.held > 0 ? returns->all : NULL; at != NULL; at = at->hh.next) {
+        if (!at->held || at->let_go || at->kept == NULL || bytes - at->held_from <= most)
             continue;
         at->let_go = true;
         publisher_event(

@@ -57,13 +57,14 @@ struct returning {
     struct returning *previous, *next; /* utlist: among those who leave, are to be asked for, or to be handed over */
     struct returning **list;           /* TO_ASK: the one in which it is */
     enum stage stage;
-    bool forget;   /* what the store has of it is to be forgotten first */
-    bool brought;  /* it is to come back, if the store knows it; */
-    bool anew;     /* begun anew where it cannot be read */
-    bool held;     /* it cannot be read for long: what is kept for it is in no list, and no more is taken */
-    bool let_go;   /* held, and what the journal has of it may go */
-    int tries;     /* that failed */
-    int64_t again; /* UNREAD: asked again then, monotonic ns */
+    bool forget;        /* what the store has of it is to be forgotten first */
+    bool brought;       /* it is to come back, if the store knows it; */
+    bool anew;          /* begun anew where it cannot be read */
+    bool held;          /* it cannot be read for long: what is kept for it is in no list, and no more is taken */
+    bool let_go;        /* held, and what the journal has of it may go */
+    uint64_t held_from; /* the store's bytes then */
+    int tries;          /* that failed */
+    int64_t again;      /* UNREAD: asked again then, monotonic ns */
     int class;
     uint32_t generation;      /* LEAVING: of the one that leaves */
     uint64_t leaving;         /* LEAVING: its number */
@@ -82,8 +83,8 @@ struct returns {
     uint64_t leavings;           /* so many in all */
     struct look *looks;          /* utlist */
     struct queue wanted;         /* something came for them; they go before */
-    struct queue to_bring;       /* those that are to be brought to where they stood, */
-    size_t owed;                 /* which are not to wait for ever: so many have been wanted since */
+    struct queue to_bring;       /* those that are to be brought to where they stood */
+    int turn;                    /* of the two: asked for since the turn of the first began */
     struct returning *to_forget; /* utlist: the store is to be told of their ends */
     struct returning *unread;    /* utlist */
     int64_t unread_until;        /* none of them is asked for before */

@@ -5,20 +5,15 @@
 #include <assert.h>
 
 /* The lowest order that is kept for streams that cannot be read, which is not for ever; UINT64_MAX: none is. */
-static uint64_t lowest_held(struct rounds *rounds) {
+static uint64_t lowest_held(const struct rounds *rounds) {
     struct store_status status;
-    uint64_t lowest = returns_lowest_held(rounds->returns);
     store_status(rounds->store, &status);
-    bool long_enough = lowest != UINT64_MAX && status.bytes - rounds->held_from > rounds->held_most;
-    if (long_enough)
-        returns_let_go(rounds->returns);
-    if (long_enough || lowest == UINT64_MAX)
-        rounds->held_from = status.bytes;
-    return long_enough ? UINT64_MAX : lowest;
+    returns_let_go(rounds->returns, status.bytes, rounds->held_most);
+    return returns_lowest_held(rounds->returns);
 }
 
 /* What nobody has handed to a worker yet stays in the journal. */
-static uint64_t handed_over(struct rounds *rounds) {
+static uint64_t handed_over(const struct rounds *rounds) {
     uint64_t settled = ingest_settled(rounds->ingest), lowest = returns_lowest(rounds->returns),
              held = lowest_held(rounds);
     lowest = held < lowest ? held : lowest;

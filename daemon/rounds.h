@@ -23,7 +23,6 @@ struct rounds {
     bool wanted;        /* another one, at once */
     int64_t began;      /* monotonic, ns */
     uint64_t held_most; /* bytes of the journal that stay for streams that cannot be read */
-    uint64_t held_from; /* the store's bytes when there was none */
 };
 
 /* For held_most. */

@@ -219,7 +219,6 @@ static void the_journal_stays_for_a_while(void **state) {
                             .held_most = 20000};
     struct store_status status;
     store_status(scene.rig.store, &status);
-    rounds.held_from = status.bytes;
     for (int i = 0; i < 600; i++) { /* 50 bytes each, and more */
         tick(&scene, "c/2");
         if (i % 100 != 99)
