@@ -9,48 +9,19 @@
 
 #include "daemon/log.h"
 #include "daemon/returns.h"
-#include "tests/support/store_fixture.h"
+#include "tests/support/kept_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
-struct scene {
-    struct rig rig;
-    void *dealer, *push;
-    char folder[256];
-};
-
-static void open_scene_of(struct scene *scene, const char *of_class) {
-    static int number;
-    char rest[1024];
-    snprintf(scene->folder, sizeof scene->folder, "%s/returns-%d", rig_folder(), number++);
-    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS "%s" RIG_MODEL, scene->folder, of_class);
-    rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .learns = true, .returns = true});
-    scene->dealer = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control);
-    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
-}
-
-static void open_scene(struct scene *scene) {
-    open_scene_of(scene, "");
-}
-
-static void close_scene(struct scene *scene) {
-    char command[300];
-    rig_disconnect(scene->dealer);
-    rig_disconnect(scene->push);
-    rig_close(&scene->rig);
-    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
-    assert_int_equal(system(command), 0);
-}
-
-static void send_request(struct scene *scene, const char *request) {
+static void send_request(struct kept_scene *scene, const char *request) {
     rig_send(scene->dealer, request, strlen(request));
 }
 
 /* NULL: none comes while the bus takes some turns. */
-static json_t *reply_soon(struct scene *scene) {
+static json_t *reply_soon(struct kept_scene *scene) {
     static char frame[1 << 18];
     for (int turn = 0; turn < 50; turn++) {
         rig_turn(&scene->rig);
@@ -60,7 +31,7 @@ static json_t *reply_soon(struct scene *scene) {
     return NULL;
 }
 
-static json_t *reply_of(struct scene *scene) {
+static json_t *reply_of(struct kept_scene *scene) {
     json_t *reply = NULL;
     for (int64_t began = 0; (reply = reply_soon(scene)) == NULL;)
         assert_true(rig_wait(&began));
@@ -83,7 +54,7 @@ static void expect_name(json_t *reply, const char *name) {
 }
 
 /* A tick that the journal held when the daemon began. */
-static void keep_in_tail(struct scene *scene, const char *name) {
+static void keep_in_tail(struct kept_scene *scene, const char *name) {
     static const char text[] = "c/1 a=1,b=2 5";
     const struct journal_entry entry = {.kind = JOURNAL_TICKS, .bytes = text, .n = strlen(text)};
     uint64_t order;
@@ -103,8 +74,8 @@ static void keep_in_tail(struct scene *scene, const char *name) {
 
 static void streams_on_their_way_are_waited_for(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     keep_in_tail(&scene, "c/1");
     scene.rig.holds_returns = true;
     send_request(&scene, "{\"cmd\":\"names\"}");
@@ -125,25 +96,19 @@ static void streams_on_their_way_are_waited_for(void **state) {
     }
     assert_true(named && exported);
     assert_false(control_waits(scene.rig.control));
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
-static struct stream *begin(struct scene *scene, const char *name) {
-    const double values[2] = {1, 2};
-    struct stream *stream;
-    rig_send_tick(scene->push, name, 1, values, 2);
-    for (int64_t began = 0; (stream = streams_find(scene->rig.streams, name, strlen(name))) == NULL;) {
-        rig_turn(&scene->rig);
-        assert_true(rig_wait(&began));
-    }
-    return stream;
+static struct stream *begin(struct kept_scene *scene, const char *name) {
+    kept_scene_tick(scene, name);
+    return kept_scene_await(scene, name);
 }
 
 /* A stream that has left, but of which the bus does not know it yet, is neither in memory nor surely on disk. */
 static void streams_that_leave_are_waited_for(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     json_t *image[2];
     struct stream *stream = begin(&scene, "c/1");
     send_request(&scene, "{\"cmd\":\"export\",\"stream\":\"c/1\"}");
@@ -174,10 +139,10 @@ static void streams_that_leave_are_waited_for(void **state) {
     expect_error(reply_of(&scene), "unknown_stream");
     send_request(&scene, "{\"cmd\":\"names\"}");
     expect_name(reply_of(&scene), NULL);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
-static void expect_names(struct scene *scene, const char *request, const char *names, bool more) {
+static void expect_names(struct kept_scene *scene, const char *request, const char *names, bool more) {
     send_request(scene, request);
     json_t *reply = reply_of(scene);
     char *is = json_dumps(json_object_get(reply, "names"), JSON_COMPACT);
@@ -191,9 +156,9 @@ static void expect_names(struct scene *scene, const char *request, const char *n
 static void what_is_imported_is_named(void **state) {
     (void)state;
     enum { CROWD = 1 + 128 };
-    struct scene scene;
+    struct kept_scene scene;
     char name[16];
-    open_scene_of(&scene, "    max_resident: 1\n");
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true, .of_class = "    max_resident: 1\n"});
     for (int i = 0; i < CROWD; i++) {
         snprintf(name, sizeof name, "c/%d", i);
         begin(&scene, name);
@@ -218,27 +183,10 @@ static void what_is_imported_is_named(void **state) {
     expect_names(&scene, "{\"cmd\":\"names\",\"prefix\":\"c/x\",\"after\":\"c/x2\"}", "[\"c/x3\"]", false);
     expect_names(&scene, "{\"cmd\":\"names\",\"after\":\"c/98\",\"limit\":3}", "[\"c/99\",\"c/x1\",\"c/x2\"]", true);
     expect_names(&scene, "{\"cmd\":\"names\",\"after\":\"c/97\",\"limit\":1}", "[\"c/98\"]", true);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* ---- a disk that fails ---------------------------------------------------------------------- */
-
-static int teardown(void **state) {
-    (void)state;
-    disk_works(true);
-    return 0;
-}
-
-static void fail_disk(struct scene *scene) {
-    static const char text[] = "c/0 a=1,b=2 5";
-    const struct journal_entry entry = {.kind = JOURNAL_TICKS, .bytes = text, .n = strlen(text)};
-    uint64_t order;
-    disk_works(false);
-    assert_true(store_append(scene->rig.store, &entry, &order));
-    store_hurry(scene->rig.store);
-    for (int64_t began = 0; !store_degraded(scene->rig.store);)
-        assert_true(rig_wait(&began));
-}
 
 /* Who asks for a stream that cannot come is told at once, and it does not come later for that. */
 static void commands_do_not_wait_for_a_disk_that_fails(void **state) {
@@ -246,12 +194,12 @@ static void commands_do_not_wait_for_a_disk_that_fails(void **state) {
     static const char *const commands[] = {"{\"cmd\":\"scores\",\"stream\":\"c/1\"}",
                                            "{\"cmd\":\"end\",\"stream\":\"c/1\"}",
                                            "{\"cmd\":\"export\",\"stream\":\"c/1\"}", "{\"cmd\":\"names\"}"};
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     assert_int_equal(ingest_evict(scene.rig.ingest, begin(&scene, "c/1")), 0);
     for (int64_t began = 0; returns_find(scene.rig.returns, "c/1", 3) != NULL; rig_turn(&scene.rig))
         assert_true(rig_wait(&began));
-    fail_disk(&scene);
+    kept_scene_fail_disk(&scene);
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
         send_request(&scene, commands[c]);
         expect_error(reply_of(&scene), "degraded");
@@ -265,7 +213,7 @@ static void commands_do_not_wait_for_a_disk_that_fails(void **state) {
     send_request(&scene, commands[0]);
     json_decref(reply_of(&scene));
     assert_int_equal(streams_count(scene.rig.streams), 1);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -280,9 +228,9 @@ static void *allocate(size_t n) {
 static void an_answer_without_memory(void **state) {
     (void)state;
     static const char *const commands[] = {"{\"cmd\":\"export\",\"stream\":\"c/1\"}", "{\"cmd\":\"names\"}"};
-    struct scene scene;
+    struct kept_scene scene;
     char frame[1 << 16];
-    open_scene(&scene);
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     assert_int_equal(ingest_evict(scene.rig.ingest, begin(&scene, "c/1")), 0);
     for (int64_t began = 0; returns_find(scene.rig.returns, "c/1", 3) != NULL; rig_turn(&scene.rig))
         assert_true(rig_wait(&began));
@@ -309,20 +257,20 @@ static void an_answer_without_memory(void **state) {
             assert_false(control_waits(scene.rig.control));
         }
     }
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* Requests that wait are let go at the end. */
 static void an_end_does_not_wait(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     keep_in_tail(&scene, "c/1");
     scene.rig.holds_returns = true;
     for (int i = 0; i < 40; i++)
         send_request(&scene, "{\"cmd\":\"names\"}");
     assert_null(reply_soon(&scene));
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 int main(void) {
@@ -330,7 +278,7 @@ int main(void) {
         cmocka_unit_test(streams_on_their_way_are_waited_for),
         cmocka_unit_test(streams_that_leave_are_waited_for),
         cmocka_unit_test(what_is_imported_is_named),
-        cmocka_unit_test_teardown(commands_do_not_wait_for_a_disk_that_fails, teardown),
+        cmocka_unit_test_teardown(commands_do_not_wait_for_a_disk_that_fails, kept_scene_teardown),
         cmocka_unit_test(an_answer_without_memory),
         cmocka_unit_test(an_end_does_not_wait),
     };

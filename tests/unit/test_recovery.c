@@ -9,59 +9,21 @@
 
 #include "daemon/journal_command.h"
 #include "daemon/log.h"
-#include "tests/support/bus_fixture.h"
+#include "tests/support/kept_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
-struct scene {
-    struct rig rig;
-    void *dealer, *push;
-    char folder[256];
-};
-
-/* models: beside m. */
-static void open_scene_of(struct scene *scene, const char *models) {
-    static int number;
-    char rest[1024];
-    snprintf(scene->folder, sizeof scene->folder, "%s/recovery-%d", rig_folder(), number++);
-    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS RIG_MODEL "%s", scene->folder, models);
-    rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .learns = true, .returns = true});
-    scene->dealer = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control);
-    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
-}
-
-static void open_scene(struct scene *scene) {
-    open_scene_of(scene, "");
-}
-
-static void close_scene(struct scene *scene) {
-    char command[300];
-    rig_disconnect(scene->dealer);
-    rig_disconnect(scene->push);
-    rig_close(&scene->rig);
-    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
-    assert_int_equal(system(command), 0);
-}
-
-static struct stream *await(struct scene *scene) {
-    struct stream *stream;
-    for (int64_t began = 0; (stream = streams_find(scene->rig.streams, "c/1", 3)) == NULL; rig_turn(&scene->rig))
-        assert_true(rig_wait(&began));
-    return stream;
-}
-
 /* c/1 has two steps, and is on disk alone; what the store has of it. */
-static struct stored *prepare(struct scene *scene) {
+static struct stored *prepare(struct kept_scene *scene) {
     for (int t = 1; t <= 2; t++)
         rig_send_tick(scene->push, "c/1", t, (const double[]){1, 2}, 2);
     while (ingest_counters(scene->rig.ingest)->ticks < 2)
         rig_turn(&scene->rig);
-    assert_int_equal(ingest_evict(scene->rig.ingest, await(scene)), 0);
-    for (int64_t began = 0; returns_find(scene->rig.returns, "c/1", 3) != NULL; rig_turn(&scene->rig))
-        assert_true(rig_wait(&began));
+    assert_int_equal(ingest_evict(scene->rig.ingest, kept_scene_await(scene, "c/1")), 0);
+    kept_scene_await_left(scene, "c/1");
     uint64_t order = store_order(scene->rig.store);
     assert_true(store_round_begin(scene->rig.store, order) && store_round_end(scene->rig.store));
     for (int64_t began = 0; store_trimmed(scene->rig.store) < order;)
@@ -75,13 +37,13 @@ static struct stored *prepare(struct scene *scene) {
     return stored;
 }
 
-static void append(struct scene *scene, enum journal_kind kind, const void *bytes, size_t n) {
+static void append(struct kept_scene *scene, enum journal_kind kind, const void *bytes, size_t n) {
     const struct journal_entry entry = {.kind = kind, .received = 1, .bytes = bytes, .n = n};
     uint64_t order;
     assert_true(store_append(scene->rig.store, &entry, &order));
 }
 
-static void append_command(struct scene *scene, struct journal_command command) {
+static void append_command(struct kept_scene *scene, struct journal_command command) {
     struct image image = {0};
     strcpy(command.stream, "c/1");
     assert_int_equal(journal_command_write(&command, &image), 0);
@@ -90,12 +52,12 @@ static void append_command(struct scene *scene, struct journal_command command) 
 }
 
 /* The first generation's worker told of it when the stream had ended already. No such version is there. */
-static void append_late_takeover(struct scene *scene) {
+static void append_late_takeover(struct kept_scene *scene) {
     append_command(scene, (struct journal_command){
                               .what = JOURNALED_TAKEOVER, .generation = 1, .model = "m", .version = 77, .step = 2});
 }
 
-static void recover(struct scene *scene) {
+static void recover(struct kept_scene *scene) {
     struct error err;
     uint64_t order = store_order(scene->rig.store);
     store_hurry(scene->rig.store);
@@ -106,10 +68,10 @@ static void recover(struct scene *scene) {
         fail_msg("%s", err.text);
 }
 
-static void expect(struct scene *scene, uint32_t generation, int steps) {
+static void expect(struct kept_scene *scene, uint32_t generation, int steps) {
     static const char request[] = "{\"cmd\":\"state\",\"stream\":\"c/1\",\"model\":\"m\"}";
     char frame[2000];
-    assert_int_equal(await(scene)->generation, generation);
+    assert_int_equal(kept_scene_await(scene, "c/1")->generation, generation);
     rig_send(scene->dealer, request, strlen(request));
     for (int64_t began = 0; rig_receive(scene->dealer, frame, sizeof frame, 0) < 0; rig_turn(&scene->rig))
         assert_true(rig_wait(&began));
@@ -122,8 +84,8 @@ static void expect(struct scene *scene, uint32_t generation, int steps) {
 static void a_late_takeover_is_of_the_one_that_ended(void **state) {
     (void)state;
     static const char tick[] = "c/1 a=1,b=2 5";
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     stored_free(prepare(&scene));
     append_command(&scene, (struct journal_command){.what = JOURNALED_END, .generation = 1});
     append_late_takeover(&scene);
@@ -131,14 +93,14 @@ static void a_late_takeover_is_of_the_one_that_ended(void **state) {
     append_late_takeover(&scene);
     recover(&scene);
     expect(&scene, 2, 1);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* What stands between the end and the import is no stream. */
 static void an_import_behind_an_end(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     struct stored *image = prepare(&scene);
     append_command(&scene, (struct journal_command){.what = JOURNALED_END, .generation = 1});
     append_late_takeover(&scene);
@@ -148,15 +110,15 @@ static void an_import_behind_an_end(void **state) {
     recover(&scene);
     expect(&scene, 2, 2);
     stored_free(image);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* Where ticks have come for the name before it was refused, and is so again. */
 static void an_import_behind_ticks(void **state) {
     (void)state;
     static const char tick[] = "c/1 a=1,b=2 5";
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     struct stored *image = prepare(&scene);
     append_command(&scene, (struct journal_command){.what = JOURNALED_END, .generation = 1});
     append(&scene, JOURNAL_TICKS, tick, strlen(tick));
@@ -164,7 +126,7 @@ static void an_import_behind_ticks(void **state) {
     recover(&scene);
     expect(&scene, 2, 1);
     stored_free(image);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* ---- labels ---------------------------------------------------------------------------------- */
@@ -173,15 +135,19 @@ static void an_import_behind_ticks(void **state) {
 static void a_label_brings_its_stream_back(void **state) {
     (void)state;
     static const char label[] = "[{\"stream\": \"c/1\", \"t\": 2, \"label\": 1}]";
-    struct scene scene;
-    open_scene_of(&scene,
-                  "  - {name: e, class: c, head: event, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n");
+    struct kept_scene scene;
+    kept_scene_open(
+        &scene,
+        &(struct kept_setup){
+            .learns = true,
+            .models =
+                "  - {name: e, class: c, head: event, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"});
     stored_free(prepare(&scene));
     append(&scene, JOURNAL_TICKS, label, strlen(label));
     recover(&scene);
     assert_int_equal(ingest_counters(scene.rig.ingest)->labels, 1);
     expect(&scene, 1, 2);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* ---- of which order an image has how much ---------------------------------------------------- */
@@ -211,8 +177,8 @@ static void an_image_says_how_much_it_has(void **state) {
     (void)state;
     static const char ticks[] = "c/1 a=1,b=2 2\nc/1 a=1,b=2 5\n";
     for (int format = 1; format <= 2; format++) {
-        struct scene scene;
-        open_scene(&scene);
+        struct kept_scene scene;
+        kept_scene_open(&scene, &(struct kept_setup){.learns = true});
         struct stored *image = prepare(&scene);
         append(&scene, JOURNAL_TICKS, ticks, strlen(ticks));
         if (format == 1)
@@ -222,12 +188,11 @@ static void an_image_says_how_much_it_has(void **state) {
         recover(&scene);
         expect(&scene, 1, format == 1 ? 2 : 3);
         /* It is written anew, and comes back once more. */
-        assert_int_equal(ingest_evict(scene.rig.ingest, await(&scene)), 0);
-        for (int64_t began = 0; returns_find(scene.rig.returns, "c/1", 3) != NULL; rig_turn(&scene.rig))
-            assert_true(rig_wait(&began));
+        assert_int_equal(ingest_evict(scene.rig.ingest, kept_scene_await(&scene, "c/1")), 0);
+        kept_scene_await_left(&scene, "c/1");
         rig_send_tick(scene.push, "c/1", 9, (const double[]){1, 2}, 2);
         expect(&scene, 1, format == 1 ? 3 : 4);
-        close_scene(&scene);
+        kept_scene_close(&scene);
     }
 }
 

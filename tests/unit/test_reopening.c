@@ -9,84 +9,29 @@
 
 #include "daemon/clock.h"
 #include "daemon/log.h"
-#include "tests/support/store_fixture.h"
+#include "tests/support/kept_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
-struct scene {
-    struct rig rig;
-    void *push;
-    char folder[256];
-};
-
-static void start(struct scene *scene) {
-    char rest[1024];
-    snprintf(rest, sizeof rest,
-             "workers: 1\nstate_dir: %s\n" RIG_CLASS "    every: 100ms\n    close_after: 300ms\n" RIG_MODEL,
-             scene->folder);
-    rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .returns = true});
-    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
-}
-
-static void stop(struct scene *scene) {
-    rig_disconnect(scene->push);
-    rig_close(&scene->rig);
-}
-
-static void open_scene(struct scene *scene) {
-    static int number;
-    snprintf(scene->folder, sizeof scene->folder, "%s/reopening-%d", rig_folder(), number++);
-    start(scene);
-}
-
-static void close_scene(struct scene *scene) {
-    char command[300];
-    stop(scene);
-    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
-    assert_int_equal(system(command), 0);
-}
-
-static int teardown(void **state) {
-    (void)state;
-    disk_works(true);
-    return 0;
-}
-
-static struct stream *find(struct scene *scene, const char *name) {
-    return streams_find(scene->rig.streams, name, strlen(name));
-}
+static const struct kept_setup setup = {.of_class = "    every: 100ms\n    close_after: 300ms\n"};
 
 /* It has an interval that is open. */
-static struct stream *begin(struct scene *scene, const char *name) {
+static struct stream *begin(struct kept_scene *scene, const char *name) {
     rig_send_tick(scene->push, name, clock_realtime(), (const double[]){1, 2}, 2);
-    for (int64_t began = 0; find(scene, name) == NULL; rig_turn(&scene->rig))
-        assert_true(rig_wait(&began));
-    return find(scene, name);
+    return kept_scene_await(scene, name);
 }
 
 /* The same, and it is on disk. */
-static void leave(struct scene *scene, const char *name) {
+static void leave(struct kept_scene *scene, const char *name) {
     assert_int_equal(ingest_evict(scene->rig.ingest, begin(scene, name)), 0);
-    for (int64_t began = 0; returns_find(scene->rig.returns, name, strlen(name)) != NULL; rig_turn(&scene->rig))
-        assert_true(rig_wait(&began));
+    kept_scene_await_left(scene, name);
     assert_int_equal(ingest_n_open(scene->rig.ingest), 1);
 }
 
-static void fail_disk(struct scene *scene) {
-    static const char text[] = "c/0 a=1,b=2 5";
-    const struct journal_entry entry = {.kind = JOURNAL_TICKS, .bytes = text, .n = strlen(text)};
-    uint64_t order;
-    disk_works(false);
-    assert_true(store_append(scene->rig.store, &entry, &order));
-    store_hurry(scene->rig.store);
-    for (int64_t began = 0; !store_degraded(scene->rig.store);)
-        assert_true(rig_wait(&began));
-}
-
-static void take_turns(struct scene *scene, int64_t ns) {
+static void take_turns(struct kept_scene *scene, int64_t ns) {
     for (int64_t until = clock_monotonic() + ns; clock_monotonic() < until; rig_turn(&scene->rig))
         ingest_close_due(scene->rig.ingest);
 }
@@ -94,11 +39,11 @@ static void take_turns(struct scene *scene, int64_t ns) {
 /* Who cannot come back for it is in nobody's way, and comes when the disk is back. */
 static void it_closes_when_the_disk_is_back(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &setup);
     leave(&scene, "c/1");
     const struct stream *other = begin(&scene, "c/2");
-    fail_disk(&scene);
+    kept_scene_fail_disk(&scene);
     take_turns(&scene, INT64_C(600000000));
     for (int64_t began = 0; atomic_load(&other->steps) == 0; take_turns(&scene, 1000000))
         assert_true(rig_wait(&began));
@@ -111,26 +56,26 @@ static void it_closes_when_the_disk_is_back(void **state) {
     }
     assert_true(most > 50);
     disk_works(true);
-    for (int64_t began = 0; find(&scene, "c/1") == NULL || atomic_load(&find(&scene, "c/1")->steps) == 0;) {
+    for (int64_t began = 0;
+         kept_scene_find(&scene, "c/1") == NULL || atomic_load(&kept_scene_find(&scene, "c/1")->steps) == 0;) {
         take_turns(&scene, 1000000);
         assert_true(rig_wait(&began));
     }
-    assert_int_equal(atomic_load(&find(&scene, "c/1")->steps), 1);
+    assert_int_equal(atomic_load(&kept_scene_find(&scene, "c/1")->steps), 1);
     assert_int_equal(ingest_n_open(scene.rig.ingest), 0);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* At a start: asked for again until the disk answers, and now and then only. */
 static void they_are_found_when_the_disk_is_back(void **state) {
     (void)state;
-    struct scene scene;
+    struct kept_scene scene;
     struct store_status status;
     struct reopening reopening;
-    open_scene(&scene);
+    kept_scene_open(&scene, &setup);
     leave(&scene, "c/1");
-    stop(&scene);
-    start(&scene);
-    fail_disk(&scene);
+    kept_scene_restart(&scene, &setup);
+    kept_scene_fail_disk(&scene);
     reopening_init(&reopening, scene.rig.config, scene.rig.returns, scene.rig.ingest);
     int64_t began = clock_monotonic();
     while (clock_monotonic() < began + 300000000) {
@@ -147,13 +92,13 @@ static void they_are_found_when_the_disk_is_back(void **state) {
         assert_true(rig_wait(&began));
     }
     assert_int_equal(ingest_n_open(scene.rig.ingest), 1);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(it_closes_when_the_disk_is_back, teardown),
-        cmocka_unit_test_teardown(they_are_found_when_the_disk_is_back, teardown),
+        cmocka_unit_test_teardown(it_closes_when_the_disk_is_back, kept_scene_teardown),
+        cmocka_unit_test_teardown(they_are_found_when_the_disk_is_back, kept_scene_teardown),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,18 +11,12 @@
 #include "daemon/log.h"
 #include "daemon/records.h"
 #include "daemon/rounds.h"
-#include "tests/support/store_fixture.h"
+#include "tests/support/kept_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
-
-static int teardown(void **state) {
-    (void)state;
-    disk_works(true);
-    return 0;
-}
 
 static void await_degraded(struct rig *rig, bool degraded) {
     store_hurry(rig->store);
@@ -65,110 +59,54 @@ static int ask_for(struct rig *rig, enum looks of, int64_t ns) {
 
 static void a_disk_that_fails_is_left_alone_by_all_who_look(void **state) {
     (void)state;
-    struct rig rig;
-    char folder[256], rest[1024], command[300];
-    snprintf(folder, sizeof folder, "%s/returns", rig_folder());
-    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS RIG_MODEL, folder);
-    rig_open(&rig, &(struct rig_setup){.rest = rest, .returns = true});
-    static const char text[] = "c/1 a=1,b=2 5";
-    const struct journal_entry entry = {.kind = JOURNAL_TICKS, .bytes = text, .n = strlen(text)};
-    uint64_t order;
-    disk_works(false);
-    assert_true(store_append(rig.store, &entry, &order));
-    await_degraded(&rig, true);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){0});
+    struct rig *rig = &scene.rig;
+    kept_scene_fail_disk(&scene);
     for (enum looks of = OF_OPEN; of <= OF_STREAM; of++) {
         int64_t began = clock_monotonic();
-        int answers = ask_for(&rig, of, 200000000);
+        int answers = ask_for(rig, of, 200000000);
         assert_in_range(answers, 1, 2 + (clock_monotonic() - began) / 20000000);
     }
     disk_works(true);
-    await_degraded(&rig, false);
-    for (int64_t began = 0; !look(&rig, OF_OPEN);)
+    await_degraded(rig, false);
+    for (int64_t began = 0; !look(rig, OF_OPEN);)
         assert_true(rig_wait(&began));
     struct stored *answer = NULL;
-    for (int64_t began = 0; (answer = looked(&rig, OF_OPEN)) == NULL; returns_poll(rig.returns))
+    for (int64_t began = 0; (answer = looked(rig, OF_OPEN)) == NULL; returns_poll(rig->returns))
         assert_true(rig_wait(&began));
     assert_int_equal(answer->found, STORED_NAMES);
     stored_free(answer);
-    rig_close(&rig);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    assert_int_equal(system(command), 0);
+    kept_scene_close(&scene);
 }
 
 /* ---- the order in which they are asked for ------------------------------------------------------ */
 
 enum { BACKLOG = 3000 };
 
-struct scene {
-    struct rig rig;
-    void *push;
-    char folder[256];
-};
-
-static void open_scene(struct scene *scene) {
-    static int number;
-    char rest[1024];
-    *scene = (struct scene){0};
-    snprintf(scene->folder, sizeof scene->folder, "%s/queue-%d", rig_folder(), number++);
-    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n" RIG_CLASS RIG_MODEL, scene->folder);
-    rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .returns = true});
-    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
-}
-
-static void close_scene(struct scene *scene) {
-    char command[300];
-    rig_disconnect(scene->push);
-    rig_close(&scene->rig);
-    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
-    assert_int_equal(system(command), 0);
-}
-
-static void tick(struct scene *scene, const char *name, int64_t t) {
-    const double values[2] = {1, 2};
-    rig_send_tick(scene->push, name, t, values, 2);
-    uint64_t before = ingest_counters(scene->rig.ingest)->messages;
-    for (int64_t began = 0; ingest_counters(scene->rig.ingest)->messages == before; rig_turn(&scene->rig))
-        assert_true(rig_wait(&began));
-}
-
-static struct stream *find(const struct scene *scene, const char *name) {
-    return streams_find(scene->rig.streams, name, strlen(name));
-}
-
-static void await_stream(struct scene *scene, const char *name) {
-    for (int64_t began = 0; find(scene, name) == NULL; rig_turn(&scene->rig))
-        assert_true(rig_wait(&began));
-}
-
-/* Its worker has let go of it, and nobody wants it. */
-static void await_left(struct scene *scene, const char *name) {
-    for (int64_t began = 0; returns_find(scene->rig.returns, name, strlen(name)) != NULL; rig_turn(&scene->rig))
-        assert_true(rig_wait(&began));
-}
-
 /* c/x is in memory, and on disk. */
-static void bring_back(struct scene *scene) {
-    tick(scene, "c/x", 1);
-    await_stream(scene, "c/x");
-    assert_int_equal(ingest_evict(scene->rig.ingest, find(scene, "c/x")), 0);
-    await_left(scene, "c/x");
-    tick(scene, "c/x", 2);
-    await_stream(scene, "c/x");
+static void bring_back(struct kept_scene *scene) {
+    kept_scene_tick(scene, "c/x");
+    kept_scene_await(scene, "c/x");
+    assert_int_equal(ingest_evict(scene->rig.ingest, kept_scene_find(scene, "c/x")), 0);
+    kept_scene_await_left(scene, "c/x");
+    kept_scene_tick(scene, "c/x");
+    kept_scene_await(scene, "c/x");
 }
 
 /* Something comes for many who are not in memory, in the reverse order of their names. */
-static void send_backlog(struct scene *scene) {
+static void send_backlog(struct kept_scene *scene) {
     char name[32];
     for (int i = 0; i < BACKLOG; i++) {
         snprintf(name, sizeof name, "c/%06d", BACKLOG - i);
-        tick(scene, name, 1);
+        kept_scene_tick(scene, name);
     }
 }
 
 static void the_store_knows_of_ends_before_who_is_wanted(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){0});
     bring_back(&scene);
     scene.rig.holds_returns = true;
     send_backlog(&scene);
@@ -190,28 +128,28 @@ static void the_store_knows_of_ends_before_who_is_wanted(void **state) {
     assert_int_equal(returns_counters(scene.rig.returns).kept, BACKLOG);
     rounds_poll(&rounds);
     assert_false(rounds.to_close);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 static void they_come_in_the_order_of_the_store(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){0});
     scene.rig.holds_returns = true;
     send_backlog(&scene);
     scene.rig.holds_returns = false;
-    await_stream(&scene, "c/003000");
+    kept_scene_await(&scene, "c/003000");
     const struct stream *before = streams_walk(scene.rig.streams); /* as they have come */
     for (int i = 1; i < BACKLOG; i++) {
         const struct stream *next = streams_walk(scene.rig.streams);
         assert_true(strcmp(before->name, next->name) < 0);
         before = next;
     }
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* What the journal held for a stream when it was read. */
-static void keep_tail(struct scene *scene) {
+static void keep_tail(struct kept_scene *scene) {
     struct returns *returns = scene->rig.returns;
     const struct record_pause record = {RECORD_PAUSE, NULL, 1, true};
     returns_read_tail(returns, true);
@@ -225,11 +163,11 @@ static void keep_tail(struct scene *scene) {
 /* Something comes for others all the while, more than are brought back. */
 static void who_stood_in_the_journal_does_not_wait_for_ever(void **state) {
     (void)state;
-    struct scene scene;
+    struct kept_scene scene;
     char name[32];
-    open_scene(&scene);
-    tick(&scene, "c/first", 1);
-    await_stream(&scene, "c/first");
+    kept_scene_open(&scene, &(struct kept_setup){0});
+    kept_scene_tick(&scene, "c/first");
+    kept_scene_await(&scene, "c/first");
     keep_tail(&scene);
     int turns = 0, sent = 0;
     for (; returns_has_tail(scene.rig.returns); turns++) {
@@ -237,14 +175,14 @@ static void who_stood_in_the_journal_does_not_wait_for_ever(void **state) {
         scene.rig.holds_returns = true;
         for (int i = 0; i < 2000; i++) {
             snprintf(name, sizeof name, "c/%06d", sent++);
-            tick(&scene, name, 1);
+            kept_scene_tick(&scene, name);
         }
         scene.rig.holds_returns = false;
         for (int i = 0; i < 10; i++)
             rig_turn(&scene.rig);
     }
     assert_true(returns_counters(scene.rig.returns).kept > 0);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 int main(void) {
@@ -252,7 +190,7 @@ int main(void) {
         cmocka_unit_test(the_store_knows_of_ends_before_who_is_wanted),
         cmocka_unit_test(they_come_in_the_order_of_the_store),
         cmocka_unit_test(who_stood_in_the_journal_does_not_wait_for_ever),
-        cmocka_unit_test_teardown(a_disk_that_fails_is_left_alone_by_all_who_look, teardown),
+        cmocka_unit_test_teardown(a_disk_that_fails_is_left_alone_by_all_who_look, kept_scene_teardown),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,92 +10,54 @@
 #include "daemon/homecoming.h"
 #include "daemon/log.h"
 #include "daemon/rounds.h"
-#include "tests/support/bus_fixture.h"
+#include "tests/support/kept_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
-struct scene {
-    struct rig rig;
-    void *dealer, *push;
-    char folder[256];
-    int t; /* of the latest tick */
-};
+static const struct kept_setup setup = {.top = "return_queue: 64KiB\n", .learns = true};
 
-static void open_scene(struct scene *scene) {
-    static int number;
-    char rest[1024];
-    *scene = (struct scene){0};
-    snprintf(scene->folder, sizeof scene->folder, "%s/held-%d", rig_folder(), number++);
-    snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\nreturn_queue: 64KiB\n" RIG_CLASS RIG_MODEL,
-             scene->folder);
-    rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .learns = true, .returns = true});
-    scene->dealer = rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control);
-    scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
-}
-
-static void close_scene(struct scene *scene) {
-    char command[300];
-    rig_disconnect(scene->dealer);
-    rig_disconnect(scene->push);
-    rig_close(&scene->rig);
-    snprintf(command, sizeof command, "rm -rf %s", scene->folder);
-    assert_int_equal(system(command), 0);
-}
-
-static void run_there(const struct scene *scene, const char *what) {
+static void run_there(const struct kept_scene *scene, const char *what) {
     char command[600];
     snprintf(command, sizeof command, "cd %s && %s", scene->folder, what);
     assert_int_equal(system(command), 0);
 }
 
 /* The files of large values are away, as if nothing of them could be read. */
-static void is_readable(const struct scene *scene, bool readable) {
+static void is_readable(const struct kept_scene *scene, bool readable) {
     run_there(scene, readable ? "mv blobs/*.blob db/" : "mkdir -p blobs && mv db/*.blob blobs/");
 }
 
 /* One byte in each of them is another. */
-static void damage(const struct scene *scene) {
+static void damage(const struct kept_scene *scene) {
     run_there(scene, "for f in db/*.blob; do printf X | dd of=$f bs=1 seek=200 conv=notrunc status=none; done");
 }
 
-static void take_turns(struct scene *scene, bool (*until)(struct scene *scene)) {
+static void take_turns(struct kept_scene *scene, bool (*until)(struct kept_scene *scene)) {
     for (int64_t began = 0; !until(scene); rig_turn(&scene->rig))
         assert_true(rig_wait(&began));
 }
 
-static void tick(struct scene *scene, const char *name) {
-    const double values[2] = {1, 2};
-    rig_send_tick(scene->push, name, ++scene->t, values, 2);
-    uint64_t before = ingest_counters(scene->rig.ingest)->messages;
-    for (int64_t began = 0; ingest_counters(scene->rig.ingest)->messages == before; rig_turn(&scene->rig))
-        assert_true(rig_wait(&began));
+static bool is_here(struct kept_scene *scene) {
+    return kept_scene_find(scene, "c/1") != NULL;
 }
 
-static struct stream *find(struct scene *scene, const char *name) {
-    return streams_find(scene->rig.streams, name, strlen(name));
-}
-
-static bool is_here(struct scene *scene) {
-    return find(scene, "c/1") != NULL;
-}
-
-static bool has_left(struct scene *scene) {
+static bool has_left(struct kept_scene *scene) {
     return returns_find(scene->rig.returns, "c/1", 3) == NULL && !is_here(scene);
 }
 
-static bool is_held(struct scene *scene) {
+static bool is_held(struct kept_scene *scene) {
     const struct returning *returning = returns_find(scene->rig.returns, "c/1", 3);
     return returning != NULL && returning_is_held(returning);
 }
 
-static uint64_t held(struct scene *scene) {
+static uint64_t held(struct kept_scene *scene) {
     return returns_counters(scene->rig.returns).held;
 }
 
-static void flush(struct scene *scene) {
+static void flush(struct kept_scene *scene) {
     uint64_t order = store_order(scene->rig.store);
     assert_true(store_round_begin(scene->rig.store, order) && store_round_end(scene->rig.store));
     for (int64_t began = 0; store_trimmed(scene->rig.store) < order;)
@@ -103,22 +65,22 @@ static void flush(struct scene *scene) {
 }
 
 /* c/1 has two steps. */
-static void begin(struct scene *scene) {
-    tick(scene, "c/1");
-    tick(scene, "c/1");
+static void begin(struct kept_scene *scene) {
+    kept_scene_tick(scene, "c/1");
+    kept_scene_tick(scene, "c/1");
     take_turns(scene, is_here);
 }
 
 /* And is on disk alone. */
-static void leave(struct scene *scene) {
+static void leave(struct kept_scene *scene) {
     if (!is_here(scene))
         begin(scene);
-    assert_int_equal(ingest_evict(scene->rig.ingest, find(scene, "c/1")), 0);
+    assert_int_equal(ingest_evict(scene->rig.ingest, kept_scene_find(scene, "c/1")), 0);
     take_turns(scene, has_left);
     flush(scene);
 }
 
-static json_t *ask(struct scene *scene, const char *request) {
+static json_t *ask(struct kept_scene *scene, const char *request) {
     static char frame[1 << 18];
     rig_send(scene->dealer, request, strlen(request));
     for (int64_t began = 0; rig_receive(scene->dealer, frame, sizeof frame, 0) < 0; rig_turn(&scene->rig))
@@ -126,14 +88,14 @@ static json_t *ask(struct scene *scene, const char *request) {
     return json_loads(frame, 0, NULL);
 }
 
-static void expect(struct scene *scene, const char *request, const char *code) {
+static void expect(struct kept_scene *scene, const char *request, const char *code) {
     json_t *reply = ask(scene, request);
     const char *is = json_string_value(json_object_get(json_object_get(reply, "error"), "code"));
     assert_string_equal(is != NULL ? is : "ok", code);
     json_decref(reply);
 }
 
-static uint64_t refused(struct scene *scene) {
+static uint64_t refused(struct kept_scene *scene) {
     return ingest_counters(scene->rig.ingest)->refused[REASON_UNREADABLE];
 }
 
@@ -141,51 +103,51 @@ static uint64_t refused(struct scene *scene) {
 
 static void nobody_waits_for_one_that_cannot_be_read(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &setup);
     leave(&scene);
     uint64_t order = store_order(scene.rig.store);
     is_readable(&scene, false);
-    tick(&scene, "c/1");
-    tick(&scene, "c/2");
-    tick(&scene, "c/1");
+    kept_scene_tick(&scene, "c/1");
+    kept_scene_tick(&scene, "c/2");
+    kept_scene_tick(&scene, "c/1");
     take_turns(&scene, is_held);
     assert_int_equal(held(&scene), 1);
     assert_int_equal(returns_lowest(scene.rig.returns), UINT64_MAX);
     assert_int_equal(returns_lowest_held(scene.rig.returns), order + 1);
     for (int i = 0; i < 200; i++)
-        tick(&scene, i % 2 == 0 ? "c/1" : "c/2");
+        kept_scene_tick(&scene, i % 2 == 0 ? "c/1" : "c/2");
     assert_int_equal(refused(&scene), 100);
     assert_int_equal(returns_counters(scene.rig.returns).kept, 2);
-    assert_non_null(find(&scene, "c/2"));
+    assert_non_null(kept_scene_find(&scene, "c/2"));
     is_readable(&scene, true);
     take_turns(&scene, is_here);
     assert_int_equal(held(&scene), 0);
     assert_int_equal(returns_lowest_held(scene.rig.returns), UINT64_MAX);
     assert_int_equal(returns_counters(scene.rig.returns).kept_bytes, 0);
-    tick(&scene, "c/1");
+    kept_scene_tick(&scene, "c/1");
     json_t *reply = ask(&scene, "{\"cmd\":\"state\",\"stream\":\"c/1\",\"model\":\"m\"}");
     assert_int_equal(json_integer_value(json_object_get(reply, "step")), 2 + 2 + 1);
     json_decref(reply);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* What waits for it is not in the way of what waits for others, and takes its places again. */
 static void it_is_in_nobodys_way(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &setup);
     leave(&scene);
     is_readable(&scene, false);
     struct returns *returns = scene.rig.returns;
     for (int i = 0; i < 300; i++) /* half of return_queue and more */
-        tick(&scene, "c/1");
+        kept_scene_tick(&scene, "c/1");
     uint64_t order = store_order(scene.rig.store);
     take_turns(&scene, is_held);
     assert_true(returns_counters(returns).kept_bytes > 33000);
     scene.rig.holds_returns = true;
     for (int i = 0; i < 300; i++)
-        tick(&scene, "c/2");
+        kept_scene_tick(&scene, "c/2");
     assert_false(ingest_parked(scene.rig.ingest));
     assert_int_equal(returns_counters(returns).full, 0);
     assert_int_equal(returns_lowest(returns), order + 1);
@@ -199,18 +161,18 @@ static void it_is_in_nobodys_way(void **state) {
     is_readable(&scene, true);
     take_turns(&scene, is_here);
     assert_int_equal(returns_counters(returns).kept_bytes, 0);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* The journal stays for it, as long as it may become; behind that the round has all. */
 static void the_journal_stays_for_a_while(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &setup);
     leave(&scene);
     uint64_t order = store_order(scene.rig.store);
     is_readable(&scene, false);
-    tick(&scene, "c/1");
+    kept_scene_tick(&scene, "c/1");
     take_turns(&scene, is_held);
     struct rounds rounds = {.config = scene.rig.config,
                             .store = scene.rig.store,
@@ -220,7 +182,7 @@ static void the_journal_stays_for_a_while(void **state) {
     struct store_status status;
     store_status(scene.rig.store, &status);
     for (int i = 0; i < 600; i++) { /* 50 bytes each, and more */
-        tick(&scene, "c/2");
+        kept_scene_tick(&scene, "c/2");
         if (i % 100 != 99)
             continue;
         rounds_want(&rounds);
@@ -244,7 +206,7 @@ static void the_journal_stays_for_a_while(void **state) {
     json_t *reply = ask(&scene, "{\"cmd\":\"state\",\"stream\":\"c/1\",\"model\":\"m\"}");
     assert_int_equal(json_integer_value(json_object_get(reply, "step")), 3);
     json_decref(reply);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* ---- questions ------------------------------------------------------------------------------ */
@@ -257,8 +219,8 @@ enum { QUESTIONS = sizeof questions / sizeof *questions };
 static void a_question_begins_nothing(void **state) {
     (void)state;
     for (int damaged = 0; damaged < 2; damaged++) {
-        struct scene scene;
-        open_scene(&scene);
+        struct kept_scene scene;
+        kept_scene_open(&scene, &setup);
         leave(&scene);
         damaged ? damage(&scene) : is_readable(&scene, false);
         for (int q = 0; q < QUESTIONS; q++) {
@@ -268,7 +230,7 @@ static void a_question_begins_nothing(void **state) {
         }
         assert_int_equal(returns_counters(scene.rig.returns).damaged, 0);
         if (!damaged) {
-            tick(&scene, "c/1");
+            kept_scene_tick(&scene, "c/1");
             take_turns(&scene, is_held);
             for (int q = 0; q < QUESTIONS; q++)
                 expect(&scene, questions[q], "unreadable");
@@ -281,18 +243,18 @@ static void a_question_begins_nothing(void **state) {
         for (int q = 0; q < QUESTIONS; q++)
             expect(&scene, questions[q], "unknown_stream");
         /* A tick of one that is damaged begins it anew. */
-        tick(&scene, "c/1");
+        kept_scene_tick(&scene, "c/1");
         take_turns(&scene, is_here);
-        assert_int_equal(find(&scene, "c/1")->generation, 3);
-        close_scene(&scene);
+        assert_int_equal(kept_scene_find(&scene, "c/1")->generation, 3);
+        kept_scene_close(&scene);
     }
 }
 
 /* There is such a stream, as far as can be seen. */
 static void an_import_does_not_wait(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &setup);
     begin(&scene);
     json_t *image = ask(&scene, "{\"cmd\":\"export\",\"stream\":\"c/1\"}");
     json_object_set_new(image, "cmd", json_string("import"));
@@ -305,12 +267,12 @@ static void an_import_does_not_wait(void **state) {
     expect(&scene, request, "exists");
     free(request);
     json_decref(image);
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 /* ---- refused -------------------------------------------------------------------------------- */
 
-static void keep(struct scene *scene, struct returning *returning, uint64_t order, uint32_t nth) {
+static void keep(struct kept_scene *scene, struct returning *returning, uint64_t order, uint32_t nth) {
     size_t n = opening_tick_bytes(scene->rig.config, 0);
     struct record_tick *record = returns_reserve(scene->rig.returns, returning, n);
     assert_non_null(record);
@@ -324,8 +286,8 @@ static void keep(struct scene *scene, struct returning *returning, uint64_t orde
 /* Of the journal's tail. */
 static void what_was_refused_is_not_taken(void **state) {
     (void)state;
-    struct scene scene;
-    open_scene(&scene);
+    struct kept_scene scene;
+    kept_scene_open(&scene, &setup);
     struct returns *returns = scene.rig.returns;
     for (int i = 0; i < 4; i++)
         store_append(scene.rig.store, &(struct journal_entry){.kind = JOURNAL_TICKS, .bytes = "x", .n = 1},
@@ -353,7 +315,7 @@ static void what_was_refused_is_not_taken(void **state) {
     assert_int_equal(json_integer_value(json_object_get(reply, "step")), 2);
     json_decref(reply);
     expect(&scene, "{\"cmd\":\"scores\",\"stream\":\"c/2\"}", "unknown_stream");
-    close_scene(&scene);
+    kept_scene_close(&scene);
 }
 
 int main(void) {
