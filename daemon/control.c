@@ -656,32 +656,35 @@ static json_t *do_stop(struct control *control, const json_t *request) {
 static const struct {
     const char *name;
     json_t *(*answer)(struct control *control, const json_t *request);
-    bool of_memory; /* its stream has to be there, */
-    bool or_anew;   /* as one that begins, where it cannot be read */
+    enum {
+        AS_IT_IS,
+        IN_MEMORY, /* its stream has to be there, */
+        OR_ANEW,   /* as one that begins, where it cannot be read */
+    } needs;
 } commands[] = {
-    {"hello", do_hello, false, false},
-    {"status", do_status, false, false},
-    {"streams", do_streams, false, false},
-    {"names", control_names, false, false},
-    {"models", do_models, false, false},
-    {"end", do_end, true, true},
-    {"retrain", do_retrain, false, false},
-    {"reset", do_reset, true, false},
-    {"state", do_state, true, false},
-    {"set_state", do_set_state, true, false},
-    {"save", do_save, false, false},
-    {"stop", do_stop, false, false},
-    {"stop_training", do_stop_training, false, false},
-    {"promote", do_promote, false, false},
-    {"reject", do_reject, false, false},
-    {"rollback", do_rollback, false, false},
-    {"decisions", do_decisions, false, false},
-    {"pause", do_pause, true, false},
-    {"resume", do_resume, true, false},
-    {"scores", do_scores, true, false},
-    {"export", control_export, false, false},
-    {"import", control_import, false, false},
-    {"reload", do_reload, false, false},
+    {"hello", do_hello, AS_IT_IS},
+    {"status", do_status, AS_IT_IS},
+    {"streams", do_streams, AS_IT_IS},
+    {"names", control_names, AS_IT_IS},
+    {"models", do_models, AS_IT_IS},
+    {"end", do_end, OR_ANEW},
+    {"retrain", do_retrain, AS_IT_IS},
+    {"reset", do_reset, IN_MEMORY},
+    {"state", do_state, IN_MEMORY},
+    {"set_state", do_set_state, IN_MEMORY},
+    {"save", do_save, AS_IT_IS},
+    {"stop", do_stop, AS_IT_IS},
+    {"stop_training", do_stop_training, AS_IT_IS},
+    {"promote", do_promote, AS_IT_IS},
+    {"reject", do_reject, AS_IT_IS},
+    {"rollback", do_rollback, AS_IT_IS},
+    {"decisions", do_decisions, AS_IT_IS},
+    {"pause", do_pause, IN_MEMORY},
+    {"resume", do_resume, IN_MEMORY},
+    {"scores", do_scores, IN_MEMORY},
+    {"export", control_export, AS_IT_IS},
+    {"import", control_import, AS_IT_IS},
+    {"reload", do_reload, AS_IT_IS},
 };
 
 static json_t *answer(struct control *control, const json_t *request) {
@@ -692,8 +695,8 @@ static json_t *answer(struct control *control, const json_t *request) {
         return control_failure("argument", "a request has a text cmd");
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++)
         if (strcmp(commands[c].name, cmd) == 0)
-            return commands[c].of_memory && control_is_away(control, request)
-                       ? control_bring(control, request, commands[c].answer, commands[c].or_anew)
+            return commands[c].needs != AS_IT_IS && control_is_away(control, request)
+                       ? control_bring(control, request, commands[c].answer, commands[c].needs == OR_ANEW)
                        : commands[c].answer(control, request);
     return control_failure("unknown_command", "no such command");
 }
