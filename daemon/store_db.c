@@ -47,8 +47,8 @@ static void set_options(struct db *db, int how) {
     rocksdb_options_set_max_total_wal_size(o, log_bytes);
     rocksdb_options_set_max_background_jobs(o, 2);
     rocksdb_options_set_max_open_files(o, OPEN_FILES);
-    rocksdb_options_set_table_cache_numshardbits(o,
-                                                 0); /* in 64 parts of 4 files each, files were opened all the time */
+    /* In 64 parts, of few files each, files were opened all the time. */
+    rocksdb_options_set_table_cache_numshardbits(o, 0);
     rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
     rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
     rocksdb_options_set_bytes_per_sync(o, MIB); /* else a file's sync delays those of the log */
@@ -150,8 +150,8 @@ static void set_up(struct db *db, int how) {
     rocksdb_flushoptions_set_wait(db->unwaited, 0);
     rocksdb_readoptions_set_total_order_seek(db->read, 1);
     rocksdb_readoptions_set_prefix_same_as_start(db->read_stream, 1);
-    rocksdb_readoptions_set_total_order_seek(db->read_values,
-                                             1); /* from the records of a name to those of the next */
+    /* From the records of a name to those of the next. */
+    rocksdb_readoptions_set_total_order_seek(db->read_values, 1);
     rocksdb_readoptions_set_verify_checksums(db->read_values, 0);
     set_options(db, how);
     for (int f = 0; f < N_DB_FAMILIES; f++)
