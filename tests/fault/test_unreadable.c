@@ -133,19 +133,23 @@ static void expect_twins(struct scene *scene) {
     json_decref(twin);
 }
 
-/* On disk, with ticks behind the image in the journal; its bytes there. */
-static void prepare(ino_t *ret_inode, long *ret_byte) {
+/* On disk, with ticks behind the image in the journal, of which one byte is bad from here on. */
+static void prepare(void) {
     struct scene scene;
+    ino_t inode;
+    long byte;
     scene_open(&scene, "1h");
     send_phase(&scene, 1);
     daemon_stop(scene.daemon);
-    find_image(scene.folder, "c/bad", ret_inode, ret_byte);
+    find_image(scene.folder, "c/bad", &inode, &byte);
     scene_close(&scene);
     scene_open(&scene, "1h");
     send_phase(&scene, 2);
     daemon_signal(scene.daemon, SIGKILL);
     assert_int_equal(daemon_wait(scene.daemon), 128 + SIGKILL);
     scene_close(&scene);
+    atomic_store(&fault.plan->bad_byte, byte);
+    atomic_store(&fault.plan->bad_inode, inode);
 }
 
 /* Others are acknowledged, rounds go on, questions are answered, and it stops. */
@@ -174,11 +178,7 @@ static void hold(bool with_third) {
 static void test_one_record(void **state) {
     (void)state;
     struct scene scene;
-    ino_t inode;
-    long byte;
-    prepare(&inode, &byte);
-    atomic_store(&fault.plan->bad_byte, byte);
-    atomic_store(&fault.plan->bad_inode, inode);
+    prepare();
     hold(true);
     hold(false);
     scene_open(&scene, "200ms");
@@ -201,11 +201,7 @@ static void test_one_record(void **state) {
 static void test_an_end(void **state) {
     (void)state;
     struct scene scene;
-    ino_t inode;
-    long byte;
-    prepare(&inode, &byte);
-    atomic_store(&fault.plan->bad_byte, byte);
-    atomic_store(&fault.plan->bad_inode, inode);
+    prepare();
     scene_open(&scene, "200ms");
     daemon_expect_count(scene.daemon, "kept.unreadable", 1);
     daemon_command(scene.daemon, "{\"cmd\":\"end\",\"stream\":\"c/bad\"}");
