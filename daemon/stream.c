@@ -74,18 +74,10 @@ static size_t size_of(bool closes, size_t name_length, int n_places) {
            FIRST_ARRIVALS * sizeof(struct arrival);
 }
 
-static struct stream *allocate(struct pool *pool, size_t size) {
-    if (pool != NULL)
-        return pool_take(pool, size);
-    size = (size + POOL_LINE - 1) / POOL_LINE * POOL_LINE;
-    struct stream *stream = aligned_alloc(POOL_LINE, size);
-    return stream != NULL ? memset(stream, 0, size) : NULL;
-}
-
 struct stream *stream_new(const struct config *config, struct pool *pool, int class, const char *name,
                           size_t name_length, uint32_t generation, int n_places) {
     bool closes = config->classes[class].time.close_after > 0;
-    struct stream *stream = allocate(pool, size_of(closes, name_length, n_places));
+    struct stream *stream = pool_take(pool, size_of(closes, name_length, n_places));
     if (stream == NULL)
         return NULL;
     atomic_init(&stream->steps, 0);
@@ -114,10 +106,7 @@ void stream_free(struct stream *stream) {
     series_free(stream->series);
     if (stream->arrivals != first_arrivals(stream))
         free(stream->arrivals);
-    if (stream->pool != NULL)
-        pool_give(stream->pool, stream, size_of(stream->closes, stream->name_length, stream->n_places));
-    else
-        free(stream);
+    pool_give(stream->pool, stream, size_of(stream->closes, stream->name_length, stream->n_places));
 }
 
 bool stream_keep_arrivals(struct stream *stream, uint64_t waiting) {

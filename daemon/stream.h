@@ -72,7 +72,7 @@ struct stream {
     uint64_t saved;                 /* the store has the steps up to that one */
     uint64_t imaged;                /* the latest round that has an image of it */
     struct stream *previous, *next; /* in order of starting */
-    struct pool *pool;              /* that it lies in; NULL: none */
+    struct pool *pool;              /* that it lies in */
 
     /* Bus, at each tick; but `used` and `paused` constant. */
     _Alignas(POOL_LINE) char *name; /* NUL-terminated */
@@ -126,7 +126,7 @@ struct batch *batch_new(const struct config *config, int model, int id, int work
                         struct version *version, struct workspace *workspace);
 void batch_free(struct batch *batch);
 
-/* A stream without places, in the pool (NULL: by itself), which the caller owns. NULL when memory is short. */
+/* A stream without places, in the pool, which outlives it; the caller owns it. NULL when memory is short. */
 struct stream *stream_new(const struct config *config, struct pool *pool, int class, const char *name,
                           size_t name_length, uint32_t generation, int n_places);
 void stream_free(struct stream *stream);

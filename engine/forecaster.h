@@ -114,7 +114,8 @@ struct forecaster *forecaster_new(const struct config_class *class, const struct
 
 /* What forecasters need for the time of a call only: buffers of a network's run, and the forecast that is asked for.
  * Those of one model that have one owner may share one, which outlives them: it stays in the caches while they take
- * turns, and weighs nothing for a stream. Who makes and frees them need not be the owner. NULL when memory is short. */
+ * turns, and weighs nothing for a stream. Who makes and frees them need not be the owner. Versions that
+ * serve on one are packed (network_pack). NULL when memory is short. */
 struct workspace;
 struct workspace *workspace_new(const struct config_model *model, const struct kernels *kernels);
 void workspace_free(struct workspace *workspace);

@@ -47,6 +47,8 @@ static struct version *new_version(const struct config_model *model) {
     if (network == NULL || (version = version_new(1, network)) == NULL)
         exit(1);
     network_init_weights(network, 1);
+    if (network_pack(network, kernels_choose()) != 0)
+        exit(1);
     return version;
 }
 
@@ -58,14 +60,22 @@ static void take(struct stream *stream, int i, int64_t t) {
     series_take(stream->series, t * second, values, &verdict);
 }
 
+/* What all batches have in common, as in a worker. */
+struct common {
+    const struct config *config;
+    struct version *version;
+    struct workspace *workspace;
+    struct pool *pool;
+};
+
 /* A batch whose streams have their histories full. */
-static struct batch *open_batch(const struct config *config, int b, struct version *version,
-                                struct stream **streams) {
-    struct batch *batch = batch_new(config, 0, b, 0, kernels_choose(), version, NULL);
+static struct batch *open_batch(const struct common *common, int b, struct stream **streams) {
+    const struct config *config = common->config;
+    struct batch *batch = batch_new(config, 0, b, 0, kernels_choose(), common->version, common->workspace);
     for (int i = 0; batch != NULL && i < config->models[0].batch_size; i++) {
         char name[32];
         int n = snprintf(name, sizeof name, "plant/boiler-%d-%d", b, i);
-        streams[i] = stream_new(config, NULL, 0, name, (size_t)n, 1, 1);
+        streams[i] = stream_new(config, common->pool, 0, name, (size_t)n, 1, 1);
         if (streams[i] == NULL)
             exit(1);
         streams[i]->places[0] = (struct place){batch, i};
@@ -84,7 +94,9 @@ static void measure(const struct config *config, int n) {
     const struct config_model *model = &config->models[0];
     int slots = model->batch_size, batches = (n + slots - 1) / slots, history = config->classes[0].history;
     int filled = batches * slots;
-    struct version *version = new_version(model);
+    const struct common common = {config, new_version(model), workspace_new(model, kernels_choose()), pool_new()};
+    if (common.workspace == NULL || common.pool == NULL)
+        exit(1);
     double before = resident();
     struct batch **all = calloc((size_t)batches, sizeof(struct batch *));
     struct stream **streams = calloc((size_t)filled, sizeof(struct stream *));
@@ -92,7 +104,7 @@ static void measure(const struct config *config, int n) {
     for (int i = 0; i < slots; i++)
         ready[i] = i;
     for (int b = 0; b < batches; b++)
-        all[b] = open_batch(config, b, version, streams + b * slots);
+        all[b] = open_batch(&common, b, streams + b * slots);
     for (int64_t t = history + 1; t <= history + ADVANCES; t++)
         for (int b = 0; b < batches; b++) {
             for (int i = 0; i < slots; i++)

@@ -47,6 +47,14 @@ const char *rig_folder(void) {
 
 /* ---- configurations ----------------------------------------------------------------------------- */
 
+struct pool *rig_pool(void) {
+    static struct pool *pool; /* until the program ends */
+    if (pool == NULL)
+        pool = pool_new();
+    assert_non_null(pool);
+    return pool;
+}
+
 struct config *rig_config(const char *bus, const char *rest) {
     static int number; /* endpoints of a test that failed may still be there */
     char path[128];

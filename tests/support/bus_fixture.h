@@ -35,6 +35,9 @@ struct config *rig_config(const char *bus, const char *rest);
         "\n    horizon: 3\n    batch_size: 2\n    layers:\n      - lstm: 4\n    combine: network\n" RIG_TRAINING
 #define RIG_MODEL "models:\n" RIG_MODEL_OF("m", "c") "    train: false\n"
 
+/* For streams of a test's own. */
+struct pool *rig_pool(void);
+
 /* A worker that has rings and counters, and no thread: whoever holds it plays the worker. */
 struct worker *idle_worker_new(const struct config *config, size_t input_bytes);
 void idle_worker_free(struct worker *worker);
