@@ -175,8 +175,7 @@ int main(void) {
     pass_rounds(&scene, false);
     row(&scene, "as fast as it goes, journal on", "ticks_per_s",
         send_for(&scene, bench_setting("JOURNAL_SECONDS", 1)));
-    while (daemon_count(scene.daemon, "store.durable") < daemon_count(scene.daemon, "store.order"))
-        scenario_sleep(1);
+    daemon_await_durable(scene.daemon);
     disconnect(&scene);
     daemon_signal(scene.daemon, SIGKILL);
     daemon_wait(scene.daemon);

@@ -88,15 +88,6 @@ static int teardown(void **state) {
     return system(command) != 0 ? -1 : failed;
 }
 
-static void await_durable(struct daemon *daemon) {
-    int64_t until = scenario_now() + 30000; /* a disk that others use, too, may sync for seconds */
-    while (daemon_count(daemon, "store.durable") != daemon_count(daemon, "store.order")) {
-        if (scenario_now() > until)
-            fail_msg("what was fed does not come to the disk");
-        scenario_sleep(10);
-    }
-}
-
 /* Those of the last n steps. */
 static void compare_last(const struct heard *heard, const struct heard *reference, size_t n) {
     for (int s = 0; s < STREAMS; s++)
@@ -156,7 +147,7 @@ static void stop_and_start(int signal) {
             scenario_sleep(100);
     }
     heard_until(heard, (size_t)half * STREAMS * 2);
-    await_durable(daemon);
+    daemon_await_durable(daemon);
     daemon_close(daemon, socket);
     heard_free(heard);
     daemon_signal(daemon, signal);
@@ -301,7 +292,7 @@ static void kill_while_learning(const char *every, bool loses) {
     feed_learners(daemon, socket, 420, 430);
     daemon_expect_count(daemon, "forecasts.made", 430 * LEARNERS);
     json_t *before = export_all(daemon);
-    await_durable(daemon);
+    daemon_await_durable(daemon);
     int64_t champion = daemon_model_count(daemon, "m", "version");
     daemon_close(daemon, socket);
     daemon_signal(daemon, SIGKILL);
@@ -403,7 +394,7 @@ static void move_all(const struct move *move) {
         feed_step(into, step);
     heard_until(one, (size_t)half * STREAMS * 2);
     if (move->killed) {
-        await_durable(from);
+        daemon_await_durable(from);
         daemon_close(from, into);
         heard_free(one);
         daemon_signal(from, SIGKILL);
@@ -544,7 +535,7 @@ static void import_and_kill(const char *seed) {
     let_ctl(command, file, pair.kept, false);
     feed_pair(&pair, half, later);
     heard_until(pair.heard, (size_t)(later - half) * STREAMS * 2);
-    await_durable(pair.kept);
+    daemon_await_durable(pair.kept);
     assert_int_equal(daemon_count(pair.kept, "store.images"), 0);
     kill_and_start(&pair);
     feed_pair(&pair, later, steps());
@@ -662,7 +653,7 @@ static void test_closed_behind_a_crash(void **state) {
     void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
     feed_last(socket);
     daemon_expect_count(daemon, "ticks.taken", CLOSED);
-    await_durable(daemon);
+    daemon_await_durable(daemon);
     assert_int_equal(daemon_count(daemon, "time.closed"), 0);
     daemon_close(daemon, socket);
     daemon_signal(daemon, SIGKILL);
@@ -703,166 +694,6 @@ static void test_closed_where_imported(void **state) {
     closed_where_imported(with_store());
 }
 
-/* ---- one message of many ticks ------------------------------------------------------------------ */
-
-/* All of one time, as a tick of an earlier one, if it is taken again, is dropped as late. */
-static void feed_message(void *socket, int from, int n) {
-    struct wire_bundle bundle = {0};
-    for (int step = from; step < from + n; step++) {
-        const double values[FEATURES] = {step % 17, step % 5};
-        assert_int_equal(
-            wire_bundle_add(&bundle, (struct wire_text){"s", 1}, second * (1600000000 + from), values, FEATURES), 0);
-    }
-    struct wire_text message = wire_bundle_message(&bundle);
-    assert_int_equal(zmq_send(socket, message.at, message.n, 0), message.n);
-    wire_bundle_fini(&bundle);
-}
-
-/* The forecast of one step comes; those of steps that were taken once more may come before. */
-static void expect_step(struct daemon *daemon, void *socket, int step) {
-    struct heard *heard = heard_new(daemon, "forecast/m/", 11, 1);
-    heard->any_gaps = true;
-    feed_message(socket, step, 1);
-    uint64_t last = 0;
-    while (last < (uint64_t)step) {
-        heard_until(heard, heard->forecasts + 1);
-        const struct heard_stream *stream = heard_find(heard, "m", "s");
-        last = heard_at(stream, stream->n - 1)->step;
-    }
-    assert_int_equal(last, step);
-    heard_free(heard);
-}
-
-/* Waits until two rounds of images were written since a part of the message was taken (true), or all of it was. */
-static bool await_images_within(struct daemon *daemon, int64_t before, int ticks) {
-    while (daemon_count(daemon, "steps") == before)
-        scenario_sleep(1);
-    await_durable(daemon);
-    int64_t rounds = daemon_count(daemon, "store.rounds");
-    while (daemon_count(daemon, "steps") - before < ticks && daemon_count(daemon, "store.rounds") < rounds + 2)
-        scenario_sleep(1);
-    return daemon_count(daemon, "steps") - before < ticks;
-}
-
-/* An image that is made when half of a message has been taken: the other half is not lost, nor the first one taken again. */
-static void test_killed_within_a_message(void **state) {
-    (void)state;
-    char rest[1024];
-    snprintf(rest, sizeof rest,
-             "state_dir: %s\nsnapshot_every: 100ms\n"
-             "streams:\n  - {class: c, pattern: '*', features: [a, b], history: 16, same_time: keep}\n"
-             "models:\n  - {name: m, class: c, horizon: 1, layers: [{lstm: 4}], combine: network, train: false}\n",
-             new_folder());
-    struct daemon *daemon =
-        daemon_run(&(struct daemon_setup){.workers = 1, .bus = "  tick_ring: 64KiB\n", .rest = rest});
-    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
-    /* A machine that is too quick for two rounds gets a longer message; where all is slow (a sanitizer), the stream's
-     * steps wait all the while, and no message is long enough. */
-    const int most = scenario_slow() ? 10000 : 320000, wanted = scenario_slow() ? 2 : 3;
-    int ticks = scenario_count(60000, 10000), within = 0;
-    for (int tries = 0, at = 1; within < wanted && tries < (scenario_slow() ? wanted : 9); tries++) {
-        int64_t before = daemon_count(daemon, "steps");
-        feed_message(socket, at, ticks);
-        bool is_within = await_images_within(daemon, before, ticks);
-        daemon_close(daemon, socket);
-        daemon_signal(daemon, SIGKILL);
-        daemon_wait(daemon);
-        daemon_start(daemon);
-        socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
-        expect_step(daemon, socket, at + ticks);
-        within += is_within;
-        at += ticks + 1;
-        if (!is_within && 2 * ticks <= most)
-            ticks *= 2;
-    }
-    assert_true(within > 0 || scenario_slow());
-    daemon_stop(daemon);
-    daemon_free(&daemon);
-}
-
-/* ---- what was taken, and no more ---------------------------------------------------------------- */
-
-static struct daemon *start_few(int max_streams) {
-    static char rest[1024];
-    snprintf(rest, sizeof rest,
-             "state_dir: %s\nsnapshot_every: 1h\n"
-             "streams:\n  - {class: c, pattern: '*', features: [a, b], history: 16, max_streams: %d}\n"
-             "models:\n  - {name: m, class: c, horizon: 1, layers: [{lstm: 4}], combine: network, train: false}\n",
-             new_folder(), max_streams);
-    return daemon_run(&(struct daemon_setup){.workers = 1, .rest = rest});
-}
-
-static void feed_two(struct daemon *daemon, const char *name) {
-    void *socket = daemon_connect(daemon, ZMQ_PUSH, daemon->ticks);
-    int64_t messages = daemon_count(daemon, "ticks.messages");
-    for (int step = 0; step < 2; step++)
-        feed_tick(socket, name, second * (1600000000 + step), (double[FEATURES]){1, 2}, FEATURES);
-    daemon_expect_count(daemon, "ticks.messages", messages + 2);
-    daemon_close(daemon, socket);
-}
-
-/* -1: there is no such stream. */
-static int64_t steps_of(struct daemon *daemon, const char *name) {
-    char request[128];
-    snprintf(request, sizeof request, "{\"cmd\":\"state\",\"stream\":\"%s\",\"model\":\"m\"}", name);
-    for (int64_t until = scenario_now() + 20000; scenario_now() < until; scenario_sleep(5)) {
-        json_t *reply = daemon_ask(daemon, request);
-        const char *code = json_string_value(json_object_get(json_object_get(reply, "error"), "code"));
-        bool is_busy = code != NULL && strcmp(code, "busy") == 0; /* it is on its way */
-        int64_t n = code == NULL ? json_integer_value(json_object_get(reply, "step")) : -1;
-        if (code != NULL && !is_busy)
-            assert_string_equal(code, "unknown_stream");
-        json_decref(reply);
-        if (!is_busy)
-            return n;
-    }
-    fail_msg("stream %s is busy", name);
-    return -1;
-}
-
-static void crash(struct daemon *daemon) {
-    await_durable(daemon);
-    daemon_signal(daemon, SIGKILL);
-    daemon_wait(daemon);
-    daemon_start(daemon);
-}
-
-/* The journal has more streams than may be at once, as one of them had ended by then. */
-static void test_taken_within_the_limit(void **state) {
-    (void)state;
-    struct daemon *daemon = start_few(2);
-    feed_two(daemon, "a");
-    feed_two(daemon, "b");
-    assert_int_equal(steps_of(daemon, "a"), 2);
-    daemon_command(daemon, "{\"cmd\":\"end\",\"stream\":\"a\"}");
-    daemon_expect_count(daemon, "ended", 1); /* its worker has let go of it */
-    feed_two(daemon, "c");
-    assert_int_equal(steps_of(daemon, "c"), 2);
-    crash(daemon);
-    assert_int_equal(steps_of(daemon, "a"), -1);
-    assert_int_equal(steps_of(daemon, "b"), 2);
-    assert_int_equal(steps_of(daemon, "c"), 2);
-    daemon_stop(daemon);
-    daemon_free(&daemon);
-}
-
-/* What was refused then is so for good, though there would be room for it now. */
-static void test_refused_beyond_the_limit(void **state) {
-    (void)state;
-    struct daemon *daemon = start_few(2);
-    feed_two(daemon, "a");
-    feed_two(daemon, "b");
-    feed_two(daemon, "c");
-    daemon_expect_count(daemon, "ticks.refused.stream_limit", 2);
-    assert_int_equal(steps_of(daemon, "a"), 2);
-    daemon_command(daemon, "{\"cmd\":\"end\",\"stream\":\"a\"}");
-    crash(daemon);
-    assert_int_equal(steps_of(daemon, "b"), 2);
-    assert_int_equal(steps_of(daemon, "c"), -1);
-    daemon_stop(daemon);
-    daemon_free(&daemon);
-}
-
 int main(void) {
     scenario_begin(240);
     const struct CMUnitTest tests[] = {
@@ -871,9 +702,6 @@ int main(void) {
         cmocka_unit_test_teardown(test_killed, teardown),
         cmocka_unit_test_teardown(test_killed_without_images, teardown),
         cmocka_unit_test_teardown(test_killed_behind_images, teardown),
-        cmocka_unit_test_teardown(test_killed_within_a_message, teardown),
-        cmocka_unit_test_teardown(test_taken_within_the_limit, teardown),
-        cmocka_unit_test_teardown(test_refused_beyond_the_limit, teardown),
         cmocka_unit_test_teardown(test_old_versions_are_gone, teardown),
         cmocka_unit_test_teardown(test_moved, teardown),
         cmocka_unit_test_teardown(test_moved_to_a_store, teardown),

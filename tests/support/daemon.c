@@ -492,6 +492,15 @@ void daemon_await_count(struct daemon *daemon, const char *path, int64_t n) {
     }
 }
 
+void daemon_await_durable(struct daemon *daemon) {
+    int64_t until = scenario_now() + 30000; /* a disk that others use, too, may sync for seconds */
+    while (daemon_count(daemon, "store.durable") != daemon_count(daemon, "store.order")) {
+        if (scenario_now() > until)
+            fail_msg("what was fed does not come to the disk");
+        scenario_sleep(1);
+    }
+}
+
 void daemon_expect_count(struct daemon *daemon, const char *path, int64_t n) {
     daemon_await_count(daemon, path, n);
     int64_t value = daemon_count(daemon, path);
