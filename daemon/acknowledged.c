@@ -364,15 +364,19 @@ static bool has_room(struct acknowledged *acknowledged) {
     return true;
 }
 
+static json_t *while_degraded(struct acknowledged *acknowledged) {
+    acknowledged->counters.degraded++;
+    return failure(acknowledged->at_hand.producer, "degraded",
+                   "the disk fails: nothing of the message is taken; ask again later");
+}
+
 /* NULL: the message is to be taken. */
 static json_t *judge(struct acknowledged *acknowledged, uint64_t count, size_t bytes) {
     const struct config_bus *bus = &acknowledged->setup.config->bus;
     const struct producer *producer = acknowledged->at_hand.producer;
     uint64_t first = acknowledged->at_hand.first;
-    if (is_degraded(acknowledged)) {
-        acknowledged->counters.degraded++;
-        return failure(producer, "degraded", "the disk fails: nothing of the message is taken; ask again later");
-    }
+    if (is_degraded(acknowledged))
+        return while_degraded(acknowledged);
     if (count > INT64_MAX - first || producer_judge(producer, first, count) == PRODUCER_GAP) {
         acknowledged->counters.gaps++;
         return failure(producer, "gap",
@@ -408,6 +412,10 @@ bool acknowledged_admit(struct acknowledged *acknowledged, uint64_t count, size_
     acknowledged->at_hand.count = count;
     acknowledged->at_hand.bytes = bytes;
     return true;
+}
+
+void acknowledged_not_kept(struct acknowledged *acknowledged) {
+    answer(acknowledged, acknowledged->at_hand.producer->as_json, while_degraded(acknowledged));
 }
 
 struct acknowledged_origin acknowledged_origin(const struct acknowledged *acknowledged) {

@@ -51,6 +51,9 @@ void acknowledged_malformed(struct acknowledged *acknowledged, enum reason reaso
 /* Whether its `count` ticks in so many bytes are to be taken; else it is answered. */
 bool acknowledged_admit(struct acknowledged *acknowledged, uint64_t count, size_t bytes);
 
+/* What was admitted is not taken after all, as the disk fails: it is answered. */
+void acknowledged_not_kept(struct acknowledged *acknowledged);
+
 /* Who sent what was admitted: its place and what its ticks' positions have as their source, and the number of the first
  * tick. */
 struct acknowledged_origin {

@@ -190,7 +190,8 @@ static void serve_touched(struct ingest *ingest) {
     }
 }
 
-/* Hands the message at hand over to the store, as it came. Returns false while that has no room. */
+/* Hands the message at hand over to the store, as it came; where the disk fails one that is acknowledged is answered instead,
+ * and closed. Returns false while there is no room. */
 static bool keep(struct ingest *ingest) {
     zmq_msg_t *last = &ingest->frames[ingest->n_frames - 1];
     const bool acknowledged = ingest->source == SOURCE_ACKNOWLEDGED;
@@ -207,6 +208,11 @@ static bool keep(struct ingest *ingest) {
     };
     const uint64_t before = store_order(ingest->setup.store);
     if (!store_append(ingest->setup.store, &entry, &ingest->order)) {
+        if (acknowledged && ingest->setup.degraded(ingest->setup.store)) {
+            acknowledged_not_kept(ingest->acknowledged);
+            close_message(ingest);
+            return true;
+        }
         ingest->counters.parked += !ingest->parked;
         ingest->parked = true;
         return false;

@@ -57,13 +57,6 @@ static void end_gap(struct store *store) {
         store->dropping = false;
 }
 
-static void drop(struct store *store, const struct journal_entry *entry) {
-    if (entry->producer != 0)
-        producers_note(&store->producers, entry->producer, entry->sequence, entry->received, false);
-    store->dropped_now++;
-    store_count(&store->counts.dropped, 1);
-}
-
 bool store_append(struct store *store, const struct journal_entry *entry, uint64_t *ret_order) {
     if (store->dropping)
         end_gap(store);
@@ -75,12 +68,15 @@ bool store_append(struct store *store, const struct journal_entry *entry, uint64
         store_hurry(store);
         return false;
     }
+    if (entry->producer != 0)
+        return false;
     if (!store->dropping) {
         store->dropping = true;
         store->dropped_now = 0;
         store_count(&store->gaps, 1);
     }
-    drop(store, entry);
+    store->dropped_now++;
+    store_count(&store->counts.dropped, 1);
     *ret_order = store->order; /* of the entry before: it has none of its own */
     return true;
 }

@@ -65,7 +65,8 @@ void store_forget_producer(struct store *store, uint64_t producer);
 /* Bus thread. Gives the entry the next order, from 1 on, also over restarts; false: the ring is full, try again. While
  * the disk fails entries are still taken until the ring is full; then they are dropped, and counted, and have the order
  * of the entry before them. Behind them stands a JOURNAL_GAP: what a stream's image does not have from behind it
- * on, its tail has not either, so its tail ends there. */
+ * on, its tail has not either, so its tail ends there. Those of a producer are never dropped, as it sends them again: with
+ * false, while store_degraded, they are to be refused. */
 bool store_append(struct store *store, const struct journal_entry *entry, uint64_t *ret_order);
 /* Bus thread: the last order that was given, 0: none yet. */
 uint64_t store_order(const struct store *store);

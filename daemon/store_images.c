@@ -200,7 +200,7 @@ static void finish_round(struct store *store) {
     record.gap = closes ? 0 : record.gap;
     store->round.phase = ROUND_NONE;
     db_put_record(&store->db, &record);
-    producers_put(&store->producers, &store->db, closes);
+    producers_put(&store->producers, &store->db);
     contents_put(&store->db, store->path);
     if (db_write(&store->db, &err) != 0) {
         store_fail(store, err.text);

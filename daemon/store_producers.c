@@ -21,7 +21,7 @@ struct value {
 };
 
 /* What of a producer the database does not have yet. PUT, GONE: it is in the batch. */
-enum change { WRITTEN, PUT, CHANGED, DROPPED, FORGOTTEN, GONE };
+enum change { WRITTEN, PUT, CHANGED, FORGOTTEN, GONE };
 
 struct producer {
     uint64_t id, sequence;
@@ -131,11 +131,10 @@ static void put_one(struct producer *producer, struct db *db) {
     producer->change = PUT;
 }
 
-void producers_put(struct producers *producers, struct db *db, bool all) {
+void producers_put(struct producers *producers, struct db *db) {
     pthread_mutex_lock(&producers->lock);
     for (struct producer *producer = producers->changed; producer != NULL; producer = producer->next)
-        if (all || producer->change != DROPPED)
-            put_one(producer, db);
+        put_one(producer, db);
     pthread_mutex_unlock(&producers->lock);
 }
 
@@ -170,16 +169,16 @@ static void set_change(struct producers *producers, struct producer *producer, e
     producers->changed = producer;
 }
 
-void producers_note(struct producers *producers, uint64_t id, uint64_t sequence, int64_t received, bool kept) {
+int producers_note(struct producers *producers, uint64_t id, uint64_t sequence, int64_t received) {
     pthread_mutex_lock(&producers->lock);
     struct producer *producer = find_or_add(producers, id);
     if (producer != NULL && (sequence > producer->sequence || producer->change >= FORGOTTEN)) {
         producer->sequence = sequence;
         producer->received = received;
-        /* One that was dropped is in images only: nothing of the producer is written before they are. */
-        set_change(producers, producer, kept && producer->change != DROPPED ? CHANGED : DROPPED);
+        set_change(producers, producer, CHANGED);
     }
     pthread_mutex_unlock(&producers->lock);
+    return producer != NULL ? 0 : -1;
 }
 
 void producers_forget(struct producers *producers, uint64_t id) {

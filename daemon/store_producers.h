@@ -1,6 +1,6 @@
 /*
- * The last sequence of each producer of acknowledged ticks, as far as it is in the journal or in images. The store's thread notes what it
- * writes, the bus what is dropped; a lock guards it, held for a moment.
+ * The last sequence of each producer of acknowledged ticks, as far as it is in the journal. The store's thread notes what it
+ * writes, the bus who is forgotten; a lock guards it, held for a moment.
  */
 #ifndef DAEMON_STORE_PRODUCERS_H
 #define DAEMON_STORE_PRODUCERS_H
@@ -22,12 +22,11 @@ void producers_fini(struct producers *producers);
 
 /* Reads all of them from the database. */
 int producers_read(struct producers *producers, const struct db *db, struct error *err);
-/* A later sequence of a producer; `kept`: it goes to disk with the next batch, else with the next that is asked to take
- * all. Without memory it is left out. */
-void producers_note(struct producers *producers, uint64_t producer, uint64_t sequence, int64_t received, bool kept);
+/* A later sequence of a producer, which goes to disk with the next batch. -1 when memory is short. */
+int producers_note(struct producers *producers, uint64_t producer, uint64_t sequence, int64_t received);
 void producers_forget(struct producers *producers, uint64_t producer);
 /* Puts those that have changed into db->batch. They count as written when it has been. */
-void producers_put(struct producers *producers, struct db *db, bool all);
+void producers_put(struct producers *producers, struct db *db);
 void producers_written(struct producers *producers);
 void producers_each(struct producers *producers,
                     void (*each)(void *context, uint64_t producer, uint64_t sequence, int64_t received),

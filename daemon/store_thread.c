@@ -27,18 +27,18 @@ static void gather(struct store *store) {
     store->taken += store->block_entries;
 }
 
-/* Notes the producers of the block's entries, and a gap. */
-static void note(struct store *store, struct db_record *record) {
+/* Notes the producers of the block's entries, and a gap. -1 when memory is short. */
+static int note(struct store *store, struct db_record *record) {
     struct journal_entry entry;
-    bool gapped = atomic_load_explicit(&store->gaps, memory_order_relaxed) !=
-                  atomic_load_explicit(&store->closed, memory_order_relaxed);
     size_t at = 0;
+    int failed = 0;
     for (uint64_t order = store->taken - store->block_entries + 1; block_next(store->block, &at, &entry); order++) {
         if (entry.producer != 0)
-            producers_note(&store->producers, entry.producer, entry.sequence, entry.received, !gapped);
+            failed |= producers_note(&store->producers, entry.producer, entry.sequence, entry.received);
         if (entry.kind == JOURNAL_GAP)
             record->gap = order;
     }
+    return failed;
 }
 
 static int write_block(struct store *store, struct error *err) {
@@ -47,13 +47,15 @@ static int write_block(struct store *store, struct error *err) {
     uint64_t first = store->taken - store->block_entries + 1;
     block_seal((struct block_head *)(void *)store->block, record.epoch, first, store->block_entries, first - 1,
                store->block_n);
-    note(store, &record);
+    /* Entries without their producers' numbers would be taken twice. */
+    if (note(store, &record) != 0)
+        return error_set(err, "out of memory");
     db_order_key(key, first);
     rocksdb_writebatch_put_cf(store->db.batch, store->db.families[DB_JOURNAL], key, sizeof key, store->block,
                               sizeof(struct block_head) + store->block_n);
     if (record.gap != store->record.gap)
         db_put_record(&store->db, &record);
-    producers_put(&store->producers, &store->db, false);
+    producers_put(&store->producers, &store->db);
     store->list_grown = store->list_grown && !contents_put(&store->db, store->path);
     if (db_write(&store->db, err) != 0)
         return -1;

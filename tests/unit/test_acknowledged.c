@@ -12,6 +12,7 @@
 #include "daemon/records.h"
 #include "daemon/returns_internal.h"
 #include "tests/support/bus_fixture.h"
+#include "tests/support/store_fixture.h"
 #include "tests/support/wire_cases.h"
 
 #include <jansson.h>
@@ -629,6 +630,54 @@ static void a_failing_disk_is_told_and_takes_nothing(void **state) {
     close_scene(&scene);
 }
 
+static int disk_is_back(void **state) {
+    (void)state;
+    disk_works(true);
+    return 0;
+}
+
+/* As full as the store's ring can be, while its thread cannot write: of a producer nothing is dropped. */
+static void fill_store(struct scene *scene) {
+    static char bytes[1 << 16];
+    uint64_t order;
+    disk_works(false);
+    for (size_t n = sizeof bytes; n > 0; n /= 2)
+        while (store_append(
+            scene->rig.store,
+            &(struct journal_entry){.kind = JOURNAL_TICKS, .producer = 9, .sequence = 1, .bytes = bytes, .n = n},
+            &order))
+            store_hurry(scene->rig.store);
+}
+
+/* It was admitted, and the disk fails before the journal has room: it is not taken without standing there, as a restart would
+ * then take it again. */
+static void a_message_that_finds_no_room_is_refused_when_the_disk_fails(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    ask(&scene, "7", 0);
+    fill_store(&scene);
+    send_ticks(scene.client, "c/1", 1, 2);
+    for (int64_t began = 0; !ingest_parked(scene.rig.ingest); rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    said_degraded = true;
+    expect_error(&scene, "degraded", 1);
+    assert_false(ingest_parked(scene.rig.ingest));
+    assert_int_equal(ingest_counters(scene.rig.ingest)->ticks, 0);
+    assert_int_equal(counters(&scene).degraded, 1);
+    disk_works(true);
+    for (int64_t began = 0; store_degraded(scene.rig.store);)
+        assert_true(rig_wait(&began));
+    said_degraded = false;
+    said_durable = UINT64_MAX;
+    ask(&scene, "7", 0);
+    send_ticks(scene.client, "c/1", 1, 2);
+    turn_until(&scene, &ingest_counters(scene.rig.ingest)->ticks, 2);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':2}");
+    close_scene(&scene);
+}
+
 struct kept {
     uint64_t producer, sequence;
     uint32_t source;
@@ -810,6 +859,7 @@ int main(void) {
         cmocka_unit_test(credit_bounds_what_is_in_flight),
         cmocka_unit_test(credit_counts_bytes_too),
         cmocka_unit_test(a_failing_disk_is_told_and_takes_nothing),
+        cmocka_unit_test_teardown(a_message_that_finds_no_room_is_refused_when_the_disk_fails, disk_is_back),
         cmocka_unit_test(messages_are_in_the_journal_in_one_order),
         cmocka_unit_test(a_parked_message_is_acknowledged_whole),
         cmocka_unit_test(mutated_messages_are_survived),
