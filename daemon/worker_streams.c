@@ -130,12 +130,12 @@ void worker_take_pause(struct worker *worker, const struct record_pause *record)
 }
 
 bool worker_take_state(struct worker *worker, struct state_order *order) {
-    if (order->set)
-        worker_touch(order->stream, order->journaled);
     const struct place *place = &order->stream->places[order->place];
     struct forecaster *forecaster = place->batch->forecaster;
     if (forecaster_pending(forecaster, place->slot) > 0)
         return false;
+    if (order->set)
+        worker_touch(order->stream, order->journaled);
     order->outcome = STATE_DONE;
     int failed = order->set ? forecaster_set_state(forecaster, place->slot, order->values, order->n) : 0;
     struct slot_state state = forecaster_state(forecaster, place->slot);

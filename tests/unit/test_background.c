@@ -655,6 +655,52 @@ static void a_round_ends_while_ticks_come(void **state) {
     close_bench(&bench);
 }
 
+static uint64_t order_in_store(struct store_scene *store, const char *name) {
+    struct stored *stored;
+    assert_true(store_ask(store->store, name, strlen(name), NULL));
+    for (int64_t began = 0; (stored = store_answer(store->store)) == NULL;)
+        assert_true(rig_wait(&began));
+    uint64_t order = stored->order;
+    assert_int_equal(stored->found, STORED_IMAGE);
+    stored_free(stored);
+    return order;
+}
+
+/* A state that is to be set waits for the steps before it. An image that is made meanwhile does not say that it has it, or a
+ * restart would not set it. */
+static void what_waits_for_its_turn_is_in_no_image(void **state) {
+    (void)state;
+    struct bench bench;
+    struct store_scene store;
+    open_bench(&bench);
+    store_scene_open(&store);
+    for (int i = 1; i <= 8; i++)
+        store_scene_append(&store, i);
+    struct worker *worker = bench.worker;
+    struct stream *stream = bench.streams[0];
+    struct state_order *order = calloc(1, sizeof *order);
+    assert_non_null(order);
+    *order = (struct state_order){.stream = stream, .set = true, .journaled = 8};
+    enum time_verdict verdict;
+    worker->store = store.store;
+    worker->index = 0;
+    assert_int_equal(series_take(stream->series, 91, (const double[]){1, 2}, &verdict), 1);
+    worker_touch(stream, 7);
+    assert_false(worker_take_state(worker, order));
+    for (int p = 0; p < 2; p++)
+        forecaster_advance(stream->places[p].batch->forecaster, &stream->places[p].slot, 1);
+    background_round(worker, &(struct record_round){RECORD_ROUND, 1});
+    background_slice(worker);
+    assert_int_equal(worker->images, 1);
+    assert_int_equal(order_in_store(&store, "h/0"), 7);
+    assert_true(worker_take_state(worker, order));
+    assert_int_equal(stream->order, 8);
+    assert_true(stream->changed);
+    state_order_free(order);
+    store_scene_close(&store);
+    close_bench(&bench);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_version_takes_over_while_ticks_come),
@@ -673,6 +719,7 @@ int main(void) {
         cmocka_unit_test(a_takeover_ends),
         cmocka_unit_test(tasks_do_not_stand_in_an_ended_stream),
         cmocka_unit_test(a_round_ends_while_ticks_come),
+        cmocka_unit_test(what_waits_for_its_turn_is_in_no_image),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
