@@ -97,7 +97,8 @@ static void keep_in_wave(struct store *store, struct stored *stored) {
     store->filling.bytes += streams_size(stored);
 }
 
-/* An image says "up to order": these entries must be on disk before it is, lest their orders be given again. */
+/* An image says "up to order": these entries must be on disk before it is, lest their orders be given again; and before an end,
+ * lest the stream begin with what the journal has of it. */
 static bool has_its_entries(struct store *store, const struct stored *stored) {
     while (atomic_load_explicit(&store->durable, memory_order_relaxed) < stored->order)
         if (!store_commit(store))
@@ -282,7 +283,8 @@ static bool has_room_for(const struct store *store, const struct request *reques
 static bool serve_request(struct store *store) {
     size_t n;
     struct request *request = ring_peek(store->requests, &n);
-    if (request == NULL || !is_its_turn(store) || !has_room_for(store, request))
+    if (request == NULL || !is_its_turn(store) || !has_room_for(store, request) ||
+        (request->kind == REQUEST_FORGET && !has_its_entries(store, request->stored)))
         return false;
     switch (request->kind) {
     case REQUEST_FORGET: put(store, request->stored); break;

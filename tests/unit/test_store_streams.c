@@ -328,6 +328,25 @@ static void a_round_trims_the_journal(void **state) {
     store_scene_close(&scene);
 }
 
+/* What is taken away with a stream is not gone before the command is in the journal: a crash between the two would leave the
+ * journal's ticks behind the last images, and begin the stream anew with these. */
+static void an_end_is_on_disk_behind_its_command(void **state) {
+    (void)state;
+    struct store_scene scene;
+    store_scene_config(&scene, "sync_every: 60s\n");
+    store_scene_start(&scene);
+    put(&scene, image("c/1", 1, 0, 10));
+    stored_free(ask(&scene, "c/1"));
+    store_scene_append(&scene, 1);
+    store_scene_append(&scene, 2);
+    assert_true(store_forget(scene.store, "c/1", 3, 1));
+    struct stored *stored = ask(&scene, "c/1");
+    assert_int_equal(stored->found, STORED_ENDED);
+    stored_free(stored);
+    assert_int_equal(store_durable(scene.store), 2);
+    store_scene_close(&scene);
+}
+
 /* One that begins right behind another does not take its place. */
 static void rounds_come_one_after_the_other(void **state) {
     (void)state;
@@ -597,6 +616,7 @@ int main(void) {
         cmocka_unit_test(many_images_come_back),
         cmocka_unit_test(questions_are_bounded),
         cmocka_unit_test(a_round_trims_the_journal),
+        cmocka_unit_test(an_end_is_on_disk_behind_its_command),
         cmocka_unit_test(rounds_come_one_after_the_other),
         cmocka_unit_test(trimmed_entries_leave_the_disk),
         cmocka_unit_test(an_image_waits_for_its_entries),
