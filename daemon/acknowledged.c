@@ -125,6 +125,9 @@ void *acknowledged_socket(const struct acknowledged *acknowledged) {
 void acknowledged_restore(struct acknowledged *acknowledged, uint64_t id, uint64_t last, int64_t used) {
     uint64_t forgotten;
     struct producer *producer = producers_open(acknowledged->producers, id, used, &forgotten);
+    if (producer == NULL || forgotten != 0)
+        log_warning("producer %016llx is forgotten: more are known than bus.producers",
+                    (unsigned long long)(producer == NULL ? id : forgotten));
     if (producer == NULL || last < producer->taken)
         return;
     producer->taken = producer->durable = last;
@@ -230,6 +233,9 @@ static struct producer *open_producer(struct acknowledged *acknowledged, uint64_
         store_forget_producer(acknowledged->setup.store, forgotten);
         log_info("producer %016llx is forgotten for another: bus.producers are known", (unsigned long long)forgotten);
     }
+    /* One that begins anew does so in the store, which may still have what it was before. */
+    if (producer != NULL && producer->taken == 0)
+        store_forget_producer(acknowledged->setup.store, id);
     return producer;
 }
 

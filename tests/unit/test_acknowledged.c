@@ -307,6 +307,43 @@ static void producers_are_bounded(void **state) {
     close_scene(&scene);
 }
 
+static void hear_of_9(void *context, uint64_t producer, uint64_t sequence, int64_t received) {
+    (void)received;
+    if (producer == 9)
+        *(uint64_t *)context = sequence;
+}
+
+/* One for whom there was no room at the start is told that it begins anew. So it does in the store: else, behind the next
+ * start, all would be passed over as repeated up to the number that it once had. */
+static void who_begins_anew_does_so_in_the_store(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene_on(&scene, "  producers: 1\n  producer_idle: 0s\n");
+    struct store *store = scene.rig.store;
+    uint64_t order, sequence = 0;
+    static const char text[] = "c/1 a=1 5";
+    assert_true(
+        store_append(store,
+                     &(struct journal_entry){
+                         .kind = JOURNAL_TICKS, .producer = 9, .sequence = 1000, .bytes = text, .n = strlen(text)},
+                     &order));
+    store_hurry(store);
+    for (int64_t began = 0; store_durable(store) < order;)
+        assert_true(rig_wait(&began));
+    store_producers(store, hear_of_9, &sequence);
+    assert_int_equal(sequence, 1000);
+    acknowledged_restore(ingest_acknowledged(scene.rig.ingest), 8, 4711, 10);
+    acknowledged_restore(ingest_acknowledged(scene.rig.ingest), 9, 1000, 5); /* for whom there is no room */
+    ask(&scene, "9", 0);
+    send_ticks(scene.client, "c/1", 1, 2);
+    turn_until(&scene, &ingest_counters(scene.rig.ingest)->ticks, 2);
+    for (int64_t began = 0; store_durable(store) < order + 1;)
+        assert_true(rig_wait(&began));
+    store_producers(store, hear_of_9, &sequence);
+    assert_int_equal(sequence, 2);
+    close_scene(&scene);
+}
+
 /* ---- acknowledging -------------------------------------------------------------------------------- */
 
 static void a_reply_comes_when_ticks_are_durable_and_taken(void **state) {
@@ -845,6 +882,7 @@ int main(void) {
         cmocka_unit_test(nonsense_is_answered_and_takes_nothing),
         cmocka_unit_test(the_latest_client_speaks_for_a_producer),
         cmocka_unit_test(producers_are_bounded),
+        cmocka_unit_test(who_begins_anew_does_so_in_the_store),
         cmocka_unit_test(a_reply_comes_when_ticks_are_durable_and_taken),
         cmocka_unit_test(one_reply_covers_many_messages),
         cmocka_unit_test(refused_ticks_are_listed),
