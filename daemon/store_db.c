@@ -80,7 +80,7 @@ static void nothing(void *state) {
     (void)state;
 }
 
-static void set_streams(rocksdb_options_t *o, rocksdb_block_based_table_options_t *table, bool moves_large) {
+static void set_streams(rocksdb_options_t *o, rocksdb_block_based_table_options_t *table, int how) {
     rocksdb_options_set_prefix_extractor(
         o, rocksdb_slicetransform_create(NULL, nothing, prefix_of, has_prefix, has_prefix, prefix_name));
     rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
@@ -89,7 +89,8 @@ static void set_streams(rocksdb_options_t *o, rocksdb_block_based_table_options_
     rocksdb_options_set_enable_blob_files(o, 1);
     rocksdb_options_set_min_blob_size(o, LARGE);
     rocksdb_options_set_blob_file_size(o, 64 * MIB);
-    rocksdb_options_set_enable_blob_gc(o, moves_large);
+    rocksdb_options_set_enable_blob_gc(o, (how & DB_LEAVE_LARGE) == 0);
+    rocksdb_options_set_disable_auto_compactions(o, (how & DB_HOLD_MERGES) != 0);
     rocksdb_options_set_blob_gc_age_cutoff(o, 0.5);
     rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
     /* Never makes the journal wait: the store holds images back instead. */
@@ -111,7 +112,7 @@ static rocksdb_options_t *family_options(const struct db *db, int family, int ho
         rocksdb_options_set_level0_file_num_compaction_trigger(o, 1);
         rocksdb_options_set_max_bytes_for_level_base(o, (uint64_t)1 << 50);
     } else if (family == DB_STREAMS) {
-        set_streams(o, table, (how & DB_LEAVE_LARGE) == 0);
+        set_streams(o, table, how);
     } else {
         rocksdb_options_set_write_buffer_size(o, MIB);
     }
@@ -185,11 +186,19 @@ int db_look(struct db *db, const char *path, struct error *err) {
     return opened(db, message, err);
 }
 
-void db_leave_large(struct db *db) {
-    const char *const key = "enable_blob_garbage_collection", *const value = "false";
+static void set_false(struct db *db, const char *option) {
+    const char *const value = "false";
     char *message = NULL;
-    rocksdb_set_options_cf(db->db, db->families[DB_STREAMS], 1, &key, &value, &message);
-    rocksdb_free(message); /* whatever fails in moving them fails then */
+    rocksdb_set_options_cf(db->db, db->families[DB_STREAMS], 1, &option, &value, &message);
+    rocksdb_free(message); /* whatever fails in merging fails then */
+}
+
+void db_merge(struct db *db) {
+    set_false(db, "disable_auto_compactions");
+}
+
+void db_leave_large(struct db *db) {
+    set_false(db, "enable_blob_garbage_collection");
 }
 
 void db_close(struct db *db) {

@@ -45,8 +45,11 @@ struct db_record {
 enum {
     DB_MAKE = 1,        /* made if missing */
     DB_LEAVE_LARGE = 2, /* as db_leave_large */
+    DB_HOLD_MERGES = 4, /* nothing of the streams is merged until db_merge */
 };
 int db_open(struct db *db, const char *path, int how, struct error *err);
+/* Any thread. */
+void db_merge(struct db *db);
 /* Any thread: large values stay where they are, until it is opened again: of some a file cannot be read, which would fail
  * whatever moves them. Their files keep what was overwritten. */
 void db_leave_large(struct db *db);

@@ -95,7 +95,8 @@ static int open_database(struct store *store, struct error *err) {
     /* RocksDB would make the folder, but leave its name to chance; and take a database that has lost its CURRENT for
      * none. */
     if (whole_file_folder(store->path, err) != 0 || contents_mend(store->path, err) != 0 ||
-        db_open(&store->db, store->path, damage.holds ? 0 : DB_MAKE, err) != 0 || read_all(store, err) != 0)
+        db_open(&store->db, store->path, DB_HOLD_MERGES | (damage.holds ? 0 : DB_MAKE), err) != 0 ||
+        read_all(store, err) != 0)
         return error_prefix(
             err,
             "state_dir: the database in %s cannot be used: restore the folder from a copy, or move it "

@@ -5,6 +5,8 @@
  */
 #include "daemon/store_internal.h"
 
+#include "daemon/clock.h"
+
 #include <stdlib.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -15,8 +17,16 @@ enum { GO = 64 };
 /* Answers with which the bus is woken, beside the first. */
 enum { RING_EVERY = 16 };
 
+/* RocksDB takes the processor, the disk and the machine's memory to merge what the last run has left, from streams that
+ * come back all at once to a start. It is let do that when nobody has been asked for so long, */
+static const int64_t hold_quiet = 5000000000;
+/* or so long behind the start. */
+static const int64_t hold_most = 60000000000;
+
 /* While all questions wait for what is handed over they are looked at again so often. */
 enum { LOOK_MS = 1 };
+/* And while merging is held. */
+enum { HOLD_LOOK_MS = 250 };
 
 atomic_ushort *store_pending(struct store *store, const char *name, size_t n) {
     return &store->pending[XXH3_64bits(name, n) % PENDING_SLOTS];
@@ -94,16 +104,35 @@ static void take_questions(struct store *store) {
         store->questions[store->n_questions++] = *(struct stored **)at;
 }
 
+/* Whether merging is to be held on; answered: just now, at `latest`. */
+static bool hold_merges(struct store *store, bool answered, int64_t began, int64_t *latest) {
+    int64_t now = clock_monotonic();
+    if (answered)
+        *latest = now;
+    if (now - began < hold_most && now - *latest < hold_quiet)
+        return true;
+    pthread_mutex_lock(&store->reading);
+    /* What is opened anew behind a failure merges from its begin. */
+    if (!atomic_load_explicit(&store->failing, memory_order_acquire))
+        db_merge(&store->db);
+    pthread_mutex_unlock(&store->reading);
+    return false;
+}
+
 void *store_read(void *context) {
     struct store *store = context;
     size_t n;
+    int64_t began = clock_monotonic(), latest = began;
+    bool holds = true;
     while (!atomic_load_explicit(&store->stopping, memory_order_acquire)) {
         take_questions(store);
-        if (answer_some(store) > 0)
+        bool answered = answer_some(store) > 0;
+        holds = holds && hold_merges(store, answered, began, &latest);
+        if (answered)
             continue;
         doorbell_arm(&store->asked_bell);
         if (ring_peek(store->asks, &n) == NULL && !atomic_load_explicit(&store->stopping, memory_order_acquire))
-            doorbell_wait(&store->asked_bell, store->n_questions > 0 ? LOOK_MS : -1);
+            doorbell_wait(&store->asked_bell, store->n_questions > 0 ? LOOK_MS : holds ? HOLD_LOOK_MS : -1);
         doorbell_disarm(&store->asked_bell);
     }
     return NULL;

@@ -290,7 +290,7 @@ static void a_newer_format_is_refused(void **state) {
     store_scene_append(&scene, 1);
     store_close(scene.store);
     snprintf(path, sizeof path, "%s/db", scene.folder);
-    assert_int_equal(db_open(&db, path, false, &err), 0);
+    assert_int_equal(db_open(&db, path, 0, &err), 0);
     assert_int_equal(db_read_record(&db, &record, &err), 0);
     assert_int_equal(record.clean, 1);
     db_put_record(&db, &record);
@@ -301,7 +301,7 @@ static void a_newer_format_is_refused(void **state) {
     db_close(&db);
     refused(&scene, "was written by a newer forecastd");
 
-    assert_int_equal(db_open(&db, path, false, &err), 0);
+    assert_int_equal(db_open(&db, path, 0, &err), 0);
     record.format--;
     record.trimmed = 77; /* not what its checksum says */
     rocksdb_writebatch_put_cf(db.batch, db.families[DB_DEFAULT], "store", 5, (const char *)&record, sizeof record);
