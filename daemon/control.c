@@ -304,11 +304,12 @@ static json_t *do_streams(struct control *control, const json_t *request) {
         return failed != NULL ? failed : control_failure("memory", "out of memory");
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:i, s:i, s:b, s:o}", "stream", streams[i]->name, "class",
-                            control->setup.config->classes[streams[i]->class].name, "generation",
-                            (int)streams[i]->generation, "worker", streams[i]->worker, "paused", streams[i]->paused,
-                            "step", integer(atomic_load_explicit(&streams[i]->steps, memory_order_relaxed))));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:i, s:i, s:b, s:o}", "stream", streams[i]->name, "class",
+                                        control->setup.config->classes[streams[i]->class].name, "generation",
+                                        (int)streams[i]->generation, "worker", streams[i]->worker, "paused",
+                                        atomic_load_explicit(&streams[i]->paused, memory_order_relaxed), "step",
+                                        integer(atomic_load_explicit(&streams[i]->steps, memory_order_relaxed))));
     free(streams);
     return json_pack("{s:b, s:o, s:b}", "ok", 1, "streams", list, "more", more);
 }

@@ -196,7 +196,7 @@ int ingest_pause(struct ingest *ingest, const char *name, bool paused) {
     if (command_stream(ingest, stream, paused ? JOURNALED_PAUSE : JOURNALED_RESUME, -1, 0,
                        (struct record_of_stream *)(void *)&record, sizeof record) != 0)
         return -2;
-    stream->paused = paused;
+    atomic_store_explicit(&stream->paused, paused, memory_order_relaxed);
     return 0;
 }
 

@@ -74,16 +74,16 @@ struct stream {
     struct stream *previous, *next; /* in order of starting */
     struct pool *pool;              /* that it lies in */
 
-    /* Bus, at each tick; but `used` and `paused` constant. */
+    /* Bus, at each tick; but `used` and `paused` constant, and the latter also written by the worker. */
     _Alignas(POOL_LINE) char *name; /* NUL-terminated */
     size_t name_length;
     int class;
     int worker;
     uint32_t generation;
-    uint32_t used; /* the second in which something came for it, since the daemon began */
-    bool paused;   /* by command */
-    bool closes;   /* it has a node of the closer, behind the text */
-    char text[];   /* what name points to */
+    uint32_t used;      /* the second in which something came for it, since the daemon began */
+    atomic_bool paused; /* by command, of this life or one before */
+    bool closes;        /* it has a node of the closer, behind the text */
+    char text[];        /* what name points to */
 };
 
 _Static_assert(offsetof(struct stream, worker_previous) == POOL_LINE, "what each tick touches is one line");

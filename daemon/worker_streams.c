@@ -60,6 +60,7 @@ static bool come_back(struct worker *worker, struct stream *stream, struct homec
     worker_tell_unclosed(worker, stream, homecoming->closed_to);
     homecoming_free(homecoming);
     atomic_store_explicit(&stream->steps, stream->series->history->n, memory_order_relaxed);
+    atomic_store_explicit(&stream->paused, stream->series->history->paused, memory_order_relaxed);
     worker_set_clock(worker, stream);
     return true;
 }
@@ -120,6 +121,7 @@ bool worker_take_reset(struct worker *worker, const struct record_reset *record)
 void worker_take_pause(struct worker *worker, const struct record_pause *record) {
     struct history *history = record->stream->series->history;
     worker_touch(record->stream, record->order);
+    atomic_store_explicit(&record->stream->paused, record->paused, memory_order_relaxed);
     if (history->paused == record->paused)
         return;
     history_pause(history, record->paused);

@@ -80,6 +80,30 @@ static void a_disk_that_fails_is_left_alone_by_all_who_look(void **state) {
     kept_scene_close(&scene);
 }
 
+/* ---- what is told of who has come back ---------------------------------------------------------- */
+
+static bool is_paused(struct kept_scene *scene, const char *name) {
+    return atomic_load(&kept_scene_await(scene, name)->paused);
+}
+
+/* A pause goes on while a stream is away, and is told of still, as an end of it is. */
+static void a_pause_comes_back_with_its_stream(void **state) {
+    (void)state;
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){0});
+    for (int paused = 1; paused >= 0; paused--) {
+        kept_scene_tick(&scene, "c/1");
+        struct stream *stream = kept_scene_await(&scene, "c/1");
+        assert_int_equal(ingest_pause(scene.rig.ingest, "c/1", paused), 0);
+        assert_int_equal(ingest_evict(scene.rig.ingest, stream), 0);
+        kept_scene_await_left(&scene, "c/1");
+        kept_scene_tick(&scene, "c/1");
+        for (int64_t began = 0; is_paused(&scene, "c/1") != paused; rig_turn(&scene.rig))
+            assert_true(rig_wait(&began));
+    }
+    kept_scene_close(&scene);
+}
+
 /* ---- the order in which they are asked for ------------------------------------------------------ */
 
 enum { BACKLOG = 3000 };
@@ -191,6 +215,7 @@ int main(void) {
         cmocka_unit_test(they_come_in_the_order_of_the_store),
         cmocka_unit_test(who_stood_in_the_journal_does_not_wait_for_ever),
         cmocka_unit_test_teardown(a_disk_that_fails_is_left_alone_by_all_who_look, kept_scene_teardown),
+        cmocka_unit_test(a_pause_comes_back_with_its_stream),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
