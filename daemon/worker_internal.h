@@ -106,6 +106,8 @@ bool worker_advance(struct worker *worker);
 
 /* worker_ticks.c: these, too, return false to be called again when the stream's models have caught up. */
 bool worker_take_tick(struct worker *worker, const struct record_tick *tick);
+/* Closes what is to be closed of the stream, as by a tick that came so. Returns false to go on when more has been advanced. */
+bool worker_take_due(struct worker *worker, struct stream *stream, const struct arrival *arrival);
 /* Intervals close by the clock. */
 bool worker_take_close(struct worker *worker, const struct record_close *record);
 bool worker_take_label(struct worker *worker, const struct record_label *label);

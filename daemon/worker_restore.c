@@ -161,6 +161,17 @@ static int run_tail(struct restoring *restoring) {
     return 0;
 }
 
+/* Ticks of the image that were held go on at once where the class holds fewer since. */
+static int run_due(struct restoring *restoring) {
+    const struct arrival none = {0}; /* nothing of it is published */
+    if (!series_due(restoring->stream->series))
+        return 0;
+    while (!worker_take_due(restoring->worker, restoring->stream, &none))
+        if (advance_all(restoring) != 0)
+            return -1;
+    return advance_all(restoring);
+}
+
 /* The image, or for want of one a stream that begins, then the tail. */
 static int run(struct restoring *restoring) {
     struct stream *stream = restoring->stream;
@@ -173,7 +184,7 @@ static int run(struct restoring *restoring) {
         if (image == NULL)
             forecaster_acquire(place->batch->forecaster, place->slot, stream->series->history);
     }
-    return run_tail(restoring);
+    return run_due(restoring) == 0 ? run_tail(restoring) : -1;
 }
 
 /* ---- apart ---------------------------------------------------------------------------------- */

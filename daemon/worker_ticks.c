@@ -81,17 +81,20 @@ static bool has_room(struct worker *worker, struct stream *stream) {
     return false;
 }
 
-/* What else follows from the tick at the ring's begin. Returns false when it has to wait. */
-static bool take_more(struct worker *worker, struct stream *stream, const struct arrival *arrival) {
-    worker->taken = true;
+bool worker_take_due(struct worker *worker, struct stream *stream, const struct arrival *arrival) {
     while (series_due(stream->series)) {
         if (!has_room(worker, stream))
             return false;
         if (series_next(stream->series))
             take_step(worker, stream, arrival);
     }
-    worker->taken = false;
     return true;
+}
+
+/* What else follows from the tick at the ring's begin. Returns false when it has to wait. */
+static bool take_more(struct worker *worker, struct stream *stream, const struct arrival *arrival) {
+    worker->taken = !worker_take_due(worker, stream, arrival);
+    return !worker->taken;
 }
 
 void worker_touch(struct stream *stream, uint64_t order) {

@@ -239,9 +239,9 @@ bool series_next(struct series *series) {
         uint8_t flags;
         enum time_verdict verdict;
         const double *values = reorder_pop(series->held, &t, &flags);
-        int closed = take_in_order(series, t, values, flags, &verdict);
-        assert(closed >= 0); /* judged when it was put in, and none goes on before it that is later */
-        if (closed > 0)
+        /* It was judged when it was put in, and none goes on before it that is later: it is taken, unless it comes from an
+         * image, and its class judges otherwise since. */
+        if (take_in_order(series, t, values, flags, &verdict) > 0)
             return true;
     }
     return false;
@@ -302,6 +302,15 @@ static void serialize_held(struct series *series, struct image_io *io) {
     reorder_serialize(series->held, io);
 }
 
+/* Without intervals none is open: where the class has some since, the first one begins behind that of the latest tick. */
+static void settle_open(struct series *series) {
+    struct time_policy *time = &series->time;
+    if (series->spec->every == 0 || !time->started || time->closed || series->ticks > 0)
+        return;
+    time->open = time_interval_start(time->latest, series->spec->every);
+    time->closed = true;
+}
+
 void series_serialize(struct series *series, struct image_io *io) {
     enum { FORMAT = 1 };
     struct image_io section;
@@ -311,4 +320,6 @@ void series_serialize(struct series *series, struct image_io *io) {
     serialize_open(series, &section);
     serialize_held(series, &section);
     image_leave(io, &section);
+    if (image_reads(io))
+        settle_open(series);
 }

@@ -104,6 +104,28 @@ static void a_pause_comes_back_with_its_stream(void **state) {
     kept_scene_close(&scene);
 }
 
+/* Ticks that were held where their class holds none any more: they go on before all else, also where nothing comes but a round. */
+static void what_is_not_held_any_more_goes_on(void **state) {
+    (void)state;
+    enum { TICKS = 3 };
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.of_class = "    reorder: 2s\n"});
+    for (int i = 0; i < TICKS; i++)
+        kept_scene_tick(&scene, "c/1");
+    assert_int_equal(atomic_load(&kept_scene_await(&scene, "c/1")->steps), 0);
+    assert_int_equal(ingest_evict(scene.rig.ingest, kept_scene_await(&scene, "c/1")), 0);
+    kept_scene_await_left(&scene, "c/1");
+    kept_scene_restart(&scene, &(struct kept_setup){0});
+    assert_int_equal(returns_bring(scene.rig.returns, 0, "c/1", 3, false), 0);
+    const struct stream *stream = kept_scene_await(&scene, "c/1");
+    for (int64_t began = 0; atomic_load(&stream->steps) < TICKS; rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    kept_scene_tick(&scene, "c/1");
+    for (int64_t began = 0; atomic_load(&stream->steps) < TICKS + 1; rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    kept_scene_close(&scene);
+}
+
 /* ---- the order in which they are asked for ------------------------------------------------------ */
 
 enum { BACKLOG = 3000 };
@@ -216,6 +238,7 @@ int main(void) {
         cmocka_unit_test(who_stood_in_the_journal_does_not_wait_for_ever),
         cmocka_unit_test_teardown(a_disk_that_fails_is_left_alone_by_all_who_look, kept_scene_teardown),
         cmocka_unit_test(a_pause_comes_back_with_its_stream),
+        cmocka_unit_test(what_is_not_held_any_more_goes_on),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

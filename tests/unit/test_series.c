@@ -279,6 +279,54 @@ static void into_a_class_that_aggregates_otherwise(void **state) {
     of_class = &fixed;
 }
 
+static void check_times(const struct series *series, int64_t least) {
+    const struct history *history = series->history;
+    for (uint64_t step = history_oldest(history); step <= history->n; step++)
+        assert_true(history_time(history, step) >= least);
+}
+
+/* Whatever the class says of time since, what was held and what was open goes on, or is left out, and ticks are taken; no step is
+ * of a time of which nothing came. */
+static void into_a_class_that_cuts_time_otherwise(void **state) {
+    (void)state;
+    enum { EARLIEST = 1000 };
+    static const struct time_policy_spec classes[] = {
+        {.gap_after = 0},
+        {.every = 10, .gap = GAP_RESET},
+        {.every = 70, .gap = GAP_FILL, .fill_most = 3, .aggregate = AGGREGATE_MEAN, .same_time = SAME_TIME_REPLACE},
+        {.reorder = 25, .reorder_most = 5, .same_time = SAME_TIME_KEEP},
+        {.reorder = 9, .reorder_most = 3, .same_time = SAME_TIME_DROP},
+        {.every = 10, .reorder = 25, .reorder_most = 5, .same_time = SAME_TIME_KEEP},
+        {.every = 30,
+         .reorder = 5,
+         .reorder_most = 2,
+         .same_time = SAME_TIME_REPLACE,
+         .gap = GAP_FILL,
+         .fill_most = 9},
+    };
+    enum { N = sizeof classes / sizeof *classes };
+    for (uint64_t round = 0; round < 40 * N * N; round++) {
+        uint64_t i = EARLIEST, until = EARLIEST + 1 + round / (N * N);
+        of_class = &classes[round % N];
+        struct series *series = open_series(KEPT);
+        for (; i < until; i++)
+            happen(series, i);
+        of_class = &classes[round / N % N];
+        struct series *back = come_back(series, 3);
+        while (series_next(back))
+            ;
+        assert_false(series_due(back));
+        uint64_t before = back->history->n;
+        for (; i < until + 30; i++)
+            happen(back, i);
+        assert_true(back->history->n > before);
+        check_times(back, 4 * EARLIEST);
+        series_free(series);
+        series_free(back);
+    }
+    of_class = &fixed;
+}
+
 /* A history of another length takes what there is, and what it has room for; it reaches no further back. */
 static void into_a_history_of_another_length(void **state) {
     (void)state;
@@ -363,6 +411,7 @@ int main(void) {
         cmocka_unit_test(gaps),
         cmocka_unit_test(a_series_comes_back),
         cmocka_unit_test(into_a_class_that_aggregates_otherwise),
+        cmocka_unit_test(into_a_class_that_cuts_time_otherwise),
         cmocka_unit_test(into_a_history_of_another_length),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
