@@ -172,11 +172,13 @@ static int run_due(struct restoring *restoring) {
     return advance_all(restoring);
 }
 
-/* The image, or for want of one a stream that begins, then the tail. */
+/* The image, or for want of one a stream that begins, then the tail. Returns 1 where a model has become another one, and begins
+ * behind the image's steps. */
 static int run(struct restoring *restoring) {
     struct stream *stream = restoring->stream;
     const struct stored *image = restoring->homecoming->image;
-    if (image != NULL && stream_image_read(restoring->worker->config, stream, image, restoring->err) != 0)
+    int changed = image != NULL ? stream_image_read(restoring->worker->config, stream, image, restoring->err) : 0;
+    if (changed < 0)
         return -1;
     for (int i = 0; i < stream->n_places; i++) {
         const struct place *place = &stream->places[i];
@@ -184,7 +186,7 @@ static int run(struct restoring *restoring) {
         if (image == NULL)
             forecaster_acquire(place->batch->forecaster, place->slot, stream->series->history);
     }
-    return run_due(restoring) == 0 ? run_tail(restoring) : -1;
+    return run_due(restoring) != 0 || run_tail(restoring) != 0 ? -1 : changed > 0;
 }
 
 /* ---- apart ---------------------------------------------------------------------------------- */
@@ -290,10 +292,22 @@ static int move_back(struct restoring *restoring) {
 
 static int run_apart(struct restoring *restoring) {
     int failed = run(restoring);
-    if (failed == 0)
-        failed = move_back(restoring);
+    if (failed >= 0 && move_back(restoring) != 0)
+        failed = -1;
     close_apart(restoring);
     return failed;
+}
+
+/* What has been run is forgotten. Returns -1 when memory is short. */
+static int renew(struct restoring *restoring) {
+    struct stream *stream = restoring->stream;
+    struct series *series = stream_new_series(restoring->worker->config, stream->class);
+    if (series == NULL)
+        return -1;
+    series_free(stream->series);
+    stream->series = series;
+    restoring->worker->n_ready = 0;
+    return 0;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------ */
@@ -314,10 +328,14 @@ static int restore(struct restoring *restoring) {
         while (restoring->due[i] != NULL && (!had || began_so(restoring, i)))
             forget_due(restoring, i);
     bool apart = had && runs_apart(restoring);
-    if (apart && open_apart(restoring) == 0)
-        return run_apart(restoring);
-    /* Without a version that it has had, it takes over what serves behind its image. */
-    int failed = run(restoring);
+    int failed = apart && open_apart(restoring) == 0 ? run_apart(restoring) : -1;
+    if (failed >= 0 || (apart && renew(restoring) != 0))
+        return failed;
+    /* Without a version that it has had, or a takeover that can be done once more, it takes over what serves behind its image. */
+    for (int i = 0; i < restoring->stream->n_places; i++)
+        while (restoring->due[i] != NULL)
+            forget_due(restoring, i);
+    failed = run(restoring);
     return failed == 0 && (apart || !had) ? 1 : failed;
 }
 

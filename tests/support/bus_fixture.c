@@ -130,8 +130,6 @@ static int rig_write(const char *path, const struct network *network, const char
 static void open_learning(struct rig *rig, struct error *err) {
     rig->trainer = trainer_start(rig->config, &rig->bell, err);
     assert_non_null(rig->trainer);
-    if (rig->config->state_dir[0] != '\0' && (rig->versions = versions_open(rig->config, &rig->bell, err)) == NULL)
-        fail_msg("%s", err->text);
     const struct learning_setup learning = {.config = rig->config,
                                             .kernels = kernels_choose(),
                                             .workers = rig->workers,
@@ -180,13 +178,16 @@ void rig_open(struct rig *rig, const struct rig_setup *setup) {
         rig->store = store_open(rig->config, &rig->bell, &err);
         assert_non_null(rig->store);
     }
+    if (rig->store != NULL && setup->learns && (rig->versions = versions_open(rig->config, &rig->bell, &err)) == NULL)
+        fail_msg("%s", err.text);
     for (int w = 0; w < rig->config->workers; w++) {
         const struct worker_setup worker = {.config = rig->config,
                                             .index = w,
                                             .epoch = 17,
                                             .interest = &rig->interest,
                                             .bus = &rig->bell,
-                                            .store = setup->returns ? rig->store : NULL};
+                                            .store = setup->returns ? rig->store : NULL,
+                                            .versions = rig->versions};
         rig->workers[w] = setup->idle ? idle_worker_new(rig->config, setup->idle_bytes) : worker_start(&worker, &err);
         assert_non_null(rig->workers[w]);
     }
@@ -254,6 +255,7 @@ static void take_output(struct rig *rig, const void *at) {
     case RECORD_WATCHED: learning_watched(rig->learning, at); break;
     case RECORD_TAKEOVER: rig->takeovers++; break;
     case RECORD_ROUND_DONE: rig->rounds_done++; break;
+    case RECORD_UNREADABLE: rig->unreadable++; break;
     case RECORD_COLLECTED:
         rig->collected++;
         learning_collected(rig->learning, at);

@@ -81,7 +81,8 @@ struct rig {
     int stops, reloads; /* asked for by commands */
 
     /* What came out of the workers. */
-    int stopped, ended, refused, forecasts, bundles, collected, resets, gaps, told, takeovers, rounds_done;
+    int stopped, ended, refused, forecasts, bundles, collected, resets, gaps, told, takeovers, rounds_done,
+        unreadable;
     enum reason latest_refused;
 };
 

@@ -9,6 +9,7 @@
 
 #include "daemon/journal_command.h"
 #include "daemon/log.h"
+#include "daemon/versions.h"
 #include "tests/support/kept_fixture.h"
 
 #include <stdio.h>
@@ -196,6 +197,68 @@ static void an_image_says_how_much_it_has(void **state) {
     }
 }
 
+static void expect_steps(struct kept_scene *scene, uint64_t steps) {
+    const struct stream *stream = kept_scene_await(scene, "c/1");
+    for (int64_t began = 0; atomic_load(&stream->steps) < steps; rig_turn(&scene->rig))
+        assert_true(rig_wait(&began));
+    assert_int_equal(stream->generation, 1);
+}
+
+/* The model of the image is another one by now: it begins behind the stream's steps, which are there. */
+static void a_model_that_has_changed_begins_behind_the_steps(void **state) {
+    (void)state;
+    static const char *const models[] = {"    levels: [70]\n", "    targets: [b]\n"};
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+        struct kept_scene scene;
+        kept_scene_open(&scene, &(struct kept_setup){.learns = true});
+        stored_free(prepare(&scene));
+        kept_scene_restart(&scene, &(struct kept_setup){.learns = true, .models = models[m]});
+        append(&scene, JOURNAL_TICKS, "c/1 a=1,b=2 8", 13);
+        recover(&scene);
+        expect_steps(&scene, 3);
+        assert_int_equal(scene.rig.unreadable, 1);
+        scene.t = 10;
+        kept_scene_tick(&scene, "c/1");
+        expect_steps(&scene, 4);
+        kept_scene_close(&scene);
+    }
+}
+
+/* The image stands under a version that is not there any more, and behind it another one took over; or that did so at a step
+ * at which it cannot: what serves takes over where the image stands, and the others of its batch do not know of it. */
+static void check_takeover_that_cannot_be_done(bool lost, uint64_t step) {
+    struct kept_scene scene;
+    struct error err;
+    char path[400];
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
+    stored_free(prepare(&scene));
+    struct version *version = version_new(2, forecaster_network(&scene.rig.config->models[0], &err));
+    const struct versions_record record = {.model = 0, .champion = version, .facts = "{}", .about = "{}"};
+    assert_int_equal(versions_put(scene.rig.versions, &record, &err), 0);
+    version_release(version);
+    snprintf(path, sizeof path, "%s/versions/m/1.version", scene.folder);
+    assert_true(!lost || remove(path) == 0);
+    kept_scene_restart(&scene, &(struct kept_setup){.learns = true});
+    scene.t = 10;
+    kept_scene_tick(&scene, "c/2"); /* of the same batch */
+    kept_scene_await(&scene, "c/2");
+    append_command(
+        &scene,
+        (struct journal_command){
+            .what = JOURNALED_TAKEOVER, .generation = 1, .model = "m", .version = 2, .began = step, .step = step});
+    append(&scene, JOURNAL_TICKS, "c/1 a=1,b=2 8", 13);
+    recover(&scene);
+    expect_steps(&scene, 3);
+    assert_int_equal(scene.rig.unreadable, 1);
+    kept_scene_close(&scene);
+}
+
+static void takeovers_that_cannot_be_done(void **state) {
+    (void)state;
+    check_takeover_that_cannot_be_done(true, 2);
+    check_takeover_that_cannot_be_done(false, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_late_takeover_is_of_the_one_that_ended),
@@ -203,6 +266,8 @@ int main(void) {
         cmocka_unit_test(an_import_behind_ticks),
         cmocka_unit_test(a_label_brings_its_stream_back),
         cmocka_unit_test(an_image_says_how_much_it_has),
+        cmocka_unit_test(a_model_that_has_changed_begins_behind_the_steps),
+        cmocka_unit_test(takeovers_that_cannot_be_done),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
