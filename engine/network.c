@@ -174,21 +174,32 @@ static float *room_at(const struct call *call, size_t fixed_at, size_t steps_at)
     return call->tensors + (size_t)call->rows * (fixed_at + (size_t)call->steps * steps_at);
 }
 
-static struct port port_of(const struct network *network, int id, const struct call *call) {
+/* Through a pointer: a struct that is returned is written by parts and read as a whole, for which the processor waits. */
+static void set_port(const struct network *network, int id, const struct call *call, struct port *port) {
     const struct tensor *tensor = &network->tensors[id];
-    struct port port = {.width = tensor->width, .steps = tensor_steps(tensor, call->steps)};
 
+    port->width = tensor->width;
+    port->steps = tensor_steps(tensor, call->steps);
     if (id == 0)
-        port.data = (float *)call->x; /* layers only read what comes in */
+        port->data = (float *)call->x; /* layers only read what comes in */
     else if (tensor->output >= 0)
-        port.data = call->y[tensor->output];
+        port->data = call->y[tensor->output];
     else
-        port.data = room_at(call, tensor->fixed_at, tensor->steps_at);
+        port->data = room_at(call, tensor->fixed_at, tensor->steps_at);
+    port->mask = NULL;
     if (tensor->mask >= 0) {
         const struct mask *mask = &network->masks[tensor->mask];
-        port.mask = (uint8_t *)room_at(call, mask->fixed_at, mask->steps_at);
+        port->mask = (uint8_t *)room_at(call, mask->fixed_at, mask->steps_at);
     }
-    return port;
+}
+
+/* Of a layer's n tensors; those that only the layer before it had, of so many, are none again. */
+static void set_ports(const struct network *network, int n, const int *ids, const struct call *call, int before,
+                      struct port *ports) {
+    for (int p = 0; p < n; p++)
+        set_port(network, ids[p], call, &ports[p]);
+    for (int p = n; p < before; p++)
+        ports[p] = (struct port){0};
 }
 
 void network_forward(const struct network *network, const struct kernels *kernels, int rows, int steps,
@@ -204,19 +215,17 @@ void network_forward(const struct network *network, const struct kernels *kernel
     struct call call = {.rows = rows, .steps = steps, .x = x, .y = y, .tensors = work};
     work += (size_t)rows * (network->room_fixed + (size_t)steps * network->room_steps);
 
+    struct layer_run run = {
+        .kernels = kernels, .rows = rows, .state = state, .work = work, .precision = network->precision};
+    int n_in = 0, n_out = 0;
     for (int i = 0; i < network->n_layers; i++) {
         const struct layer *layer = &network->layers[i];
-        struct layer_run run = {.kernels = kernels,
-                                .rows = rows,
-                                .state = state,
-                                .work = work,
-                                .params = network->params + layer->params_at,
-                                .packed = packed + layer->packed_at,
-                                .precision = network->precision};
-        for (int p = 0; p < layer->n_in; p++)
-            run.in[p] = port_of(network, layer->in[p], &call);
-        for (int p = 0; p < layer->n_out; p++)
-            run.out[p] = port_of(network, layer->out[p], &call);
+        run.params = network->params + layer->params_at;
+        run.packed = packed + layer->packed_at;
+        set_ports(network, layer->n_in, layer->in, &call, n_in, run.in);
+        set_ports(network, layer->n_out, layer->out, &call, n_out, run.out);
+        n_in = layer->n_in;
+        n_out = layer->n_out;
         layer->ops->forward(layer, &run);
     }
 }

@@ -170,13 +170,20 @@ struct pass pass_of(const struct layer *layer, const struct layer_run *run, int 
         .recurrent_dropout = spec->recurrent_dropout,
         .state_at = layer->state_at + (size_t)(index * ops->n_states) * (size_t)spec->units,
         .state_port = 1 + index * ops->n_states,
+        .w = NULL,
+        .u = NULL,
+        .bias = NULL,
+        .packed = {ops->kernel, PRECISION_F32, weight->dims[0], spec->units, NULL},
+        .dw = NULL,
+        .du = NULL,
+        .db = NULL,
     };
-    pass.packed = (struct packed){ops->kernel, PRECISION_F32, pass.n_in, pass.units, NULL};
     if (!run)
         return pass;
     pass.packed.precision = run->precision;
-    if (run->packed)
-        pass.packed.blocks = run->packed + (size_t)index * pass_packed_size(&pass);
+    pass.packed.blocks = run->packed;
+    if (run->packed && index > 0)
+        pass.packed.blocks += (size_t)index * pass_packed_size(&pass);
     pass.w = run->params + weight[0].at;
     pass.u = run->params + weight[1].at;
     pass.bias = spec->use_bias ? run->params + weight[2].at : NULL;
