@@ -17,6 +17,15 @@ static inline vec v_set(float a) {
     return _mm256_set1_ps(a);
 }
 
+static inline vec v_all(const float *from) {
+    return _mm256_broadcast_ss(from);
+}
+
+static inline vec v_keep(vec a) {
+    __asm__("" : "+x"(a));
+    return a;
+}
+
 static inline vec v_load(const float *from) {
     return _mm256_loadu_ps(from);
 }

@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #define LANES 16
 
@@ -13,6 +14,18 @@ typedef __m512 vec;
 
 static inline vec v_set(float a) {
     return _mm512_set1_ps(a);
+}
+
+/* As integers: Zen 4 does not load a float into all lanes of 512 bits without a unit that multiplies and adds, too. */
+static inline vec v_all(const float *from) {
+    int32_t bits;
+    memcpy(&bits, from, sizeof bits);
+    return _mm512_castsi512_ps(_mm512_set1_epi32(bits));
+}
+
+static inline vec v_keep(vec a) {
+    __asm__("" : "+v"(a));
+    return a;
 }
 
 static inline vec v_load(const float *from) {

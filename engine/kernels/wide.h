@@ -3,6 +3,8 @@
  *
  *     ROWS                      of a tile: as many as leave its sums in registers
  *     what update.h asks for
+ *     v_all(p)                              LANES times the float at p
+ *     v_keep(a)                             a, which stays in its register instead of being read from memory once more
  *     v_widen_low(a), v_widen_high(a)       floats from the lower, or the upper, halves of each
  *     v_upper(a)                            the upper half of the lanes in the place of the lower one
  *     LEVEL, KERNELS            the level's name, and that of its table

@@ -35,7 +35,7 @@ INLINE void multiply_vector(struct tile tile, int block, int vector, const float
                             vec sums[SUMS][PACK_VECTORS]) {
     UNROLL for (int r = 0; r < tile.rows; r++) {
         vec *sum = &sums[block * tile.rows + r][vector == 2 ? tile.third : vector];
-        *sum = v_fma(v_set(x[r][k]), weights, *sum);
+        *sum = v_fma(v_all(&x[r][k]), weights, *sum);
     }
 }
 
@@ -53,9 +53,11 @@ INLINE void multiply(struct tile tile, int n, const float *const *x, const float
     }
 }
 
-/* Of inputs k and k + 1. */
+/* Of inputs k and k + 1. One row is as fast as its weights are read: once, and not again for the second half. */
 INLINE void multiply_pair(struct tile tile, int block, int vector, const float *const *x, int k, vec pair,
                           vec sums[SUMS][PACK_VECTORS]) {
+    if (tile.rows == 1)
+        pair = v_keep(pair);
     multiply_vector(tile, block, vector, x, k, v_widen_low(pair), sums);
     multiply_vector(tile, block, vector, x, k + 1, v_widen_high(pair), sums);
 }
