@@ -21,12 +21,20 @@ static int64_t wait_behind(int tries) {
 
 /* ---- what is kept for one who is held -------------------------------------------------------- */
 
+/* The lowest order of what the journal has for it; UINT64_MAX: nothing. */
+static uint64_t lowest_of(const struct returning *returning) {
+    uint64_t lowest = returning->kept != NULL ? returning->kept->order : UINT64_MAX;
+    return returning->import != NULL && returning->import->order < lowest ? returning->import->order : lowest;
+}
+
 static void hold(struct returns *returns, struct returning *returning) {
     struct store_status status;
     store_status(returns->setup.store, &status);
     returning->held_from = status.bytes;
     returning->held = true;
     returns->counters.held++;
+    if (returning->import != NULL)
+        DL_DELETE2(returns->imports, returning->import, previous, next);
     for (struct kept *kept = returning->kept; kept != NULL; kept = kept->behind) {
         size_t n = sizeof *kept + kept->n;
         DL_DELETE2(returns->kept, kept, previous, next);
@@ -38,8 +46,14 @@ static void hold(struct returns *returns, struct returning *returning) {
 
 void returns_unhold(struct returns *returns, struct returning *returning) {
     struct kept *at = returns->kept;
+    struct import *behind = returns->imports;
     returning->held = returning->let_go = false;
     returns->counters.held--;
+    if (returning->import != NULL) {
+        while (behind != NULL && behind->order <= returning->import->order)
+            behind = behind->next;
+        DL_PREPEND_ELEM2(returns->imports, behind, returning->import, previous, next); /* NULL: behind all */
+    }
     for (struct kept *kept = returning->kept; kept != NULL; kept = kept->behind) {
         size_t n = sizeof *kept + kept->n;
         while (at != NULL && at->order <= kept->order)
@@ -62,14 +76,14 @@ bool returning_is_anew(const struct returning *returning) {
 uint64_t returns_lowest_held(const struct returns *returns) {
     uint64_t lowest = UINT64_MAX;
     for (const struct returning *at = returns->counters.held > 0 ? returns->all : NULL; at != NULL; at = at->hh.next)
-        if (at->held && !at->let_go && at->kept != NULL && at->kept->order < lowest)
-            lowest = at->kept->order;
+        if (at->held && !at->let_go && lowest_of(at) < lowest)
+            lowest = lowest_of(at);
     return lowest;
 }
 
 void returns_let_go(struct returns *returns, uint64_t bytes, uint64_t most) {
     for (struct returning *at = returns->counters.held > 0 ? returns->all : NULL; at != NULL; at = at->hh.next) {
-        if (!at->held || at->let_go || at->kept == NULL || bytes - at->held_from <= most)
+        if (!at->held || at->let_go || bytes - at->held_from <= most)
             continue;
         at->let_go = true;
         publisher_event(
@@ -92,12 +106,13 @@ static void tell_held(struct returns *returns, const struct returning *returning
 
 /* It was the last attempt that is waited for. Returns whether it stays on its way. */
 static bool give_up(struct returns *returns, struct returning *returning, struct stored *answer) {
-    if (returning->import != NULL) { /* such a stream there is */
+    /* For who waits for an import there is such a stream; one that the journal has may have come to be. */
+    if (returning->import != NULL && returning->import->outcome != NULL) {
         returning->answer = answer;
         returns_end_import(returns, returning);
         returning->answer = NULL;
     }
-    if (returning->kept == NULL)
+    if (returning->kept == NULL && returning->import == NULL)
         return false;
     if (!returning->held) {
         hold(returns, returning);

@@ -25,7 +25,7 @@ struct outcome {
 
 /* An import, until its stream's worker has it, or the store has such a stream. */
 struct import {
-    struct import *previous, *next; /* utlist: of all, by order */
+    struct import *previous, *next; /* utlist: of all but those who are held, by order */
     const struct returning *of;
     uint64_t order;          /* in the journal; 0: it is not there yet */
     struct stored *image;    /* NULL: it is the answer */
@@ -57,10 +57,11 @@ struct returning {
     struct returning *previous, *next; /* utlist: among those who leave, are to be asked for, or to be handed over */
     struct returning **list;           /* TO_ASK: the one in which it is */
     enum stage stage;
-    bool forget;        /* what the store has of it is to be forgotten first */
-    bool brought;       /* it is to come back, if the store knows it; */
-    bool anew;          /* begun anew where it cannot be read */
-    bool held;          /* it cannot be read for long: what is kept for it is in no list, and no more is taken */
+    bool forget;  /* what the store has of it is to be forgotten first */
+    bool brought; /* it is to come back, if the store knows it; */
+    bool anew;    /* begun anew where it cannot be read */
+    bool
+        held; /* it cannot be read for long: what is kept for it, and its import, are in no list, and no more is taken */
     bool let_go;        /* held, and what the journal has of it may go */
     uint64_t held_from; /* the store's bytes then */
     int tries;          /* that failed */

@@ -10,6 +10,7 @@
 #include "daemon/homecoming.h"
 #include "daemon/log.h"
 #include "daemon/rounds.h"
+#include "daemon/stored_json.h"
 #include "tests/support/kept_fixture.h"
 
 #include <stdio.h>
@@ -270,6 +271,42 @@ static void an_import_does_not_wait(void **state) {
     kept_scene_close(&scene);
 }
 
+/* It stands in the journal alone, and the record that cannot be read is of a stream that had ended before. */
+static void an_import_of_the_journal_is_held(void **state) {
+    (void)state;
+    struct kept_scene scene;
+    struct error err;
+    kept_scene_open(&scene, &setup);
+    struct returns *returns = scene.rig.returns;
+    begin(&scene);
+    json_t *reply = ask(&scene, "{\"cmd\":\"export\",\"stream\":\"c/1\"}");
+    struct stored *image = stored_json_read(json_object_get(reply, "image"), &err);
+    assert_non_null(image);
+    json_decref(reply);
+    leave(&scene);
+    is_readable(&scene, false);
+    uint64_t order;
+    assert_true(
+        store_append(scene.rig.store, &(struct journal_entry){.kind = JOURNAL_TICKS, .bytes = "x", .n = 1}, &order));
+    returns_read_tail(returns, true);
+    struct returning *returning = returns_begin(returns, 0, "c/1", 3);
+    assert_int_equal(returns_import(returns, returning, image, 0), 0);
+    returns_import_at(returns, returning, order);
+    returns_read_tail(returns, false);
+    assert_true(returns_has_tail(returns));
+    take_turns(&scene, is_held);
+    assert_false(returns_has_tail(returns)); /* nobody waits for it */
+    assert_int_equal(returns_lowest(returns), UINT64_MAX);
+    assert_int_equal(returns_lowest_held(returns), order);
+    assert_true(store_forget(scene.rig.store, "c/1", 3, 1));
+    take_turns(&scene, is_here);
+    assert_int_equal(returns_lowest_held(returns), UINT64_MAX);
+    reply = ask(&scene, "{\"cmd\":\"state\",\"stream\":\"c/1\",\"model\":\"m\"}");
+    assert_int_equal(json_integer_value(json_object_get(reply, "step")), 2);
+    json_decref(reply);
+    kept_scene_close(&scene);
+}
+
 /* ---- refused -------------------------------------------------------------------------------- */
 
 static void keep(struct kept_scene *scene, struct returning *returning, uint64_t order, uint32_t nth) {
@@ -325,6 +362,7 @@ int main(void) {
         cmocka_unit_test(the_journal_stays_for_a_while),
         cmocka_unit_test(a_question_begins_nothing),
         cmocka_unit_test(an_import_does_not_wait),
+        cmocka_unit_test(an_import_of_the_journal_is_held),
         cmocka_unit_test(what_was_refused_is_not_taken),
     };
     log_open(LOG_LEVEL_ERROR);
