@@ -58,15 +58,16 @@ struct series *stream_new_series(const struct config *config, int class) {
 /* A stream seldom has more steps that wait. */
 enum { FIRST_ARRIVALS = 2 };
 
-/* Behind the places. */
-static struct arrival *first_arrivals(const struct stream *stream) {
-    return (struct arrival *)(void *)(stream->places + stream->n_places);
-}
-
 /* Where the places begin, with the first arrivals behind them: on lines of their own, as those are the worker's. */
 static size_t places_at(bool closes, size_t name_length) {
     size_t node = closes ? sizeof(struct closing) + _Alignof(struct closing) : 0;
     return (offsetof(struct stream, text) + name_length + 1 + node + POOL_LINE - 1) / POOL_LINE * POOL_LINE;
+}
+
+/* Behind the places that it began with: while it is restored it may have others for a while. */
+static struct arrival *first_arrivals(const struct stream *stream) {
+    const char *places = (const char *)stream + places_at(stream->closes, stream->name_length);
+    return (struct arrival *)(uintptr_t)(places + (size_t)stream->n_places * sizeof(struct place));
 }
 
 static size_t size_of(bool closes, size_t name_length, int n_places) {

@@ -224,18 +224,39 @@ static void a_model_that_has_changed_begins_behind_the_steps(void **state) {
     }
 }
 
+static void publish_version(struct kept_scene *scene, uint64_t number) {
+    struct error err;
+    struct version *version = version_new(number, forecaster_network(&scene->rig.config->models[0], &err));
+    const struct versions_record record = {.model = 0, .champion = version, .facts = "{}", .about = "{}"};
+    assert_int_equal(versions_put(scene->rig.versions, &record, &err), 0);
+    version_release(version);
+}
+
+/* Many steps follow from one tick of the tail, which runs under a version that does not serve any more. */
+static void many_steps_at_once_under_another_version(void **state) {
+    (void)state;
+    const struct kept_setup setup = {.learns = true,
+                                     .of_class = "    every: 1us\n    gap: fill\n    fill_most: 20\n"};
+    struct kept_scene scene;
+    kept_scene_open(&scene, &setup);
+    stored_free(prepare(&scene));
+    publish_version(&scene, 2);
+    kept_scene_restart(&scene, &setup);
+    append(&scene, JOURNAL_TICKS, "c/1 a=1,b=2 9000", 16);
+    recover(&scene);
+    expect_steps(&scene, 9);
+    assert_int_equal(scene.rig.unreadable, 0);
+    kept_scene_close(&scene);
+}
+
 /* The image stands under a version that is not there any more, and behind it another one took over; or that did so at a step
  * at which it cannot: what serves takes over where the image stands, and the others of its batch do not know of it. */
 static void check_takeover_that_cannot_be_done(bool lost, uint64_t step) {
     struct kept_scene scene;
-    struct error err;
     char path[400];
     kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     stored_free(prepare(&scene));
-    struct version *version = version_new(2, forecaster_network(&scene.rig.config->models[0], &err));
-    const struct versions_record record = {.model = 0, .champion = version, .facts = "{}", .about = "{}"};
-    assert_int_equal(versions_put(scene.rig.versions, &record, &err), 0);
-    version_release(version);
+    publish_version(&scene, 2);
     snprintf(path, sizeof path, "%s/versions/m/1.version", scene.folder);
     assert_true(!lost || remove(path) == 0);
     kept_scene_restart(&scene, &(struct kept_setup){.learns = true});
@@ -267,6 +288,7 @@ int main(void) {
         cmocka_unit_test(a_label_brings_its_stream_back),
         cmocka_unit_test(an_image_says_how_much_it_has),
         cmocka_unit_test(a_model_that_has_changed_begins_behind_the_steps),
+        cmocka_unit_test(many_steps_at_once_under_another_version),
         cmocka_unit_test(takeovers_that_cannot_be_done),
     };
     log_open(LOG_LEVEL_ERROR);
