@@ -97,7 +97,7 @@ void forecaster_event_serialize(struct forecaster *f, int slot, uint64_t step, s
     image_io(&section, &score->all.brier, 1);
     image_io(&section, &score->all.accuracy, 1);
     image_io(&section, counts_of(f, slot), (size_t)f->model->classes);
-    image_count(&section, &n, step, "more probabilities than steps");
+    image_number(&section, &n, step, sizeof(int32_t), "more probabilities than steps");
     /* Those that were written where the history was longer are overwritten by what follows. */
     for (uint64_t back = n; back > 0; back--)
         serialize_said(f, said_of(f, slot, step + 1 - back), &section);

@@ -85,7 +85,7 @@ static void serialize_given(struct forecaster *f, int slot, struct image_io *io)
     if (!holds)
         return;
     uint64_t n = image_reads(io) ? 0 : given->n;
-    image_count(io, &n, image_reads(io) ? image_left(io) / sizeof(float) : n, "a state of another size");
+    image_number(io, &n, UINT64_MAX, sizeof *given->values, "a state of another size");
     if (image_reads(io)) {
         given = given_new(f, (size_t)n);
         if (given == NULL) {

@@ -149,7 +149,7 @@ static void serialize_labels(struct history *history, struct image_io *io) {
     uint64_t room = (uint64_t)history->capacity, n = history->labels == NULL ? 0
                                                      : history->n < room     ? history->n
                                                                              : room;
-    image_count(io, &n, history->n, "more labels than steps");
+    image_number(io, &n, history->n, sizeof *history->labels, "more labels than steps");
     for (uint64_t back = n; back > 0; back--) {
         bool held = history->labels != NULL && back <= room;
         float label, *at = held ? &history->labels[history_place(history, history->n + 1 - back)] : &label;

@@ -235,6 +235,12 @@ void image_count(struct image_io *io, uint64_t *x, uint64_t most, const char *wh
         *x = image_check(io, number <= most, what) ? number : 0;
 }
 
+void image_number(struct image_io *io, uint64_t *x, uint64_t most, size_t bytes, const char *what) {
+    image_count(io, x, most, what);
+    if (image_reads(io) && !image_check(io, *x <= image_left(io) / bytes, "it ends too early"))
+        *x = 0;
+}
+
 void image_name(struct image_io *io, char *name, int room) {
     int n = image_reads(io) ? 0 : (int)strlen(name);
     image_int(io, &n, 0, room - 1, "a name that is too long");

@@ -77,6 +77,8 @@ void image_bool(struct image_io *io, bool *x);
 /* Within least and most; what: its name in the sentence, where it is not. */
 void image_int(struct image_io *io, int *x, int least, int most, const char *what);
 void image_count(struct image_io *io, uint64_t *x, uint64_t most, const char *what);
+/* The number of things that come next, of so many bytes each at least: no more than there are bytes left for, either. */
+void image_number(struct image_io *io, uint64_t *x, uint64_t most, size_t bytes, const char *what);
 
 /* A text of less than room bytes, ended by a NUL, in memory of the caller's. */
 void image_name(struct image_io *io, char *name, int room);

@@ -289,7 +289,10 @@ static void serialize_open(struct series *series, struct image_io *io) {
 static void serialize_held(struct series *series, struct image_io *io) {
     enum { HELD_MOST = 1 << 20 };
     int n = series->held != NULL ? series->held->n : 0;
+    size_t tick = sizeof(int64_t) + 1 + (size_t)series->history->n_features * sizeof(double);
     image_int(io, &n, 0, HELD_MOST, "more held ticks than can be");
+    if (image_reads(io) && !image_check(io, (size_t)n <= image_left(io) / tick, "it ends too early"))
+        n = 0;
     if (n > 0 && (series->held == NULL || n > series->held->most)) {
         reorder_free(series->held);
         series->held = reorder_new(series->history->n_features, n);

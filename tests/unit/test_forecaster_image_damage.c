@@ -302,12 +302,67 @@ static void no_damage_crashes(void **state) {
     damage(nothing, RANDOM_WINDOWED, 40, 3);
 }
 
+/* Puts a number into the image, so many bytes behind the tag of a section (NULL: as it is). Returns what it was. */
+static uint64_t put_number(struct image *image, const char *tag, size_t behind, const uint64_t *number) {
+    uint64_t was;
+    size_t at = 0;
+    while (memcmp(image->bytes + at, tag, 4) != 0)
+        at++;
+    memcpy(&was, image->bytes + at + behind, sizeof was);
+    if (number != NULL)
+        memcpy(image->bytes + at + behind, number, sizeof *number);
+    return was;
+}
+
+/* Of a stream so old that nobody has lived through it: numbers that fit together, and bytes that are not there. */
+static void no_image_is_read_for_ever(void **state) {
+    (void)state;
+    /* Behind tag, format and length: of the history; of steps; of a slot; of its event. */
+    enum { BEGIN = 10, N = BEGIN + 4, LABELS = N + 17, FROM = BEGIN + 4, SEEN = BEGIN + 16 + 64, SAID = BEGIN + 40 };
+    const uint64_t older = UINT64_C(1) << 60, many = UINT64_C(1) << 59;
+    for (int what = 0; what < 3; what++) {
+        struct random_model model;
+        struct random_slot slot;
+        struct image image = {0};
+        struct error err = {""};
+        random_model_init(&model, SEED, RANDOM_EVENT, true);
+        struct forecaster *forecaster = random_forecaster(&model, RANDOM_FEW, 1);
+        random_slot_open(&slot, &model, forecaster, SLOT, SEED);
+        live_for(&slot, 60);
+        random_slot_settle(&slot);
+        random_slot_save(&slot, &image);
+        random_slot_close(&slot);
+        uint64_t n = older + put_number(&image, "hist", N, NULL),
+                 from = older + put_number(&image, "step", FROM, NULL);
+        put_number(&image, "hist", N, &n);
+        put_number(&image, "step", FROM, &from);
+        put_number(&image, "fcst", SEEN, &n);
+        if (what == 1)
+            put_number(&image, "hist", LABELS, &many);
+        if (what == 2)
+            put_number(&image, "evnt", SAID + (size_t)model.model.classes * sizeof(double), &many);
+        struct image wrong = sealed(image.bytes, image.n - SUM);
+        int failed = random_slot_load(&slot, &model, forecaster, SLOT, SEED, 60, &wrong, &err);
+        if (failed != (what == 0 ? 0 : -1))
+            fail_msg("%s", err.text);
+        if (what == 0)
+            random_slot_close(&slot);
+        else
+            assert_non_null(strstr(err.text, "it ends too early"));
+        image_free(&wrong);
+        image_free(&image);
+        forecaster_free(forecaster);
+        random_model_fini(&model);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_shapes_it_must_be_the_same),
         cmocka_unit_test(into_a_history_of_another_length),
         cmocka_unit_test(what_is_not_there),
         cmocka_unit_test(no_damage_crashes),
+        cmocka_unit_test(no_image_is_read_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,32 @@ static int read_thing(const uint8_t *bytes, size_t n, uint16_t format, struct th
     return image_end(&io);
 }
 
+/* What follows a number of things may be none of them. */
+static void there_are_no_more_than_there_is_room_for(void **state) {
+    (void)state;
+    uint16_t things[] = {7, 8, 9};
+    for (uint64_t n = 0; n <= 4; n++)
+        for (uint64_t most = 2; most <= 5; most++) {
+            struct image image = {0};
+            struct image_io io;
+            struct error err;
+            uint64_t written = n, read = 99;
+            image_begin(&io, &image);
+            image_number(&io, &written, 0, sizeof *things, "");
+            image_io(&io, things, 3);
+            assert_int_equal(image_end(&io), 0);
+            assert_int_equal(image_open(&io, image.bytes, image.n, &err), 0);
+            image_number(&io, &read, most, sizeof *things, "too many things");
+            assert_int_equal(read, n <= 3 && n <= most ? n : 0);
+            assert_int_equal(image_ok(&io), n <= 3 && n <= most);
+            if (n > most)
+                assert_non_null(strstr(err.text, "too many things"));
+            else if (n > 3)
+                assert_non_null(strstr(err.text, "it ends too early"));
+            image_free(&image);
+        }
+}
+
 static void what_is_written_is_read(void **state) {
     (void)state;
     struct image image = {0};
@@ -194,8 +220,11 @@ static void an_older_one_is_read(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_written_is_read),    cmocka_unit_test(a_large_one_grows),
-        cmocka_unit_test(what_is_damaged_is_refused), cmocka_unit_test(what_is_wrong_is_said),
+        cmocka_unit_test(there_are_no_more_than_there_is_room_for),
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(a_large_one_grows),
+        cmocka_unit_test(what_is_damaged_is_refused),
+        cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(an_older_one_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
