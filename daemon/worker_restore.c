@@ -98,19 +98,31 @@ static bool is_own(const struct restoring *restoring, int place, const struct sa
     return same;
 }
 
-/* What is imported stood under a version of its own, or of another daemon. The takeover of the import itself is done as
- * it is loaded: it stood under that version from then on. Where none was told, it takes over what serves. */
-static void settle_import(struct restoring *restoring, int place, const struct saved_version *saved) {
+/* The takeover that is due first was done as the image was loaded: it stood under that version from then on. */
+static void settle_due(struct restoring *restoring, int place, const struct saved_version *saved) {
     const struct due *due = restoring->due[place];
-    if (due == NULL || due->following.step != saved->step) {
-        if (saved->number != STREAM_IMAGE_NONE && saved->number != 0 && !is_own(restoring, place, saved))
-            restoring->stood[place] = forecaster_version(batch_of(restoring, place)->forecaster);
-        return;
-    }
     restoring->stood[place] = version_number(due->following.version);
     while ((due = restoring->due[place]) != NULL && due->following.step == saved->step &&
            version_number(due->following.version) == restoring->stood[place])
         forget_due(restoring, place);
+}
+
+/* What is imported stood under a version of its own, or of another daemon. Where no takeover of the import itself was
+ * told, it takes over what serves. */
+static void settle_import(struct restoring *restoring, int place, const struct saved_version *saved) {
+    const struct due *due = restoring->due[place];
+    if (due != NULL && due->following.step == saved->step)
+        settle_due(restoring, place, saved);
+    else if (saved->number != STREAM_IMAGE_NONE && saved->number != 0 && !is_own(restoring, place, saved))
+        restoring->stood[place] = forecaster_version(batch_of(restoring, place)->forecaster);
+}
+
+/* So did what came back when the version that it had had was gone. */
+static void settle_gone(struct restoring *restoring, int place, const struct saved_version *saved) {
+    const struct due *due = restoring->due[place];
+    if (due != NULL && due->following.step == saved->step && due->following.began == saved->step &&
+        saved->number != 0 && !is_own(restoring, place, saved))
+        settle_due(restoring, place, saved);
 }
 
 /* ---- running -------------------------------------------------------------------------------- */
@@ -321,9 +333,13 @@ static int restore(struct restoring *restoring) {
     for (int i = 0; i < restoring->stream->n_places; i++)
         restoring->stood[i] = image != NULL ? versions[batch_of(restoring, i)->model].number : STREAM_IMAGE_NONE;
     bool had = note_all_due(restoring) == 0;
-    bool imported = restoring->homecoming->imported && restoring->homecoming->tail != NULL;
-    for (int i = 0; imported && i < restoring->stream->n_places; i++)
-        settle_import(restoring, i, &versions[batch_of(restoring, i)->model]);
+    for (int i = 0; image != NULL && restoring->homecoming->tail != NULL && i < restoring->stream->n_places; i++) {
+        const struct saved_version *saved = &versions[batch_of(restoring, i)->model];
+        if (restoring->homecoming->imported)
+            settle_import(restoring, i, saved);
+        else
+            settle_gone(restoring, i, saved);
+    }
     for (int i = 0; i < restoring->stream->n_places; i++)
         while (restoring->due[i] != NULL && (!had || began_so(restoring, i)))
             forget_due(restoring, i);

@@ -249,14 +249,15 @@ static void many_steps_at_once_under_another_version(void **state) {
     kept_scene_close(&scene);
 }
 
-/* The image stands under a version that is not there any more, and behind it another one took over; or that did so at a step
- * at which it cannot: what serves takes over where the image stands, and the others of its batch do not know of it. */
-static void check_takeover_that_cannot_be_done(bool lost, uint64_t step) {
+/* The image stands under a version that is not there any more (lost), and behind it another one took over: where it stood, as it
+ * came back, or later. */
+static void check_takeovers(bool lost, uint64_t step, int unreadable) {
     struct kept_scene scene;
     char path[400];
     kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     stored_free(prepare(&scene));
     publish_version(&scene, 2);
+    publish_version(&scene, 3);
     snprintf(path, sizeof path, "%s/versions/m/1.version", scene.folder);
     assert_true(!lost || remove(path) == 0);
     kept_scene_restart(&scene, &(struct kept_setup){.learns = true});
@@ -268,16 +269,28 @@ static void check_takeover_that_cannot_be_done(bool lost, uint64_t step) {
         (struct journal_command){
             .what = JOURNALED_TAKEOVER, .generation = 1, .model = "m", .version = 2, .began = step, .step = step});
     append(&scene, JOURNAL_TICKS, "c/1 a=1,b=2 8", 13);
+    append_command(
+        &scene, (struct journal_command){
+                    .what = JOURNALED_TAKEOVER, .generation = 1, .model = "m", .version = 3, .began = 3, .step = 3});
+    append(&scene, JOURNAL_TICKS, "c/1 a=1,b=2 9", 13);
     recover(&scene);
-    expect_steps(&scene, 3);
-    assert_int_equal(scene.rig.unreadable, 1);
+    expect_steps(&scene, 4);
+    assert_int_equal(scene.rig.unreadable, unreadable);
     kept_scene_close(&scene);
 }
 
+/* That at the step where the image stands needs nothing of the version before. */
+static void a_version_before_takeovers_is_gone(void **state) {
+    (void)state;
+    check_takeovers(false, 2, 0);
+    check_takeovers(true, 2, 0);
+}
+
+/* What serves takes over where the image stands, and the others of its batch do not know of it. */
 static void takeovers_that_cannot_be_done(void **state) {
     (void)state;
-    check_takeover_that_cannot_be_done(true, 2);
-    check_takeover_that_cannot_be_done(false, 1);
+    check_takeovers(true, 3, 1);
+    check_takeovers(false, 1, 1);
 }
 
 int main(void) {
@@ -289,6 +302,7 @@ int main(void) {
         cmocka_unit_test(an_image_says_how_much_it_has),
         cmocka_unit_test(a_model_that_has_changed_begins_behind_the_steps),
         cmocka_unit_test(many_steps_at_once_under_another_version),
+        cmocka_unit_test(a_version_before_takeovers_is_gone),
         cmocka_unit_test(takeovers_that_cannot_be_done),
     };
     log_open(LOG_LEVEL_ERROR);
