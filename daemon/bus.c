@@ -39,13 +39,6 @@ static void tell_anew(struct bus *bus, const struct record_anew *anew) {
                     name, (unsigned long long)anew->step, anew->gap ? ", after a gap" : "");
 }
 
-static void tell_unreadable(struct bus *bus, const struct record_unreadable *record) {
-    publisher_event(bus->publisher, "unreadable", record->name,
-                    json_pack("{s:s%, s:s}", "stream", record->name, record->n, "error", record->err.text),
-                    "of stream %.*s not all can be read, and begins anew: %s", (int)record->n, record->name,
-                    record->err.text);
-}
-
 static void take_output(struct bus *bus, const void *at) {
     switch (((const struct record *)at)->kind) {
     case RECORD_FORECAST:
@@ -53,7 +46,7 @@ static void take_output(struct bus *bus, const void *at) {
     case RECORD_REFUSED: ingest_refused(bus->ingest, at); break;
     case RECORD_ANEW: tell_anew(bus, at); break;
     case RECORD_TOLD: notices_publish(bus->publisher, bus->config, at); break;
-    case RECORD_UNREADABLE: tell_unreadable(bus, at); break;
+    case RECORD_UNREADABLE: notices_unreadable(bus->publisher, at); break;
     case RECORD_UNCLOSED: ingest_unclosed(bus->ingest, at); break;
     case RECORD_ROUND_DONE: rounds_done(&bus->rounds, at); break;
     case RECORD_STATE_DONE: {

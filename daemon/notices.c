@@ -81,3 +81,12 @@ void notices_publish(struct publisher *publisher, const struct config *config, c
     case TOLD_VERDICT: tell_verdict(publisher, config, stream, told); break;
     }
 }
+
+void notices_unreadable(struct publisher *publisher, const struct record_unreadable *record) {
+    char stream[WIRE_MAX_NAME + 1];
+    memcpy(stream, record->name, record->n);
+    stream[record->n] = '\0';
+    publisher_event(publisher, "unreadable", stream,
+                    json_pack("{s:s, s:s}", "stream", stream, "error", record->err.text),
+                    "of stream %s not all can be read, and begins anew: %s", stream, record->err.text);
+}

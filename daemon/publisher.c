@@ -4,6 +4,7 @@
 #include "daemon/endpoint.h"
 #include "daemon/wire.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -287,6 +288,7 @@ void publisher_event(struct publisher *publisher, const char *kind_name, const c
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     int n = snprintf(topic, sizeof topic, "event/%s/%s", kind_name, name);
+    assert((size_t)n < sizeof topic);
     json_t *map = fields != NULL ? fields : json_object();
     json_object_set_new(map, "kind", json_string(kind_name));
     json_object_set_new(map, "t", json_integer(clock_realtime()));

@@ -255,7 +255,10 @@ static void take_output(struct rig *rig, const void *at) {
     case RECORD_WATCHED: learning_watched(rig->learning, at); break;
     case RECORD_TAKEOVER: rig->takeovers++; break;
     case RECORD_ROUND_DONE: rig->rounds_done++; break;
-    case RECORD_UNREADABLE: rig->unreadable++; break;
+    case RECORD_UNREADABLE:
+        rig->unreadable++;
+        notices_unreadable(rig->publisher, at);
+        break;
     case RECORD_COLLECTED:
         rig->collected++;
         learning_collected(rig->learning, at);

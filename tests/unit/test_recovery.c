@@ -213,10 +213,15 @@ static void a_model_that_has_changed_begins_behind_the_steps(void **state) {
         kept_scene_open(&scene, &(struct kept_setup){.learns = true});
         stored_free(prepare(&scene));
         kept_scene_restart(&scene, &(struct kept_setup){.learns = true, .models = models[m]});
+        void *events = rig_subscribe(&scene.rig, "event/unreadable/", 17);
         append(&scene, JOURNAL_TICKS, "c/1 a=1,b=2 8", 13);
         recover(&scene);
         expect_steps(&scene, 3);
+        char topic[300];
         assert_int_equal(scene.rig.unreadable, 1);
+        assert_int_equal(rig_receive(events, topic, sizeof topic, 1000), 21);
+        assert_string_equal(topic, "event/unreadable/c/1");
+        rig_disconnect(events);
         scene.t = 10;
         kept_scene_tick(&scene, "c/1");
         expect_steps(&scene, 4);
