@@ -242,6 +242,10 @@ void background_abandon(struct worker *worker) {
     for (int m = 0; m < worker->config->n_models; m++)
         if (worker->collections[m].windows != NULL)
             hand_back(worker, m);
+    for (int m = 0; m < worker->config->n_models; m++) {
+        version_release(worker->trials[m].version);
+        worker->trials[m].version = NULL;
+    }
     worker->n_taking_over = 0;
     worker->n_shadows = 0;
     stored_free(worker->imaging.waiting); /* the disk has failed: its stream is in the journal, or came too late */

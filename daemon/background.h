@@ -28,6 +28,11 @@ bool background_image(struct worker *worker, struct stream *stream, bool leaves)
 /* How long the worker may sleep before a task can go on, ms; -1: for ever. */
 int background_timeout(const struct worker *worker);
 
+/* A batch is the worker's from now on: what is in the shadow of others is in its own, too, unless it sees enough streams. */
+void background_opened(struct worker *worker, struct batch *batch);
+/* A stream has come back to the batch: who is in its shadow, if anybody is, replays its history. */
+void background_came_back(struct worker *worker, struct batch *batch);
+
 /* A stream is about to end: no task may stand in it. */
 void background_forget(struct worker *worker, struct stream *stream);
 

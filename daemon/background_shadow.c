@@ -3,8 +3,6 @@
 
 #include "engine/contest.h"
 
-#include <string.h>
-
 static void end_shadow(struct worker *worker, struct batch *batch) {
     forecaster_end_shadow(batch->forecaster);
     worker->n_shadows -= batch->next_shadow != NULL || batch->shadow_replays;
@@ -13,23 +11,31 @@ static void end_shadow(struct worker *worker, struct batch *batch) {
     batch->shadow_replays = false;
 }
 
+void background_opened(struct worker *worker, struct batch *batch) {
+    struct trial *trial = &worker->trials[batch->model];
+    if (trial->version == NULL || trial->slots >= CONTEST_STREAMS)
+        return;
+    batch->next_shadow = version_acquire(trial->version);
+    worker->n_shadows++;
+    trial->slots += worker->config->models[batch->model].batch_size;
+}
+
+void background_came_back(struct worker *worker, struct batch *batch) {
+    if (!forecaster_has_shadow(batch->forecaster) || batch->shadow_replays)
+        return;
+    worker->n_shadows++;
+    batch->shadow_replays = true;
+}
+
 void background_shadow(struct worker *worker, const struct record_shadow *record) {
     struct trial *trial = &worker->trials[record->model];
-    int slots = 0;
-    for (int b = 0; b < worker->n_batches; b++) {
-        struct batch *batch = worker->batches[b];
-        if (batch->model != record->model)
-            continue;
-        end_shadow(worker, batch);
-        if (record->version == NULL || slots >= CONTEST_STREAMS)
-            continue;
-        batch->next_shadow = version_acquire(record->version);
-        worker->n_shadows++;
-        slots += worker->config->models[record->model].batch_size;
-    }
-    memset(trial, 0, sizeof *trial);
-    trial->number = record->trial;
-    version_release(record->version);
+    version_release(trial->version);
+    *trial = (struct trial){.number = record->trial, .version = record->version};
+    for (int b = 0; b < worker->n_batches; b++)
+        if (worker->batches[b]->model == record->model) {
+            end_shadow(worker, worker->batches[b]);
+            background_opened(worker, worker->batches[b]);
+        }
 }
 
 /* One slice of one batch's shadow; it begins once no version is taking over. */

@@ -27,6 +27,8 @@ struct collection {
 /* A version in the shadow, in some batches of a model. */
 struct trial {
     uint64_t number;
+    struct version *version;     /* with a reference; NULL: none */
+    int slots;                   /* of these batches */
     struct shadow_losses losses; /* told by their forecasters */
 };
 

@@ -29,6 +29,7 @@ static bool list_batch(struct worker *worker, struct batch *batch) {
     }
     worker->batches[worker->n_batches++] = batch;
     batch->listed = true;
+    background_opened(worker, batch);
     return true;
 }
 
@@ -57,6 +58,8 @@ static bool come_back(struct worker *worker, struct stream *stream, struct homec
         stream->saved = 0;
         stream->changed = true;
     }
+    for (int i = 0; i < stream->n_places; i++)
+        background_came_back(worker, stream->places[i].batch);
     worker_tell_unclosed(worker, stream, homecoming->closed_to);
     homecoming_free(homecoming);
     atomic_store_explicit(&stream->steps, stream->series->history->n, memory_order_relaxed);

@@ -209,6 +209,30 @@ static void a_version_runs_in_the_shadow(void **state) {
     worker_scene_close(&scene);
 }
 
+/* The streams come behind it, as after a restart. */
+static void a_shadow_before_all_streams(void **state) {
+    (void)state;
+    enum { STEPS = 90 };
+    struct worker_scene scene;
+    struct stream *streams[5];
+    struct live live = {.trial = 99};
+    worker_scene_open(&scene, "");
+    worker_promote(&scene, MODEL_M, 1);
+    worker_shadow(&scene, MODEL_M, 2, 7);
+    worker_begin_many(&scene, streams, 5, 0);
+    tick_all(&scene, streams, 5, 1, STEPS);
+    watch(&scene, MODEL_M, &live);
+    assert_int_equal(live.trial, 7);
+    assert_true(loss_series_steps(&live.losses.shadow) > STEPS / 2);
+    worker_give(&scene, &(struct record_shadow){RECORD_SHADOW, MODEL_M, NULL, 8}, sizeof(struct record_shadow));
+    streams[0] = worker_begin(&scene, CLASS_C, "c/behind");
+    streams[1] = worker_begin(&scene, CLASS_C, "c/more");
+    tick_all(&scene, streams, 2, STEPS + 1, 2 * STEPS);
+    watch(&scene, MODEL_M, &live);
+    assert_true(live.trial == 8 && loss_series_weight(&live.losses.shadow) == 0);
+    worker_scene_close(&scene);
+}
+
 /* Stopped before it has begun, and in its replay. */
 static void a_stop_with_a_shadow_lets_go(void **state) {
     (void)state;
@@ -708,6 +732,7 @@ int main(void) {
         cmocka_unit_test(a_hundred_swaps_under_load),
         cmocka_unit_test(a_stop_during_a_takeover_lets_go),
         cmocka_unit_test(a_version_runs_in_the_shadow),
+        cmocka_unit_test(a_shadow_before_all_streams),
         cmocka_unit_test(a_stop_with_a_shadow_lets_go),
         cmocka_unit_test(windows_are_copied_and_come_back),
         cmocka_unit_test(streams_may_end_while_windows_are_copied),

@@ -11,6 +11,7 @@
 #include "daemon/log.h"
 #include "daemon/records.h"
 #include "daemon/rounds.h"
+#include "daemon/worker_internal.h"
 #include "tests/support/kept_fixture.h"
 
 #include <stdio.h>
@@ -123,6 +124,42 @@ static void what_is_not_held_any_more_goes_on(void **state) {
     kept_scene_tick(&scene, "c/1");
     for (int64_t began = 0; atomic_load(&stream->steps) < TICKS + 1; rig_turn(&scene.rig))
         assert_true(rig_wait(&began));
+    kept_scene_close(&scene);
+}
+
+/* What the shadow of the stream's batch has seen, and whether it has replayed all. */
+static double seen_by_shadow(struct kept_scene *scene, bool *ret_ready) {
+    struct worker *worker = scene->rig.workers[0];
+    pthread_mutex_lock(&worker->owner);
+    const struct batch *batch = worker->n_batches > 0 ? worker->batches[0] : NULL;
+    *ret_ready = batch != NULL && forecaster_has_shadow(batch->forecaster) && !batch->shadow_replays;
+    double weight = loss_series_weight(&worker->trials[0].losses.shadow);
+    pthread_mutex_unlock(&worker->owner);
+    return weight;
+}
+
+/* A version in the shadow of its batch sees it, too. */
+static void a_stream_comes_back_beside_a_shadow(void **state) {
+    (void)state;
+    struct kept_scene scene;
+    struct error err;
+    bool ready = false;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
+    for (int i = 0; i < 4; i++)
+        kept_scene_tick(&scene, "c/1");
+    struct version *version = version_new(2, forecaster_network(&scene.rig.config->models[0], &err));
+    const struct record_shadow record = {RECORD_SHADOW, 0, version, 1};
+    assert_true(ingest_command(scene.rig.ingest, 0, &record, sizeof record));
+    for (int64_t began = 0; !ready; rig_turn(&scene.rig)) {
+        assert_true(rig_wait(&began));
+        assert_true(seen_by_shadow(&scene, &ready) == 0);
+    }
+    assert_int_equal(ingest_evict(scene.rig.ingest, kept_scene_await(&scene, "c/1")), 0);
+    kept_scene_await_left(&scene, "c/1");
+    for (int64_t began = 0; !(seen_by_shadow(&scene, &ready) > 0);) {
+        assert_true(rig_wait(&began));
+        kept_scene_tick(&scene, "c/1");
+    }
     kept_scene_close(&scene);
 }
 
@@ -239,6 +276,7 @@ int main(void) {
         cmocka_unit_test_teardown(a_disk_that_fails_is_left_alone_by_all_who_look, kept_scene_teardown),
         cmocka_unit_test(a_pause_comes_back_with_its_stream),
         cmocka_unit_test(what_is_not_held_any_more_goes_on),
+        cmocka_unit_test(a_stream_comes_back_beside_a_shadow),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
