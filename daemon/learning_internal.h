@@ -21,7 +21,7 @@ struct contest {
     enum contest_kind kind;
     struct version *version;          /* with a reference; NULL: none */
     uint64_t number;                  /* of contests so far; the workers' losses carry it */
-    uint64_t began;                   /* the most steps of the class then */
+    uint64_t seen, lasted;            /* the most steps of the class so far; steps of it since it began */
     struct promotion_verdict verdict; /* the latest, while it is undecided */
     double loss, champion_loss;       /* live, of the version and of the champion; NaN: no answer yet */
     uint64_t steps;                   /* that these are over */

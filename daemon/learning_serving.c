@@ -66,7 +66,7 @@ static void set_contest(struct learning *learning, int m, enum contest_kind kind
     *contest = (struct contest){.kind = kind,
                                 .version = version,
                                 .number = contest->number + 1,
-                                .began = learning_most_steps(learning, model_config(learning, m)->class, &clock),
+                                .seen = learning_most_steps(learning, model_config(learning, m)->class, &clock),
                                 .loss = NAN,
                                 .champion_loss = NAN};
     model->retraining.held = kind == CONTEST_SHADOW || kind == CONTEST_HELD;
@@ -260,12 +260,16 @@ void serving_judge(struct learning *learning, int m, struct training_outcome *ou
 
 /* ---- while it lives ----------------------------------------------------------------------------- */
 
-/* Steps of the class since the contest began. */
+/* Steps of the class since the contest began. A stream that comes back from the disk brings those of before with it: no
+ * more than so many count at each look. */
 static uint64_t lasted(const struct learning *learning, int m) {
+    struct contest *contest = &learning->models[m].contest;
     int64_t clock;
     uint64_t steps = learning_most_steps(learning, model_config(learning, m)->class, &clock);
-    uint64_t began = learning->models[m].contest.began;
-    return steps > began ? steps - began : 0;
+    uint64_t more = steps > contest->seen ? steps - contest->seen : 0;
+    contest->seen += more;
+    contest->lasted += more < PROMOTION_LIVE_MOST ? more : PROMOTION_LIVE_MOST;
+    return contest->lasted;
 }
 
 /* Ends the contest as decided, with its numbers as they are. */
