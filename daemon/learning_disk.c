@@ -68,8 +68,12 @@ static char *facts_of(struct learning *learning, int m, const struct version *ch
         json_object_set(map, "latest", model->latest);
     if (model->retraining.tried)
         json_object_set_new(map, "trained", json_integer(model->retraining.tried_at));
+    if (model->retraining.drifted)
+        json_object_set_new(map, "drifted", json_true());
     if (challenger != NULL)
         json_object_set_new(map, "challenger", json_integer((json_int_t)version_number(challenger)));
+    if (planned ? model->plan.what == PLAN_PROMOTE : model->contest.kind == CONTEST_PROBATION)
+        json_object_set_new(map, "probation", json_true());
     if (planned)
         foresee(learning, m, map);
     char *text = json_dumps(map, JSON_COMPACT);
@@ -90,6 +94,7 @@ static void take_facts(struct model_learning *model, const json_t *map) {
         snprintf(model->reason, sizeof model->reason, "%s", reason);
     model->retraining.tried = trained != NULL;
     model->retraining.tried_at = json_integer_value(trained);
+    model->retraining.drifted = json_is_true(json_object_get(map, "drifted"));
 }
 
 /* ---- at the start ------------------------------------------------------------------------------- */
@@ -151,6 +156,8 @@ int disk_restore(struct learning *learning, int m, const struct network *own, st
     int restored = begin_with(learning, m, &found, facts);
     if (restored == 1 || model->before == NULL) /* not beside other weights */
         take_challenger(learning, m, json_object_get(facts, "challenger"));
+    if (restored == 1 && json_is_true(json_object_get(facts, "probation")) && model->contest.kind == CONTEST_NONE)
+        serving_prove_on(learning, m);
     json_decref(facts);
     free(found.facts);
     return restored;

@@ -104,6 +104,8 @@ void serving_reason(const struct config_model *of, const struct version *version
                     char ret_reason[REASON_MOST]);
 /* A challenger of before, whose reference is taken, is decided on as the configuration has it now. */
 void serving_go_on(struct learning *learning, int m, struct version *challenger);
+/* Who serves has to prove itself still beside what it has replaced, where the two can be compared. */
+void serving_prove_on(struct learning *learning, int m);
 /* The challenger that may serve yet; NULL: none. */
 struct version *serving_challenger(const struct model_learning *model);
 /* The plan's version is on disk, or there is no disk: it is taken over. */

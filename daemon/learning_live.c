@@ -45,7 +45,7 @@ static void look_for_drift(struct learning *learning, int m) {
     if (errors.n == 0 || streams == 0 || !sees_drift(model_config(learning, m)) ||
         !drift_see(&model->drift, errors.sum / (double)errors.n, (double)errors.n / (double)streams))
         return;
-    model->retraining.drifted = true;
+    model->retraining.drifted = model->record_old = true;
     model->drifts++;
     const char *name = model_config(learning, m)->name;
     double error = errors.sum / (double)errors.n;

@@ -91,14 +91,18 @@ static void install(struct learning *learning, int m, struct version *version) {
     drift_loosen(&model->drift);
 }
 
-/* What is promoted has what it replaced in its shadow for a while, where the two can be compared: a network that a
- * mixture weighs need not beat the baseline. */
-static void promote(struct learning *learning, int m, struct version *version) {
+/* A network that a mixture weighs need not beat the baseline. */
+void serving_prove_on(struct learning *learning, int m) {
     struct model_learning *model = &learning->models[m];
-    install(learning, m, version);
-    model->promoted++;
     enum contest_kind kind = contest_of_replaced(model_config(learning, m), model->before);
     set_contest(learning, m, kind, kind != CONTEST_NONE ? version_acquire(model->before) : NULL);
+}
+
+/* What is promoted has what it replaced in its shadow for a while. */
+static void promote(struct learning *learning, int m, struct version *version) {
+    install(learning, m, version);
+    learning->models[m].promoted++;
+    serving_prove_on(learning, m);
     serving_send(learning, m);
 }
 

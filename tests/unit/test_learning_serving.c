@@ -326,39 +326,50 @@ static void a_mixture_decides_itself(void **state) {
 
 /* ---- drift, stops, records ------------------------------------------------------------------------ */
 
+#define DRIFTS REST("    retrain_on: drift\n    retrain_every: 0\n")
+
+/* A training, a while, and a drift. */
+static void let_it_drift(struct scene *scene) {
+    atomic_store(&scene->rig.workers[1]->clocks[0], 1);
+    train(scene, 1);
+    /* Without a stream in the book, nobody knows how many steps these errors are. */
+    live(scene, 0, 1, 1, 1);
+    const double value = 1;
+    void *push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
+    rig_send_tick(push, "c/1", 1, &value, 1);
+    int64_t began = 0;
+    while (placement_n_streams(scene->rig.placement, 0) == 0) {
+        ingest_read(scene->rig.ingest);
+        assert_true(rig_wait(&began));
+    }
+    rig_disconnect(push);
+    size_t n;
+    for (int w = 0; w < WORKERS; w++) /* OPEN and TICK, which nobody needs here */
+        while (ring_peek(worker_input(scene->rig.workers[w]), &n) != NULL)
+            ring_consume(worker_input(scene->rig.workers[w]));
+    for (int i = 0; i < 2; i++)
+        live(scene, 0, 1, 1, 1);
+    assert_int_equal(number_of(scene, "drifts"), 0);
+    live(scene, 0, 1, 1, 2);
+    assert_int_equal(number_of(scene, "drifts"), 1);
+}
+
+static void it_is_trained_after_drift(struct scene *scene) {
+    say_steps(scene, 130);
+    turn_until(scene, "jobs", 2);
+    json_t *map = describe(scene);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(map, "latest"), "why")), "drift");
+    json_decref(map);
+}
+
 static void drift_is_told_and_trained_after(void **state) {
     (void)state;
     struct scene scene;
-    open_scene(&scene, REST("    retrain_on: drift\n    retrain_every: 0\n"));
-    atomic_store(&scene.rig.workers[1]->clocks[0], 1);
-    train(&scene, 1);
-    /* Without a stream in the book, nobody knows how many steps these errors are. */
-    live(&scene, 0, 1, 1, 1);
-    const double value = 1;
-    void *push = rig_connect(&scene.rig, ZMQ_PUSH, scene.rig.config->bus.ticks);
-    rig_send_tick(push, "c/1", 1, &value, 1);
-    int64_t began = 0;
-    while (placement_n_streams(scene.rig.placement, 0) == 0) {
-        ingest_read(scene.rig.ingest);
-        assert_true(rig_wait(&began));
-    }
-    size_t n;
-    for (int w = 0; w < WORKERS; w++) /* OPEN and TICK, which nobody needs here */
-        while (ring_peek(worker_input(scene.rig.workers[w]), &n) != NULL)
-            ring_consume(worker_input(scene.rig.workers[w]));
-    for (int i = 0; i < 2; i++)
-        live(&scene, 0, 1, 1, 1);
-    assert_int_equal(number_of(&scene, "drifts"), 0);
-    live(&scene, 0, 1, 1, 2);
-    assert_int_equal(number_of(&scene, "drifts"), 1);
+    open_scene(&scene, DRIFTS);
+    let_it_drift(&scene);
     turn(&scene);
     assert_int_equal(number_of(&scene, "jobs"), 1); /* too few new steps */
-    say_steps(&scene, 130);
-    turn_until(&scene, "jobs", 2);
-    json_t *map = describe(&scene);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(map, "latest"), "why")), "drift");
-    json_decref(map);
-    rig_disconnect(push);
+    it_is_trained_after_drift(&scene);
     rig_close(&scene.rig);
 }
 
@@ -530,6 +541,50 @@ static void a_challenger_waits_on_after_a_restart(void **state) {
     rig_close(&scene.rig);
 }
 
+static bool is_on_probation(const struct scene *scene) {
+    json_t *map = describe(scene);
+    bool contest = json_object_get(map, "contest") != NULL;
+    json_decref(map);
+    return contest;
+}
+
+/* What serves, and has been promoted lately, has what it replaced in its shadow still, from the begin. */
+static void a_probation_goes_on_after_a_restart(void **state) {
+    static const char rest[] = REST("    combine: network\n");
+    for (int kept = 0; kept < 2; kept++) {
+        struct scene scene;
+        open_on_disk(&scene, rest);
+        promote_on_disk(&scene, 1, 1);
+        for (int restart = 0; restart < 2; restart++) {
+            rig_close(&scene.rig);
+            open_on_disk(&scene, rest);
+            turn(&scene);
+            assert_true(scene.versions == 1 && scene.trial > 0 && is_on_probation(&scene));
+        }
+        live(&scene, kept ? 1024 : 200, 1, kept ? 1.2 : 0.5, 1);
+        turn_until(&scene, "version", kept ? 1 : 2);
+        expect_decision(&scene, 2, kept ? "kept" : "rolled_back");
+        rig_close(&scene.rig);
+        open_on_disk(&scene, rest);
+        turn(&scene);
+        assert_false(is_on_probation(&scene));
+        rig_close(&scene.rig);
+        assert_int_equal(remove_disk(state), 0);
+    }
+}
+
+static void drift_is_trained_after_behind_a_restart(void **state) {
+    (void)state;
+    struct scene scene;
+    open_on_disk(&scene, DRIFTS);
+    let_it_drift(&scene);
+    rig_close(&scene.rig);
+    open_on_disk(&scene, DRIFTS);
+    assert_int_equal(number_of(&scene, "drifts"), 1);
+    it_is_trained_after_drift(&scene);
+    rig_close(&scene.rig);
+}
+
 /* The weights of the configuration itself are a version like others: when they change that serves, and the one before is
  * the way back. */
 static void other_weights_of_the_configuration(void **state) {
@@ -584,6 +639,8 @@ int main(void) {
         cmocka_unit_test_teardown(it_serves_again_after_a_restart, remove_disk),
         cmocka_unit_test_teardown(nobody_takes_over_what_is_not_on_disk, remove_disk),
         cmocka_unit_test_teardown(a_challenger_waits_on_after_a_restart, remove_disk),
+        cmocka_unit_test_teardown(a_probation_goes_on_after_a_restart, remove_disk),
+        cmocka_unit_test_teardown(drift_is_trained_after_behind_a_restart, remove_disk),
         cmocka_unit_test_teardown(other_weights_of_the_configuration, remove_disk),
         cmocka_unit_test(a_training_is_stopped),
         cmocka_unit_test(decisions_are_bounded),
