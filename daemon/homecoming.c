@@ -11,14 +11,18 @@ struct homecoming *homecoming_new(void) {
     return homecoming;
 }
 
+void kept_free(struct kept *kept) {
+    if (((const struct record *)(const void *)kept->record)->kind == RECORD_STATE)
+        state_order_free(((const struct record_state *)(const void *)kept->record)->order);
+    free(kept);
+}
+
 void homecoming_free(struct homecoming *homecoming) {
     if (homecoming == NULL)
         return;
     for (struct kept *kept = homecoming->tail, *behind; kept != NULL; kept = behind) {
         behind = kept->behind;
-        if (((const struct record *)(const void *)kept->record)->kind == RECORD_STATE)
-            state_order_free(((const struct record_state *)(const void *)kept->record)->order);
-        free(kept);
+        kept_free(kept);
     }
     stored_free(homecoming->image);
     free(homecoming);

@@ -21,6 +21,9 @@ struct kept {
     _Alignas(8) char record[]; /* a struct record_... */
 };
 
+/* With what it refers to. */
+void kept_free(struct kept *kept);
+
 struct homecoming {
     struct stored *image; /* NULL: the store has none */
     bool imported;        /* the store has nothing of it */

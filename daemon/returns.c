@@ -46,7 +46,7 @@ struct kept *returns_take_first(struct returns *returns, struct returning *retur
 
 static void drop_kept(struct returns *returns, struct returning *returning) {
     while (returning->kept != NULL)
-        free(returns_take_first(returns, returning));
+        kept_free(returns_take_first(returns, returning));
     returning->last = NULL;
 }
 

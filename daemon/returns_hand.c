@@ -32,7 +32,7 @@ static struct kept *take_tail(struct returns *returns, struct returning *returni
     while (returning->kept != NULL && returning->kept->order <= returns->tail) {
         struct kept *kept = returns_take_first(returns, returning);
         if (has(returning->answer, kept, &of_order)) {
-            free(kept);
+            kept_free(kept);
             continue;
         }
         if (first == NULL)

@@ -88,6 +88,7 @@ static void a_late_takeover_is_of_the_one_that_ended(void **state) {
     struct kept_scene scene;
     kept_scene_open(&scene, &(struct kept_setup){.learns = true});
     stored_free(prepare(&scene));
+    append_command(&scene, (struct journal_command){.what = JOURNALED_STATE, .model = "m"});
     append_command(&scene, (struct journal_command){.what = JOURNALED_END, .generation = 1});
     append_late_takeover(&scene);
     append(&scene, JOURNAL_TICKS, tick, strlen(tick));
