@@ -60,17 +60,20 @@ static int rows_of_tile(int left) {
     return (left + tiles - 1) / tiles;
 }
 
-/* Of a cell and a precision; pair NULL: one row goes as others do; end: n blocks and the half one. */
+/* Of a cell and a precision; pair NULL: one row goes as others do; end: n blocks and the half one; first, of blocks that go
+ * one at a time: NULL: as others do. */
 struct tiles {
     void (*rows)(int n, const struct work *work, int first, int block);
     void (*pair)(const struct work *work, int block);
     void (*end)(const struct work *work, int block, int n);
+    void (*first)(const struct work *work, int block, const float *ahead);
 };
 
 static const struct tiles tiles_of[][2] = {
-    [KERNEL_DENSE] = {{dense_rows_f32, dense_pair_f32, NULL}, {dense_rows_bf16, dense_pair_bf16, NULL}},
-    [KERNEL_LSTM] = {{lstm_rows_f32, lstm_pair_f32, lstm_end_f32}, {lstm_rows_bf16, lstm_pair_bf16, lstm_end_bf16}},
-    [KERNEL_GRU] = {{gru_rows_f32, gru_pair_f32, NULL}, {gru_rows_bf16, gru_pair_bf16, NULL}},
+    [KERNEL_DENSE] = {{dense_rows_f32, dense_pair_f32, NULL, NULL}, {dense_rows_bf16, dense_pair_bf16, NULL, NULL}},
+    [KERNEL_LSTM] = {{lstm_rows_f32, lstm_pair_f32, lstm_end_f32, lstm_first},
+                     {lstm_rows_bf16, lstm_pair_bf16, lstm_end_bf16, NULL}},
+    [KERNEL_GRU] = {{gru_rows_f32, gru_pair_f32, NULL, gru_first}, {gru_rows_bf16, gru_pair_bf16, NULL, NULL}},
 };
 
 /*
@@ -86,8 +89,9 @@ static bool turns_back(const struct packed *packed) {
 }
 
 /* One row: two blocks at once, unless one of them would stay in the nearest cache for the call that turns back (halves take
- * too many operations to wait for their results one block at a time). An LSTM's half block, whose two vectors alone would wait for
- * each addition, comes with the last ones. */
+ * too many operations to wait for their results one block at a time). While that one is in hand the second cache would stand
+ * still: as much of the block behind it as has room beside it is asked for. An LSTM's half block, whose two vectors alone would
+ * wait for each addition, comes with the last ones. */
 static void run_row(const struct work *work, const struct tiles *tiles) {
     const struct packed *packed = work->packed;
     int n_blocks = pack_blocks(packed, LANES), whole = n_blocks, done = 0;
@@ -103,6 +107,10 @@ static void run_row(const struct work *work, const struct tiles *tiles) {
     if (at_end > 0) {
         tiles->end(work, back ? 0 : done, at_end);
         return;
+    }
+    if (alone && tiles->first && work->half < 0 && whole > 1) {
+        tiles->first(work, back ? whole - 1 : 0, packed->blocks + (size_t)(back ? whole - 2 : 1) * work->apart);
+        done++;
     }
     for (; done < n_blocks; done++)
         tiles->rows(1, work, 0, back && done < whole ? whole - 1 - done : done);
@@ -146,8 +154,8 @@ static void cell(const struct packed *packed, int rows, const float *x, const fl
 
 static void inputs(const struct packed *packed, int rows, const float *x, float *sums) {
     static const struct tiles inputs_of[][2] = {
-        [KERNEL_LSTM] = {{lstm_inputs_f32, NULL, NULL}, {lstm_inputs_bf16, NULL, NULL}},
-        [KERNEL_GRU] = {{gru_inputs_f32, NULL, NULL}, {gru_inputs_bf16, NULL, NULL}},
+        [KERNEL_LSTM] = {{.rows = lstm_inputs_f32}, {.rows = lstm_inputs_bf16}},
+        [KERNEL_GRU] = {{.rows = gru_inputs_f32}, {.rows = gru_inputs_bf16}},
     };
     struct work work = work_of(packed, x, sums);
     run(&work, rows, &inputs_of[packed->cell][packed->precision]);
@@ -184,7 +192,7 @@ INLINE void columns_tile(int n_vectors, int n_rows, int n_blocks, const struct c
         UNROLL for (int v = 0; v < n_vectors; v++) sums[r][v] =
             load_up_to(y + (size_t)r * columns->y_stride + v * LANES, v + 1 < n_vectors ? LANES : columns->there);
     }
-    multiply(tile, columns->n_in, x, columns->w, columns->w_stride, 0, NULL, columns->there, sums);
+    multiply(tile, columns->n_in, x, columns->w, columns->w_stride, 0, NULL, columns->there, NULL, sums);
     UNROLL for (int r = 0; r < n_rows; r++) UNROLL for (int v = 0; v < n_vectors; v++) store_up_to(
         y + (size_t)r * columns->y_stride + v * LANES, v + 1 < n_vectors ? LANES : columns->there, sums[r][v]);
 }

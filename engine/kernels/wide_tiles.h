@@ -40,10 +40,13 @@ INLINE void multiply_vector(struct tile tile, int block, int vector, const float
 }
 
 /* The same for n inputs; the weights of an input are `stride` floats from those of the one before it, those of a block `apart`
- * from the block before it; those of the half one begin at `half`. Of the last vector there are `there` lanes. */
+ * from the block before it; those of the half one begin at `half`. Of the last vector there are `there` lanes. With each input a
+ * vector more of what comes next, at `ahead`, is asked for; NULL: nothing. */
 INLINE void multiply(struct tile tile, int n, const float *const *x, const float *w, size_t stride, size_t apart,
-                     const float *half, int there, vec sums[SUMS][PACK_VECTORS]) {
+                     const float *half, int there, const float *ahead, vec sums[SUMS][PACK_VECTORS]) {
     for (int k = 0; k < n; k++, w += stride) {
+        if (ahead)
+            __builtin_prefetch(ahead + k * LANES);
         EACH_BLOCK_AND_VECTOR(tile) {
             const float *from = w + (size_t)b * apart + v * LANES;
             vec weights = v + 1 < tile.vectors ? v_load(from) : load_up_to(from, there);
@@ -62,12 +65,12 @@ INLINE void multiply_pair(struct tile tile, int block, int vector, const float *
     multiply_vector(tile, block, vector, x, k + 1, v_widen_high(pair), sums);
 }
 
-/* The same of packed weights, which stand in pairs if they are halves. */
+/* The same of packed weights, which stand in pairs if they are halves; these ask for nothing. */
 INLINE void multiply_packed(struct tile tile, int n, const float *const *x, const float *w, size_t apart,
-                            const float *half, vec sums[SUMS][PACK_VECTORS]) {
+                            const float *half, const float *ahead, vec sums[SUMS][PACK_VECTORS]) {
     size_t stride = (size_t)(tile.vectors * LANES);
     if (tile.precision == PRECISION_F32) {
-        multiply(tile, n, x, w, stride, apart, half, LANES, sums);
+        multiply(tile, n, x, w, stride, apart, half, LANES, ahead, sums);
         return;
     }
     for (int k = 0; k + 1 < n; k += 2, w += stride) {
@@ -129,9 +132,10 @@ INLINE void part_half(vec *sums) {
     sums[1] = v_upper(sums[0]);
 }
 
-/* Of n_rows rows from `first` on, the units of n_blocks blocks from `block` on. */
+/* Of n_rows rows from `first` on, the units of n_blocks blocks from `block` on; ahead: the weights that come next, NULL for none
+ * to ask for. */
 INLINE void cell_tile(enum blocks of, enum precision precision, int n_rows, int n_blocks, const struct work *work,
-                      int first, int block) {
+                      int first, int block, const float *ahead) {
     const struct packed *packed = work->packed;
     bool end = of == OF_LSTM_END;
     int n_vectors = vectors_of(of), n_bias = bias_of(of), units = packed->units, n_sums = n_rows * n_blocks + end;
@@ -153,11 +157,11 @@ INLINE void cell_tile(enum blocks of, enum precision precision, int n_rows, int 
     } else {
         begin(from_x, n_bias, at, work->apart, half, sums);
         multiply_packed(from_x, packed->n_in, x, at + n_bias * LANES, work->apart, end ? half + 2 * LANES : NULL,
-                        sums);
+                        NULL, sums);
     }
     at += (n_bias + (int)rows_of_w * n_vectors) * LANES;
     half = end ? half + (2 + (int)rows_of_w * 2) * LANES : NULL;
-    multiply_packed(from_h, units, h, at, work->apart, half, sums);
+    multiply_packed(from_h, units, h, at, work->apart, half, ahead, sums);
     UNROLL for (int s = 0; s < n_sums; s++) if (of == OF_LSTM_HALF || (end && s == n_blocks)) part_half(sums[s]);
     int n[SUMS];
     float *state[SUMS], *y[SUMS];
@@ -183,7 +187,7 @@ INLINE void inputs_tile(enum blocks of, enum precision precision, int n_rows, in
 
     UNROLL for (int r = 0; r < n_rows; r++) x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
     begin(tile, bias_of(of), at, work->apart, NULL, sums);
-    multiply_packed(tile, packed->n_in, x, at + bias_of(of) * LANES, work->apart, NULL, sums);
+    multiply_packed(tile, packed->n_in, x, at + bias_of(of) * LANES, work->apart, NULL, NULL, sums);
     EACH_SUM(n_rows, n_blocks, bias_of(of)) {
         size_t to = (size_t)(first + r) * work->sums_row + (size_t)((block + b) * PACK_VECTORS + v) * LANES;
         v_store(work->y + to, sums[b * n_rows + r][v]);
@@ -200,7 +204,7 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
 
     UNROLL for (int r = 0; r < n_rows; r++) x[r] = work->x + (size_t)(first + r) * (size_t)packed->n_in;
     begin(tile, n_vectors, at, work->apart, NULL, sums);
-    multiply_packed(tile, packed->n_in, x, at + n_vectors * LANES, work->apart, NULL, sums);
+    multiply_packed(tile, packed->n_in, x, at + n_vectors * LANES, work->apart, NULL, NULL, sums);
     EACH_SUM(n_rows, n_blocks, n_vectors) {
         int unit = ((block + b) * PACK_VECTORS + v) * LANES, n = packed->units - unit;
         store_up_to(work->y + (size_t)(first + r) * (size_t)packed->units + unit, n, sums[b * n_rows + r][v]);
@@ -227,10 +231,10 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
     }
 #endif
 
-#define LSTM_TILE(precision, ...)        cell_tile(OF_LSTM, precision, __VA_ARGS__)
-#define LSTM_HALF(precision, ...)        cell_tile(OF_LSTM_HALF, precision, __VA_ARGS__)
-#define LSTM_END(precision, ...)         cell_tile(OF_LSTM_END, precision, __VA_ARGS__)
-#define GRU_TILE(precision, ...)         cell_tile(OF_GRU, precision, __VA_ARGS__)
+#define LSTM_TILE(precision, ...)        cell_tile(OF_LSTM, precision, __VA_ARGS__, NULL)
+#define LSTM_HALF(precision, ...)        cell_tile(OF_LSTM_HALF, precision, __VA_ARGS__, NULL)
+#define LSTM_END(precision, ...)         cell_tile(OF_LSTM_END, precision, __VA_ARGS__, NULL)
+#define GRU_TILE(precision, ...)         cell_tile(OF_GRU, precision, __VA_ARGS__, NULL)
 #define LSTM_INPUTS(precision, ...)      inputs_tile(OF_LSTM, precision, __VA_ARGS__)
 #define LSTM_HALF_INPUTS(precision, ...) inputs_tile(OF_LSTM_HALF, precision, __VA_ARGS__)
 #define GRU_INPUTS(precision, ...)       inputs_tile(OF_GRU, precision, __VA_ARGS__)
@@ -286,5 +290,14 @@ INLINE void dense_tile(int n_vectors, enum precision precision, int n_rows, int 
 
 TILES(f32, PRECISION_F32)
 TILES(bf16, PRECISION_BF16)
+
+/* One row and one block, the first: at `ahead` is the next one. */
+static void lstm_first(const struct work *work, int block, const float *ahead) {
+    cell_tile(OF_LSTM, PRECISION_F32, 1, 1, work, 0, block, ahead);
+}
+
+static void gru_first(const struct work *work, int block, const float *ahead) {
+    cell_tile(OF_GRU, PRECISION_F32, 1, 1, work, 0, block, ahead);
+}
 
 #endif
