@@ -199,17 +199,27 @@ static int read_blocks(struct history *history, const struct stored *stored, str
     return 0;
 }
 
-/* Places that the image has, and that can be read, are acquired. Returns the number of those that cannot be read. */
+/* What no stream leaves behind: its models have seen all of its steps (stream_image_can). */
+static bool load_place(const struct place *place, const struct history *history, struct image_io *io) {
+    struct forecaster *forecaster = place->batch->forecaster;
+    if (forecaster_load(forecaster, place->slot, history, io) != 0)
+        return false;
+    if (forecaster_pending(forecaster, place->slot) == 0)
+        return true;
+    forecaster_release(forecaster, place->slot);
+    error_set(io->err, "the image has steps that a model of it has not seen");
+    return false;
+}
+
+/* Places that the image has, once, and that can be read, are acquired. Returns the number of those that cannot be read. */
 static int read_places(const struct config *config, const struct stream *stream, struct image_io *io,
                        bool *acquired) {
     int failed = 0;
     while (image_ok(io) && image_comes(io, "plac")) {
         struct image_io section;
         int model = enter_place(config, io, &section), i = place_of(stream, model);
-        if (i >= 0) {
-            const struct place *place = &stream->places[i];
-            acquired[i] =
-                forecaster_load(place->batch->forecaster, place->slot, stream->series->history, &section) == 0;
+        if (i >= 0 && !acquired[i]) {
+            acquired[i] = load_place(&stream->places[i], stream->series->history, &section);
             failed += !acquired[i];
         }
         leave_place(io, &section);

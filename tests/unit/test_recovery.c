@@ -17,11 +17,11 @@
 #include <string.h>
 #include <zmq.h>
 
-/* c/1 has two steps, and is on disk alone; what the store has of it. */
-static struct stored *prepare(struct kept_scene *scene) {
-    for (int t = 1; t <= 2; t++)
-        rig_send_tick(scene->push, "c/1", t, (const double[]){1, 2}, 2);
-    while (ingest_counters(scene->rig.ingest)->ticks < 2)
+/* c/1 has some steps, at 1, 2, ..., and is on disk alone; what the store has of it. */
+static struct stored *prepare_steps(struct kept_scene *scene, uint64_t steps) {
+    for (uint64_t t = 1; t <= steps; t++)
+        rig_send_tick(scene->push, "c/1", (int64_t)t, (const double[]){1, 2}, 2);
+    while (ingest_counters(scene->rig.ingest)->ticks < steps)
         rig_turn(&scene->rig);
     assert_int_equal(ingest_evict(scene->rig.ingest, kept_scene_await(scene, "c/1")), 0);
     kept_scene_await_left(scene, "c/1");
@@ -36,6 +36,10 @@ static struct stored *prepare(struct kept_scene *scene) {
     assert_int_equal(stored->found, STORED_IMAGE);
     assert_int_equal(stored->generation, 1);
     return stored;
+}
+
+static struct stored *prepare(struct kept_scene *scene) {
+    return prepare_steps(scene, 2);
 }
 
 static void append(struct kept_scene *scene, enum journal_kind kind, const void *bytes, size_t n) {
@@ -198,11 +202,64 @@ static void an_image_says_how_much_it_has(void **state) {
     }
 }
 
+/* Where a section of the image begins. */
+static uint8_t *section_of(const struct stored *image, const char *tag) {
+    uint8_t *at = image->bytes;
+    while (memcmp(at, tag, 4) != 0)
+        at++;
+    return at;
+}
+
+/* The place in the model comes twice. */
+static void repeat_place(struct stored *image) {
+    enum { SUM = 8 };
+    size_t n = image->n - SUM, at = (size_t)(section_of(image, "plac") - (uint8_t *)image->bytes);
+    uint8_t *bytes = realloc(image->bytes, image->n + n - at);
+    assert_non_null(bytes);
+    memcpy(bytes + n, bytes + at, n - at);
+    image->bytes = bytes;
+    image->n += n - at;
+}
+
+/* The slot has not seen the stream's latest step. */
+static void leave_step_out(struct stored *image) {
+    enum { SEEN = 10 + 16 + 16 * 4 }; /* engine/forecaster_image.c: behind version and keys */
+    uint8_t *at = section_of(image, "fcst") + SEEN;
+    uint64_t seen;
+    memcpy(&seen, at, sizeof seen);
+    seen--;
+    memcpy(at, &seen, sizeof seen);
+}
+
 static void expect_steps(struct kept_scene *scene, uint64_t steps) {
     const struct stream *stream = kept_scene_await(scene, "c/1");
     for (int64_t began = 0; atomic_load(&stream->steps) < steps; rig_turn(&scene->rig))
         assert_true(rig_wait(&began));
     assert_int_equal(stream->generation, 1);
+}
+
+/* Images that nobody writes: the stream comes back, goes on, and can leave again. */
+static void foreign_images(void **state) {
+    (void)state;
+    static void (*const damages[])(struct stored * image) = {repeat_place, leave_step_out};
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        enum { SUM = 8 };
+        struct kept_scene scene;
+        kept_scene_open(&scene, &(struct kept_setup){.learns = true});
+        struct stored *image = prepare_steps(&scene, 7);
+        damages[i](image);
+        uint64_t sum = image_sum(image->bytes, image->n - SUM);
+        memcpy((uint8_t *)image->bytes + image->n - SUM, &sum, SUM);
+        assert_true(store_put(scene.rig.store, 0, image, false));
+        append_command(&scene,
+                       (struct journal_command){.what = JOURNALED_RESET}); /* it waits for all steps before it */
+        append(&scene, JOURNAL_TICKS, "c/1 a=1,b=2 8", 13);
+        recover(&scene);
+        expect_steps(&scene, 8);
+        assert_int_equal(ingest_evict(scene.rig.ingest, kept_scene_await(&scene, "c/1")), 0);
+        kept_scene_await_left(&scene, "c/1");
+        kept_scene_close(&scene);
+    }
 }
 
 /* The model of the image is another one by now: it begins behind the stream's steps, which are there. */
@@ -306,6 +363,7 @@ int main(void) {
         cmocka_unit_test(an_import_behind_ticks),
         cmocka_unit_test(a_label_brings_its_stream_back),
         cmocka_unit_test(an_image_says_how_much_it_has),
+        cmocka_unit_test(foreign_images),
         cmocka_unit_test(a_model_that_has_changed_begins_behind_the_steps),
         cmocka_unit_test(many_steps_at_once_under_another_version),
         cmocka_unit_test(a_version_before_takeovers_is_gone),
