@@ -448,6 +448,9 @@ void acknowledged_refused(struct acknowledged *acknowledged, uint32_t place, uin
     struct producer *producer = producers_at(acknowledged->producers, place);
     if (first > last)
         return; /* bytes behind a bundle have no number */
+    /* What had waited long for a stream that could not be read may be of one that has been forgotten since. */
+    if (producer->id == 0 || last > producer->taken)
+        return;
     producer_refused(producer, first, last, reason, stream, n);
     if (last <= producer->durable)
         make_due(acknowledged, producer);

@@ -344,6 +344,22 @@ static void who_begins_anew_does_so_in_the_store(void **state) {
     close_scene(&scene);
 }
 
+/* A tick that had waited for long is refused when its producer has been forgotten, and its place is free, or another's. */
+static void what_is_refused_too_late_is_told_to_nobody_else(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    ask(&scene, "7", 0);
+    for (uint32_t place = 0; place < 2; place++)
+        acknowledged_refused(ingest_acknowledged(scene.rig.ingest), place, 2, 2, REASON_LATE, "c/9", 3);
+    said_durable = UINT64_MAX;
+    send_ticks(scene.client, "c/1", 1, 3);
+    turn_until(&scene, &ingest_counters(scene.rig.ingest)->ticks, 3);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':3}");
+    close_scene(&scene);
+}
+
 /* ---- acknowledging -------------------------------------------------------------------------------- */
 
 static void a_reply_comes_when_ticks_are_durable_and_taken(void **state) {
@@ -883,6 +899,7 @@ int main(void) {
         cmocka_unit_test(the_latest_client_speaks_for_a_producer),
         cmocka_unit_test(producers_are_bounded),
         cmocka_unit_test(who_begins_anew_does_so_in_the_store),
+        cmocka_unit_test(what_is_refused_too_late_is_told_to_nobody_else),
         cmocka_unit_test(a_reply_comes_when_ticks_are_durable_and_taken),
         cmocka_unit_test(one_reply_covers_many_messages),
         cmocka_unit_test(refused_ticks_are_listed),
