@@ -17,7 +17,7 @@ struct recovery {
     struct versions *versions;
     uint64_t order;       /* of the entry at hand */
     uint64_t entries;     /* read */
-    uint64_t passed_over; /* commands on streams or models that the configuration does not know any more */
+    uint64_t passed_over; /* commands on streams or models that the configuration does not know any more, or not together */
     struct error *err;
     bool failed; /* err says why */
 };
@@ -106,7 +106,8 @@ static void obey(struct recovery *recovery, struct journal_command *command) {
         command->model[0] != '\0' ? config_find_model(recovery->config, command->model) : NULL;
     int index = model != NULL ? (int)(model - recovery->config->models) : -1;
     struct returning *returning = find(recovery, command->stream);
-    if (returning == NULL || (model == NULL && command->model[0] != '\0')) {
+    if (returning == NULL || (model == NULL && command->model[0] != '\0') ||
+        (model != NULL && model->class != returning_class(returning))) {
         recovery->passed_over++;
         return;
     }

@@ -287,6 +287,24 @@ static void a_model_that_has_changed_begins_behind_the_steps(void **state) {
     }
 }
 
+/* The model that a state was set in is another class' by now, and the stream has no such place. */
+static void a_state_of_a_model_of_another_class(void **state) {
+    (void)state;
+    struct kept_scene scene;
+    const struct kept_setup setup = {
+        .learns = true,
+        .of_class = "  - class: d\n    pattern: 'd/*'\n    features: [a, b]\n    history: 32\n",
+        .models = RIG_MODEL_OF("n", "d") "    train: false\n" RIG_MODEL_OF("o", "d") "    train: false\n"};
+    kept_scene_open(&scene, &setup);
+    stored_free(prepare(&scene));
+    float values[8] = {0};
+    append_command(&scene, (struct journal_command){.what = JOURNALED_STATE, .model = "o", .n = 8, .values = values});
+    append(&scene, JOURNAL_TICKS, "c/1 a=1,b=2 8", 13);
+    recover(&scene);
+    expect_steps(&scene, 3);
+    kept_scene_close(&scene);
+}
+
 static void publish_version(struct kept_scene *scene, uint64_t number) {
     struct error err;
     struct version *version = version_new(number, forecaster_network(&scene->rig.config->models[0], &err));
@@ -365,6 +383,7 @@ int main(void) {
         cmocka_unit_test(an_image_says_how_much_it_has),
         cmocka_unit_test(foreign_images),
         cmocka_unit_test(a_model_that_has_changed_begins_behind_the_steps),
+        cmocka_unit_test(a_state_of_a_model_of_another_class),
         cmocka_unit_test(many_steps_at_once_under_another_version),
         cmocka_unit_test(a_version_before_takeovers_is_gone),
         cmocka_unit_test(takeovers_that_cannot_be_done),
