@@ -17,7 +17,7 @@ struct recovery {
     struct versions *versions;
     uint64_t order;       /* of the entry at hand */
     uint64_t entries;     /* read */
-    uint64_t passed_over; /* commands on streams or models that the configuration does not know any more, or not together */
+    uint64_t passed_over; /* commands on streams or models that the configuration does not know any more */
     struct error *err;
     bool failed; /* err says why */
 };
