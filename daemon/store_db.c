@@ -45,7 +45,9 @@ static void set_options(struct db *db, int how) {
     rocksdb_options_set_env(o, db->env);
     rocksdb_options_set_wal_recovery_mode(o, rocksdb_point_in_time_recovery);
     rocksdb_options_set_max_total_wal_size(o, log_bytes);
-    rocksdb_options_set_max_background_jobs(o, 2);
+    /* Under full load the journal's memory and that of a wave of images are written at the same time. */
+    rocksdb_options_set_max_background_flushes(o, 2);
+    rocksdb_options_set_max_background_compactions(o, 1);
     rocksdb_options_set_max_open_files(o, OPEN_FILES);
     /* In 64 parts, of few files each, files were opened all the time. */
     rocksdb_options_set_table_cache_numshardbits(o, 0);
