@@ -261,8 +261,10 @@ static void save_all(struct bus *bus) {
 /* Makes room for what is parked. */
 static void go_on(struct bus *bus) {
     publish(bus);
-    if (bus->returns != NULL)
-        bring_back(bus);
+    if (bus->store == NULL)
+        return;
+    bring_back(bus);
+    rounds_poll(&bus->rounds);
 }
 
 /* No new ticks are read; what has been read, and what ZeroMQ had already received, goes its way to the end. */

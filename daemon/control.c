@@ -194,6 +194,8 @@ static void describe_store(struct store *store, json_t *reply) {
     } counts[] = {{"order", status.order},
                   {"durable", status.durable},
                   {"trimmed", status.trimmed},
+                  {"untrimmed_bytes", status.untrimmed},
+                  {"times_long", status.times_long},
                   {"entries", status.entries},
                   {"bytes", status.bytes},
                   {"blocks", status.blocks},

@@ -206,9 +206,10 @@ static bool keep(struct ingest *ingest) {
         .bytes = zmq_msg_data(last),
         .n = zmq_msg_size(last),
     };
-    const uint64_t before = store_order(ingest->setup.store);
-    if (!store_append(ingest->setup.store, &entry, &ingest->order)) {
-        if (acknowledged && ingest->setup.degraded(ingest->setup.store)) {
+    struct store *store = ingest->setup.store;
+    const uint64_t before = store_order(store);
+    if (store_is_long(store) || !store_append(store, &entry, &ingest->order)) {
+        if (acknowledged && ingest->setup.degraded(store)) {
             acknowledged_not_kept(ingest->acknowledged);
             close_message(ingest);
             return true;

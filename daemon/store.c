@@ -14,9 +14,6 @@ enum { HURRY_SHARE = 4 };
 /* A go of the thread that takes longer is a disk that fails, ns. */
 static const int64_t slow = 5000000000;
 
-/* Bytes of the journal behind which a round is wanted. */
-static const uint64_t journal_most = (uint64_t)1 << 30;
-
 /* ---- entries -------------------------------------------------------------------------------- */
 
 static uint64_t load(const atomic_uint_fast64_t *counter) {
@@ -44,6 +41,7 @@ static bool put(struct store *store, const struct journal_entry *entry) {
         doorbell_ring(&store->urgent);
     }
     atomic_store_explicit(&store->counts.given, ++store->order, memory_order_relaxed);
+    store_count(&store->given_bytes, n);
     return true;
 }
 
@@ -230,9 +228,16 @@ bool store_forget(struct store *store, const char *name, size_t n, uint32_t gene
 
 bool store_round_begin(struct store *store, uint64_t order) {
     /* A gap that has not ended yet is not closed by it. */
-    return request(
-        store,
-        &(struct request){.kind = REQUEST_ROUND_BEGIN, .order = order, .gaps = load(&store->gaps) - store->dropping});
+    return request(store, &(struct request){.kind = REQUEST_ROUND_BEGIN,
+                                            .order = order,
+                                            .gaps = load(&store->gaps) - store->dropping,
+                                            .bytes = load(&store->given_bytes)});
+}
+
+/* Bytes of the journal behind the last round, as far as they had been handed over when it began. */
+static uint64_t untrimmed(const struct store *store) {
+    uint64_t trimmed = load(&store->trimmed_bytes);
+    return load(&store->given_bytes) - trimmed;
 }
 
 bool store_round_end(struct store *store) {
@@ -245,8 +250,16 @@ uint64_t store_trimmed(const struct store *store) {
 
 bool store_round_wanted(const struct store *store) {
     return !is_stuck(store) &&
-           (load(&store->untrimmed) > journal_most ||
+           (untrimmed(store) > (uint64_t)store->config->journal_size / 2 ||
             load(&store->gaps) - store->dropping != atomic_load_explicit(&store->closed, memory_order_acquire));
+}
+
+bool store_is_long(struct store *store) {
+    bool is_long = untrimmed(store) > (uint64_t)store->config->journal_size && !is_stuck(store);
+    if (is_long && !store->is_long)
+        store_count(&store->counts.times_long, 1);
+    store->is_long = is_long;
+    return is_long;
 }
 
 void store_status(struct store *store, struct store_status *ret_status) {
@@ -257,6 +270,8 @@ void store_status(struct store *store, struct store_status *ret_status) {
     *ret_status = (struct store_status){.order = load(&counts->given),
                                         .durable = store_durable(store),
                                         .trimmed = store_trimmed(store),
+                                        .untrimmed = untrimmed(store),
+                                        .times_long = load(&counts->times_long),
                                         .entries = load(&counts->entries),
                                         .bytes = load(&counts->bytes),
                                         .blocks = load(&counts->blocks),

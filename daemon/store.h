@@ -111,11 +111,15 @@ bool store_round_end(struct store *store);
 uint64_t store_trimmed(const struct store *store); /* any thread */
 /* Whether a round should begin before its time: behind a gap, or where the journal has become long. */
 bool store_round_wanted(const struct store *store);
+/* Bus thread: whether the journal is so long that no more ticks are to be put there until a round has ended; not while the
+ * disk fails. */
+bool store_is_long(struct store *store);
 
 /* ---- how it is -------------------------------------------------------------------------------- */
 
 struct store_status {
     uint64_t order, durable, trimmed;
+    uint64_t untrimmed, times_long;  /* bytes behind the last round's begin; times that store_is_long began */
     uint64_t entries, bytes, blocks; /* written since the start: entries, their bytes, groups synced */
     uint64_t images, image_bytes;    /* written */
     uint64_t rounds, asked;          /* completed; streams that were asked for */

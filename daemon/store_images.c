@@ -211,7 +211,7 @@ static void finish_round(struct store *store) {
     store->record = record;
     atomic_store_explicit(&store->closed, store->round.gaps, memory_order_release);
     atomic_store_explicit(&store->trimmed, record.trimmed, memory_order_release);
-    atomic_store_explicit(&store->untrimmed, 0, memory_order_relaxed);
+    atomic_store_explicit(&store->trimmed_bytes, store->round.bytes, memory_order_relaxed);
     store_count(&store->counts.rounds, 1);
     atomic_store_explicit(&store->last_round, clock_monotonic() - store->round.began, memory_order_relaxed);
     uint64_t first = block_before(store, record.trimmed + 1);
@@ -289,7 +289,7 @@ static bool serve_request(struct store *store) {
     switch (request->kind) {
     case REQUEST_FORGET: put(store, request->stored); break;
     case REQUEST_ROUND_BEGIN:
-        store->round = (struct round){ROUND_OPEN, request->order, request->gaps, clock_monotonic()};
+        store->round = (struct round){ROUND_OPEN, request->order, request->gaps, request->bytes, clock_monotonic()};
         break;
     case REQUEST_ROUND_END:
         if (store->round.phase == ROUND_OPEN)

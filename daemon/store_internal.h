@@ -23,6 +23,7 @@ struct request {
     enum { REQUEST_FORGET, REQUEST_ROUND_BEGIN, REQUEST_ROUND_END, REQUEST_TURN } kind;
     struct stored *stored; /* of FORGET: handed over */
     uint64_t order, gaps;  /* of ROUND_BEGIN; order: of TURN its number */
+    uint64_t bytes;        /* of ROUND_BEGIN: given_bytes then */
 };
 
 /* Images that are in the database's memory, and are kept here until they are in its files. */
@@ -33,7 +34,8 @@ struct wave {
 
 /* Since the start, as in struct store_status; given: its order. */
 struct store_counts {
-    atomic_uint_fast64_t given, entries, bytes, blocks, images, image_bytes, rounds, asked, dropped, failures;
+    atomic_uint_fast64_t given, entries, bytes, blocks, images, image_bytes, rounds, asked, dropped, failures,
+        times_long;
     uint64_t cut; /* constant once open */
 };
 
@@ -42,6 +44,7 @@ struct round {
     enum { ROUND_NONE, ROUND_OPEN, ROUND_ENDED, ROUND_FLUSHING } phase;
     uint64_t order; /* what its images make superfluous */
     uint64_t gaps;  /* those that it closes */
+    uint64_t bytes; /* given_bytes then */
     int64_t began;  /* monotonic, ns */
 };
 
@@ -65,6 +68,7 @@ struct store {
     size_t unhurried;     /* bytes since `urgent` was rung */
     int asked;            /* answers that have not come */
     uint64_t turn;        /* the number of the last REQUEST_TURN */
+    bool is_long;         /* store_is_long, when it was asked last */
     bool dropping;        /* entries, since there was no room for one while the disk fails */
     uint64_t dropped_now; /* since then */
 
@@ -73,15 +77,16 @@ struct store {
     atomic_bool stopping;
     atomic_uint_fast64_t wanted; /* somebody waits for the entries up to here */
     atomic_uint_fast64_t durable, trimmed;
-    atomic_uint_fast64_t turned;       /* all that was handed over before this REQUEST_TURN has been put */
-    atomic_bool failing;               /* the thread has no database that it can write */
-    atomic_bool leaves_large;          /* something of the database cannot be read: db_leave_large, until the end */
-    atomic_uint_fast64_t gaps, closed; /* in the journal: begun by the bus; that a round has made harmless */
-    atomic_int_fast64_t working;       /* since when the thread is in one go, monotonic ns; 0: it sleeps */
-    atomic_uint_fast64_t untrimmed;    /* bytes written since the last round that came to its end */
-    atomic_int_fast64_t last_round;    /* what that took, ns; 0: there was none */
-    struct store_counts counts;        /* as in struct store_status */
-    pthread_mutex_t told;              /* guards reason */
+    atomic_uint_fast64_t turned;        /* all that was handed over before this REQUEST_TURN has been put */
+    atomic_bool failing;                /* the thread has no database that it can write */
+    atomic_bool leaves_large;           /* something of the database cannot be read: db_leave_large, until the end */
+    atomic_uint_fast64_t gaps, closed;  /* in the journal: begun by the bus; that a round has made harmless */
+    atomic_int_fast64_t working;        /* since when the thread is in one go, monotonic ns; 0: it sleeps */
+    atomic_uint_fast64_t given_bytes;   /* of entries: those that a start has read, and all since */
+    atomic_uint_fast64_t trimmed_bytes; /* of these: when the last round began that came to its end */
+    atomic_int_fast64_t last_round;     /* what that took, ns; 0: there was none */
+    struct store_counts counts;         /* as in struct store_status */
+    pthread_mutex_t told;               /* guards reason */
     char reason[256];
     struct producers producers; /* has a lock of its own */
 

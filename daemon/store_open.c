@@ -211,13 +211,17 @@ void store_close(struct store *store) {
 /* ---- reading back --------------------------------------------------------------------------- */
 
 /* The entries of one block that are not trimmed. */
-static bool hand_over(const struct store *store, const struct block_head *head, const void *block,
+static bool hand_over(struct store *store, const struct block_head *head, const void *block,
                       bool (*take)(void *context, uint64_t order, const struct journal_entry *entry), void *context) {
     struct journal_entry entry;
     size_t at = 0;
-    for (uint64_t order = head->first; block_next(block, &at, &entry); order++)
-        if (order > store->record.trimmed && !take(context, order, &entry))
+    for (uint64_t order = head->first; block_next(block, &at, &entry); order++) {
+        if (order <= store->record.trimmed)
+            continue;
+        store_count(&store->given_bytes, block_entry_size(&entry));
+        if (!take(context, order, &entry))
             return false;
+    }
     return true;
 }
 

@@ -80,7 +80,6 @@ bool store_commit(struct store *store) {
     store_count(&store->counts.entries, store->block_entries);
     store_count(&store->counts.bytes, store->block_n);
     store_count(&store->counts.blocks, 1);
-    store_count(&store->untrimmed, store->block_n);
     store->block_n = 0;
     atomic_store_explicit(&store->durable, store->taken, memory_order_release);
     if (atomic_load_explicit(&store->wanted, memory_order_acquire) > before)

@@ -194,6 +194,7 @@ struct config {
     char *journal;                              /* folder for what backtest --takeovers needs; "": none */
     char *state_dir;                            /* folder of the durable store; "": none */
     _Atomic int64_t sync_every, snapshot_every; /* ns */
+    int64_t journal_size;                       /* bytes behind the last images */
     int64_t journal_ring;                       /* bytes that wait for the store */
     int64_t return_queue;                       /* bytes that wait for streams to come back from it */
     _Atomic double training_cpu; /* the share of one processor that training takes, at most; 0.01 to 1 */

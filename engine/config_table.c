@@ -67,6 +67,9 @@ static const struct config_key table[] = {
     {CONFIG_TOP, "snapshot_every", CONFIG_DURATION, "30s", 100 * 1e6, DAY, AT(config, snapshot_every), .live = true,
      .help = "With `state_dir`: the states of all streams are written so often; what came since is read again at a "
              "start"},
+    {CONFIG_TOP, "journal_size", CONFIG_BYTES, "2GiB", MIB, 1024 * GIB, AT(config, journal_size),
+     .help = "With `state_dir`: what has come since the states were written, on disk; then the bus takes in no more "
+             "until they are. A start reads all of it again, and takes twice as much memory for that"},
     {CONFIG_TOP, "journal_ring", CONFIG_BYTES, "64MiB", 64 * KIB, 16 * GIB, AT(config, journal_ring),
      .help = "With `state_dir`: what waits to be written; then the bus takes in no more. At least twice max_message "
              "is taken"},

@@ -45,6 +45,7 @@ static void begin(struct scene *scene) {
     scene->config = (struct config){.workers = 1,
                                     .state_dir = scene->folder,
                                     .sync_every = 10000000,
+                                    .journal_size = INT64_C(1) << 40,
                                     .journal_ring = 64 << 20,
                                     .bus = {.max_message = 1 << 20}};
     open_store(scene);

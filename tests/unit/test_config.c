@@ -95,7 +95,7 @@ static const struct bad bad_yaml[] = {
 
 static const struct bad bad_keys[] = {
     {LEAST "worker: 2\n",
-     ":8: worker: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
+     ":8: worker: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_size, journal_ring, return_queue, bus, streams, models"},
     {LEAST "bus:\n  tick: x\n",
      ":9: bus.tick: not a key; here are ticks, acknowledged, subscribe, forecasts, forecasts_json, control, "
      "max_message, receive_hwm, send_hwm, tick_ring, forecast_ring, credit_ticks, credit_bytes, producers, producer_idle, events_per_second, "
@@ -108,16 +108,16 @@ static const struct bad bad_keys[] = {
      ":9: models[0].layers[0].rnn: not a key; here are lstm, dropout, recurrent_dropout, gru, "
      "simple_rnn, dense, activation"},
     {LEAST "\"a\\nb\": 2\n",
-     ": a: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
+     ": a: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_size, journal_ring, return_queue, bus, streams, models"},
     {LEAST "\"\": 2\n",
-     ": \"\": not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
+     ": \"\": not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_size, journal_ring, return_queue, bus, streams, models"},
     {LEAST "streams.x: 2\n",
-     ":8: streams.x: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
+     ":8: streams.x: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_size, journal_ring, return_queue, bus, streams, models"},
     {LEAST "\"a[-1].b]\": 2\n",
-     ":8: a[-1].b]: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
+     ":8: a[-1].b]: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_size, journal_ring, return_queue, bus, streams, models"},
     {LEAST "\"streams[-1].01234567890123456789012345678901234567890123456789\": 2\n",
      ":1: streams[-1].012345678901234567890123456789012345678901234567: not a key; here are workers, "
-     "log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models"},
+     "log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_size, journal_ring, return_queue, bus, streams, models"},
     {"workers: 2\n" LEAST "workers: 3\n", ":9: workers: given a second time"},
     {STREAMS "    history: 10\n    history: 10\n" MODELS, ":6: streams[0].history: given a second time"},
     {"workers: 1\n", ": streams: missing; it has no default"},
@@ -451,7 +451,7 @@ static void bounds_names(void **state) {
     snprintf(text, sizeof text, LEAST "%s: 1\n", name);
     snprintf(
         unknown, sizeof unknown,
-        ": %.60s: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_ring, return_queue, bus, streams, models",
+        ": %.60s: not a key; here are workers, log, training_cpu, journal, state_dir, sync_every, snapshot_every, journal_size, journal_ring, return_queue, bus, streams, models",
         name);
     expect_error(text, strlen(text), unknown);
 }
@@ -570,7 +570,7 @@ static void has_defaults(void **state) {
 
 static const char full[] =
     "workers: 3\n"
-    "state_dir: /var/lib/x\nsync_every: 5ms\nsnapshot_every: 1m\njournal_ring: 2MiB\n"
+    "state_dir: /var/lib/x\nsync_every: 5ms\nsnapshot_every: 1m\njournal_size: 3MiB\njournal_ring: 2MiB\n"
     "bus: {ticks: '', acknowledged: 'tcp://*:7', credit_ticks: 6, credit_bytes: 1MiB, producers: 8, producer_idle: 1h,\n"
     "      subscribe: ['tcp://a:1', 'ipc:///run/b'], forecasts: 'tcp://*:2', forecasts_json: 'tcp://*:3',\n"
     "      control: 'tcp://*:*', max_message: 1MiB, receive_hwm: 4, send_hwm: 5, tick_ring: 65536,\n"
@@ -676,6 +676,7 @@ static void takes_every_key(void **state) {
     assert_string_equal(config->state_dir, "/var/lib/x");
     assert_int_equal(config->sync_every, 5000000);
     assert_int_equal(config->snapshot_every, INT64_C(60000000000));
+    assert_int_equal(config->journal_size, 3 << 20);
     assert_int_equal(config->journal_ring, 2 << 20);
     check_full_bus(&config->bus);
     assert_int_equal(config->n_classes, 2);

@@ -110,6 +110,59 @@ static void a_full_store_parks_what_comes(void **state) {
     close_scene(&scene);
 }
 
+static bool pass(void *context, uint64_t order, const struct journal_entry *entry) {
+    (void)context;
+    (void)order;
+    (void)entry;
+    return true;
+}
+
+/* Nothing is read until a round has made what is there superfluous; a start knows how long it is. */
+static void a_long_journal_parks_what_comes(void **state) {
+    (void)state;
+    enum { N = 300, SIZE = 9000, MOST = (1 << 20) / SIZE + 1, ROUNDS = N / MOST };
+    struct scene scene;
+    struct store_status status;
+    struct error err;
+    open_scene(&scene, "journal_size: 1MiB\n", "");
+    const struct ingest *ingest = scene.rig.ingest;
+    struct store *store = scene.rig.store;
+    char text[SIZE + 1];
+    memset(text, ' ', SIZE);
+    memcpy(text, "c/2 a=1,b=2 9", 13);
+    for (int i = 0; i < N; i++)
+        rig_send(scene.push, text, SIZE);
+    for (int round = 1; round <= ROUNDS; round++) {
+        const uint64_t before = store_order(store);
+        for (int64_t began = 0; store_order(store) == before || !ingest_parked(ingest); ingest_read(scene.rig.ingest))
+            assert_true(rig_wait(&began));
+        uint64_t order = store_order(store);
+        assert_in_range(order, round * (MOST - 4), round * MOST);
+        assert_int_equal(ingest_counters(ingest)->ticks, order);
+        for (int i = 0; i < 100; i++)
+            assert_false(ingest_read(scene.rig.ingest));
+        assert_int_equal(store_order(store), order);
+        store_hurry(store);
+        for (int64_t began = 0; store_durable(store) < order;)
+            assert_true(rig_wait(&began));
+        assert_true(store_round_begin(store, order) && store_round_end(store));
+        for (int64_t began = 0; store_trimmed(store) < order;)
+            assert_true(rig_wait(&began));
+        store_status(store, &status);
+        assert_int_equal(status.untrimmed, 0);
+        assert_int_equal(status.times_long, round);
+    }
+    read_messages(&scene, N);
+    assert_int_equal(ingest_counters(ingest)->ticks, N);
+    store_close(scene.rig.store);
+    scene.rig.store = store_open(scene.rig.config, &scene.rig.bell, &err);
+    assert_non_null(scene.rig.store);
+    assert_int_equal(store_tail(scene.rig.store, pass, NULL, &err), 0);
+    store_status(scene.rig.store, &status);
+    assert_in_range(status.untrimmed, (N - ROUNDS * MOST) * SIZE, 1 << 20);
+    close_scene(&scene);
+}
+
 static bool count_refusals(void *context, uint64_t order, const struct journal_entry *entry) {
     struct journal_command command;
     struct error err;
@@ -186,6 +239,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_are_kept_as_they_came),
         cmocka_unit_test(a_full_store_parks_what_comes),
+        cmocka_unit_test(a_long_journal_parks_what_comes),
         cmocka_unit_test(a_disk_that_fails_holds_up_nobody_in_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
