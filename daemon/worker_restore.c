@@ -46,9 +46,10 @@ static int place_in(const struct restoring *restoring, int model) {
 /* Notes a takeover that the image does not know of. */
 static int note_due(struct restoring *restoring, const struct record_takeover *record) {
     int place = place_in(restoring, record->model);
-    /* What is imported may have come from where versions have other numbers. */
+    /* What is imported may have come from where versions have other numbers; a model that the image does not have is new
+     * since. */
     bool known = restoring->homecoming->image != NULL && !restoring->homecoming->imported && place >= 0 &&
-                 record->takeover.version <= restoring->stood[place];
+                 restoring->stood[place] != STREAM_IMAGE_NONE && record->takeover.version <= restoring->stood[place];
     if (place < 0 || known)
         return 0;
     struct due *due = calloc(1, sizeof *due), **last = &restoring->due[place];

@@ -10,6 +10,7 @@
 #include "daemon/journal_command.h"
 #include "daemon/log.h"
 #include "daemon/versions.h"
+#include "daemon/worker_internal.h"
 #include "tests/support/kept_fixture.h"
 
 #include <stdio.h>
@@ -305,6 +306,67 @@ static void a_state_of_a_model_of_another_class(void **state) {
     kept_scene_close(&scene);
 }
 
+/* What the state of a stream is that had two steps when its model was new, and three more under that version, before another
+ * one took over. */
+static void live_again(struct kept_scene *scene, float *ret_state, size_t n) {
+    struct error err;
+    const struct config *config = scene->rig.config;
+    struct history *history = history_new(2, config->classes[0].history, config->classes[0].pending);
+    struct forecaster *forecaster = forecaster_new(&config->classes[0], &config->models[1], kernels_choose());
+    for (int t = 1; t <= 2; t++)
+        history_append(history, t, (const double[]){1, 2}, 0);
+    for (uint64_t v = 1; v <= 2; v++) {
+        struct version *version = versions_load(scene->rig.versions, 1, v, &err);
+        assert_int_equal(forecaster_propose(forecaster, version), 0);
+        version_release(version);
+        while (!forecaster_prime(forecaster))
+            ;
+        if (v == 1)
+            forecaster_acquire(forecaster, 0, history);
+        for (int t = 3; v == 1 && t <= 5; t++) {
+            history_append(history, t, (const double[]){t * t, 7 - t}, 0);
+            forecaster_advance(forecaster, (const int[]){0}, 1);
+        }
+    }
+    assert_int_equal(forecaster_state(forecaster, 0).n, n);
+    memcpy(ret_state, forecaster_state(forecaster, 0).values, n * sizeof *ret_state);
+    forecaster_free(forecaster);
+    history_free(history);
+}
+
+/* A model is new since the image, and another version of it serves already: what served between is in the journal. */
+static void a_model_that_is_new_since_the_image(void **state) {
+    (void)state;
+    enum { STATE = 8 };
+    const struct kept_setup with = {.learns = true, .models = RIG_MODEL_OF("o", "c") "    train: false\n"};
+    const struct kept_setup other = {.learns = true,
+                                     .models = RIG_MODEL_OF("o", "c") "    train: false\n    seed: 7\n"};
+    struct kept_scene scene;
+    float expected[STATE];
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
+    stored_free(prepare(&scene));
+    kept_scene_restart(&scene, &with);
+    kept_scene_restart(&scene, &other);
+    append_command(
+        &scene, (struct journal_command){
+                    .what = JOURNALED_TAKEOVER, .generation = 1, .model = "o", .version = 1, .began = 2, .step = 2});
+    append(&scene, JOURNAL_TICKS, "c/1 a=9,b=4 3", 13);
+    append(&scene, JOURNAL_TICKS, "c/1 a=16,b=3 4", 14);
+    append(&scene, JOURNAL_TICKS, "c/1 a=25,b=2 5", 14);
+    recover(&scene);
+    expect_steps(&scene, 5);
+    assert_int_equal(scene.rig.unreadable, 0);
+    live_again(&scene, expected, STATE);
+    struct worker *worker = scene.rig.workers[0];
+    pthread_mutex_lock(&worker->owner);
+    const struct place *place = &kept_scene_find(&scene, "c/1")->places[1];
+    struct slot_state slot = forecaster_state(place->batch->forecaster, place->slot);
+    assert_true(slot.n == STATE && version_number(slot.version) == 2 && slot.primed == 3);
+    assert_memory_equal(slot.values, expected, sizeof expected);
+    pthread_mutex_unlock(&worker->owner);
+    kept_scene_close(&scene);
+}
+
 static void publish_version(struct kept_scene *scene, uint64_t number) {
     struct error err;
     struct version *version = version_new(number, forecaster_network(&scene->rig.config->models[0], &err));
@@ -383,6 +445,7 @@ int main(void) {
         cmocka_unit_test(an_image_says_how_much_it_has),
         cmocka_unit_test(foreign_images),
         cmocka_unit_test(a_model_that_has_changed_begins_behind_the_steps),
+        cmocka_unit_test(a_model_that_is_new_since_the_image),
         cmocka_unit_test(a_state_of_a_model_of_another_class),
         cmocka_unit_test(many_steps_at_once_under_another_version),
         cmocka_unit_test(a_version_before_takeovers_is_gone),
