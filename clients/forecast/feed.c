@@ -229,7 +229,11 @@ static int send_rows(struct csv_feed *feed) {
         feed_sender_flush(&feed->sender);
         return 1;
     }
-    code = code ? code : feed_labels_flush(&feed->labels);
+    /* What is acknowledged goes on by count: if it was interrupted, labels have to come where they would have come. */
+    bool at_end = (got == 0 && !run_stopped()) || (options.limit && feed->n == (uint64_t)options.limit);
+
+    if (!options.ack || at_end)
+        code = code ? code : feed_labels_flush(&feed->labels);
     return code ? code : feed_sender_flush(&feed->sender);
 }
 

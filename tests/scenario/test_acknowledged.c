@@ -450,6 +450,37 @@ static void a_file_goes_on_where_it_ended(void **state) {
     command_fails(2, "--csv - --ack", "--ack from standard input needs --producer NAME");
 }
 
+/* Numbers count ticks and labels together: interrupted or not, they are the same. */
+static void labels_go_on_where_they_ended(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* as above */
+#endif
+    enum { ROWS = 5000 };
+    struct daemon *daemon = start(NULL);
+    char file[160], line[1024];
+    snprintf(file, sizeof file, "%s/labels.csv", daemon->directory);
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    fprintf(out, "time,a,fault\n");
+    for (int i = 0; i < ROWS; i++)
+        fprintf(out, "%d,%g,%d\n", 1600000000 + i, sin(i * 0.1), i % 2);
+    fclose(out);
+    snprintf(line, sizeof line, "--csv %s --stream s/1 --label fault --columns a --ack --ticks %s --no-check", file,
+             daemon->acknowledged);
+    char paced[1100];
+    snprintf(paced, sizeof paced, "%s --rate 5000", line);
+    assert_int_equal(command_run(paced, 400), 1);
+    assert_in_range(daemon_count(daemon, "acknowledged.durable"), 1, 2 * ROWS - 1);
+    snprintf(paced, sizeof paced, "%s --rate 5000 --for 0.2", line);
+    command_exits(0, paced);
+    command_exits(0, line);
+    assert_int_equal(daemon_count(daemon, "acknowledged.durable"), 2 * ROWS);
+    assert_int_equal(daemon_count(daemon, "ticks.taken"), ROWS);
+    unlink(file);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(240);
     command_is("feed", command_feed);
@@ -462,6 +493,7 @@ int main(void) {
         cmocka_unit_test_teardown(nonsense_disturbs_nobody, scenario_teardown),
         cmocka_unit_test_teardown(a_slow_reader_stops_nobody, scenario_teardown),
         cmocka_unit_test_teardown(a_file_goes_on_where_it_ended, scenario_teardown),
+        cmocka_unit_test_teardown(labels_go_on_where_they_ended, scenario_teardown),
     };
     return cmocka_run_group_tests_name("acknowledged", tests, NULL, NULL);
 }
