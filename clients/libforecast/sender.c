@@ -532,8 +532,12 @@ static int make_room(struct forecast_sender *sender, size_t need, int timeout_ms
     if (WIRE_ARRAY_HEAD + need > sender->credit_bytes)
         return forecast_client_fail(FORECAST_ERROR_ARGUMENT,
                                     "a tick of up to %zu bytes is more than the daemon's credit", need);
-    if (sender->open && sender->open->used + need > message_most(sender))
+    if (sender->open && sender->open->n > 0 && sender->open->used + need > message_most(sender)) {
+        bool any;
+
         close_open(sender);
+        step(sender, 0, &any); /* as behind a full number of ticks */
+    }
     if (!sender->open) {
         sender->open = calloc(1, sizeof *sender->open);
         if (!sender->open)

@@ -297,6 +297,28 @@ static void no_more_is_sent_than_the_credit(void **state) {
     close_scene(&scene);
 }
 
+/* Of wide ticks fewer than a bundle fill a message: it goes out by itself all the same. */
+static void a_message_full_of_bytes_goes_out(void **state) {
+    (void)state;
+    struct scene scene;
+    double values[512];
+    char bytes[65536];
+    int wait = WAIT;
+
+    open_scene_on(&scene, 0, 0);
+    begin(&scene, 0);
+    for (int i = 0; i < 512; i++)
+        values[i] = i + 0.5;
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(forecast_sender_add(scene.sender, "a", i + 1, values, 512, WAIT), FORECAST_OK);
+    assert_int_equal(zmq_setsockopt(scene.router, ZMQ_RCVTIMEO, &wait, sizeof wait), 0);
+    assert_true(zmq_recv(scene.router, bytes, sizeof bytes, 0) > 0); /* who sends it */
+    assert_true(zmq_recv(scene.router, bytes, sizeof bytes, 0) > 0);
+    assert_in_range(zmq_recv(scene.router, bytes, sizeof bytes, 0), 32768, 65536);
+    assert_int_equal(status_of(&scene).added, 20);
+    close_scene(&scene);
+}
+
 static void a_full_sender_waits(void **state) {
     (void)state;
     struct scene scene;
@@ -480,6 +502,7 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_a_tick_is_not_added),
         cmocka_unit_test(refusals_are_told),
         cmocka_unit_test(no_more_is_sent_than_the_credit),
+        cmocka_unit_test(a_message_full_of_bytes_goes_out),
         cmocka_unit_test(a_full_sender_waits),
         cmocka_unit_test(a_gap_is_closed),
         cmocka_unit_test(a_new_daemon_is_sent_what_it_does_not_know),
