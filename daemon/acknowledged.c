@@ -239,38 +239,50 @@ static struct producer *open_producer(struct acknowledged *acknowledged, uint64_
     return producer;
 }
 
-static bool is_client(const struct acknowledged *acknowledged, const struct producer *producer) {
-    return producer->identity_n == acknowledged->at_hand.n &&
-           memcmp(producer->identity, acknowledged->at_hand.identity, producer->identity_n) == 0;
+/* Answers who has asked, which speaks for the producer from now on; not one that has gone since: what it had sent may be
+ * read behind what another one asks. */
+static void hand_over(struct acknowledged *acknowledged, struct producer *producer, bool as_json, json_t *reply) {
+    const void *identity = acknowledged->at_hand.identity;
+    const size_t n = acknowledged->at_hand.n;
+    struct producer *before = producers_of_client(acknowledged->producers, identity, n);
+    if (!send_to(acknowledged, identity, n, as_json, reply)) {
+        acknowledged->counters.lost++;
+        if (before != NULL)
+            producers_unbind(acknowledged->producers, before);
+        return;
+    }
+    if (producer->identity_n > 0 && before != producer)
+        send_to_client(acknowledged, producer,
+                       failure(producer, "superseded", "another client has asked for the same producer"));
+    producers_bind(acknowledged->producers, producer, identity, n);
+    producer->as_json = as_json;
+    if (producer->n_refusals > 0)
+        make_due(acknowledged, producer);
 }
 
 static void take_ask(struct acknowledged *acknowledged, const json_t *request, bool as_json) {
     const char *command = json_string_value(json_object_get(request, "cmd"));
     uint64_t id = id_of(json_object_get(request, "producer"));
+    struct producer *producer = NULL;
     json_t *reply;
     acknowledged->counters.asked++;
     if (command == NULL || strcmp(command, "ask") != 0 || id == 0) {
         reply =
             failure(NULL, "argument",
                     "a single frame is {cmd: ask, producer: P}, P an integer above 0 or a name of 1 to 255 bytes");
-    } else if ((acknowledged->at_hand.producer = open_producer(acknowledged, id)) == NULL) {
+    } else if ((producer = open_producer(acknowledged, id)) == NULL) {
         reply = failure(NULL, "producers", "%d producers are known, and all of them were heard of lately",
                         producers_count(acknowledged->producers));
     } else {
-        struct producer *producer = acknowledged->at_hand.producer;
-        if (producer->identity_n > 0 && !is_client(acknowledged, producer))
-            send_to_client(acknowledged, producer,
-                           failure(producer, "superseded", "another client has asked for the same producer"));
-        producers_bind(acknowledged->producers, producer, acknowledged->at_hand.identity, acknowledged->at_hand.n);
-        producer->as_json = as_json;
         reply = describe(acknowledged, producer);
-        if (producer->n_refusals > 0)
-            make_due(acknowledged, producer);
     }
     json_t *number = json_object_get(request, "id");
     if (number != NULL)
         json_object_set(reply, "id", number);
-    answer(acknowledged, as_json, reply);
+    if (producer != NULL)
+        hand_over(acknowledged, producer, as_json, reply);
+    else
+        answer(acknowledged, as_json, reply);
 }
 
 /* ---- a message, from its arrival on ------------------------------------------------------------- */

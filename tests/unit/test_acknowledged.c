@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zmq.h>
 
 #define CLASSES \
@@ -292,6 +293,31 @@ static void the_latest_client_speaks_for_a_producer(void **state) {
     send_ticks(scene.client, "c/1", 1, 1);
     expect_error(&scene, "ask", 0);
     rig_disconnect(other);
+    close_scene(&scene);
+}
+
+/* What a client asked that has gone is read behind what the next one asks, when the daemon was busy. */
+static void who_has_gone_takes_nobodys_place(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    void *gone = rig_connect(&scene.rig, ZMQ_DEALER, scene.rig.config->bus.acknowledged);
+    const struct timespec arrival = {.tv_nsec = 100000000}; /* while the daemon reads nothing */
+    for (int i = 0; i < 3; i++)
+        ask_by(gone, "7");
+    nanosleep(&arrival, NULL);
+    rig_disconnect(gone);
+    nanosleep(&arrival, NULL);
+    ask_by(scene.client, "7");
+    nanosleep(&arrival, NULL);
+    int64_t began = 0;
+    while (counters(&scene).asked < 4) {
+        rig_turn(&scene.rig);
+        assert_true(rig_wait(&began));
+    }
+    assert_non_null(strstr(heard(&scene), "'ok':true"));
+    send_ticks(scene.client, "c/1", 1, 2);
+    take(&scene, 2);
     close_scene(&scene);
 }
 
@@ -897,6 +923,7 @@ int main(void) {
         cmocka_unit_test(an_ask_in_messagepack_is_answered_so),
         cmocka_unit_test(nonsense_is_answered_and_takes_nothing),
         cmocka_unit_test(the_latest_client_speaks_for_a_producer),
+        cmocka_unit_test(who_has_gone_takes_nobodys_place),
         cmocka_unit_test(producers_are_bounded),
         cmocka_unit_test(who_begins_anew_does_so_in_the_store),
         cmocka_unit_test(what_is_refused_too_late_is_told_to_nobody_else),
