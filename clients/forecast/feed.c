@@ -224,7 +224,7 @@ static int send_rows(struct csv_feed *feed) {
         progress_show(&feed->progress, share_done(feed), options.labels_only ? feed->labels.sent : feed->sender.sent);
     }
     progress_end(&feed->progress);
-    if (got < 0) {
+    if (got < 0 && !run_stopped()) { /* a signal ends reading, too */
         fprintf(stderr, "%s: %s\n", feed_command.name, feed->rows.error);
         feed_sender_flush(&feed->sender);
         return 1;

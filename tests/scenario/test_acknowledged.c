@@ -18,11 +18,13 @@
 #include "tests/support/heard.h"
 #include "tests/support/wire_cases.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -481,6 +483,31 @@ static void labels_go_on_where_they_ended(void **state) {
     daemon_free(&daemon);
 }
 
+/* What a signal interrupts is no failure of the input: what was read is sent, with or without --ack. */
+static void a_signal_ends_reading(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* as above */
+#endif
+    struct daemon *daemon = start(NULL);
+    char pipe[160], line[1024];
+    snprintf(pipe, sizeof pipe, "%s/pipe", daemon->directory);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    int fd = open(pipe, O_RDWR); /* which stays open: more may come */
+    static const char rows[] = "time,a\n1600000000,1\n1600000001,2\n";
+    for (int ack = 0; ack < 2; ack++) {
+        assert_int_equal(write(fd, rows, sizeof rows - 1), sizeof rows - 1);
+        snprintf(line, sizeof line, "--csv %s --stream s/%d --no-check --ticks %s%s", pipe, ack,
+                 ack ? daemon->acknowledged : daemon->ticks, ack ? " --ack" : "");
+        assert_int_equal(command_run(line, 1500), ack);
+        assert_non_null(strstr(command_complained, ack ? "2 ticks are acknowledged" : "sent 2 ticks"));
+        assert_null(strstr(command_complained, "reading fails"));
+    }
+    close(fd);
+    unlink(pipe);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(240);
     command_is("feed", command_feed);
@@ -494,6 +521,7 @@ int main(void) {
         cmocka_unit_test_teardown(a_slow_reader_stops_nobody, scenario_teardown),
         cmocka_unit_test_teardown(a_file_goes_on_where_it_ended, scenario_teardown),
         cmocka_unit_test_teardown(labels_go_on_where_they_ended, scenario_teardown),
+        cmocka_unit_test_teardown(a_signal_ends_reading, scenario_teardown),
     };
     return cmocka_run_group_tests_name("acknowledged", tests, NULL, NULL);
 }
