@@ -35,7 +35,8 @@ struct live {
     uint64_t counted; /* forecasts at the last count */
     int64_t counted_at;
     double rate;    /* forecasts a second */
-    uint64_t wrong; /* messages that were none */
+    uint64_t wrong; /* messages that were none, */
+    char why[256];  /* and what was wrong with the latest one */
 };
 
 /* ---- models, asked over control ----------------------------------------------------------- */
@@ -269,8 +270,8 @@ static int draw_head(struct live *live) {
     attroff(A_BOLD);
     put(0, COLS - 22, "arrows scroll, q quits", COLS - text_width(text) > 23 ? 22 : 0, false);
     if (live->wrong) {
-        snprintf(text, sizeof text, "%llu messages were not of the protocol: %s", (unsigned long long)live->wrong,
-                 forecast_error_text());
+        snprintf(text, sizeof text, "%llu messages were not of the protocol: %.160s", (unsigned long long)live->wrong,
+                 live->why);
         put(y++, 0, text, COLS, false);
     }
     if (!live->answered || run_monotonic() - live->answered > 6 * RUN_NS) {
@@ -352,8 +353,10 @@ static void take_forecasts(struct live *live, int64_t until) {
             view_table_take(&live->table, message.forecast);
         else if (code == FORECAST_ERROR_INTERRUPTED)
             return; /* perhaps a resize: draw at once */
-        else if (code < 0 && code != FORECAST_ERROR_TIMEOUT)
+        else if (code < 0 && code != FORECAST_ERROR_TIMEOUT) {
             live->wrong++;
+            snprintf(live->why, sizeof live->why, "%s", forecast_error_text());
+        }
     }
 }
 
