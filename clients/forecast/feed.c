@@ -73,8 +73,11 @@ const struct option_command feed_command = {
     .usage = "--csv FILE|- [OPTIONS]\nforecast feed --host [--rate N] [--for SECONDS]",
     .summary = "sends ticks to the daemon.",
     .rows = rows_of_options,
-    .notes = "A cell that is empty or says NA, NaN, null or - is a missing value. Other text where a number is\n"
-             "due ends the command with a sentence that names file, line and column.\n",
+    .notes =
+        "A cell that is empty or says NA, NaN, null or - is a missing value. Other text where a number is\n"
+        "due ends the command with a sentence that names file, line and column.\n"
+        "With --ack and --label a file may grow between two runs only with --label-after 0: else the labels that\n"
+        "are due at its end go out before the rows to come, and another run counts them otherwise.\n",
     .examples = "  forecast feed --csv ETTh1.csv --stream ett/1                    # as fast as it goes\n"
                 "  forecast feed --csv prices.csv --stream-column symbol --columns close,volume --speed 60\n"
                 "  forecast feed --csv log.csv --time-format '%d.%m.%Y %H:%M' --delimiter ';' --rate 10 --loop\n"
