@@ -237,6 +237,11 @@ static void expect_steps(struct kept_scene *scene, uint64_t steps) {
     for (int64_t began = 0; atomic_load(&stream->steps) < steps; rig_turn(&scene->rig))
         assert_true(rig_wait(&began));
     assert_int_equal(stream->generation, 1);
+    /* What its worker tells of them comes behind them. */
+    struct worker *worker = scene->rig.workers[stream->worker];
+    pthread_mutex_lock(&worker->owner);
+    pthread_mutex_unlock(&worker->owner);
+    rig_turn(&scene->rig);
 }
 
 /* Images that nobody writes: the stream comes back, goes on, and can leave again. */
