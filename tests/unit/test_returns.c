@@ -141,12 +141,16 @@ static double seen_by_shadow(struct kept_scene *scene, bool *ret_ready) {
 /* A version in the shadow of its batch sees it, too. */
 static void a_stream_comes_back_beside_a_shadow(void **state) {
     (void)state;
+    enum { TICKS = 4 };
     struct kept_scene scene;
     struct error err;
     bool ready = false;
     kept_scene_open(&scene, &(struct kept_setup){.learns = true});
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < TICKS; i++)
         kept_scene_tick(&scene, "c/1");
+    const struct stream *stream = kept_scene_await(&scene, "c/1");
+    for (int64_t began = 0; atomic_load(&stream->steps) < TICKS; rig_turn(&scene.rig)) /* else the shadow sees them */
+        assert_true(rig_wait(&began));
     struct version *version = version_new(2, forecaster_network(&scene.rig.config->models[0], &err));
     const struct record_shadow record = {RECORD_SHADOW, 0, version, 1};
     assert_true(ingest_command(scene.rig.ingest, 0, &record, sizeof record));
