@@ -715,17 +715,25 @@ static int disk_is_back(void **state) {
     return 0;
 }
 
-/* As full as the store's ring can be, while its thread cannot write: of a producer nothing is dropped. */
-static void fill_store(struct scene *scene) {
+static void fill_ring(struct store *store) {
     static char bytes[1 << 16];
     uint64_t order;
-    disk_works(false);
     for (size_t n = sizeof bytes; n > 0; n /= 2)
         while (store_append(
-            scene->rig.store,
+            store,
             &(struct journal_entry){.kind = JOURNAL_TICKS, .producer = 9, .sequence = 1, .bytes = bytes, .n = n},
             &order))
-            store_hurry(scene->rig.store);
+            store_hurry(store);
+}
+
+/* As full as the store's ring can be, while its thread cannot write: of a producer nothing is dropped. */
+static void fill_store(struct scene *scene) {
+    struct store *store = scene->rig.store;
+    disk_works(false);
+    fill_ring(store);
+    for (int64_t began = 0; !store_degraded(store);) /* before, it may have taken some of it */
+        assert_true(rig_wait(&began));
+    fill_ring(store);
 }
 
 /* It was admitted, and the disk fails before the journal has room: it is not taken without standing there, as a restart would
