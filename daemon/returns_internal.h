@@ -60,9 +60,8 @@ struct returning {
     bool forget;  /* what the store has of it is to be forgotten first */
     bool brought; /* it is to come back, if the store knows it; */
     bool anew;    /* begun anew where it cannot be read */
-    bool
-        held; /* it cannot be read for long: what is kept for it, and its import, are in no list, and no more is taken */
-    bool let_go;        /* held, and what the journal has of it may go */
+    bool held;    /* it cannot be read for long: what is kept for it, and its import, are in no list; no more comes */
+    bool let_go;  /* held, and what the journal has of it may go */
     uint64_t held_from; /* the store's bytes then */
     int tries;          /* that failed */
     int64_t again;      /* UNREAD: asked again then, monotonic ns */

@@ -234,18 +234,18 @@ bool store_round_begin(struct store *store, uint64_t order) {
                                             .bytes = load(&store->given_bytes)});
 }
 
-/* Bytes of the journal behind the last round, as far as they had been handed over when it began. */
-static uint64_t untrimmed(const struct store *store) {
-    uint64_t trimmed = load(&store->trimmed_bytes);
-    return load(&store->given_bytes) - trimmed;
-}
-
 bool store_round_end(struct store *store) {
     return request(store, &(struct request){.kind = REQUEST_ROUND_END});
 }
 
 uint64_t store_trimmed(const struct store *store) {
     return atomic_load_explicit(&store->trimmed, memory_order_acquire);
+}
+
+/* Bytes that have come since the last round that is on disk began; any thread, and so what only grows is looked at last. */
+static uint64_t untrimmed(const struct store *store) {
+    uint64_t trimmed = load(&store->trimmed_bytes);
+    return load(&store->given_bytes) - trimmed;
 }
 
 bool store_round_wanted(const struct store *store) {

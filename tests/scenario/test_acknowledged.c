@@ -408,6 +408,14 @@ static void a_slow_reader_stops_nobody(void **state) {
 
 /* ---- forecast feed --ack ------------------------------------------------------------------------ */
 
+static FILE *open_rows(const struct daemon *daemon, char file[160], const char *columns) {
+    snprintf(file, 160, "%s/rows.csv", daemon->directory);
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    fprintf(out, "%s\n", columns);
+    return out;
+}
+
 static void a_file_goes_on_where_it_ended(void **state) {
     (void)state;
 #ifdef __SANITIZE_THREAD__
@@ -416,10 +424,7 @@ static void a_file_goes_on_where_it_ended(void **state) {
     enum { ROWS = 20000 };
     struct daemon *daemon = start(NULL);
     char file[160], line[1024];
-    snprintf(file, sizeof file, "%s/rows.csv", daemon->directory);
-    FILE *out = fopen(file, "w");
-    assert_non_null(out);
-    fprintf(out, "time,a\n");
+    FILE *out = open_rows(daemon, file, "time,a");
     for (int i = 0; i < ROWS; i++)
         fprintf(out, "%d,%g\n", 1600000000 + i - (i == 777 ? 10 : 0), sin(i * 0.1));
     fclose(out);
@@ -461,10 +466,7 @@ static void labels_go_on_where_they_ended(void **state) {
     enum { ROWS = 5000 };
     struct daemon *daemon = start(NULL);
     char file[160], line[1024];
-    snprintf(file, sizeof file, "%s/labels.csv", daemon->directory);
-    FILE *out = fopen(file, "w");
-    assert_non_null(out);
-    fprintf(out, "time,a,fault\n");
+    FILE *out = open_rows(daemon, file, "time,a,fault");
     for (int i = 0; i < ROWS; i++)
         fprintf(out, "%d,%g,%d\n", 1600000000 + i, sin(i * 0.1), i % 2);
     fclose(out);

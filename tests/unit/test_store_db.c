@@ -22,11 +22,15 @@ static int n_unmerged(const struct db *db) {
     return n;
 }
 
-/* A database with that many files of the same key, which nothing has merged. */
-static void leave_files(const char *path) {
+/* The store's database has that many files of the same key, which nothing has merged; the store is closed. */
+static void leave_files(struct store_scene *scene, char path[300]) {
     struct db db;
     struct error err;
-    assert_int_equal(db_open(&db, path, DB_MAKE | DB_HOLD_MERGES, &err), 0);
+    store_scene_open(scene);
+    store_close(scene->store);
+    scene->store = NULL;
+    snprintf(path, 300, "%s/db", scene->folder);
+    assert_int_equal(db_open(&db, path, DB_HOLD_MERGES, &err), 0);
     for (int i = 0; i < FILES; i++) {
         int64_t began = 0;
         rocksdb_writebatch_put_cf(db.batch, db.families[DB_STREAMS], "s\0key", 5, "value", 5);
@@ -35,8 +39,12 @@ static void leave_files(const char *path) {
         while (db_is_flushing(&db, DB_STREAMS) || n_unmerged(&db) <= i)
             assert_true(rig_wait(&began));
     }
-    assert_int_equal(n_unmerged(&db), FILES);
     db_close(&db);
+}
+
+static void await_merged(const struct db *db) {
+    for (int64_t began = 0; n_unmerged(db) == FILES;)
+        assert_true(rig_wait(&began));
 }
 
 static void what_is_held_is_merged_when_told(void **state) {
@@ -45,16 +53,11 @@ static void what_is_held_is_merged_when_told(void **state) {
     struct db db;
     struct error err;
     char path[300];
-    store_scene_open(&scene);
-    store_close(scene.store);
-    scene.store = NULL;
-    snprintf(path, sizeof path, "%s/db", scene.folder);
-    leave_files(path);
+    leave_files(&scene, path);
     assert_int_equal(db_open(&db, path, DB_HOLD_MERGES, &err), 0);
     assert_int_equal(n_unmerged(&db), FILES);
     db_merge(&db);
-    for (int64_t began = 0; n_unmerged(&db) == FILES;)
-        assert_true(rig_wait(&began));
+    await_merged(&db);
     db_close(&db);
     store_scene_close(&scene);
 }
@@ -64,15 +67,10 @@ static void a_start_merges_when_it_is_quiet(void **state) {
     (void)state;
     struct store_scene scene;
     char path[300];
-    store_scene_open(&scene);
-    store_close(scene.store);
-    scene.store = NULL;
-    snprintf(path, sizeof path, "%s/db", scene.folder);
-    leave_files(path);
+    leave_files(&scene, path);
     store_scene_reopen(&scene);
     assert_int_equal(n_unmerged(&scene.store->db), FILES);
-    for (int64_t began = 0; n_unmerged(&scene.store->db) == FILES;)
-        assert_true(rig_wait(&began));
+    await_merged(&scene.store->db);
     store_scene_close(&scene);
 }
 
