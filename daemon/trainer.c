@@ -2,6 +2,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/cpu_budget.h"
+#include "daemon/give_way.h"
 #include "daemon/log.h"
 #include "daemon/priority.h"
 
@@ -31,6 +32,7 @@ struct trainer {
         int64_t wall, cpu;       /* since when it is awake */
         int64_t awake, computed; /* ns */
     } time;
+    struct give_way way;
     struct cpu_budget budget; /* over all jobs: what one owes when it ends, the next one pays */
     pthread_t thread;
 };
@@ -102,6 +104,14 @@ static void wake_up(struct trainer *trainer) {
     trainer->time.cpu = clock_read(CLOCK_THREAD_CPUTIME_ID);
 }
 
+/* It computes, and gives way to others as long as they leave it something. */
+static void go_on(struct trainer *trainer) {
+    if (trainer->time.scarce)
+        give_way_hold(&trainer->way);
+    else
+        give_way_go(&trainer->way);
+}
+
 /* Others may leave it nothing, for as long as they are busy. */
 static void see_time(struct trainer *trainer) {
     int64_t wall = trainer->time.wall, cpu = trainer->time.cpu;
@@ -115,7 +125,14 @@ static void see_time(struct trainer *trainer) {
     if (scarce != trainer->time.scarce)
         priority_background(scarce); /* a hint: it need not be heeded */
     trainer->time.scarce = scarce;
+    go_on(trainer);
     trainer->time.awake = trainer->time.computed = 0;
+}
+
+static void sleep_for(struct trainer *trainer, int64_t ns) {
+    give_way_hold(&trainer->way);
+    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+    go_on(trainer);
 }
 
 /* Asked between two pieces of work, which is where the budget is kept. */
@@ -124,7 +141,7 @@ static bool told_to_stop(void *context) {
     int64_t pause;
     see_time(watched->trainer);
     while (!is_stopped(watched) && (pause = pause_now(watched->trainer)) > 0)
-        nanosleep(&(struct timespec){.tv_nsec = pause < nap_most ? pause : nap_most}, NULL);
+        sleep_for(watched->trainer, pause < nap_most ? pause : nap_most);
     wake_up(watched->trainer);
     return is_stopped(watched);
 }
@@ -145,8 +162,10 @@ static void run_job(struct trainer *trainer, struct training_job *job) {
     atomic_store_explicit(&job->began, began, memory_order_relaxed);
     cpu_budget_resume(&trainer->budget, began, clock_read(CLOCK_THREAD_CPUTIME_ID));
     wake_up(trainer);
+    go_on(trainer);
     job->failed = training_run(&job->of, trainer->kernels, job->sets, job->n_sets, champion, &watch, &job->outcome,
                                &job->err) != 0;
+    give_way_hold(&trainer->way);
     job->seconds = 1e-9 * (double)(clock_monotonic() - began);
 }
 
@@ -154,6 +173,9 @@ static void *run(void *context) {
     struct trainer *trainer = context;
     if (priority_background(false) != 0) /* it still works */
         log_warning("trainer: not in the background: %s", strerror(errno));
+    int failed = give_way_open(&trainer->way);
+    if (failed != 0)
+        log_warning("trainer: no timer to let others go first by: %s", strerror(failed));
     openblas_set_num_threads(1);
     cpu_budget_begin(&trainer->budget, trainer->config->training_cpu, clock_monotonic(),
                      clock_read(CLOCK_THREAD_CPUTIME_ID));
@@ -171,6 +193,7 @@ static void *run(void *context) {
             doorbell_wait(&trainer->bell, -1);
         doorbell_disarm(&trainer->bell);
     }
+    give_way_close(&trainer->way);
     return NULL;
 }
 
