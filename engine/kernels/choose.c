@@ -1,12 +1,12 @@
 #include "engine/kernels/levels.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #ifdef __x86_64__
 #include <cpuid.h>
-#include <stdatomic.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 /* Each implies that the CPU has what those before it need. */
 static bool has_avx2(void) {
@@ -54,6 +54,20 @@ static bool has_amx(void) {
     return known == PRESENT;
 }
 #endif
+
+/* Asked once, as it takes longer than a step. An eighth is left to inputs and states. */
+size_t nearest_cache(void) {
+    static atomic_long known; /* 0: not yet */
+    long bytes = atomic_load_explicit(&known, memory_order_relaxed);
+    if (bytes > 0)
+        return (size_t)bytes;
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+    bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+#endif
+    bytes = bytes > 0 ? bytes / 8 * 7 : 28 << 10;
+    atomic_store_explicit(&known, bytes, memory_order_relaxed);
+    return (size_t)bytes;
+}
 
 enum { N_AGREEING = 3, N_LEVELS = 5 };
 

@@ -19,10 +19,7 @@
 
 #include "engine/kernels/wide_tiles.h"
 
-enum {
-    NEAREST_CACHE = 28 << 10, /* bytes of it for weights */
-    ROWS_AT_ONCE = 64,        /* that go over the blocks together: their inputs stay in the second cache */
-};
+enum { ROWS_AT_ONCE = 64 }; /* that go over the blocks together: their inputs stay in the second cache */
 
 /* ---- activations -------------------------------------------------------------------------------- */
 
@@ -88,29 +85,34 @@ static bool turns_back(const struct packed *packed) {
     return back;
 }
 
-/* One row: two blocks at once, unless one of them would stay in the nearest cache for the call that turns back (halves take
- * too many operations to wait for their results one block at a time). While that one is in hand the second cache would stand
- * still: as much of the block behind it as has room beside it is asked for. An LSTM's half block, whose two vectors alone would
- * wait for each addition, comes with the last ones. */
+/* Whether one block would stay in the nearest cache for the call that turns back, and two would not. */
+static bool one_stays(const struct work *work) {
+    size_t bytes = work->apart * sizeof(float), room = nearest_cache();
+    /* halves take too many operations to wait for their results one block at a time */
+    return work->packed->precision == PRECISION_F32 && bytes <= room && 2 * bytes > room;
+}
+
+/* One row: two blocks at once. Where one of them stays for the call that turns back it comes alone, as do the first one, which is
+ * there from the latest call, and the last one; while the first one is in hand the second cache would stand still: as much of
+ * the block behind it as has room beside it is asked for. An LSTM's half block, whose two vectors alone would wait for each
+ * addition, comes with the last ones. */
 static void run_row(const struct work *work, const struct tiles *tiles) {
     const struct packed *packed = work->packed;
     int n_blocks = pack_blocks(packed, LANES), whole = n_blocks, done = 0;
-    size_t bytes = work->apart * sizeof(float);
-    bool back = turns_back(packed);
-    bool alone = packed->precision == PRECISION_F32 && bytes <= NEAREST_CACHE && 2 * bytes > NEAREST_CACHE;
+    bool back = turns_back(packed), alone = one_stays(work);
 
     if (work->half >= 0 || (packed->cell == KERNEL_DENSE && packed->units % (PACK_VECTORS * LANES) != 0))
         whole--;
     int at_end = alone || work->half < 0 || whole == 0 ? 0 : 2 - whole % 2;
-    for (; !alone && done + 2 <= whole - at_end; done += 2)
+    if (alone && tiles->first && work->half < 0 && whole > 1) {
+        tiles->first(work, back ? whole - 1 : 0, packed->blocks + (size_t)(back ? whole - 2 : 1) * work->apart);
+        done++;
+    }
+    for (int until = alone ? whole - 1 : whole - at_end; done + 2 <= until; done += 2)
         tiles->pair(work, back ? whole - 2 - done : done);
     if (at_end > 0) {
         tiles->end(work, back ? 0 : done, at_end);
         return;
-    }
-    if (alone && tiles->first && work->half < 0 && whole > 1) {
-        tiles->first(work, back ? whole - 1 : 0, packed->blocks + (size_t)(back ? whole - 2 : 1) * work->apart);
-        done++;
     }
     for (; done < n_blocks; done++)
         tiles->rows(1, work, 0, back && done < whole ? whole - 1 - done : done);
