@@ -409,6 +409,7 @@ bool ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_e
         ingest->passed = wire_ticks_passed(&ingest->ticks, ingest->count, ingest->passed);
         enum routed routed = got > 0 ? ingest_route(ingest, &reason) : REFUSED;
         ingest->counters.replayed += routed == ROUTED;
+        ingest->counters.not_replayed[reason] += routed == REFUSED;
         whole &= routed == ROUTED || (routed == REFUSED && reason != REASON_NO_MEMORY);
     }
     ingest->replays = false;

@@ -116,6 +116,7 @@ struct ingest_counters {
     uint64_t replayed; /* ticks and labels of the journal */
     uint64_t ended, evicted;
     uint64_t refused[N_REASONS]; /* by the bus; the workers have their own */
+    uint64_t not_replayed[N_REASONS];
 };
 const struct ingest_counters *ingest_counters(const struct ingest *ingest);
 

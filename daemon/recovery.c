@@ -169,6 +169,16 @@ static bool take(void *context, uint64_t order, const struct journal_entry *entr
     return !recovery->failed;
 }
 
+/* What is not taken by its own fault was refused when it came, too; what the configuration has no place for may have been
+ * taken. */
+static void tell_left_out(const struct ingest_counters *counters) {
+    static const enum reason reasons[] = {REASON_FEATURES, REASON_NO_CLASS, REASON_NO_MODEL};
+    for (size_t r = 0; r < sizeof reasons / sizeof *reasons; r++)
+        if (counters->not_replayed[reasons[r]] > 0)
+            log_warning("%llu ticks of the journal are left out, if they were not refused already: %s",
+                        (unsigned long long)counters->not_replayed[reasons[r]], reason_sentence(reasons[r]));
+}
+
 int recovery_read(const struct config *config, struct store *store, const struct streams *streams,
                   struct ingest *ingest, struct returns *returns, struct versions *versions, struct error *err) {
     struct recovery recovery = {
@@ -180,6 +190,7 @@ int recovery_read(const struct config *config, struct store *store, const struct
     if (recovery.entries > 0)
         log_info("the journal holds %llu entries behind the last images; %llu ticks of them are taken once more",
                  (unsigned long long)recovery.entries, (unsigned long long)ingest_counters(ingest)->replayed);
+    tell_left_out(ingest_counters(ingest));
     if (recovery.passed_over > 0)
         log_warning("%llu commands of the journal are for streams or models that the configuration does not know",
                     (unsigned long long)recovery.passed_over);

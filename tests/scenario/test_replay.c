@@ -176,12 +176,43 @@ static void test_refused_beyond_the_limit(void **state) {
     daemon_free(&daemon);
 }
 
+/* What has other features by now cannot be taken once more: that is told. */
+static void test_of_other_features(void **state) {
+    (void)state;
+    static const char rest[] =
+        "streams:\n  - {class: c, pattern: '*', features: [%s], history: 16}\n"
+        "models:\n  - {name: m, class: c, horizon: 1, layers: [{lstm: 4}], combine: network, train: false}\n";
+    char of_two[sizeof rest + 16], text[2048];
+    snprintf(of_two, sizeof of_two, rest, "a, b");
+    struct daemon *daemon = daemon_run(&(struct daemon_setup){.durable = true, .rest = of_two});
+    feed_message(daemon_connect(daemon, ZMQ_PUSH, daemon->ticks), 1, 1);
+    daemon_await_count(daemon, "steps", 1);
+    daemon_await_durable(daemon);
+    daemon_signal(daemon, SIGKILL);
+    daemon_wait(daemon);
+    FILE *file = fopen(daemon->config, "r");
+    assert_non_null(file);
+    size_t n = fread(text, 1, sizeof text - 8, file);
+    fclose(file);
+    text[n] = '\0';
+    char *features = strstr(text, "a, b]");
+    assert_non_null(features);
+    memmove(features + 7, features + 4, strlen(features + 4) + 1);
+    memcpy(features, "a, b, c", 7);
+    daemon_write_config(daemon, text);
+    daemon_start(daemon);
+    assert_non_null(strstr(daemon_output(daemon), "1 ticks of the journal are left out"));
+    daemon_expect_count(daemon, "steps", 0);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_killed_within_a_message, scenario_teardown),
         cmocka_unit_test_teardown(test_taken_within_the_limit, scenario_teardown),
         cmocka_unit_test_teardown(test_refused_beyond_the_limit, scenario_teardown),
+        cmocka_unit_test_teardown(test_of_other_features, scenario_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
