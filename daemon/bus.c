@@ -241,6 +241,16 @@ static void drain_acknowledged(struct bus *bus) {
     }
 }
 
+/* Commands on streams are in the journal; whoever asked for more is told that the daemon stops. */
+static void drain_control(struct bus *bus) {
+    int64_t until = clock_monotonic() + drain_ns;
+    while (control_settle(bus->control) && clock_monotonic() < until) {
+        doorbell_arm(&bus->bell);
+        doorbell_wait(&bus->bell, PARKED_WAIT_MS);
+        doorbell_disarm(&bus->bell);
+    }
+}
+
 /* What is in memory goes to the store; on a disk that cannot be written it does not. */
 static void save_all(struct bus *bus) {
     if (bus->store == NULL)
@@ -290,6 +300,7 @@ static void drain(struct bus *bus) {
         publish(bus);
     }
     drain_acknowledged(bus);
+    drain_control(bus);
 }
 
 void *bus_run(void *context) {

@@ -16,6 +16,9 @@
 /* Requests answered in one go; streams in one page. */
 enum { SERVE_MOST = 16, PAGE_MOST = 1000 };
 
+/* Requests that wait for the disk alone beside which others are read: soon they are answered, and there is room to wait. */
+enum { WRITING_MOST = REQUESTS_KEPT_MOST / 2 };
+
 struct control *control_open(void *zmq, const struct control_setup *setup, struct error *err) {
     struct control *control = calloc(1, sizeof *control);
     if (control == NULL) {
@@ -336,15 +339,23 @@ static json_t *pause_stream(struct control *control, const json_t *request, bool
     }
 }
 
-static json_t *do_pause(struct control *control, const json_t *request) {
+static json_t *pause(struct control *control, const json_t *request) {
     return pause_stream(control, request, true);
 }
 
-static json_t *do_resume(struct control *control, const json_t *request) {
+static json_t *resume(struct control *control, const json_t *request) {
     return pause_stream(control, request, false);
 }
 
-static json_t *do_end(struct control *control, const json_t *request) {
+static json_t *do_pause(struct control *control, const json_t *request) {
+    return control_when_durable(control, request, pause);
+}
+
+static json_t *do_resume(struct control *control, const json_t *request) {
+    return control_when_durable(control, request, resume);
+}
+
+static json_t *end(struct control *control, const json_t *request) {
     const char *stream = control_text(request, "stream");
     if (stream == NULL)
         return control_failure("argument", "end needs a stream");
@@ -353,6 +364,10 @@ static json_t *do_end(struct control *control, const json_t *request) {
     case -1: return control_failure("unknown_stream", "no such stream");
     default: return control_busy();
     }
+}
+
+static json_t *do_end(struct control *control, const json_t *request) {
+    return control_when_durable(control, request, end);
 }
 
 /* The model of a request; NULL (an error reply in *ret_failure) where there is none. */
@@ -428,7 +443,7 @@ static json_t *do_decisions(struct control *control, const json_t *request) {
     return json_pack("{s:b, s:o}", "ok", 1, "decisions", learning_decisions(control->setup.learning, m));
 }
 
-static json_t *do_reset(struct control *control, const json_t *request) {
+static json_t *reset(struct control *control, const json_t *request) {
     const json_t *all = json_object_get(request, "all");
     bool of_stream = json_object_get(request, "stream") != NULL, of_model = json_object_get(request, "model") != NULL;
     const struct config_model *model = NULL;
@@ -445,6 +460,10 @@ static json_t *do_reset(struct control *control, const json_t *request) {
     int index = model != NULL ? (int)(model - control->setup.config->models) : -1;
     int refused = ingest_reset(control->setup.ingest, stream != NULL ? stream->name : NULL, index);
     return refused == 0 ? control_success() : control_busy();
+}
+
+static json_t *do_reset(struct control *control, const json_t *request) {
+    return control_when_durable(control, request, reset);
 }
 
 /* ---- states ------------------------------------------------------------------------------------ */
@@ -526,7 +545,10 @@ void control_state_done(struct control *control, struct state_order *order) {
                     : order->outcome == STATE_OTHER
                         ? control_failure("busy", "another version is taking over: try again")
                         : control_failure("memory", "out of memory");
-    requests_answer_kept(control->requests, order->request, reply);
+    if (order->set)
+        control_answer_durable(control, order->request, reply);
+    else
+        requests_answer_kept(control->requests, order->request, reply);
     state_order_free(order);
 }
 
@@ -717,6 +739,7 @@ bool control_done(struct control *control, const struct waiting *waiting, const 
 void control_forget(struct control *control, struct waiting *waiting) {
     DL_DELETE2(control->waiting, waiting, previous, next);
     json_decref(waiting->request);
+    json_decref(waiting->reply);
     json_decref(waiting->memory);
     free(waiting);
 }
@@ -775,7 +798,7 @@ bool control_serve(struct control *control) {
     go_on(control);
     const json_t *request;
     for (int i = 0; i < SERVE_MOST; i++) {
-        if (!requests_next(control->requests, &request))
+        if (control->writing > WRITING_MOST || !requests_next(control->requests, &request))
             return false;
         json_t *reply = answer(control, request);
         if (reply != NULL || requests_is_open(control->requests)) /* else it is kept */

@@ -51,6 +51,8 @@ void control_scores_done(struct control *control, struct scores_report *report);
 void control_reloaded(struct control *control, json_t *reply);
 /* Whether a request waits for something that rings nobody: control_serve is to be called soon. */
 bool control_waits(const struct control *control);
+/* At the end: answers what waited for the disk alone and is there. Returns whether more does. */
+bool control_settle(struct control *control);
 /* Whether control_serve has something to answer that came of another thread. */
 bool control_has_result(const struct control *control);
 

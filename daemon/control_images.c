@@ -137,7 +137,7 @@ static bool go_on_importing(struct control *control, struct waiting *waiting, st
     if (store_degraded(store))
         reply =
             control_failure("degraded", "the disk fails: whether the stream comes to be shows when it works again");
-    else if (waiting->imported > 0 && store_durable(store) >= waiting->imported)
+    else if (waiting->order > 0 && store_durable(store) >= waiting->order)
         reply = control_success();
     return control_done(control, waiting, answer, reply); /* it asks for nothing, so there is no answer */
 }
@@ -186,7 +186,7 @@ void control_answer_imports(struct control *control) {
             waiting = waiting->next;
         if (waiting == NULL)
             continue; /* it was answered while the disk failed */
-        waiting->imported = outcome.order;
+        waiting->order = outcome.order;
         if (outcome.done)
             continue;
         requests_answer_kept(control->requests, waiting->number, there_is());

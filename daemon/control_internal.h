@@ -20,7 +20,8 @@ struct waiting {
     bool brought; /* it has been asked for; */
     bool anew;    /* begun anew where it cannot be read */
 
-    uint64_t imported; /* of an import: where it stands in the journal, when the store has no such stream; else 0 */
+    uint64_t order; /* where it stands in the journal; of an import 0 until the store has no such stream */
+    json_t *reply;  /* when that is durable */
 
     /* Of names. */
     bool begun;       /* what is in memory has been looked at: */
@@ -34,6 +35,7 @@ struct control {
     struct requests *requests;
     struct saver *saver;
     struct waiting *waiting;
+    int writing;     /* of these wait for nothing but the disk */
     uint64_t reload; /* the request that waits for the configuration to be read; 0: none */
     int64_t started;
 };
@@ -67,6 +69,12 @@ void control_answer_imports(struct control *control);
 /* Keeps the request at hand, to go on with it so; an error reply where that cannot be. */
 json_t *control_wait(struct control *control, const json_t *request,
                      bool (*go_on)(struct control *control, struct waiting *waiting, struct stored *answer));
+
+/* Carries out a command that goes into the journal, and answers it when that is durable. */
+json_t *control_when_durable(struct control *control, const json_t *request,
+                             json_t *(*command)(struct control *control, const json_t *request));
+/* The same of one that has been carried out, of a request that is kept; takes the reply's reference. */
+void control_answer_durable(struct control *control, uint64_t number, json_t *reply);
 
 /* Whether the request's stream is not in memory, and may be on disk. Then its answer waits until it is there. */
 bool control_is_away(const struct control *control, const json_t *request);

@@ -62,20 +62,6 @@ static void close_request(struct requests *requests) {
     requests->open = false;
 }
 
-void requests_close(struct requests *requests, int linger_ms) {
-    if (requests == NULL)
-        return;
-    close_request(requests);
-    for (int i = 0; i < REQUESTS_KEPT_MOST; i++)
-        if (requests->kept[i].number != 0)
-            forget(&requests->kept[i]);
-    if (requests->socket != NULL) {
-        zmq_setsockopt(requests->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-        zmq_close(requests->socket);
-    }
-    free(requests);
-}
-
 void *requests_socket(const struct requests *requests) {
     return requests->socket;
 }
@@ -210,6 +196,24 @@ void requests_answer_kept(struct requests *requests, uint64_t number, json_t *re
     send_reply(requests, place, reply);
     forget(place);
     requests->counters.kept--;
+}
+
+static json_t *stopping(void) {
+    return json_pack("{s:{s:s, s:s}}", "error", "code", "stopping", "message", "the daemon stops: ask the next one");
+}
+
+void requests_close(struct requests *requests, int linger_ms) {
+    if (requests == NULL)
+        return;
+    close_request(requests);
+    for (int i = 0; i < REQUESTS_KEPT_MOST; i++)
+        if (requests->kept[i].number != 0)
+            requests_answer_kept(requests, requests->kept[i].number, stopping());
+    if (requests->socket != NULL) {
+        zmq_setsockopt(requests->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+        zmq_close(requests->socket);
+    }
+    free(requests);
 }
 
 struct requests_counters requests_counters(const struct requests *requests) {

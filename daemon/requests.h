@@ -19,7 +19,7 @@ struct requests;
 
 /* Binds the socket. NULL with the sentence in err. */
 struct requests *requests_open(void *zmq, const struct config_bus *bus, struct error *err);
-/* Requests that are kept go unanswered. NULL is fine. */
+/* Requests that are kept are answered so: the daemon stops. NULL is fine. */
 void requests_close(struct requests *requests, int linger_ms);
 void *requests_socket(const struct requests *requests);
 

@@ -8,6 +8,7 @@
 #include "daemon/control.h"
 
 #include "daemon/log.h"
+#include "daemon/requests.h"
 #include "daemon/returns.h"
 #include "tests/support/kept_fixture.h"
 
@@ -216,6 +217,55 @@ static void commands_do_not_wait_for_a_disk_that_fails(void **state) {
     kept_scene_close(&scene);
 }
 
+static void expect_done(json_t *reply, bool durable) {
+    assert_true(json_is_true(json_object_get(reply, "ok")));
+    assert_true(durable ? json_object_get(reply, "durable") == NULL
+                        : json_is_false(json_object_get(reply, "durable")));
+    json_decref(reply);
+}
+
+/* What a command does is on the disk when it is answered; where that fails, the answer says so. */
+static void commands_are_answered_when_they_are_durable(void **state) {
+    (void)state;
+    static const char *const commands[] = {
+        "{\"cmd\":\"pause\",\"stream\":\"c/1\"}", "{\"cmd\":\"resume\",\"stream\":\"c/1\"}",
+        "{\"cmd\":\"reset\",\"all\":true}", "{\"cmd\":\"end\",\"stream\":\"c/1\"}"};
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
+    for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
+        begin(&scene, "c/1");
+        uint64_t before = store_order(scene.rig.store);
+        send_request(&scene, commands[c]);
+        json_t *reply = reply_of(&scene);
+        assert_true(store_order(scene.rig.store) > before);
+        assert_true(store_durable(scene.rig.store) >= store_order(scene.rig.store));
+        expect_done(reply, true);
+        assert_false(control_settle(scene.rig.control));
+    }
+    begin(&scene, "c/2");
+    kept_scene_fail_disk(&scene);
+    send_request(&scene, "{\"cmd\":\"pause\",\"stream\":\"c/2\"}");
+    expect_done(reply_of(&scene), false);
+    send_request(&scene, "{\"cmd\":\"pause\",\"stream\":\"c/3\"}");
+    expect_error(reply_of(&scene), "degraded");
+    disk_works(true);
+    kept_scene_close(&scene);
+}
+
+/* More of them than can wait are all carried out. */
+static void many_commands_are_durable(void **state) {
+    (void)state;
+    enum { MANY = 3 * REQUESTS_KEPT_MOST };
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true});
+    begin(&scene, "c/1");
+    for (int i = 0; i < MANY; i++)
+        send_request(&scene, "{\"cmd\":\"reset\",\"stream\":\"c/1\"}");
+    for (int i = 0; i < MANY; i++)
+        expect_done(reply_of(&scene), true);
+    kept_scene_close(&scene);
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 static long allocations_left;
@@ -279,6 +329,8 @@ int main(void) {
         cmocka_unit_test(streams_that_leave_are_waited_for),
         cmocka_unit_test(what_is_imported_is_named),
         cmocka_unit_test_teardown(commands_do_not_wait_for_a_disk_that_fails, kept_scene_teardown),
+        cmocka_unit_test_teardown(commands_are_answered_when_they_are_durable, kept_scene_teardown),
+        cmocka_unit_test(many_commands_are_durable),
         cmocka_unit_test(an_answer_without_memory),
         cmocka_unit_test(an_end_does_not_wait),
     };

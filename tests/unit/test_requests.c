@@ -172,9 +172,35 @@ static void no_memory_is_answered_too(void **state) {
     close_scene(&scene);
 }
 
+/* Who waits at the end is told so. */
+static void an_end_is_told(void **state) {
+    (void)state;
+    struct scene scene;
+    char reply[128];
+    open_scene(&scene);
+    for (int i = 0; i < 2; i++) {
+        ask(&scene, i);
+        next(&scene);
+        assert_int_not_equal(requests_keep(scene.requests), 0);
+    }
+    requests_close(scene.requests, 1000);
+    scene.requests = NULL;
+    for (int i = 0; i < 2; i++) {
+        int n = rig_receive(scene.dealer, reply, sizeof reply, RIG_WAIT_MS);
+        char expected[128];
+        snprintf(expected, sizeof expected,
+                 "{\"error\":{\"code\":\"stopping\",\"message\":\"the daemon stops: ask the next one\"},\"id\":%d}",
+                 i);
+        assert_int_equal(n, strlen(expected));
+        assert_memory_equal(reply, expected, strlen(expected));
+    }
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_memory_is_answered_too),
+        cmocka_unit_test(an_end_is_told),
         cmocka_unit_test(kept_requests_are_answered_in_any_order),
         cmocka_unit_test(forms_are_kept_too),
     };

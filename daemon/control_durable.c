@@ -1,0 +1,67 @@
+/* Commands that stand in the journal: they are answered when they do on the disk. */
+#include "daemon/control_internal.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+/* Carried out, and gone with a crash. */
+static json_t *not_durable(json_t *reply) {
+    if (reply != NULL && json_object_get(reply, "error") == NULL)
+        json_object_set_new(reply, "durable", json_false());
+    return reply;
+}
+
+static bool go_on_until_durable(struct control *control, struct waiting *waiting, struct stored *answer) {
+    const struct store *store = control->setup.store;
+    json_t *reply = NULL;
+    if (store_degraded(store))
+        reply = not_durable(waiting->reply);
+    else if (store_durable(store) >= waiting->order)
+        reply = waiting->reply;
+    if (reply != NULL) {
+        waiting->reply = NULL;
+        control->writing--;
+    }
+    return control_done(control, waiting, answer, reply); /* it asks for nothing, so there is no answer */
+}
+
+void control_answer_durable(struct control *control, uint64_t number, json_t *reply) {
+    struct store *store = control->setup.store;
+    bool failed = reply == NULL || json_object_get(reply, "error") != NULL;
+    struct waiting *waiting = NULL;
+    if (store != NULL && !failed && (store_degraded(store) || (waiting = calloc(1, sizeof *waiting)) == NULL))
+        not_durable(reply);
+    if (waiting == NULL) {
+        requests_answer_kept(control->requests, number, reply);
+        return;
+    }
+    *waiting =
+        (struct waiting){.number = number, .go_on = go_on_until_durable, .reply = reply, .order = store_order(store)};
+    DL_APPEND2(control->waiting, waiting, previous, next);
+    control->writing++;
+    store_hurry(store);
+}
+
+json_t *control_when_durable(struct control *control, const json_t *request,
+                             json_t *(*command)(struct control *control, const json_t *request)) {
+    if (control->setup.store == NULL)
+        return command(control, request);
+    json_t *borrowed = json_incref((json_t *)(uintptr_t)request);
+    uint64_t number = requests_keep(control->requests);
+    if (number == 0) {
+        json_decref(borrowed);
+        return control_failure("busy", "too many requests wait: try again");
+    }
+    control_answer_durable(control, number, command(control, borrowed));
+    json_decref(borrowed);
+    return NULL;
+}
+
+bool control_settle(struct control *control) {
+    struct waiting *waiting, *next;
+    DL_FOREACH_SAFE2(control->waiting, waiting, next, next) {
+        if (waiting->reply != NULL && waiting->go_on(control, waiting, NULL))
+            control_forget(control, waiting);
+    }
+    return control->writing > 0;
+}
