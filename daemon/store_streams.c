@@ -284,6 +284,7 @@ void streams_get(struct streams_reader *reader, struct stored *stored) {
         stored->found = failed(stored, at, STORED_IMAGE);
     if (stored->found == STORED_IMAGE && stored->bytes == NULL)
         stored->found = damaged(stored, "its image is missing");
+    stored->summed = stored->found == STORED_IMAGE;
 }
 
 /* ---- names -------------------------------------------------------------------------------------- */

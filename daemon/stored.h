@@ -48,6 +48,7 @@ struct stored {
     size_t n;
     bool open; /* an interval of it, up to `end` (ns), is open, and the clock is to close it */
     int64_t end;
+    bool summed;     /* of an answer: image and blocks are what was written; the store has looked at their sums */
     uint64_t oldest; /* blocks before this number are needed no more */
     int n_blocks;
     struct stored_block *blocks; /* by number; of an answer: all that are held; else what is new */

@@ -119,6 +119,12 @@ struct stored *stream_image_new(const struct config *config, const struct stream
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
+/* What the store has read it has looked at as a whole. */
+static int open_bytes(struct image_io *io, const struct stored *stored, const void *bytes, size_t n,
+                      struct error *err) {
+    return stored->summed ? image_open_summed(io, bytes, n, err) : image_open(io, bytes, n, err);
+}
+
 /* Enters the section of the next place. Returns the model whose it is; -1: there is no such model any more. */
 static int enter_place(const struct config *config, struct image_io *io, struct image_io *ret_section) {
     char name[MODEL_NAME];
@@ -144,7 +150,7 @@ static void leave_place(struct image_io *io, struct image_io *section) {
 int stream_image_fits(const struct config *config, int class, struct stored *stored, struct error *err) {
     struct image_io io, section;
     uint32_t n_features = 0;
-    if (image_open(&io, stored->bytes, stored->n, err) != 0)
+    if (open_bytes(&io, stored, stored->bytes, stored->n, err) != 0)
         return -1;
     image_enter(&io, "strm", STREAM_FORMAT, &section);
     image_io(&section, &n_features, 1);
@@ -174,7 +180,7 @@ int stream_image_versions(const struct config *config, const struct stored *stor
     struct image_io io, section;
     for (int m = 0; m < config->n_models; m++)
         ret_versions[m] = (struct saved_version){.number = STREAM_IMAGE_NONE};
-    if (image_open(&io, stored->bytes, stored->n, err) != 0)
+    if (open_bytes(&io, stored, stored->bytes, stored->n, err) != 0)
         return -1;
     image_pass(&io, "strm");
     while (image_ok(&io) && image_comes(&io, "plac")) {
@@ -190,7 +196,7 @@ int stream_image_versions(const struct config *config, const struct stored *stor
 static int read_blocks(struct history *history, const struct stored *stored, struct error *err) {
     for (int i = stored->n_blocks - 1; i >= 0; i--) {
         struct image_io io;
-        if (image_open(&io, stored->blocks[i].bytes, stored->blocks[i].n, err) != 0)
+        if (open_bytes(&io, stored, stored->blocks[i].bytes, stored->blocks[i].n, err) != 0)
             return -1;
         history_load(history, &io);
         if (image_end(&io) != 0)
@@ -230,7 +236,7 @@ static int read_places(const struct config *config, const struct stream *stream,
 int stream_image_read(const struct config *config, struct stream *stream, const struct stored *stored,
                       struct error *err) {
     struct image_io io;
-    if (image_open(&io, stored->bytes, stored->n, err) != 0)
+    if (open_bytes(&io, stored, stored->bytes, stored->n, err) != 0)
         return -1;
     stream->taken = UINT32_MAX; /* format 1 does not say, and has all of its order */
     serialize_series(stream->series, &stream->taken, &io);

@@ -50,6 +50,8 @@ void image_begin(struct image_io *io, struct image *image);
 /* Begins to read one of n bytes, which outlive the reading, as does err. Returns 0, or -1 where it is damaged, or
  * newer than this code. */
 int image_open(struct image_io *io, const void *bytes, size_t n, struct error *err);
+/* The same of bytes that are known to be those that were written: their sum is not looked at. */
+int image_open_summed(struct image_io *io, const void *bytes, size_t n, struct error *err);
 /* The image is complete: written, its bytes are [to->n]; -1: memory was short. Or read, to its end; -1: something was
  * wrong, and err says what. */
 int image_end(struct image_io *io);

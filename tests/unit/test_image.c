@@ -161,6 +161,26 @@ static void check_sentence(const struct thing *thing, uint16_t written, uint16_t
     image_free(&image);
 }
 
+/* Whoever knows its bytes to be whole reads it without its sum; all else is looked at as ever. */
+static void what_is_known_is_not_summed_again(void **state) {
+    (void)state;
+    struct image image = {0};
+    struct image_io io;
+    struct error err;
+    struct thing thing = {0};
+    write_thing(&image, &example, 1);
+    image.bytes[image.n - 1] ^= 1; /* of the sum */
+    assert_int_equal(image_open(&io, image.bytes, image.n, &err), -1);
+    assert_int_equal(image_open_summed(&io, image.bytes, image.n, &err), 0);
+    serialize(&thing, 1, &io);
+    assert_int_equal(image_end(&io), 0);
+    assert_int_equal(thing.count, 1000);
+    assert_int_equal(image_open_summed(&io, image.bytes, 13, &err), -1);
+    image.bytes[0] ^= 1;
+    assert_int_equal(image_open_summed(&io, image.bytes, image.n, &err), -1);
+    image_free(&image);
+}
+
 static void what_is_wrong_is_said(void **state) {
     (void)state;
     struct thing thing = example;
@@ -224,6 +244,7 @@ int main(void) {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(a_large_one_grows),
         cmocka_unit_test(what_is_damaged_is_refused),
+        cmocka_unit_test(what_is_known_is_not_summed_again),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(an_older_one_is_read),
     };
