@@ -10,7 +10,7 @@
 
 /* Streams that the store is asked for, or that wait with its answer for their worker, at a time: enough to keep it busy,
  * and few enough that what ticks now comes before what was asked for long ago, and that their images take little. */
-enum { UNDER_WAY_MOST = 512 };
+enum { UNDER_WAY_MOST = 768 };
 
 /* Of one wave: so many are sorted in some 10 ms, in which nothing else is done. */
 enum { WAVE_MOST = 1 << 16 };

@@ -12,10 +12,10 @@
 #include <xxhash.h>
 
 /* Read by one iterator, which sees the database as it stood when that was made. */
-enum { GO = 64 };
+enum { GO = 256 };
 
 /* Answers with which the bus is woken, beside the first. */
-enum { RING_EVERY = 16 };
+enum { RING_EVERY = 64 };
 
 /* RocksDB takes the processor, the disk and the machine's memory to merge what the last run has left, from streams that
  * come back all at once to a start. It is let do that when nobody has been asked for so long, */

@@ -148,48 +148,40 @@ static enum stored_found damaged(struct stored *stored, const char *what) {
     return STORED_DAMAGED;
 }
 
-/* Checks a value; its bytes behind the head as a copy (malloc). */
-static enum stored_found read_value(struct stored *stored, const char *value, size_t n, enum kind kind,
-                                    struct head *ret_head, void **ret_bytes, size_t *ret_n) {
-    if (n < sizeof *ret_head)
+/* Checks a value: *value [*n] are its bytes behind the head then. */
+static enum stored_found read_value(struct stored *stored, const char **value, size_t *n, enum kind kind,
+                                    struct head *ret_head) {
+    if (*n < sizeof *ret_head)
         return damaged(stored, "its record is damaged");
-    memcpy(ret_head, value, sizeof *ret_head);
+    memcpy(ret_head, *value, sizeof *ret_head);
     if (ret_head->format > STREAM_FORMAT)
         return damaged(stored, "its record was written by a newer forecastd");
-    value += sizeof *ret_head;
-    n -= sizeof *ret_head;
-    if (ret_head->kind != (uint32_t)kind || ret_head->check != check_of(ret_head, value, n))
+    *value += sizeof *ret_head;
+    *n -= sizeof *ret_head;
+    if (ret_head->kind != (uint32_t)kind || ret_head->check != check_of(ret_head, *value, *n))
         return damaged(stored, "its record is damaged");
-    *ret_bytes = malloc(n > 0 ? n : 1);
-    if (*ret_bytes == NULL) {
-        error_set(&stored->err, "stream %s: out of memory", stored->name);
-        return STORED_UNREADABLE;
-    }
-    memcpy(*ret_bytes, value, n);
-    *ret_n = n;
     return STORED_IMAGE;
 }
 
-/* Adds a record to what has been found so far. STORED_NONE: it belongs to an older generation. */
-static enum stored_found add_record(struct stored *stored, const char *key, size_t key_n, const char *value,
-                                    size_t value_n) {
+/* Adds a record to what has been found so far, which has `all` bytes in the end, about. STORED_NONE: it belongs to an older
+ * generation. */
+static enum stored_found add_record(struct stored *stored, const char *key, size_t key_n, const char *value, size_t n,
+                                    size_t all) {
     uint32_t generation;
     uint64_t number;
     enum kind kind;
     struct head head;
-    void *bytes;
-    size_t n;
     if (!read_key(key, key_n, stored->name_length, &generation, &kind, &number))
         return damaged(stored, "its record has no such key");
     if (generation != stored->generation)
         return STORED_NONE;
     if (kind == KIND_BLOCK && number < stored->oldest)
         return STORED_IMAGE;
-    enum stored_found found = read_value(stored, value, value_n, kind, &head, &bytes, &n);
+    enum stored_found found = read_value(stored, &value, &n, kind, &head);
     if (found != STORED_IMAGE)
         return found;
-    if (kind == KIND_BLOCK && stored_add_block(stored, number, bytes, n) != 0) {
-        free(bytes);
+    void *bytes = stored_copy(stored, value, n, all);
+    if (bytes == NULL || (kind == KIND_BLOCK && stored_add_block(stored, number, bytes, n) != 0)) {
         error_set(&stored->err, "stream %s: out of memory", stored->name);
         return STORED_UNREADABLE;
     }
@@ -223,17 +215,15 @@ static enum stored_found read_mark(struct stored *stored, rocksdb_iterator_t *at
     uint64_t number;
     enum kind kind;
     struct head head;
-    void *bytes = NULL;
     if (!rocksdb_iter_valid(at))
         return failed(stored, at, STORED_NONE);
     const char *key = rocksdb_iter_key(at, &key_n);
     if (!read_key(key, key_n, stored->name_length, &stored->generation, &kind, &number) || kind != KIND_MARK)
         return damaged(stored, "its mark is missing");
     const char *value = rocksdb_iter_value(at, &n);
-    enum stored_found found = read_value(stored, value, n, KIND_MARK, &head, &bytes, &n);
+    enum stored_found found = read_value(stored, &value, &n, KIND_MARK, &head);
     if (found != STORED_IMAGE)
         return found;
-    free(bytes);
     stored->order = head.order;
     return head.oldest == 1 ? STORED_ENDED : STORED_IMAGE;
 }
@@ -275,7 +265,7 @@ void streams_get(struct streams_reader *reader, struct stored *stored) {
         size_t key_n, value_n;
         const char *key = rocksdb_iter_key(at, &key_n), *value = rocksdb_iter_value(at, &value_n);
         reader->is_at_first = !is_of(stored, key, key_n); /* else it is one of an older generation */
-        added = reader->is_at_first ? STORED_NONE : add_record(stored, key, key_n, value, value_n);
+        added = reader->is_at_first ? STORED_NONE : add_record(stored, key, key_n, value, value_n, reader->typical);
         if (added == STORED_IMAGE)
             rocksdb_iter_next(at);
     }
@@ -285,6 +275,7 @@ void streams_get(struct streams_reader *reader, struct stored *stored) {
     if (stored->found == STORED_IMAGE && stored->bytes == NULL)
         stored->found = damaged(stored, "its image is missing");
     stored->summed = stored->found == STORED_IMAGE;
+    reader->typical = stored->used;
 }
 
 /* ---- names -------------------------------------------------------------------------------------- */
@@ -386,6 +377,7 @@ void streams_list(const struct db *db, struct stored *stored) {
 
 void streams_reader_init(struct streams_reader *reader, const struct db *db) {
     reader->is_at_first = false;
+    reader->typical = 0;
     reader->marks = rocksdb_create_iterator_cf(db->db, db->read_stream, db->families[DB_STREAMS]);
     reader->values = rocksdb_create_iterator_cf(db->db, db->read_values, db->families[DB_STREAMS]);
 }

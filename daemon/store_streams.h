@@ -21,6 +21,7 @@ struct streams_reader {
     rocksdb_iterator_t *marks;  /* RocksDB checks what it reads */
     rocksdb_iterator_t *values; /* our own checksums do: those of the large values are slow */
     bool is_at_first;           /* values stands at the first record of some name */
+    size_t typical;             /* bytes of the stream before: the next one has as many, about */
 };
 void streams_reader_init(struct streams_reader *reader, const struct db *db);
 void streams_reader_fini(struct streams_reader *reader);

@@ -33,7 +33,7 @@ struct stored_page {
 /* A block of steps; every block but the last one is full, and one of the same number takes the place of what was. */
 struct stored_block {
     uint64_t number; /* of the block: 0, 1, ... */
-    void *bytes;     /* malloc */
+    void *bytes;     /* malloc, or in the memory of all */
     size_t n;
 };
 
@@ -44,7 +44,7 @@ struct stored {
     uint32_t generation;
     uint64_t order; /* all entries of the journal before it are in the image, as far as they concern the stream, */
     uint32_t taken; /* and so many records of this one (UINT32_MAX: all); see stream_image_fits */
-    void *bytes;    /* malloc: the image, without steps */
+    void *bytes;    /* malloc, or in the memory of all: the image, without steps */
     size_t n;
     bool open; /* an interval of it, up to `end` (ns), is open, and the clock is to close it */
     int64_t end;
@@ -53,6 +53,8 @@ struct stored {
     int n_blocks;
     struct stored_block *blocks; /* by number; of an answer: all that are held; else what is new */
     struct stored_page page;     /* of names */
+    char *memory;                /* malloc: in which image and blocks lie (stored_copy); NULL: each has its own */
+    size_t used, room;           /* of it */
     size_t name_length;
     char name[];
 };
@@ -63,5 +65,10 @@ struct stored *stored_new(const char *name, size_t n);
 void stored_free(struct stored *stored);
 /* Takes bytes (malloc) over as the next block. -1 when memory is short: they stay the caller's. */
 int stored_add_block(struct stored *stored, uint64_t number, void *bytes, size_t n);
+
+/* A copy of bytes for the image, or a block, of a stored that has only such: all lie in one piece of memory, so that a
+ * stream which comes back costs one allocation rather than one for each block. all: how many bytes are expected in the
+ * end. NULL when memory is short. */
+void *stored_copy(struct stored *stored, const void *bytes, size_t n, size_t all);
 
 #endif

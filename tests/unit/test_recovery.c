@@ -215,11 +215,14 @@ static uint8_t *section_of(const struct stored *image, const char *tag) {
 static void repeat_place(struct stored *image) {
     enum { SUM = 8 };
     size_t n = image->n - SUM, at = (size_t)(section_of(image, "plac") - (uint8_t *)image->bytes);
-    uint8_t *bytes = realloc(image->bytes, image->n + n - at);
+    uint8_t *bytes = malloc(image->n + n - at);
     assert_non_null(bytes);
+    memcpy(bytes, image->bytes, n);
     memcpy(bytes + n, bytes + at, n - at);
-    image->bytes = bytes;
     image->n += n - at;
+    image->bytes = stored_copy(image, bytes, image->n, 0);
+    assert_non_null(image->bytes);
+    free(bytes);
 }
 
 /* The slot has not seen the stream's latest step. */
