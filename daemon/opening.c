@@ -26,9 +26,9 @@ bool opening_is_crowded(const struct opening *opening, int class) {
 }
 
 struct stream *opening_make(struct opening *opening, int class, const char *name, size_t n, uint32_t generation,
-                            int worker) {
+                            int worker, bool full) {
     struct stream *stream = stream_new(opening->config, streams_pool(opening->streams), class, name, n, generation,
-                                       placement_n_models(opening->placement, class));
+                                       placement_n_models(opening->placement, class), full);
     if (stream == NULL || streams_reserve(opening->streams) != 0 ||
         placement_acquire(opening->placement, stream, worker) != 0) {
         stream_free(stream);

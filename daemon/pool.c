@@ -1,8 +1,9 @@
 #include "daemon/pool.h"
 
+#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
+#include <utlist.h>
 
 /* What has been given back is as good as freed to the address sanitizer. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -12,22 +13,28 @@
 #define ASAN_UNPOISON_MEMORY_REGION(at, n) ((void)(at), (void)(n))
 #endif
 
-/* Slabs double up to a huge page, so that few things take little. Beyond LARGEST each thing is by itself. */
-enum { SLAB_FIRST = 64 * 1024, SLAB_MOST = 2 * 1024 * 1024, LARGEST = 4096 };
-
-struct slab {
-    struct slab *next;
-};
+/* Small things lie in slabs that double up to a huge page, so that few take little. Each size of the larger ones has slabs of
+ * its own, which begin where their address is a multiple of SLAB_MOST. Beyond LARGEST each thing is by itself. */
+enum { SLAB_FIRST = 64 * 1024, SLAB_MOST = 2 * 1024 * 1024, SMALL = 4096, LARGEST = 128 * 1024 };
 
 /* A place that was given back. */
 struct hole {
     struct hole *next;
 };
 
+/* At the begin of one. */
+struct slab {
+    struct slab *previous, *next; /* of the larger: utlist, of those of its size with room */
+    struct hole *holes;           /* of the larger: of its own; */
+    size_t used;                  /* bytes of it, holes as well, */
+    int taken;                    /* and things in it */
+};
+
 struct pool {
-    struct slab *slabs;                          /* the latest first, of which places are taken */
-    size_t size, used;                           /* bytes of it */
-    struct hole *holes[LARGEST / POOL_LINE + 1]; /* by lines */
+    struct slab *slabs;                        /* of small things: the latest first, of which places are taken */
+    size_t size, used;                         /* bytes of it */
+    struct hole *holes[SMALL / POOL_LINE + 1]; /* by lines */
+    struct slab *roomy[LARGEST / POOL_LINE + 1];
 };
 
 static size_t lines_of(size_t size) {
@@ -43,16 +50,28 @@ void pool_free(struct pool *pool) {
         next = slab->next;
         free(slab);
     }
+    for (int lines = 0; pool != NULL && lines <= LARGEST / POOL_LINE; lines++)
+        free(pool->roomy[lines]); /* the empty one */
     free(pool);
+}
+
+/* ---- small things ------------------------------------------------------------------------------ */
+
+static struct slab *new_slab(size_t size, bool huge) {
+    struct slab *slab = aligned_alloc(size, size);
+    if (slab == NULL)
+        return NULL;
+    if (huge)
+        madvise(slab, size, MADV_HUGEPAGE); /* where it is not done it is all the same */
+    *slab = (struct slab){.used = POOL_LINE};
+    return slab;
 }
 
 static int add_slab(struct pool *pool) {
     size_t size = pool->slabs == NULL ? SLAB_FIRST : pool->size < SLAB_MOST ? 2 * pool->size : SLAB_MOST;
-    struct slab *slab = aligned_alloc(size, size);
+    struct slab *slab = new_slab(size, size == SLAB_MOST);
     if (slab == NULL)
         return -1;
-    if (size == SLAB_MOST)
-        madvise(slab, size, MADV_HUGEPAGE); /* where it is not done it is all the same */
     slab->next = pool->slabs;
     pool->slabs = slab;
     pool->size = size;
@@ -60,34 +79,88 @@ static int add_slab(struct pool *pool) {
     return 0;
 }
 
-void *pool_take(struct pool *pool, size_t size) {
-    size_t lines = lines_of(size), bytes = lines * POOL_LINE;
-    void *at;
-    if (bytes > LARGEST) {
-        at = aligned_alloc(POOL_LINE, bytes);
-    } else if (pool->holes[lines] != NULL) {
-        at = pool->holes[lines];
+static void *take_small(struct pool *pool, size_t lines) {
+    size_t bytes = lines * POOL_LINE;
+    void *at = pool->holes[lines];
+    if (at != NULL) {
         ASAN_UNPOISON_MEMORY_REGION(at, bytes);
         pool->holes[lines] = pool->holes[lines]->next;
-    } else {
-        if ((pool->slabs == NULL || pool->used + bytes > pool->size) && add_slab(pool) != 0)
-            return NULL;
-        at = (char *)pool->slabs + pool->used;
-        pool->used += bytes;
+        return at;
     }
-    return at != NULL ? memset(at, 0, bytes) : NULL;
+    if ((pool->slabs == NULL || pool->used + bytes > pool->size) && add_slab(pool) != 0)
+        return NULL;
+    at = (char *)pool->slabs + pool->used;
+    pool->used += bytes;
+    return at;
+}
+
+static void give_small(struct pool *pool, struct hole *hole, size_t lines) {
+    hole->next = pool->holes[lines];
+    pool->holes[lines] = hole;
+    ASAN_POISON_MEMORY_REGION(hole, lines * POOL_LINE);
+}
+
+/* ---- larger ones ------------------------------------------------------------------------------- */
+
+static bool has_room(const struct slab *slab, size_t bytes) {
+    return slab->holes != NULL || slab->used + bytes <= SLAB_MOST;
+}
+
+static void *take_large(struct pool *pool, size_t lines, bool full) {
+    size_t bytes = lines * POOL_LINE;
+    struct slab **roomy = &pool->roomy[lines], *slab = *roomy;
+    if (slab == NULL) {
+        if ((slab = new_slab(SLAB_MOST, full)) == NULL)
+            return NULL;
+        DL_PREPEND2(*roomy, slab, previous, next);
+    }
+    void *at = slab->holes;
+    if (at != NULL) {
+        ASAN_UNPOISON_MEMORY_REGION(at, bytes);
+        slab->holes = slab->holes->next;
+    } else {
+        at = (char *)slab + slab->used;
+        slab->used += bytes;
+    }
+    slab->taken++;
+    if (!has_room(slab, bytes))
+        DL_DELETE2(*roomy, slab, previous, next);
+    return at;
+}
+
+/* Of slabs with nothing in them one is kept. */
+static void give_large(struct pool *pool, struct hole *hole, size_t lines) {
+    struct slab **roomy = &pool->roomy[lines];
+    struct slab *slab = (struct slab *)((uintptr_t)hole & ~(uintptr_t)(SLAB_MOST - 1));
+    if (!has_room(slab, lines * POOL_LINE))
+        DL_PREPEND2(*roomy, slab, previous, next);
+    hole->next = slab->holes;
+    slab->holes = hole;
+    ASAN_POISON_MEMORY_REGION(hole, lines * POOL_LINE);
+    if (--slab->taken == 0 && (*roomy)->next != NULL) {
+        DL_DELETE2(*roomy, slab, previous, next);
+        ASAN_UNPOISON_MEMORY_REGION(slab, SLAB_MOST);
+        free(slab);
+    }
+}
+
+/* ---- all --------------------------------------------------------------------------------------- */
+
+void *pool_take(struct pool *pool, size_t size, bool full) {
+    size_t lines = lines_of(size), bytes = lines * POOL_LINE;
+    if (bytes > LARGEST)
+        return aligned_alloc(POOL_LINE, bytes);
+    return bytes > SMALL ? take_large(pool, lines, full) : take_small(pool, lines);
 }
 
 void pool_give(struct pool *pool, void *at, size_t size) {
-    size_t lines = lines_of(size);
+    size_t lines = lines_of(size), bytes = lines * POOL_LINE;
     if (at == NULL)
         return;
-    if (lines * POOL_LINE > LARGEST) {
+    if (bytes > LARGEST)
         free(at);
-        return;
-    }
-    struct hole *hole = at;
-    hole->next = pool->holes[lines];
-    pool->holes[lines] = hole;
-    ASAN_POISON_MEMORY_REGION(at, lines * POOL_LINE);
+    else if (bytes > SMALL)
+        give_large(pool, at, lines);
+    else
+        give_small(pool, at, lines);
 }

@@ -45,14 +45,30 @@ void batch_free(struct batch *batch) {
     free(batch);
 }
 
-struct series *stream_new_series(const struct config *config, int class) {
-    const struct config_class *of = &config->classes[class];
-    struct series *series = series_new(&of->time, of->n_features, of->history, of->pending);
-    if (series != NULL && of->labels > 0 && history_keep_labels(series->history) != 0) {
-        series_free(series);
+static size_t size_of_series(const struct config_class *of) {
+    return series_size(&of->time, of->n_features, of->history, of->pending);
+}
+
+static struct series *new_series(const struct config_class *of, struct pool *pool, bool full) {
+    struct series *series = pool_take(pool, size_of_series(of), full);
+    if (series == NULL)
         return NULL;
-    }
-    return series;
+    if (series_init(series, &of->time, of->n_features, of->history, of->pending) == 0 &&
+        (of->labels == 0 || history_keep_labels(series->history) == 0))
+        return series;
+    series_fini(series);
+    pool_give(pool, series, size_of_series(of));
+    return NULL;
+}
+
+static void free_series(const struct stream *stream) {
+    struct series *series = stream->series;
+    if (series == NULL)
+        return;
+    const struct history *history = series->history;
+    size_t size = series_size(series->spec, history->n_features, history->kept, history->pending);
+    series_fini(series);
+    pool_give(stream->pool, series, size);
 }
 
 /* A stream seldom has more steps that wait. */
@@ -76,11 +92,13 @@ static size_t size_of(bool closes, size_t name_length, int n_places) {
 }
 
 struct stream *stream_new(const struct config *config, struct pool *pool, int class, const char *name,
-                          size_t name_length, uint32_t generation, int n_places) {
+                          size_t name_length, uint32_t generation, int n_places, bool full) {
     bool closes = config->classes[class].time.close_after > 0;
-    struct stream *stream = pool_take(pool, size_of(closes, name_length, n_places));
+    size_t size = size_of(closes, name_length, n_places);
+    struct stream *stream = pool_take(pool, size, false);
     if (stream == NULL)
         return NULL;
+    memset(stream, 0, size);
     atomic_init(&stream->steps, 0);
     stream->pool = pool;
     stream->class = stream->of_class = class;
@@ -93,7 +111,7 @@ struct stream *stream_new(const struct config *config, struct pool *pool, int cl
     stream->places = (struct place *)(void *)((char *)stream + places_at(closes, name_length));
     stream->arrivals = first_arrivals(stream);
     stream->arrivals_mask = FIRST_ARRIVALS - 1;
-    stream->series = stream_new_series(config, class);
+    stream->series = new_series(&config->classes[class], pool, full);
     if (stream->series == NULL) {
         stream_free(stream);
         return NULL;
@@ -104,7 +122,7 @@ struct stream *stream_new(const struct config *config, struct pool *pool, int cl
 void stream_free(struct stream *stream) {
     if (stream == NULL)
         return;
-    series_free(stream->series);
+    free_series(stream);
     if (stream->arrivals != first_arrivals(stream))
         free(stream->arrivals);
     pool_give(stream->pool, stream, size_of(stream->closes, stream->name_length, stream->n_places));

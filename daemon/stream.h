@@ -126,12 +126,11 @@ struct batch *batch_new(const struct config *config, int model, int id, int work
                         struct version *version, struct workspace *workspace);
 void batch_free(struct batch *batch);
 
-/* A stream without places, in the pool, which outlives it; the caller owns it. NULL when memory is short. */
+/* A stream without places, in the pool, which outlives it; the caller owns it. full: it comes with its history. NULL when
+ * memory is short. */
 struct stream *stream_new(const struct config *config, struct pool *pool, int class, const char *name,
-                          size_t name_length, uint32_t generation, int n_places);
+                          size_t name_length, uint32_t generation, int n_places, bool full);
 void stream_free(struct stream *stream);
-/* A series for streams of the class. NULL when memory is short. */
-struct series *stream_new_series(const struct config *config, int class);
 
 /* The stream's node of the closer; NULL where its class has no close_after. Bus only. */
 static inline struct closing *stream_closing(struct stream *stream) {

@@ -311,16 +311,10 @@ static int run_apart(struct restoring *restoring) {
     return failed;
 }
 
-/* What has been run is forgotten. Returns -1 when memory is short. */
-static int renew(struct restoring *restoring) {
-    struct stream *stream = restoring->stream;
-    struct series *series = stream_new_series(restoring->worker->config, stream->class);
-    if (series == NULL)
-        return -1;
-    series_free(stream->series);
-    stream->series = series;
+/* What has been run is forgotten. */
+static void renew(struct restoring *restoring) {
+    series_renew(restoring->stream->series);
     restoring->worker->n_ready = 0;
-    return 0;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------ */
@@ -346,8 +340,10 @@ static int restore(struct restoring *restoring) {
             forget_due(restoring, i);
     bool apart = had && runs_apart(restoring);
     int failed = apart && open_apart(restoring) == 0 ? run_apart(restoring) : -1;
-    if (failed >= 0 || (apart && renew(restoring) != 0))
+    if (failed >= 0)
         return failed;
+    if (apart)
+        renew(restoring);
     /* Without a version that it has had, or a takeover that can be done once more, it takes over what serves behind its image. */
     for (int i = 0; i < restoring->stream->n_places; i++)
         while (restoring->due[i] != NULL)

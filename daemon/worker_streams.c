@@ -38,20 +38,14 @@ static void acquire_all(const struct stream *stream) {
         forecaster_acquire(stream->places[i].batch->forecaster, stream->places[i].slot, stream->series->history);
 }
 
-/* Where what the store has of it cannot be read, it begins. Returns false when memory is short. */
-static bool come_back(struct worker *worker, struct stream *stream, struct homecoming *homecoming) {
-    struct series *spare = stream_new_series(worker->config, stream->class);
-    if (spare == NULL)
-        return false;
+/* Where what the store has of it cannot be read, it begins. */
+static void come_back(struct worker *worker, struct stream *stream, struct homecoming *homecoming) {
     struct error err;
     int failed = worker_restore(worker, stream, homecoming, &err);
     if (failed < 0) {
-        struct series *unread = stream->series;
-        stream->series = spare;
-        spare = unread;
+        series_renew(stream->series);
         acquire_all(stream);
     }
-    series_free(spare);
     if (failed != 0)
         worker_tell_unreadable(worker, stream, &err);
     if (homecoming->imported) {
@@ -65,7 +59,6 @@ static bool come_back(struct worker *worker, struct stream *stream, struct homec
     atomic_store_explicit(&stream->steps, stream->series->history->n, memory_order_relaxed);
     atomic_store_explicit(&stream->paused, stream->series->history->paused, memory_order_relaxed);
     worker_set_clock(worker, stream);
-    return true;
 }
 
 /* Returns false to try again later: memory is short, or what is ready goes first. */
@@ -77,8 +70,8 @@ bool worker_take_open(struct worker *worker, struct stream *stream, struct homec
             return false;
     if (homecoming == NULL)
         acquire_all(stream);
-    else if (!come_back(worker, stream, homecoming))
-        return false;
+    else
+        come_back(worker, stream, homecoming);
     for (int i = 0; i < stream->n_places; i++) {
         const struct place *place = &stream->places[i];
         place->batch->streams[place->slot] = stream;

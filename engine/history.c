@@ -18,6 +18,11 @@ static size_t mark_bytes(int n_features) {
     return 1 + ((size_t)n_features + BYTE_BITS - 1) / BYTE_BITS;
 }
 
+static void forget_labels(struct history *history) {
+    for (int i = 0; history->labels != NULL && i < history->capacity; i++)
+        history->labels[i] = NAN;
+}
+
 /* The struct, then flags and masks, then times, then values: each begins a line. */
 size_t history_size(int n_features, int kept, int pending) {
     size_t capacity = (size_t)kept + (size_t)pending;
@@ -40,6 +45,13 @@ void history_init(struct history *history, int n_features, int kept, int pending
     history->missing = behind + capacity;
     history->t = (int64_t *)(void *)(behind + whole_lines(marks));
     history->values = (double *)(void *)((char *)history->t + whole_lines(capacity * sizeof *history->t));
+}
+
+void history_renew(struct history *history) {
+    float *labels = history->labels;
+    history_init(history, history->n_features, history->kept, history->pending);
+    history->labels = labels;
+    forget_labels(history);
 }
 
 void history_fini(struct history *history) {
@@ -109,11 +121,8 @@ void history_pause(struct history *history, bool paused) {
 
 int history_keep_labels(struct history *history) {
     history->labels = malloc((size_t)history->capacity * sizeof *history->labels);
-    if (history->labels == NULL)
-        return -1;
-    for (int i = 0; i < history->capacity; i++)
-        history->labels[i] = NAN;
-    return 0;
+    forget_labels(history);
+    return history->labels != NULL ? 0 : -1;
 }
 
 uint64_t history_label(struct history *history, int64_t t, float label) {

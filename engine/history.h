@@ -64,6 +64,9 @@ size_t history_size(int n_features, int kept, int pending);
 void history_init(struct history *history, int n_features, int kept, int pending);
 void history_fini(struct history *history);
 
+/* Its steps are forgotten: it is as a new one, and keeps labels as before. */
+void history_renew(struct history *history);
+
 /* Has labels kept from now on. Returns -1 when memory is short. */
 int history_keep_labels(struct history *history);
 

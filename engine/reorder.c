@@ -33,6 +33,13 @@ void reorder_free(struct reorder *reorder) {
     free(reorder);
 }
 
+void reorder_renew(struct reorder *reorder, int most) {
+    assert(most <= reorder->most);
+    reorder->most = most;
+    reorder->n = reorder->first = 0;
+    reorder->newest = INT64_MIN;
+}
+
 /* Where the i-th is. */
 static size_t place(const struct reorder *reorder, int i) {
     size_t at = (size_t)reorder->first + (size_t)i, room = (size_t)reorder->most + 1;

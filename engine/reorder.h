@@ -26,6 +26,9 @@ struct reorder {
 struct reorder *reorder_new(int n_features, int most);
 void reorder_free(struct reorder *reorder);
 
+/* It holds none, and from now on `most` at most, which are no more than there is room for. */
+void reorder_renew(struct reorder *reorder, int most);
+
 enum reorder_verdict {
     REORDER_LAST,     /* held, behind all others */
     REORDER_SORTED,   /* held, before later ones */

@@ -5,45 +5,82 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The struct, its history, then the arrays of the open interval, of which newest, unseen and counts are for those that
- * need them. */
-struct series *series_new(const struct time_policy_spec *spec, int n_features, int kept, int pending) {
-    size_t n = (size_t)n_features;
+static size_t arrays_size(const struct time_policy_spec *spec, size_t n) {
     bool means = spec->every > 0 && spec->aggregate == AGGREGATE_MEAN;
     bool replaces = spec->every > 0 && spec->same_time == SAME_TIME_REPLACE, fills = spec->gap == GAP_FILL;
-    size_t arrays = n * (sizeof(double) * (1 + (size_t)replaces + (size_t)fills) + sizeof(uint32_t) * (size_t)means);
-    size_t history = history_size(n_features, kept, pending), size = sizeof(struct series) + history + arrays;
-    struct series *series = aligned_alloc(HISTORY_LINE, (size + HISTORY_LINE - 1) / HISTORY_LINE * HISTORY_LINE);
-    if (series == NULL)
-        return NULL;
-    *series = (struct series){.spec = spec, .history = (struct history *)(series + 1)};
-    history_init(series->history, n_features, kept, pending);
-    double *next = (double *)(void *)((char *)series->history + history);
-    series->open = next;
-    series->newest = replaces ? next += n : NULL;
-    series->unseen = fills ? next += n : NULL;
-    series->counts = means ? (uint32_t *)(void *)(next + n) : NULL;
-    for (size_t f = 0; f < n; f++) {
+    return n * (sizeof(double) * (1 + (size_t)replaces + (size_t)fills) + sizeof(uint32_t) * (size_t)means);
+}
+
+/* The struct, its history, then the arrays of the open interval, of which newest, unseen and counts are for those that
+ * need them. */
+size_t series_size(const struct time_policy_spec *spec, int n_features, int kept, int pending) {
+    size_t size =
+        sizeof(struct series) + history_size(n_features, kept, pending) + arrays_size(spec, (size_t)n_features);
+    return (size + HISTORY_LINE - 1) / HISTORY_LINE * HISTORY_LINE;
+}
+
+/* Nothing has come. */
+static void begin_arrays(struct series *series) {
+    for (int f = 0; f < series->history->n_features; f++) {
         series->open[f] = NAN;
-        if (replaces)
+        if (series->newest != NULL)
             series->newest[f] = NAN;
-        if (fills)
+        if (series->unseen != NULL)
             series->unseen[f] = NAN;
-        if (means)
+        if (series->counts != NULL)
             series->counts[f] = 0;
     }
-    if (spec->reorder > 0 && (series->held = reorder_new(n_features, spec->reorder_most)) == NULL) {
-        series_free(series);
-        return NULL;
+}
+
+int series_init(struct series *series, const struct time_policy_spec *spec, int n_features, int kept, int pending) {
+    size_t n = (size_t)n_features;
+    *series = (struct series){.spec = spec, .history = (struct history *)(series + 1)};
+    history_init(series->history, n_features, kept, pending);
+    double *next = (double *)(void *)((char *)series->history + history_size(n_features, kept, pending));
+    series->open = next;
+    series->newest = spec->every > 0 &&spec->same_time == SAME_TIME_REPLACE ? next += n : NULL;
+    series->unseen = spec->gap == GAP_FILL ? next += n : NULL;
+    series->counts = spec->every > 0 && spec->aggregate == AGGREGATE_MEAN ? (uint32_t *)(void *)(next + n) : NULL;
+    begin_arrays(series);
+    return spec->reorder == 0 || (series->held = reorder_new(n_features, spec->reorder_most)) != NULL ? 0 : -1;
+}
+
+void series_fini(struct series *series) {
+    history_fini(series->history);
+    reorder_free(series->held);
+}
+
+void series_renew(struct series *series) {
+    struct series renewed = {.spec = series->spec,
+                             .history = series->history,
+                             .open = series->open,
+                             .newest = series->newest,
+                             .unseen = series->unseen,
+                             .counts = series->counts,
+                             .held = series->held};
+    if (series->spec->reorder == 0) { /* an image held some all the same */
+        reorder_free(series->held);
+        renewed.held = NULL;
     }
-    return series;
+    *series = renewed;
+    if (series->held != NULL)
+        reorder_renew(series->held, series->spec->reorder_most);
+    history_renew(series->history);
+    begin_arrays(series);
+}
+
+struct series *series_new(const struct time_policy_spec *spec, int n_features, int kept, int pending) {
+    struct series *series = aligned_alloc(HISTORY_LINE, series_size(spec, n_features, kept, pending));
+    if (series == NULL || series_init(series, spec, n_features, kept, pending) == 0)
+        return series;
+    series_free(series);
+    return NULL;
 }
 
 void series_free(struct series *series) {
     if (series == NULL)
         return;
-    history_fini(series->history);
-    reorder_free(series->held);
+    series_fini(series);
     free(series);
 }
 
@@ -294,12 +331,15 @@ static void serialize_held(struct series *series, struct image_io *io) {
     if (image_reads(io) && !image_check(io, (size_t)n <= image_left(io) / tick, "it ends too early"))
         n = 0;
     if (n > 0 && (series->held == NULL || n > series->held->most)) {
+        struct reorder *held = reorder_new(series->history->n_features, n);
+        if (held == NULL) {
+            image_refuse(io, "out of memory");
+            return;
+        }
         reorder_free(series->held);
-        series->held = reorder_new(series->history->n_features, n);
+        series->held = held;
     }
-    if (n > 0 && series->held == NULL)
-        image_refuse(io, "out of memory");
-    if (n == 0 || series->held == NULL)
+    if (n == 0)
         return;
     series->held->n = n;
     reorder_serialize(series->held, io);

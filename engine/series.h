@@ -39,6 +39,15 @@ static inline void series_fetch(const struct series *series) {
 struct series *series_new(const struct time_policy_spec *spec, int n_features, int kept, int pending);
 void series_free(struct series *series);
 
+/* The same in memory of the caller's: so many bytes, which need not be zeros, at the begin of a cache line. init returns -1
+ * when memory is short for what is held; it is to be finished all the same. */
+size_t series_size(const struct time_policy_spec *spec, int n_features, int kept, int pending);
+int series_init(struct series *series, const struct time_policy_spec *spec, int n_features, int kept, int pending);
+void series_fini(struct series *series);
+
+/* Whatever has come is forgotten: it is as a new one. */
+void series_renew(struct series *series);
+
 /* Takes a tick; values [n_features], NaN for missing. Returns 1 when it closed a step (the newest of the history),
  * 0 when it did not, -1 when its time is refused (*ret_verdict says which way). Before the next tick is taken, what else
  * follows from this one is to be appended, series_next: where ticks are held, all. */

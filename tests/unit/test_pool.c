@@ -25,7 +25,7 @@ static void check(const struct thing *thing, int i) {
 }
 
 /* Some megabytes of things, of sizes up to more than a slab has room for, with their own bytes in each. */
-static void things_are_apart_and_zeros(void **state) {
+static void things_are_apart(void **state) {
     (void)state;
     static struct thing things[THINGS];
     struct pool *pool = pool_new();
@@ -36,11 +36,9 @@ static void things_are_apart_and_zeros(void **state) {
             if (things[i].at != NULL)
                 continue;
             things[i].size = 1 + (size_t)rng_below(&rng, i % 1000 == 0 ? 100000 : 700);
-            unsigned char *at = things[i].at = pool_take(pool, things[i].size);
+            unsigned char *at = things[i].at = pool_take(pool, things[i].size, false);
             assert_non_null(at);
             assert_int_equal((uintptr_t)at % POOL_LINE, 0);
-            for (size_t b = 0; b < things[i].size; b++)
-                assert_int_equal(at[b], 0);
             memset(at, i, things[i].size);
         }
         for (int i = 0; i < THINGS; i++)
@@ -55,17 +53,63 @@ static void things_are_apart_and_zeros(void **state) {
     pool_free(pool);
 }
 
+/* Megabytes of larger things, of two sizes, those of a slab side by side. A slab that has nothing in it any more is freed, and
+ * one of each size is kept: in the end there is as much as when there was one thing. */
+static void larger_things_have_slabs_of_their_size(void **state) {
+    (void)state;
+    enum { LARGE = 400, SIZE = 20000, OTHER = 30000 };
+    static unsigned char *things[LARGE];
+    struct pool *pool = pool_new();
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < LARGE; i++) {
+            if (things[i] != NULL)
+                continue;
+            things[i] = pool_take(pool, i % 4 == 0 ? OTHER : SIZE, i % 2 == 0);
+            assert_non_null(things[i]);
+            assert_int_equal((uintptr_t)things[i] % POOL_LINE, 0);
+            memset(things[i], i, i % 4 == 0 ? OTHER : SIZE);
+        }
+        for (int i = 0; i < LARGE; i++)
+            check(&(struct thing){things[i], i % 4 == 0 ? OTHER : SIZE}, i);
+        for (int i = round; i < LARGE; i += round == 1 ? 1 : 2) {
+            pool_give(pool, things[i], i % 4 == 0 ? OTHER : SIZE);
+            things[i] = NULL;
+        }
+    }
+    for (int i = 0; i < LARGE; i++)
+        pool_give(pool, things[i], i % 4 == 0 ? OTHER : SIZE);
+    for (int i = 0; i < LARGE; i++)
+        things[i] = pool_take(pool, SIZE, false);
+    for (int i = 0; i < LARGE; i += 100) { /* a slab that was full has room again */
+        pool_give(pool, things[i], SIZE);
+        assert_ptr_equal(pool_take(pool, SIZE, false), things[i]);
+    }
+    for (int i = 0; i < LARGE; i++)
+        pool_give(pool, things[i], SIZE);
+    unsigned char *first = pool_take(pool, SIZE, false), *second = pool_take(pool, SIZE, false);
+    pool_give(pool, first, SIZE);
+    unsigned char *other = pool_take(pool, OTHER, false);
+    assert_ptr_not_equal(other, first);
+    assert_ptr_equal(pool_take(pool, SIZE, false), first);
+    pool_give(pool, first, SIZE);
+    pool_give(pool, second, SIZE);
+    pool_give(pool, other, OTHER);
+    pool_free(pool);
+    memset(things, 0, sizeof things);
+}
+
 static void what_is_given_back_is_taken_again(void **state) {
     (void)state;
     struct pool *pool = pool_new();
-    void *first = pool_take(pool, 200), *second = pool_take(pool, 200), *other = pool_take(pool, 300);
+    void *first = pool_take(pool, 200, false), *second = pool_take(pool, 200, false),
+         *other = pool_take(pool, 300, false);
     pool_give(pool, first, 200);
 #if defined(__SANITIZE_ADDRESS__)
     assert_true(__asan_address_is_poisoned(first)); /* whoever looks at it is told */
 #endif
-    assert_ptr_not_equal(pool_take(pool, 300), first);
-    assert_ptr_equal(pool_take(pool, 193), first); /* of as many lines */
-    assert_ptr_not_equal(pool_take(pool, 200), second);
+    assert_ptr_not_equal(pool_take(pool, 300, false), first);
+    assert_ptr_equal(pool_take(pool, 193, false), first); /* of as many lines */
+    assert_ptr_not_equal(pool_take(pool, 200, false), second);
     pool_give(pool, NULL, 200);
     pool_give(pool, other, 300);
     pool_free(pool);
@@ -74,7 +118,8 @@ static void what_is_given_back_is_taken_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(things_are_apart_and_zeros),
+        cmocka_unit_test(things_are_apart),
+        cmocka_unit_test(larger_things_have_slabs_of_their_size),
         cmocka_unit_test(what_is_given_back_is_taken_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

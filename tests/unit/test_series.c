@@ -285,6 +285,24 @@ static void check_times(const struct series *series, int64_t least) {
         assert_true(history_time(history, step) >= least);
 }
 
+/* Whatever it has been, renewed it is as a new one. */
+static void check_renewed(struct series *series) {
+    struct series *fresh = open_series(KEPT);
+    struct image renewed = {0}, image = {0};
+    series_renew(series);
+    for (uint64_t i = 5; i < 25; i++) {
+        save(series, &renewed);
+        save(fresh, &image);
+        assert_true(renewed.n == image.n && memcmp(renewed.bytes, image.bytes, image.n) == 0);
+        check_same(series, fresh);
+        happen(series, i);
+        happen(fresh, i);
+    }
+    image_free(&renewed);
+    image_free(&image);
+    series_free(fresh);
+}
+
 /* Whatever the class says of time since, what was held and what was open goes on, or is left out, and ticks are taken; no step is
  * of a time of which nothing came. */
 static void into_a_class_that_cuts_time_otherwise(void **state) {
@@ -321,6 +339,7 @@ static void into_a_class_that_cuts_time_otherwise(void **state) {
             happen(back, i);
         assert_true(back->history->n > before);
         check_times(back, 4 * EARLIEST);
+        check_renewed(back);
         series_free(series);
         series_free(back);
     }

@@ -49,7 +49,7 @@ static int close_table(void **state) {
 static struct stream *begin(const struct table *table, int class, const char *name) {
     size_t n = strlen(name);
     struct stream *stream =
-        stream_new(table->config, rig_pool(), class, name, n, streams_generation(table->streams, name, n), 1);
+        stream_new(table->config, rig_pool(), class, name, n, streams_generation(table->streams, name, n), 1, false);
     assert_non_null(stream);
     assert_int_equal(streams_reserve(table->streams), 0);
     streams_add(table->streams, stream);
