@@ -29,8 +29,12 @@ struct stream *opening_make(struct opening *opening, int class, const char *name
                             int worker, bool full) {
     struct stream *stream = stream_new(opening->config, streams_pool(opening->streams), class, name, n, generation,
                                        placement_n_models(opening->placement, class), full);
-    if (stream == NULL || streams_reserve(opening->streams) != 0 ||
-        placement_acquire(opening->placement, stream, worker) != 0) {
+    if (stream == NULL || streams_reserve(opening->streams) != 0) {
+        stream_free(stream);
+        return NULL;
+    }
+    if (placement_acquire(opening->placement, stream, worker) != 0) {
+        streams_unreserve(opening->streams);
         stream_free(stream);
         return NULL;
     }
@@ -44,6 +48,7 @@ uint32_t opening_second(const struct opening *opening) {
 
 void opening_unmake(struct opening *opening, struct stream *stream) {
     placement_release(opening->placement, stream);
+    streams_unreserve(opening->streams);
     stream_free(stream);
 }
 

@@ -30,7 +30,8 @@ struct streams {
     struct stream *first;  /* utlist, in order of starting */
     struct stream *walked; /* the next one of streams_walk; NULL: the first */
     struct indexed *index; /* [places] a stream lies behind the place of its hash, with no free one between */
-    size_t places, n;      /* a power of two, at least twice as many as streams */
+    size_t places, n;      /* a power of two, at least twice as many as streams, */
+    size_t reserved;       /* with those that are to come */
     uint64_t seed;         /* of hashes, so that no sender can know them */
     struct ended *ended;   /* uthash, the oldest first */
     int64_t most_ended;
@@ -134,8 +135,10 @@ void streams_fetch(const struct streams *streams, uint64_t hash) {
 }
 
 int streams_reserve(struct streams *streams) {
-    if (2 * (streams->n + 1) <= streams->places)
+    if (2 * (streams->n + streams->reserved + 1) <= streams->places) {
+        streams->reserved++;
         return 0;
+    }
     struct streams grown = *streams;
     grown.places *= 2;
     grown.index = calloc(grown.places, sizeof *grown.index);
@@ -148,7 +151,12 @@ int streams_reserve(struct streams *streams) {
     }
     free(streams->index);
     *streams = grown;
+    streams->reserved++;
     return 0;
+}
+
+void streams_unreserve(struct streams *streams) {
+    streams->reserved--;
 }
 
 /* Those behind the freed place move up, as far as their hashes allow. */
@@ -193,7 +201,8 @@ void streams_left(struct streams *streams, const struct stream *stream) {
 void streams_add(struct streams *streams, struct stream *stream) {
     uint64_t hash = streams_hash(streams, stream->name, stream->name_length);
     size_t place = find_place(streams, hash, stream->name, stream->name_length);
-    assert(streams->index[place].stream == NULL && 2 * (streams->n + 1) <= streams->places);
+    assert(streams->index[place].stream == NULL && streams->reserved > 0 && 2 * (streams->n + 1) <= streams->places);
+    streams->reserved--;
     streams->index[place] = (struct indexed){hash, stream};
     streams->n++;
     DL_APPEND2(streams->first, stream, previous, next);

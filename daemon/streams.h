@@ -40,9 +40,11 @@ void streams_left(struct streams *streams, const struct stream *stream);
 /* Where its streams lie: for stream_new. */
 struct pool *streams_pool(const struct streams *streams);
 
-/* Room for one more stream. Returns 0, or -1 when memory is short. */
+/* Room for one more stream, beside those that it was made for before, until that is added, or will not be. Returns 0, or -1
+ * when memory is short. */
 int streams_reserve(struct streams *streams);
-/* Takes the stream over; there is room. */
+void streams_unreserve(struct streams *streams);
+/* Takes the stream over, for which there is room. */
 void streams_add(struct streams *streams, struct stream *stream);
 /* Gives it up, and remembers its generation: of as many ended names as there may be streams, the oldest
  * forgotten first (a later stream of a forgotten name still gets a higher generation). */

@@ -108,6 +108,31 @@ static void streams_are_found_as_they_come_and_go(void **state) {
     }
 }
 
+/* Streams on their way back are made one after another, and added later; others begin meanwhile. */
+static void room_is_there_for_all_that_it_was_made_for(void **state) {
+    const struct table *table = *state;
+    enum { NAMES = 200 };
+    struct stream *streams[NAMES];
+    char name[16];
+    for (int i = 0; i < NAMES; i++) {
+        int n = snprintf(name, sizeof name, "s-%d", i);
+        streams[i] = stream_new(table->config, rig_pool(), 0, name, (size_t)n, 1, 1, false);
+        assert_int_equal(streams_reserve(table->streams), 0);
+        if (i % 3 == 0) { /* it does not come, */
+            assert_int_equal(streams_reserve(table->streams), 0);
+            streams_unreserve(table->streams);
+        }
+    }
+    struct stream *other = begin(table, 0, "other");
+    for (int i = 0; i < NAMES; i++)
+        streams_add(table->streams, streams[i]);
+    assert_ptr_equal(streams_find(table->streams, "other", 5), other);
+    for (int i = 0; i < NAMES; i++) {
+        int n = snprintf(name, sizeof name, "s-%d", i);
+        assert_ptr_equal(streams_find(table->streams, name, (size_t)n), streams[i]);
+    }
+}
+
 static void the_first_class_that_matches_counts(void **state) {
     const struct table *table = *state;
     static const struct {
@@ -292,6 +317,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_TABLE(streams_are_found_by_their_whole_name),
         IN_TABLE(streams_are_found_as_they_come_and_go),
+        IN_TABLE(room_is_there_for_all_that_it_was_made_for),
         IN_TABLE(the_first_class_that_matches_counts),
         IN_TABLE(an_ended_stream_keeps_its_worker_until_it_has_left),
         IN_TABLE(a_generation_is_above_that_of_the_ended_one),
