@@ -279,9 +279,9 @@ int ingest_import(struct ingest *ingest, int class, struct stored *image, uint64
     struct homecoming *homecoming = opening_has_room(opening, class) ? homecoming_new() : NULL;
     uint32_t generation = streams_generation(ingest->setup.streams, image->name, image->name_length);
     int leaving = streams_leaving(ingest->setup.streams, image->name, image->name_length);
-    struct stream *stream =
-        homecoming != NULL ? opening_make(opening, class, image->name, image->name_length, generation, leaving, true)
-                           : NULL;
+    struct stream *stream = homecoming != NULL
+                                ? opening_make(opening, class, image->name, image->name_length, generation, leaving)
+                                : NULL;
     if (stream == NULL) {
         homecoming_free(homecoming);
         return -2;

@@ -107,7 +107,7 @@ static enum routed open_stream(struct ingest *ingest, struct wire_text name, str
         return PARKED;
     uint32_t generation = streams_generation(ingest->setup.streams, name.at, name.n);
     int leaving = streams_leaving(ingest->setup.streams, name.at, name.n);
-    to->stream = opening_make(opening, to->class, name.at, name.n, generation, leaving, false);
+    to->stream = opening_make(opening, to->class, name.at, name.n, generation, leaving);
     if (to->stream == NULL) {
         *ret_reason = REASON_NO_MEMORY;
         return REFUSED;

@@ -26,9 +26,9 @@ bool opening_is_crowded(const struct opening *opening, int class) {
 }
 
 struct stream *opening_make(struct opening *opening, int class, const char *name, size_t n, uint32_t generation,
-                            int worker, bool full) {
+                            int worker) {
     struct stream *stream = stream_new(opening->config, streams_pool(opening->streams), class, name, n, generation,
-                                       placement_n_models(opening->placement, class), full);
+                                       placement_n_models(opening->placement, class));
     if (stream == NULL || streams_reserve(opening->streams) != 0) {
         stream_free(stream);
         return NULL;

@@ -35,10 +35,9 @@ bool opening_has_room(const struct opening *opening, int class);
 /* So many of the class are in memory, beyond `max_resident`, that some have to leave before more come. */
 bool opening_is_crowded(const struct opening *opening, int class);
 
-/* A stream with places, and room for it in the table of streams; on that worker, -1: on any. full: it comes with its
- * history. NULL when memory is short. */
+/* A stream with places, and room for it in the table of streams; on that worker, -1: on any. NULL when memory is short. */
 struct stream *opening_make(struct opening *opening, int class, const char *name, size_t n, uint32_t generation,
-                            int worker, bool full);
+                            int worker);
 
 /* The second it is now, as `used` of streams counts. */
 uint32_t opening_second(const struct opening *opening);

@@ -1,5 +1,6 @@
 #include "daemon/pool.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -106,11 +107,11 @@ static bool has_room(const struct slab *slab, size_t bytes) {
     return slab->holes != NULL || slab->used + bytes <= SLAB_MOST;
 }
 
-static void *take_large(struct pool *pool, size_t lines, bool full) {
+static void *take_large(struct pool *pool, size_t lines) {
     size_t bytes = lines * POOL_LINE;
     struct slab **roomy = &pool->roomy[lines], *slab = *roomy;
     if (slab == NULL) {
-        if ((slab = new_slab(SLAB_MOST, full)) == NULL)
+        if ((slab = new_slab(SLAB_MOST, false)) == NULL)
             return NULL;
         DL_PREPEND2(*roomy, slab, previous, next);
     }
@@ -146,11 +147,11 @@ static void give_large(struct pool *pool, struct hole *hole, size_t lines) {
 
 /* ---- all --------------------------------------------------------------------------------------- */
 
-void *pool_take(struct pool *pool, size_t size, bool full) {
+void *pool_take(struct pool *pool, size_t size) {
     size_t lines = lines_of(size), bytes = lines * POOL_LINE;
     if (bytes > LARGEST)
         return aligned_alloc(POOL_LINE, bytes);
-    return bytes > SMALL ? take_large(pool, lines, full) : take_small(pool, lines);
+    return bytes > SMALL ? take_large(pool, lines) : take_small(pool, lines);
 }
 
 void pool_give(struct pool *pool, void *at, size_t size) {

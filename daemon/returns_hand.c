@@ -83,7 +83,7 @@ static bool place(struct returns *returns, struct returning *returning) {
     bool known = returning->answer->found == STORED_IMAGE, damaged = returning->answer->found == STORED_DAMAGED;
     struct homecoming *homecoming = homecoming_new();
     struct stream *stream = opening_make(opening, returning->class, returning->name, returning->n,
-                                         returns_generation_of(returns, returning), -1, known);
+                                         returns_generation_of(returns, returning), -1);
     if (homecoming == NULL || stream == NULL) {
         homecoming_free(homecoming);
         if (stream != NULL)

@@ -49,8 +49,8 @@ static size_t size_of_series(const struct config_class *of) {
     return series_size(&of->time, of->n_features, of->history, of->pending);
 }
 
-static struct series *new_series(const struct config_class *of, struct pool *pool, bool full) {
-    struct series *series = pool_take(pool, size_of_series(of), full);
+static struct series *new_series(const struct config_class *of, struct pool *pool) {
+    struct series *series = pool_take(pool, size_of_series(of));
     if (series == NULL)
         return NULL;
     if (series_init(series, &of->time, of->n_features, of->history, of->pending) == 0 &&
@@ -92,10 +92,10 @@ static size_t size_of(bool closes, size_t name_length, int n_places) {
 }
 
 struct stream *stream_new(const struct config *config, struct pool *pool, int class, const char *name,
-                          size_t name_length, uint32_t generation, int n_places, bool full) {
+                          size_t name_length, uint32_t generation, int n_places) {
     bool closes = config->classes[class].time.close_after > 0;
     size_t size = size_of(closes, name_length, n_places);
-    struct stream *stream = pool_take(pool, size, false);
+    struct stream *stream = pool_take(pool, size);
     if (stream == NULL)
         return NULL;
     memset(stream, 0, size);
@@ -111,7 +111,7 @@ struct stream *stream_new(const struct config *config, struct pool *pool, int cl
     stream->places = (struct place *)(void *)((char *)stream + places_at(closes, name_length));
     stream->arrivals = first_arrivals(stream);
     stream->arrivals_mask = FIRST_ARRIVALS - 1;
-    stream->series = new_series(&config->classes[class], pool, full);
+    stream->series = new_series(&config->classes[class], pool);
     if (stream->series == NULL) {
         stream_free(stream);
         return NULL;

@@ -126,10 +126,9 @@ struct batch *batch_new(const struct config *config, int model, int id, int work
                         struct version *version, struct workspace *workspace);
 void batch_free(struct batch *batch);
 
-/* A stream without places, in the pool, which outlives it; the caller owns it. full: it comes with its history. NULL when
- * memory is short. */
+/* A stream without places, in the pool, which outlives it; the caller owns it. NULL when memory is short. */
 struct stream *stream_new(const struct config *config, struct pool *pool, int class, const char *name,
-                          size_t name_length, uint32_t generation, int n_places, bool full);
+                          size_t name_length, uint32_t generation, int n_places);
 void stream_free(struct stream *stream);
 
 /* The stream's node of the closer; NULL where its class has no close_after. Bus only. */

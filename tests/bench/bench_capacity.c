@@ -75,7 +75,7 @@ static struct batch *open_batch(const struct common *common, int b, struct strea
     for (int i = 0; batch != NULL && i < config->models[0].batch_size; i++) {
         char name[32];
         int n = snprintf(name, sizeof name, "plant/boiler-%d-%d", b, i);
-        streams[i] = stream_new(config, common->pool, 0, name, (size_t)n, 1, 1, false);
+        streams[i] = stream_new(config, common->pool, 0, name, (size_t)n, 1, 1);
         if (streams[i] == NULL)
             exit(1);
         streams[i]->places[0] = (struct place){batch, i};

@@ -53,9 +53,9 @@ void worker_give(struct worker_scene *scene, const void *record, size_t n) {
 
 struct stream *worker_begin(struct worker_scene *scene, int class, const char *name) {
     size_t n = strlen(name);
-    struct stream *stream = stream_new(scene->rig.config, streams_pool(scene->rig.streams), class, name, n,
-                                       streams_generation(scene->rig.streams, name, n),
-                                       placement_n_models(scene->rig.placement, class), false);
+    struct stream *stream =
+        stream_new(scene->rig.config, streams_pool(scene->rig.streams), class, name, n,
+                   streams_generation(scene->rig.streams, name, n), placement_n_models(scene->rig.placement, class));
     assert_non_null(stream);
     assert_int_equal(placement_acquire(scene->rig.placement, stream, -1), 0);
     assert_int_equal(streams_reserve(scene->rig.streams), 0);

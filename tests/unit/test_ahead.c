@@ -31,7 +31,7 @@ static void ticks_find_their_streams(void **state) {
         int n = snprintf(names[i], sizeof names[i], "plant/%d", i);
         if (i == STREAMS)
             break;
-        of[i] = stream_new(config, rig_pool(), 0, names[i], (size_t)n, 1, 1, false);
+        of[i] = stream_new(config, rig_pool(), 0, names[i], (size_t)n, 1, 1);
         assert_int_equal(streams_reserve(streams), 0);
         streams_add(streams, of[i]);
     }

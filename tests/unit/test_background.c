@@ -523,7 +523,7 @@ static void add_by_hand(struct bench *bench, int i) {
     char name[8];
     snprintf(name, sizeof name, "h/%d", i);
     struct stream *stream = bench->streams[i] =
-        stream_new(bench->scene.rig.config, rig_pool(), CLASS_C, name, 3, 1, 2, false);
+        stream_new(bench->scene.rig.config, rig_pool(), CLASS_C, name, 3, 1, 2);
     assert_non_null(stream);
     assert_int_equal(placement_acquire(bench->scene.rig.placement, stream, -1), 0);
     enum time_verdict verdict;

@@ -39,7 +39,7 @@ static int setup(void **state) {
     for (int i = 0; i < STREAMS; i++) { /* with names of all lengths */
         char name[STREAMS + 3];
         int n = snprintf(name, sizeof name, "c/%0*d", i + 1, i);
-        scene.streams[i] = stream_new(scene.config, rig_pool(), 0, name, (size_t)n, 1, 1, false);
+        scene.streams[i] = stream_new(scene.config, rig_pool(), 0, name, (size_t)n, 1, 1);
         assert_string_equal(scene.streams[i]->name, name);
         assert_non_null(stream_closing(scene.streams[i]));
     }
@@ -121,7 +121,7 @@ static void an_interval_is_due_behind_its_end(void **state) {
     assert_int_equal(next(scene, 9999 * second, 0), -1);
     closer_forget(scene->streams[7]);
 
-    struct stream *other = stream_new(scene->config, rig_pool(), 1, "d", 1, 1, 1, false);
+    struct stream *other = stream_new(scene->config, rig_pool(), 1, "d", 1, 1, 1);
     assert_null(stream_closing(other));
     closer_forget(other);
     stream_free(other);

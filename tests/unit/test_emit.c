@@ -44,7 +44,7 @@ static void open_scene(struct scene *scene, struct config *config, int n, size_t
         char numbered[300];
         snprintf(numbered, sizeof numbered, name, i);
         struct stream *stream = scene->streams[i] =
-            stream_new(config, rig_pool(), 0, numbered, strlen(numbered), 4, 1, false);
+            stream_new(config, rig_pool(), 0, numbered, strlen(numbered), 4, 1);
         assert_non_null(stream);
         stream->places[0] = (struct place){scene->batch, i};
         scene->batch->streams[i] = stream;
@@ -527,8 +527,7 @@ static void bundles_of_the_largest_fit_into_the_smallest_ring(void **state) {
     open_scene(&scene, config, SLOTS, 8 * emitter_max_record(config), "s%d");
     char name[256];
     stream_free(scene.streams[3]);
-    struct stream *stream = scene.streams[3] =
-        stream_new(config, rig_pool(), 0, long_name(name, 255, 3), 255, 4, 1, false);
+    struct stream *stream = scene.streams[3] = stream_new(config, rig_pool(), 0, long_name(name, 255, 3), 255, 4, 1);
     stream->places[0] = (struct place){scene.batch, 3};
     scene.batch->streams[3] = stream;
     forecaster_release(scene.batch->forecaster, 3);
@@ -547,7 +546,7 @@ static void the_longest_topic_fits(void **state) {
     (void)state;
     char name[256], topic[EMITTER_MAX_TOPIC];
     struct config *config = largest_config(1, 1, 1);
-    struct stream *stream = stream_new(config, rig_pool(), 0, long_name(name, 255, 7), 255, 1, 1, false);
+    struct stream *stream = stream_new(config, rig_pool(), 0, long_name(name, 255, 7), 255, 1, 1);
     size_t n = emitter_topic(&config->models[0], stream, topic);
     assert_int_equal(n, strlen("forecast/") + 255 + 1 + 255 + 1);
     assert_true(n <= EMITTER_MAX_TOPIC);

@@ -62,7 +62,7 @@ static int close_book(void **state) {
 
 static struct stream *try_placing(const struct book *book, int class) {
     struct stream *stream =
-        stream_new(book->config, rig_pool(), class, "t", 1, 1, placement_n_models(book->placement, class), false);
+        stream_new(book->config, rig_pool(), class, "t", 1, 1, placement_n_models(book->placement, class));
     assert_non_null(stream);
     if (placement_acquire(book->placement, stream, -1) == 0)
         return stream;
@@ -74,7 +74,7 @@ static struct stream *try_placing(const struct book *book, int class) {
  * space. */
 static struct stream *try_placing_without_memory(const struct book *book, int class) {
     struct stream *stream =
-        stream_new(book->config, rig_pool(), class, "t", 1, 1, placement_n_models(book->placement, class), false);
+        stream_new(book->config, rig_pool(), class, "t", 1, 1, placement_n_models(book->placement, class));
     assert_non_null(stream);
     struct config_class *of = &book->config->classes[TWO];
     struct config_model *model = &book->config->models[MODEL_B];
@@ -268,7 +268,7 @@ static void a_stream_may_have_to_be_on_a_worker(void **state) {
     struct stream *anywhere = place(book, TWO);
     int other = (anywhere->worker + 1) % 3;
     struct stream *there =
-        stream_new(book->config, rig_pool(), TWO, "t", 1, 1, placement_n_models(book->placement, TWO), false);
+        stream_new(book->config, rig_pool(), TWO, "t", 1, 1, placement_n_models(book->placement, TWO));
     assert_non_null(there);
     assert_int_equal(placement_acquire(book->placement, there, other), 0);
     assert_int_equal(there->worker, other);

@@ -36,7 +36,7 @@ static void things_are_apart(void **state) {
             if (things[i].at != NULL)
                 continue;
             things[i].size = 1 + (size_t)rng_below(&rng, i % 1000 == 0 ? 100000 : 700);
-            unsigned char *at = things[i].at = pool_take(pool, things[i].size, false);
+            unsigned char *at = things[i].at = pool_take(pool, things[i].size);
             assert_non_null(at);
             assert_int_equal((uintptr_t)at % POOL_LINE, 0);
             memset(at, i, things[i].size);
@@ -64,7 +64,7 @@ static void larger_things_have_slabs_of_their_size(void **state) {
         for (int i = 0; i < LARGE; i++) {
             if (things[i] != NULL)
                 continue;
-            things[i] = pool_take(pool, i % 4 == 0 ? OTHER : SIZE, i % 2 == 0);
+            things[i] = pool_take(pool, i % 4 == 0 ? OTHER : SIZE);
             assert_non_null(things[i]);
             assert_int_equal((uintptr_t)things[i] % POOL_LINE, 0);
             memset(things[i], i, i % 4 == 0 ? OTHER : SIZE);
@@ -79,18 +79,18 @@ static void larger_things_have_slabs_of_their_size(void **state) {
     for (int i = 0; i < LARGE; i++)
         pool_give(pool, things[i], i % 4 == 0 ? OTHER : SIZE);
     for (int i = 0; i < LARGE; i++)
-        things[i] = pool_take(pool, SIZE, false);
+        things[i] = pool_take(pool, SIZE);
     for (int i = 0; i < LARGE; i += 100) { /* a slab that was full has room again */
         pool_give(pool, things[i], SIZE);
-        assert_ptr_equal(pool_take(pool, SIZE, false), things[i]);
+        assert_ptr_equal(pool_take(pool, SIZE), things[i]);
     }
     for (int i = 0; i < LARGE; i++)
         pool_give(pool, things[i], SIZE);
-    unsigned char *first = pool_take(pool, SIZE, false), *second = pool_take(pool, SIZE, false);
+    unsigned char *first = pool_take(pool, SIZE), *second = pool_take(pool, SIZE);
     pool_give(pool, first, SIZE);
-    unsigned char *other = pool_take(pool, OTHER, false);
+    unsigned char *other = pool_take(pool, OTHER);
     assert_ptr_not_equal(other, first);
-    assert_ptr_equal(pool_take(pool, SIZE, false), first);
+    assert_ptr_equal(pool_take(pool, SIZE), first);
     pool_give(pool, first, SIZE);
     pool_give(pool, second, SIZE);
     pool_give(pool, other, OTHER);
@@ -101,15 +101,14 @@ static void larger_things_have_slabs_of_their_size(void **state) {
 static void what_is_given_back_is_taken_again(void **state) {
     (void)state;
     struct pool *pool = pool_new();
-    void *first = pool_take(pool, 200, false), *second = pool_take(pool, 200, false),
-         *other = pool_take(pool, 300, false);
+    void *first = pool_take(pool, 200), *second = pool_take(pool, 200), *other = pool_take(pool, 300);
     pool_give(pool, first, 200);
 #if defined(__SANITIZE_ADDRESS__)
     assert_true(__asan_address_is_poisoned(first)); /* whoever looks at it is told */
 #endif
-    assert_ptr_not_equal(pool_take(pool, 300, false), first);
-    assert_ptr_equal(pool_take(pool, 193, false), first); /* of as many lines */
-    assert_ptr_not_equal(pool_take(pool, 200, false), second);
+    assert_ptr_not_equal(pool_take(pool, 300), first);
+    assert_ptr_equal(pool_take(pool, 193), first); /* of as many lines */
+    assert_ptr_not_equal(pool_take(pool, 200), second);
     pool_give(pool, NULL, 200);
     pool_give(pool, other, 300);
     pool_free(pool);

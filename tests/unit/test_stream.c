@@ -82,7 +82,7 @@ static void a_batch_that_memory_has_no_room_for_is_none(void **state) {
 static void a_stream_has_what_it_was_given(void **state) {
     (void)state;
     struct config *config = rig_config("", RIG_CLASS RIG_MODEL);
-    struct stream *stream = stream_new(config, rig_pool(), 0, "c/boiler-10", 10, 7, 2, false);
+    struct stream *stream = stream_new(config, rig_pool(), 0, "c/boiler-10", 10, 7, 2);
     assert_non_null(stream);
     assert_string_equal(stream->name, "c/boiler-1"); /* n bytes of the name */
     assert_int_equal(stream->name_length, 10);
@@ -97,7 +97,7 @@ static void a_stream_has_what_it_was_given(void **state) {
     int n_features = config->classes[0].n_features;
     config->classes[0].history = 1 << 24;
     config->classes[0].n_features = 1 << 21; /* their history is beyond any address space */
-    assert_null(stream_new(config, rig_pool(), 0, "c/x", 3, 1, 1, false));
+    assert_null(stream_new(config, rig_pool(), 0, "c/x", 3, 1, 1));
     config->classes[0].n_features = n_features;
     config_free(config);
 }
@@ -107,7 +107,7 @@ static void pending_is_what_the_slowest_has_not_seen(void **state) {
     (void)state;
     struct config *config = rig_config("", RIG_CLASS "models:\n" RIG_MODEL_OF("m", "c") RIG_MODEL_OF("other", "c"));
     struct batch *batches[2];
-    struct stream *stream = stream_new(config, rig_pool(), 0, "c/1", 3, 1, 2, false);
+    struct stream *stream = stream_new(config, rig_pool(), 0, "c/1", 3, 1, 2);
     for (int m = 0; m < 2; m++) {
         batches[m] = batch_new(config, m, 0, 0, kernels_choose(), NULL, NULL);
         stream->places[m] = (struct place){batches[m], 1};

@@ -49,7 +49,7 @@ static int close_table(void **state) {
 static struct stream *begin(const struct table *table, int class, const char *name) {
     size_t n = strlen(name);
     struct stream *stream =
-        stream_new(table->config, rig_pool(), class, name, n, streams_generation(table->streams, name, n), 1, false);
+        stream_new(table->config, rig_pool(), class, name, n, streams_generation(table->streams, name, n), 1);
     assert_non_null(stream);
     assert_int_equal(streams_reserve(table->streams), 0);
     streams_add(table->streams, stream);
@@ -116,7 +116,7 @@ static void room_is_there_for_all_that_it_was_made_for(void **state) {
     char name[16];
     for (int i = 0; i < NAMES; i++) {
         int n = snprintf(name, sizeof name, "s-%d", i);
-        streams[i] = stream_new(table->config, rig_pool(), 0, name, (size_t)n, 1, 1, false);
+        streams[i] = stream_new(table->config, rig_pool(), 0, name, (size_t)n, 1, 1);
         assert_int_equal(streams_reserve(table->streams), 0);
         if (i % 3 == 0) { /* it does not come, */
             assert_int_equal(streams_reserve(table->streams), 0);
