@@ -51,6 +51,17 @@ static void copies_are_what_was_copied(void **state) {
     }
 }
 
+/* As much as was expected stays where it is. */
+static void nothing_moves_that_was_expected(void **state) {
+    (void)state;
+    struct stored *stored = stored_new("plant/boiler-7", 14);
+    void *first = copy(stored, IMAGE, 'i', IMAGE + 7);
+    copy(stored, 7, 'a', IMAGE + 7);
+    assert_ptr_equal(stored->memory, first);
+    assert_int_equal(stored->used, IMAGE + 7);
+    stored_free(stored);
+}
+
 static void what_has_memory_of_its_own_is_freed(void **state) {
     (void)state;
     struct stored *stored = stored_new("plant/boiler-7", 14);
@@ -64,6 +75,7 @@ static void what_has_memory_of_its_own_is_freed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_are_what_was_copied),
+        cmocka_unit_test(nothing_moves_that_was_expected),
         cmocka_unit_test(what_has_memory_of_its_own_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
