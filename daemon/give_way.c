@@ -38,7 +38,7 @@ static void look(int number, siginfo_t *info, void *unused) {
     int kept = errno;
     (void)number;
     (void)unused;
-    if (!way->goes) /* it was on its way when the thread was held */
+    if (info->si_code != SI_TIMER || !way->goes) /* somebody else's; on its way when the thread was held */
         return;
     long taken = times_taken();
     way->alone = taken != way->taken ? 0 : way->alone + (way->alone < ALONE);
