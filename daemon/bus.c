@@ -162,7 +162,7 @@ static void wait_for_work(struct bus *bus, bool busy) {
     const struct acknowledged *acknowledged = ingest_acknowledged(bus->ingest);
     /* Each socket costs, with each tick. Absent ones, and ticks that could not be taken, are not looked at; monitors
      * are by poll_models. */
-    void *const sockets[] = {control_socket(bus->control),
+    void *const sockets[] = {control_is_full(bus->control) ? NULL : control_socket(bus->control),
                              publisher_socket(bus->publisher),
                              publisher_json_socket(bus->publisher),
                              parked ? NULL : ingest_ticks_socket(bus->ingest),

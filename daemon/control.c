@@ -339,23 +339,23 @@ static json_t *pause_stream(struct control *control, const json_t *request, bool
     }
 }
 
-static json_t *pause(struct control *control, const json_t *request) {
+static json_t *pause_now(struct control *control, const json_t *request) {
     return pause_stream(control, request, true);
 }
 
-static json_t *resume(struct control *control, const json_t *request) {
+static json_t *resume_now(struct control *control, const json_t *request) {
     return pause_stream(control, request, false);
 }
 
 static json_t *do_pause(struct control *control, const json_t *request) {
-    return control_when_durable(control, request, pause);
+    return control_when_durable(control, request, pause_now);
 }
 
 static json_t *do_resume(struct control *control, const json_t *request) {
-    return control_when_durable(control, request, resume);
+    return control_when_durable(control, request, resume_now);
 }
 
-static json_t *end(struct control *control, const json_t *request) {
+static json_t *end_now(struct control *control, const json_t *request) {
     const char *stream = control_text(request, "stream");
     if (stream == NULL)
         return control_failure("argument", "end needs a stream");
@@ -367,7 +367,7 @@ static json_t *end(struct control *control, const json_t *request) {
 }
 
 static json_t *do_end(struct control *control, const json_t *request) {
-    return control_when_durable(control, request, end);
+    return control_when_durable(control, request, end_now);
 }
 
 /* The model of a request; NULL (an error reply in *ret_failure) where there is none. */
@@ -443,7 +443,7 @@ static json_t *do_decisions(struct control *control, const json_t *request) {
     return json_pack("{s:b, s:o}", "ok", 1, "decisions", learning_decisions(control->setup.learning, m));
 }
 
-static json_t *reset(struct control *control, const json_t *request) {
+static json_t *reset_now(struct control *control, const json_t *request) {
     const json_t *all = json_object_get(request, "all");
     bool of_stream = json_object_get(request, "stream") != NULL, of_model = json_object_get(request, "model") != NULL;
     const struct config_model *model = NULL;
@@ -463,7 +463,7 @@ static json_t *reset(struct control *control, const json_t *request) {
 }
 
 static json_t *do_reset(struct control *control, const json_t *request) {
-    return control_when_durable(control, request, reset);
+    return control_when_durable(control, request, reset_now);
 }
 
 /* ---- states ------------------------------------------------------------------------------------ */
@@ -785,6 +785,10 @@ static void go_on(struct control *control) {
     }
 }
 
+bool control_is_full(const struct control *control) {
+    return control->writing > WRITING_MOST;
+}
+
 bool control_waits(const struct control *control) {
     return control->waiting != NULL;
 }
@@ -798,7 +802,7 @@ bool control_serve(struct control *control) {
     go_on(control);
     const json_t *request;
     for (int i = 0; i < SERVE_MOST; i++) {
-        if (control->writing > WRITING_MOST || !requests_next(control->requests, &request))
+        if (control_is_full(control) || !requests_next(control->requests, &request))
             return false;
         json_t *reply = answer(control, request);
         if (reply != NULL || requests_is_open(control->requests)) /* else it is kept */

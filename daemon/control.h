@@ -49,9 +49,11 @@ void control_state_done(struct control *control, struct state_order *order);
 void control_scores_done(struct control *control, struct scores_report *report);
 /* The configuration has been read as asked; takes the reply's reference. */
 void control_reloaded(struct control *control, json_t *reply);
+/* So many wait for the disk that no other request is read now. */
+bool control_is_full(const struct control *control);
 /* Whether a request waits for something that rings nobody: control_serve is to be called soon. */
 bool control_waits(const struct control *control);
-/* At the end: answers what waited for the disk alone and is there. Returns whether more does. */
+/* At the end: answers what waited for nothing but the disk and is there. Returns whether more does. */
 bool control_settle(struct control *control);
 /* Whether control_serve has something to answer that came of another thread. */
 bool control_has_result(const struct control *control);

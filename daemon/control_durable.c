@@ -1,10 +1,15 @@
 /* Commands that stand in the journal: they are answered when they do on the disk. */
 #include "daemon/control_internal.h"
 
+#include "daemon/clock.h"
+
 #include <stdlib.h>
 #include <utlist.h>
 
-/* Carried out, and gone with a crash. */
+/* A disk may take so long to fail that nobody would wait for it. */
+static const int64_t patience = 2000000000;
+
+/* Carried out, and may be gone with a crash. */
 static json_t *not_durable(json_t *reply) {
     if (reply != NULL && json_object_get(reply, "error") == NULL)
         json_object_set_new(reply, "durable", json_false());
@@ -18,6 +23,8 @@ static bool go_on_until_durable(struct control *control, struct waiting *waiting
         reply = not_durable(waiting->reply);
     else if (store_durable(store) >= waiting->order)
         reply = waiting->reply;
+    else if (clock_monotonic() > waiting->until)
+        reply = not_durable(waiting->reply);
     if (reply != NULL) {
         waiting->reply = NULL;
         control->writing--;
@@ -35,8 +42,11 @@ void control_answer_durable(struct control *control, uint64_t number, json_t *re
         requests_answer_kept(control->requests, number, reply);
         return;
     }
-    *waiting =
-        (struct waiting){.number = number, .go_on = go_on_until_durable, .reply = reply, .order = store_order(store)};
+    *waiting = (struct waiting){.number = number,
+                                .go_on = go_on_until_durable,
+                                .reply = reply,
+                                .order = store_order(store),
+                                .until = clock_monotonic() + patience};
     DL_APPEND2(control->waiting, waiting, previous, next);
     control->writing++;
     store_hurry(store);
@@ -59,9 +69,13 @@ json_t *control_when_durable(struct control *control, const json_t *request,
 
 bool control_settle(struct control *control) {
     struct waiting *waiting, *next;
+    bool more = false;
+    control_answer_imports(control);
     DL_FOREACH_SAFE2(control->waiting, waiting, next, next) {
-        if (waiting->reply != NULL && waiting->go_on(control, waiting, NULL))
+        if (waiting->order > 0 && waiting->go_on(control, waiting, NULL))
             control_forget(control, waiting);
+        else
+            more |= waiting->order > 0;
     }
-    return control->writing > 0;
+    return more;
 }

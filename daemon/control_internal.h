@@ -21,7 +21,8 @@ struct waiting {
     bool anew;    /* begun anew where it cannot be read */
 
     uint64_t order; /* where it stands in the journal; of an import 0 until the store has no such stream */
-    json_t *reply;  /* when that is durable */
+    json_t *reply;  /* when that is durable, */
+    int64_t until;  /* or (monotonic ns) it is told that it is not */
 
     /* Of names. */
     bool begun;       /* what is in memory has been looked at: */
