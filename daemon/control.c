@@ -481,13 +481,6 @@ static struct version *version_of(const struct control *control, const struct co
     return NULL;
 }
 
-static int place_of(const struct stream *stream, int model) {
-    int place = 0;
-    while (stream->places[place].batch->model != model)
-        place++;
-    return place;
-}
-
 /* Hands an order on the request at hand to the worker, taking it over. */
 static json_t *send_order(struct control *control, struct state_order *order) {
     order->request = requests_keep(control->requests);
@@ -509,7 +502,7 @@ static json_t *order_state(struct control *control, const json_t *request, bool 
     struct version *version = stream != NULL ? version_of(control, model, &failed) : NULL;
     if (version == NULL)
         return failed;
-    int place = place_of(stream, (int)(model - control->setup.config->models));
+    int place = stream_place_of(control->setup.config, (int)(model - control->setup.config->models));
     struct state_order *order = state_order_new(stream, place, set, version);
     if (order == NULL)
         return control_failure("memory", "out of memory");
@@ -566,7 +559,7 @@ static int place_of_request(const struct control *control, const json_t *request
     const struct config_model *model = model_of(control, request, ret_failure);
     if (model == NULL || control_stream_of(control, request, model, ret_failure) == NULL)
         return -1;
-    return place_of(stream, (int)(model - control->setup.config->models));
+    return stream_place_of(control->setup.config, (int)(model - control->setup.config->models));
 }
 
 static json_t *do_scores(struct control *control, const json_t *request) {

@@ -223,7 +223,7 @@ int ingest_state(struct ingest *ingest, struct state_order *order) {
     if (!ring_has_room(ingest_ring(ingest, order->stream->worker), sizeof record, 0))
         return -2;
     if (order->set) {
-        int model = order->stream->places[order->place].batch->model;
+        int model = stream_model_at(ingest->setup.config, order->stream->class, order->place);
         struct journal_command command = command_on(ingest, order->stream, JOURNALED_STATE, model);
         command.n = order->n;
         command.values = order->values;

@@ -4,6 +4,7 @@
 #include "daemon/log.h"
 #include "daemon/records.h"
 #include "daemon/stream_image.h"
+#include "daemon/stream.h"
 #include "daemon/streams.h"
 
 #include <stdlib.h>
@@ -60,14 +61,6 @@ static void keep_takeover(struct recovery *recovery, struct returning *returning
         keep(recovery, returning, &record, sizeof record);
 }
 
-/* The place of a model among those of its class. */
-static int place_of(const struct config *config, int model) {
-    int place = 0;
-    for (int m = 0; m < model; m++)
-        place += config->models[m].class == config->models[model].class;
-    return place;
-}
-
 static void keep_state(struct recovery *recovery, struct returning *returning, const struct journal_command *command,
                        int model) {
     struct state_order *order = calloc(1, sizeof *order + command->n * sizeof *order->values);
@@ -75,7 +68,7 @@ static void keep_state(struct recovery *recovery, struct returning *returning, c
         fail(recovery);
         return;
     }
-    order->place = place_of(recovery->config, model);
+    order->place = stream_place_of(recovery->config, model);
     order->set = true;
     order->journaled = recovery->order;
     order->n = command->n;

@@ -5,7 +5,7 @@
 
 struct scores_report *scores_report_new(const struct config *config, struct stream *stream, int place,
                                         bool with_forecasts) {
-    const struct config_model *model = &config->models[stream->places[place].batch->model];
+    const struct config_model *model = &config->models[stream_model_at(config, stream->class, place)];
     struct scores_report *report = calloc(1, sizeof *report);
     if (report == NULL)
         return NULL;

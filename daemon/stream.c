@@ -91,6 +91,20 @@ static size_t size_of(bool closes, size_t name_length, int n_places) {
            FIRST_ARRIVALS * sizeof(struct arrival);
 }
 
+int stream_place_of(const struct config *config, int model) {
+    int place = 0;
+    for (int m = 0; m < model; m++)
+        place += config->models[m].class == config->models[model].class;
+    return place;
+}
+
+int stream_model_at(const struct config *config, int class, int place) {
+    int model = 0;
+    while (config->models[model].class != class || place-- > 0)
+        model++;
+    return model;
+}
+
 struct stream *stream_new(const struct config *config, struct pool *pool, int class, const char *name,
                           size_t name_length, uint32_t generation, int n_places) {
     bool closes = config->classes[class].time.close_after > 0;

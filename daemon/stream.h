@@ -131,6 +131,11 @@ struct stream *stream_new(const struct config *config, struct pool *pool, int cl
                           size_t name_length, uint32_t generation, int n_places);
 void stream_free(struct stream *stream);
 
+/* Any thread: which place a model has among those of its class, and the model of a place. By the configuration: while a stream is
+ * restored its places are its worker's alone. */
+int stream_place_of(const struct config *config, int model);
+int stream_model_at(const struct config *config, int class, int place);
+
 /* The stream's node of the closer; NULL where its class has no close_after. Bus only. */
 static inline struct closing *stream_closing(struct stream *stream) {
     size_t at = offsetof(struct stream, text) + stream->name_length + 1, each = _Alignof(struct closing);
