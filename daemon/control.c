@@ -339,23 +339,15 @@ static json_t *pause_stream(struct control *control, const json_t *request, bool
     }
 }
 
-static json_t *pause_now(struct control *control, const json_t *request) {
+static json_t *do_pause(struct control *control, const json_t *request) {
     return pause_stream(control, request, true);
 }
 
-static json_t *resume_now(struct control *control, const json_t *request) {
+static json_t *do_resume(struct control *control, const json_t *request) {
     return pause_stream(control, request, false);
 }
 
-static json_t *do_pause(struct control *control, const json_t *request) {
-    return control_when_durable(control, request, pause_now);
-}
-
-static json_t *do_resume(struct control *control, const json_t *request) {
-    return control_when_durable(control, request, resume_now);
-}
-
-static json_t *end_now(struct control *control, const json_t *request) {
+static json_t *do_end(struct control *control, const json_t *request) {
     const char *stream = control_text(request, "stream");
     if (stream == NULL)
         return control_failure("argument", "end needs a stream");
@@ -364,10 +356,6 @@ static json_t *end_now(struct control *control, const json_t *request) {
     case -1: return control_failure("unknown_stream", "no such stream");
     default: return control_busy();
     }
-}
-
-static json_t *do_end(struct control *control, const json_t *request) {
-    return control_when_durable(control, request, end_now);
 }
 
 /* The model of a request; NULL (an error reply in *ret_failure) where there is none. */
@@ -443,7 +431,7 @@ static json_t *do_decisions(struct control *control, const json_t *request) {
     return json_pack("{s:b, s:o}", "ok", 1, "decisions", learning_decisions(control->setup.learning, m));
 }
 
-static json_t *reset_now(struct control *control, const json_t *request) {
+static json_t *do_reset(struct control *control, const json_t *request) {
     const json_t *all = json_object_get(request, "all");
     bool of_stream = json_object_get(request, "stream") != NULL, of_model = json_object_get(request, "model") != NULL;
     const struct config_model *model = NULL;
@@ -460,10 +448,6 @@ static json_t *reset_now(struct control *control, const json_t *request) {
     int index = model != NULL ? (int)(model - control->setup.config->models) : -1;
     int refused = ingest_reset(control->setup.ingest, stream != NULL ? stream->name : NULL, index);
     return refused == 0 ? control_success() : control_busy();
-}
-
-static json_t *do_reset(struct control *control, const json_t *request) {
-    return control_when_durable(control, request, reset_now);
 }
 
 /* ---- states ------------------------------------------------------------------------------------ */
@@ -671,25 +655,17 @@ static json_t *do_stop(struct control *control, const json_t *request) {
     return control_success();
 }
 
-static const struct {
-    const char *name;
-    json_t *(*answer)(struct control *control, const json_t *request);
-    enum {
-        AS_IT_IS,
-        IN_MEMORY, /* its stream has to be there, */
-        OR_ANEW,   /* as one that begins, where it cannot be read */
-    } needs;
-} commands[] = {
+static const struct command commands[] = {
     {"hello", do_hello, AS_IT_IS},
     {"status", do_status, AS_IT_IS},
     {"streams", do_streams, AS_IT_IS},
     {"names", control_names, AS_IT_IS},
     {"models", do_models, AS_IT_IS},
-    {"end", do_end, OR_ANEW},
+    {"end", do_end, IN_MEMORY | OR_ANEW | DURABLE},
     {"retrain", do_retrain, AS_IT_IS},
-    {"reset", do_reset, IN_MEMORY},
+    {"reset", do_reset, IN_MEMORY | DURABLE},
     {"state", do_state, IN_MEMORY},
-    {"set_state", do_set_state, IN_MEMORY},
+    {"set_state", do_set_state, IN_MEMORY}, /* then durable, when its worker is done: control_state_done */
     {"save", do_save, AS_IT_IS},
     {"stop", do_stop, AS_IT_IS},
     {"stop_training", do_stop_training, AS_IT_IS},
@@ -697,8 +673,8 @@ static const struct {
     {"reject", do_reject, AS_IT_IS},
     {"rollback", do_rollback, AS_IT_IS},
     {"decisions", do_decisions, AS_IT_IS},
-    {"pause", do_pause, IN_MEMORY},
-    {"resume", do_resume, IN_MEMORY},
+    {"pause", do_pause, IN_MEMORY | DURABLE},
+    {"resume", do_resume, IN_MEMORY | DURABLE},
     {"scores", do_scores, IN_MEMORY},
     {"export", control_export, AS_IT_IS},
     {"import", control_import, AS_IT_IS},
@@ -713,9 +689,9 @@ static json_t *answer(struct control *control, const json_t *request) {
         return control_failure("argument", "a request has a text cmd");
     for (size_t c = 0; c < sizeof commands / sizeof *commands; c++)
         if (strcmp(commands[c].name, cmd) == 0)
-            return commands[c].needs != AS_IT_IS && control_is_away(control, request)
-                       ? control_bring(control, request, commands[c].answer, commands[c].needs == OR_ANEW)
-                       : commands[c].answer(control, request);
+            return (commands[c].needs & IN_MEMORY) != 0 && control_is_away(control, request)
+                       ? control_bring(control, &commands[c], request)
+                       : control_carry_out(control, &commands[c], request);
     return control_failure("unknown_command", "no such command");
 }
 

@@ -39,13 +39,14 @@ static json_t *in_the_way(const struct control *control, const struct waiting *w
                           const struct returning *returning, int class, struct stored *answer) {
     if (store_degraded(control->setup.store))
         return control_failure("degraded", "the stream is on its way from a disk that fails: try again");
-    if (returning != NULL && returning_is_held(returning) && (waiting->brought || !waiting->anew) &&
+    bool anew = (waiting->command->needs & OR_ANEW) != 0;
+    if (returning != NULL && returning_is_held(returning) && (waiting->brought || !anew) &&
         !returning_is_anew(returning))
         return control_held();
     if (answer != NULL && answer->found == STORED_IMAGE && class >= 0 &&
         stream_image_fits(control->setup.config, class, answer, &answer->err) != 0)
         answer->found = STORED_DAMAGED;
-    bool wanted = answer == NULL || (answer->found == STORED_DAMAGED && waiting->anew);
+    bool wanted = answer == NULL || (answer->found == STORED_DAMAGED && anew);
     return wanted ? NULL : control_unread(answer);
 }
 
@@ -53,7 +54,7 @@ static json_t *in_the_way(const struct control *control, const struct waiting *w
 static bool go_on(struct control *control, struct waiting *waiting, json_t *reply) {
     requests_resume(control->requests, waiting->number);
     if (reply == NULL)
-        reply = waiting->answer(control, waiting->request);
+        reply = control_carry_out(control, waiting->command, waiting->request);
     if (reply != NULL || requests_is_open(control->requests))
         requests_answer(control->requests, reply);
     return true;
@@ -73,17 +74,15 @@ static bool go_on_bringing(struct control *control, struct waiting *waiting, str
     if (answer == NULL && returning == NULL && waiting->brought)
         waiting->asked = returns_look(control->setup.returns, name.at, name.n, waiting->number);
     else if (returning == NULL || !waiting->brought)
-        waiting->brought = returns_bring(control->setup.returns, class, name.at, name.n, waiting->anew) == 0;
+        waiting->brought = returns_bring(control->setup.returns, class, name.at, name.n,
+                                         (waiting->command->needs & OR_ANEW) != 0) == 0;
     return false;
 }
 
-json_t *control_bring(struct control *control, const json_t *request,
-                      json_t *(*answer)(struct control *control, const json_t *request), bool anew) {
+json_t *control_bring(struct control *control, const struct command *command, const json_t *request) {
     json_t *failed = control_wait(control, request, go_on_bringing);
     if (failed != NULL)
         return failed;
-    struct waiting *waiting = control->waiting->previous; /* utlist: the last one */
-    waiting->answer = answer;
-    waiting->anew = anew;
+    control->waiting->previous->command = command; /* utlist: the last one */
     return NULL;
 }

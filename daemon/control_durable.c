@@ -52,17 +52,16 @@ void control_answer_durable(struct control *control, uint64_t number, json_t *re
     store_hurry(store);
 }
 
-json_t *control_when_durable(struct control *control, const json_t *request,
-                             json_t *(*command)(struct control *control, const json_t *request)) {
-    if (control->setup.store == NULL)
-        return command(control, request);
+json_t *control_carry_out(struct control *control, const struct command *command, const json_t *request) {
+    if ((command->needs & DURABLE) == 0 || control->setup.store == NULL)
+        return command->answer(control, request);
     json_t *borrowed = json_incref((json_t *)(uintptr_t)request);
     uint64_t number = requests_keep(control->requests);
     if (number == 0) {
         json_decref(borrowed);
         return control_failure("busy", "too many requests wait: try again");
     }
-    control_answer_durable(control, number, command(control, borrowed));
+    control_answer_durable(control, number, command->answer(control, borrowed));
     json_decref(borrowed);
     return NULL;
 }

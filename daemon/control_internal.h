@@ -5,6 +5,20 @@
 #include "daemon/control.h"
 #include "daemon/requests.h"
 
+enum needs {
+    AS_IT_IS = 0,
+    IN_MEMORY = 1, /* the command's stream has to be there, */
+    OR_ANEW = 2,   /* as one that begins, where it cannot be read */
+    DURABLE = 4,   /* what it has put into the journal has to be on disk before it is answered */
+};
+
+struct command {
+    const char *name;
+    /* Returns a reply map, or NULL where it has kept the request. */
+    json_t *(*answer)(struct control *control, const json_t *request);
+    unsigned needs;
+};
+
 /* A request that waits for the store, or for a stream on its way; at most REQUESTS_KEPT_MOST. */
 struct waiting {
     struct waiting *previous, *next; /* utlist, of control */
@@ -16,9 +30,8 @@ struct waiting {
     bool asked; /* it has had something looked for */
 
     /* Of a command on a stream that comes back. */
-    json_t *(*answer)(struct control *control, const json_t *request);
-    bool brought; /* it has been asked for; */
-    bool anew;    /* begun anew where it cannot be read */
+    const struct command *command;
+    bool brought; /* it has been asked for */
 
     uint64_t order; /* where it stands in the journal; of an import 0 until the store has no such stream */
     json_t *reply;  /* when that is durable, */
@@ -71,16 +84,14 @@ void control_answer_imports(struct control *control);
 json_t *control_wait(struct control *control, const json_t *request,
                      bool (*go_on)(struct control *control, struct waiting *waiting, struct stored *answer));
 
-/* Carries out a command that goes into the journal, and answers it when that is durable. */
-json_t *control_when_durable(struct control *control, const json_t *request,
-                             json_t *(*command)(struct control *control, const json_t *request));
-/* The same of one that has been carried out, of a request that is kept; takes the reply's reference. */
+/* Carries out a command whose stream is where it has to be: a reply, or NULL where the request is kept. */
+json_t *control_carry_out(struct control *control, const struct command *command, const json_t *request);
+/* Answers a request that is kept, whose command has been carried out, when that is durable; takes the reply's reference. */
 void control_answer_durable(struct control *control, uint64_t number, json_t *reply);
 
 /* Whether the request's stream is not in memory, and may be on disk. Then its answer waits until it is there. */
 bool control_is_away(const struct control *control, const json_t *request);
-json_t *control_bring(struct control *control, const json_t *request,
-                      json_t *(*answer)(struct control *control, const json_t *request), bool anew);
+json_t *control_bring(struct control *control, const struct command *command, const json_t *request);
 /* An error reply where the store could not read it; else NULL. And that of a stream that is held. */
 json_t *control_unread(const struct stored *answer);
 json_t *control_held(void);
