@@ -755,7 +755,12 @@ static void go_on(struct control *control) {
 }
 
 bool control_is_full(const struct control *control) {
-    return control->writing > WRITING_MOST;
+    const struct waiting *waiting;
+    int writing = 0;
+    DL_FOREACH2(control->waiting, waiting, next) {
+        writing += waiting->reply != NULL;
+    }
+    return writing > WRITING_MOST;
 }
 
 bool control_waits(const struct control *control) {

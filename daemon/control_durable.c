@@ -18,17 +18,11 @@ static json_t *not_durable(json_t *reply) {
 
 static bool go_on_until_durable(struct control *control, struct waiting *waiting, struct stored *answer) {
     const struct store *store = control->setup.store;
-    json_t *reply = NULL;
-    if (store_degraded(store))
-        reply = not_durable(waiting->reply);
-    else if (store_durable(store) >= waiting->order)
-        reply = waiting->reply;
-    else if (clock_monotonic() > waiting->until)
-        reply = not_durable(waiting->reply);
-    if (reply != NULL) {
-        waiting->reply = NULL;
-        control->writing--;
-    }
+    bool degraded = store_degraded(store), durable = !degraded && store_durable(store) >= waiting->order;
+    if (!durable && !degraded && clock_monotonic() <= waiting->until)
+        return false;
+    json_t *reply = durable ? waiting->reply : not_durable(waiting->reply);
+    waiting->reply = NULL;
     return control_done(control, waiting, answer, reply); /* it asks for nothing, so there is no answer */
 }
 
@@ -48,7 +42,6 @@ void control_answer_durable(struct control *control, uint64_t number, json_t *re
                                 .order = store_order(store),
                                 .until = clock_monotonic() + patience};
     DL_APPEND2(control->waiting, waiting, previous, next);
-    control->writing++;
     store_hurry(store);
 }
 

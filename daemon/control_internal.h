@@ -49,7 +49,6 @@ struct control {
     struct requests *requests;
     struct saver *saver;
     struct waiting *waiting;
-    int writing;     /* of these wait for nothing but the disk */
     uint64_t reload; /* the request that waits for the configuration to be read; 0: none */
     int64_t started;
 };
