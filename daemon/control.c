@@ -72,6 +72,14 @@ json_t *control_busy(void) {
     return control_failure("busy", "the stream's worker is behind: try again");
 }
 
+json_t *control_crowded(void) {
+    return control_failure("busy", "too many requests wait: try again");
+}
+
+json_t *control_no_memory(void) {
+    return control_failure("memory", "out of memory");
+}
+
 static json_t *do_reload(struct control *control, const json_t *request) {
     (void)request;
     uint64_t number = control->reload == 0 ? requests_keep(control->requests) : 0;
@@ -155,13 +163,13 @@ json_t *control_wait(struct control *control, const json_t *request,
                      bool (*go_on)(struct control *control, struct waiting *waiting, struct stored *answer)) {
     struct waiting *waiting = calloc(1, sizeof *waiting);
     if (waiting == NULL)
-        return control_failure("memory", "out of memory");
+        return control_no_memory();
     json_t *kept = json_incref((json_t *)(uintptr_t)request); /* NULL stays NULL */
     uint64_t number = requests_keep(control->requests);
     if (number == 0) {
         json_decref(kept);
         free(waiting);
-        return control_failure("busy", "too many requests wait: try again");
+        return control_crowded();
     }
     *waiting = (struct waiting){.number = number, .request = kept, .go_on = go_on};
     DL_APPEND2(control->waiting, waiting, previous, next);

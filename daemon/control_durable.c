@@ -52,7 +52,7 @@ json_t *control_carry_out(struct control *control, const struct command *command
     uint64_t number = requests_keep(control->requests);
     if (number == 0) {
         json_decref(borrowed);
-        return control_failure("busy", "too many requests wait: try again");
+        return control_crowded();
     }
     control_answer_durable(control, number, command->answer(control, borrowed));
     json_decref(borrowed);

@@ -15,7 +15,7 @@
 static void order_image(struct control *control, struct stream *stream, uint64_t request) {
     struct image_order *order = calloc(1, sizeof *order);
     if (order == NULL) {
-        requests_answer_kept(control->requests, request, control_failure("memory", "out of memory"));
+        requests_answer_kept(control->requests, request, control_no_memory());
         return;
     }
     *order = (struct image_order){.request = request, .stream = stream};
@@ -29,13 +29,12 @@ static void order_image(struct control *control, struct stream *stream, uint64_t
 static json_t *describe_image(const struct control *control, const struct stored *image) {
     int class = streams_class_of(control->setup.streams, image->name);
     json_t *map = stored_json_write(image, class >= 0 ? control->setup.config->classes[class].name : "");
-    return map != NULL ? json_pack("{s:b, s:o}", "ok", 1, "image", map) : control_failure("memory", "out of memory");
+    return map != NULL ? json_pack("{s:b, s:o}", "ok", 1, "image", map) : control_no_memory();
 }
 
 void control_image_done(struct control *control, struct image_order *order) {
     requests_answer_kept(control->requests, order->request,
-                         order->image != NULL ? describe_image(control, order->image)
-                                              : control_failure("memory", "out of memory"));
+                         order->image != NULL ? describe_image(control, order->image) : control_no_memory());
     stored_free(order->image);
     free(order);
 }
@@ -81,7 +80,7 @@ json_t *control_export(struct control *control, const json_t *request) {
     }
     uint64_t number = requests_keep(control->requests);
     if (number == 0)
-        return control_failure("busy", "too many requests wait: try again");
+        return control_crowded();
     order_image(control, stream, number);
     return NULL;
 }

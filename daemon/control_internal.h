@@ -64,6 +64,8 @@ struct page {
 json_t *control_failure(const char *code, const char *message);
 json_t *control_success(void);
 json_t *control_busy(void);
+json_t *control_crowded(void);
+json_t *control_no_memory(void);
 /* A text of a request; NULL where it is none, or holds a NUL, which no name does. */
 const char *control_text(const json_t *request, const char *key);
 /* Keeps the request at hand, to go on with it so; an error reply where that cannot be. */

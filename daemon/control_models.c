@@ -49,7 +49,7 @@ static json_t *command_model(struct control *control, const json_t *request,
     case 0: return control_success();
     case -1: return control_failure(code, sentence);
     case -3: return control_failure("busy", "a version of the model is being written: try again");
-    default: return control_failure("memory", "out of memory");
+    default: return control_no_memory();
     }
 }
 
@@ -98,13 +98,13 @@ static json_t *begin_save(struct control *control, const struct config_model *mo
     if (path == NULL || (has_room_for_own(file) &&
                          (own = model_own_json(model, &control->setup.config->classes[model->class])) == NULL)) {
         free(path);
-        return control_failure("memory", "out of memory");
+        return control_no_memory();
     }
     uint64_t number = requests_keep(control->requests);
     if (number == 0) {
         free(path);
         free(own);
-        return control_failure("busy", "too many requests wait: try again");
+        return control_crowded();
     }
     int refused = saver_start(control->saver, number, version, path, own, &err);
     if (refused != 0)

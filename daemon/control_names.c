@@ -113,7 +113,7 @@ static bool go_on_naming(struct control *control, struct waiting *waiting, struc
         reply = answer->found == STORED_NAMES ? merge(waiting->memory, waiting->more, answer, page.limit)
                                               : control_failure("degraded", answer->err.text);
     else if (waiting->begun && waiting->memory == NULL)
-        reply = control_failure("memory", "out of memory");
+        reply = control_no_memory();
     else if (waiting->begun && returns_left_until(returns) >= waiting->leaving)
         waiting->asked = returns_look_for_names(returns, page.prefix, page.after, page.limit, waiting->number);
     else if (store_degraded(control->setup.store))
@@ -132,5 +132,5 @@ json_t *control_names(struct control *control, const json_t *request) {
         return control_wait(control, request, go_on_naming);
     bool more;
     json_t *names = names_in_memory(control, &page, &more);
-    return names != NULL ? reply_of(names, more ? last_of(names) : NULL) : control_failure("memory", "out of memory");
+    return names != NULL ? reply_of(names, more ? last_of(names) : NULL) : control_no_memory();
 }

@@ -54,7 +54,7 @@ json_t *control_streams(struct control *control, const json_t *request) {
     json_t *failed = control_read_page(request, &page);
     const struct stream **streams = failed == NULL ? control_streams_in(control, &page, &n, &more) : NULL;
     if (streams == NULL)
-        return failed != NULL ? failed : control_failure("memory", "out of memory");
+        return failed != NULL ? failed : control_no_memory();
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
         json_array_append_new(list,
@@ -125,7 +125,7 @@ static json_t *send_order(struct control *control, struct state_order *order) {
     order->request = requests_keep(control->requests);
     if (order->request == 0) {
         state_order_free(order);
-        return control_failure("busy", "too many requests wait: try again");
+        return control_crowded();
     }
     if (ingest_state(control->setup.ingest, order) != 0) {
         requests_answer_kept(control->requests, order->request, control_busy());
@@ -144,7 +144,7 @@ static json_t *order_state(struct control *control, const json_t *request, bool 
     int place = stream_place_of(control->setup.config, (int)(model - control->setup.config->models));
     struct state_order *order = state_order_new(stream, place, set, version);
     if (order == NULL)
-        return control_failure("memory", "out of memory");
+        return control_no_memory();
     struct error err;
     if (set &&
         state_json_read(version_network(version), json_object_get(request, "state"), order->values, &err) != 0) {
@@ -176,7 +176,7 @@ void control_state_done(struct control *control, struct state_order *order) {
     json_t *reply = order->outcome == STATE_DONE ? describe_state(control, order)
                     : order->outcome == STATE_OTHER
                         ? control_failure("busy", "another version is taking over: try again")
-                        : control_failure("memory", "out of memory");
+                        : control_no_memory();
     if (order->set)
         control_answer_durable(control, order->request, reply);
     else
@@ -212,11 +212,11 @@ json_t *control_scores(struct control *control, const json_t *request) {
         return failed;
     struct scores_report *report = scores_report_new(control->setup.config, stream, place, json_is_true(forecasts));
     if (report == NULL)
-        return control_failure("memory", "out of memory");
+        return control_no_memory();
     report->request = requests_keep(control->requests);
     if (report->request == 0) {
         scores_report_free(report);
-        return control_failure("busy", "too many requests wait: try again");
+        return control_crowded();
     }
     const struct record_scores record = {RECORD_SCORES, report};
     if (!ingest_command(control->setup.ingest, stream->worker, &record, sizeof record)) {
