@@ -71,7 +71,7 @@ static bool go_on_exporting(struct control *control, struct waiting *waiting, st
 json_t *control_export(struct control *control, const json_t *request) {
     json_t *failed;
     const char *name = control_text(request, "stream");
-    struct stream *stream = control_stream_of(control, request, NULL, &failed);
+    struct stream *stream = control_stream_of(control, request, -1, &failed);
     if (stream == NULL && (name == NULL || strlen(name) > WIRE_MAX_NAME || control->setup.returns == NULL))
         return failed;
     if (stream == NULL) {

@@ -82,10 +82,10 @@ json_t *control_hello(struct control *control, const json_t *request);
 json_t *control_status(struct control *control, const json_t *request);
 
 /* control_streams.c */
-/* The stream of a request, which the model (NULL: any) has to serve; NULL (an error reply in *ret_failure) where there is
+/* The stream of a request, which the model (-1: any) has to serve; NULL (an error reply in *ret_failure) where there is
  * none. */
-struct stream *control_stream_of(const struct control *control, const json_t *request,
-                                 const struct config_model *model, json_t **ret_failure);
+struct stream *control_stream_of(const struct control *control, const json_t *request, int model,
+                                 json_t **ret_failure);
 /* NULL, or an error reply. */
 json_t *control_read_page(const json_t *request, struct page *ret_page);
 /* The page's streams in memory, [limit] of them (calloc), and whether there are further ones. NULL: no memory. */
@@ -101,12 +101,10 @@ json_t *control_set_state(struct control *control, const json_t *request);
 json_t *control_scores(struct control *control, const json_t *request);
 
 /* control_models.c */
-/* The model of a request; NULL (an error reply in *ret_failure) where there is none. */
-const struct config_model *control_model_of(const struct control *control, const json_t *request,
-                                            json_t **ret_failure);
-/* The version whose network the model's slots have; the same where there is none. */
-struct version *control_version_of(const struct control *control, const struct config_model *model,
-                                   json_t **ret_failure);
+/* The model of a request; -1 (an error reply in *ret_failure) where there is none. */
+int control_model_of(const struct control *control, const json_t *request, json_t **ret_failure);
+/* The version whose network the model's slots have; NULL (an error reply in *ret_failure) where there is none. */
+struct version *control_version_of(const struct control *control, int model, json_t **ret_failure);
 json_t *control_models(struct control *control, const json_t *request);
 json_t *control_retrain(struct control *control, const json_t *request);
 json_t *control_stop_training(struct control *control, const json_t *request);

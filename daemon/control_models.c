@@ -6,22 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct config_model *control_model_of(const struct control *control, const json_t *request,
-                                            json_t **ret_failure) {
+int control_model_of(const struct control *control, const json_t *request, json_t **ret_failure) {
     const struct config *config = control->setup.config;
     const char *name = control_text(request, "model");
     const struct config_model *model = name != NULL ? config_find_model(config, name) : NULL;
     if (model != NULL)
-        return model;
+        return (int)(model - config->models);
     *ret_failure = name == NULL ? control_failure("argument", "the command needs a model")
                                 : control_failure("unknown_model", "no such model");
-    return NULL;
+    return -1;
 }
 
-struct version *control_version_of(const struct control *control, const struct config_model *model,
-                                   json_t **ret_failure) {
-    struct version *version =
-        placement_version(control->setup.placement, (int)(model - control->setup.config->models));
+struct version *control_version_of(const struct control *control, int model, json_t **ret_failure) {
+    struct version *version = placement_version(control->setup.placement, model);
     if (version != NULL && version_network(version) != NULL)
         return version;
     *ret_failure =
@@ -42,10 +39,10 @@ static json_t *command_model(struct control *control, const json_t *request,
                              int (*command)(struct learning *learning, int model), const char *code,
                              const char *sentence) {
     json_t *failed;
-    const struct config_model *model = control_model_of(control, request, &failed);
-    if (model == NULL)
+    int model = control_model_of(control, request, &failed);
+    if (model < 0)
         return failed;
-    switch (command(control->setup.learning, (int)(model - control->setup.config->models))) {
+    switch (command(control->setup.learning, model)) {
     case 0: return control_success();
     case -1: return control_failure(code, sentence);
     case -3: return control_failure("busy", "a version of the model is being written: try again");
@@ -75,11 +72,10 @@ json_t *control_rollback(struct control *control, const json_t *request) {
 
 json_t *control_decisions(struct control *control, const json_t *request) {
     json_t *failed;
-    const struct config_model *model = control_model_of(control, request, &failed);
-    if (model == NULL)
+    int model = control_model_of(control, request, &failed);
+    if (model < 0)
         return failed;
-    int m = (int)(model - control->setup.config->models);
-    return json_pack("{s:b, s:o}", "ok", 1, "decisions", learning_decisions(control->setup.learning, m));
+    return json_pack("{s:b, s:o}", "ok", 1, "decisions", learning_decisions(control->setup.learning, model));
 }
 
 /* ---- saving ------------------------------------------------------------------------------------ */
@@ -91,8 +87,8 @@ static bool has_room_for_own(const char *file) {
     return n >= least && strcmp(file + n - least, ending) == 0;
 }
 
-static json_t *begin_save(struct control *control, const struct config_model *model, struct version *version,
-                          const char *file) {
+static json_t *begin_save(struct control *control, int of, struct version *version, const char *file) {
+    const struct config_model *model = &control->setup.config->models[of];
     struct error err;
     char *own = NULL, *path = strdup(file); /* the request is gone once it is kept */
     if (path == NULL || (has_room_for_own(file) &&
@@ -119,8 +115,8 @@ json_t *control_save(struct control *control, const json_t *request) {
     const char *file = control_text(request, "file");
     if (file == NULL || file[0] != '/')
         return control_failure("argument", "save needs a file, by its absolute path");
-    const struct config_model *model = control_model_of(control, request, &failed);
-    struct version *version = model != NULL ? control_version_of(control, model, &failed) : NULL;
+    int model = control_model_of(control, request, &failed);
+    struct version *version = model >= 0 ? control_version_of(control, model, &failed) : NULL;
     return version != NULL ? begin_save(control, model, version, file) : failed;
 }
 

@@ -10,11 +10,11 @@
 /* Streams in one page. */
 enum { PAGE_MOST = 1000 };
 
-struct stream *control_stream_of(const struct control *control, const json_t *request,
-                                 const struct config_model *model, json_t **ret_failure) {
+struct stream *control_stream_of(const struct control *control, const json_t *request, int model,
+                                 json_t **ret_failure) {
     const char *name = control_text(request, "stream");
     struct stream *stream = name != NULL ? streams_find(control->setup.streams, name, strlen(name)) : NULL;
-    if (stream != NULL && (model == NULL || model->class == stream->class))
+    if (stream != NULL && (model < 0 || control->setup.config->models[model].class == stream->class))
         return stream;
     *ret_failure = name == NULL     ? control_failure("argument", "the command needs a stream")
                    : stream == NULL ? control_failure("unknown_stream", "no such stream")
@@ -102,19 +102,18 @@ json_t *control_end(struct control *control, const json_t *request) {
 json_t *control_reset(struct control *control, const json_t *request) {
     const json_t *all = json_object_get(request, "all");
     bool of_stream = json_object_get(request, "stream") != NULL, of_model = json_object_get(request, "model") != NULL;
-    const struct config_model *model = NULL;
     const struct stream *stream = NULL;
+    int model = -1;
     json_t *failed;
     if (all != NULL && (!json_is_boolean(all) || of_stream))
         return control_failure("argument", "all is true or false, and true without a stream");
     if (!json_is_true(all) && !of_stream && !of_model)
         return control_failure("argument", "reset needs a stream, a model, or all");
-    if (of_model && (model = control_model_of(control, request, &failed)) == NULL)
+    if (of_model && (model = control_model_of(control, request, &failed)) < 0)
         return failed;
     if (of_stream && (stream = control_stream_of(control, request, model, &failed)) == NULL)
         return failed;
-    int index = model != NULL ? (int)(model - control->setup.config->models) : -1;
-    int refused = ingest_reset(control->setup.ingest, stream != NULL ? stream->name : NULL, index);
+    int refused = ingest_reset(control->setup.ingest, stream != NULL ? stream->name : NULL, model);
     return refused == 0 ? control_success() : control_busy();
 }
 
@@ -136,12 +135,12 @@ static json_t *send_order(struct control *control, struct state_order *order) {
 
 static json_t *order_state(struct control *control, const json_t *request, bool set) {
     json_t *failed = NULL;
-    const struct config_model *model = control_model_of(control, request, &failed);
-    struct stream *stream = model != NULL ? control_stream_of(control, request, model, &failed) : NULL;
+    int model = control_model_of(control, request, &failed);
+    struct stream *stream = model >= 0 ? control_stream_of(control, request, model, &failed) : NULL;
     struct version *version = stream != NULL ? control_version_of(control, model, &failed) : NULL;
     if (version == NULL)
         return failed;
-    int place = stream_place_of(control->setup.config, (int)(model - control->setup.config->models));
+    int place = stream_place_of(control->setup.config, model);
     struct state_order *order = state_order_new(stream, place, set, version);
     if (order == NULL)
         return control_no_memory();
@@ -163,10 +162,11 @@ json_t *control_set_state(struct control *control, const json_t *request) {
 }
 
 static json_t *describe_state(const struct control *control, const struct state_order *order) {
-    const struct batch *batch = order->stream->places[order->place].batch;
+    const struct config *config = control->setup.config;
+    int model = stream_model_at(config, order->stream->class, order->place);
     json_t *reply = json_pack("{s:b, s:s, s:s, s:I, s:I, s:I}", "ok", 1, "stream", order->stream->name, "model",
-                              control->setup.config->models[batch->model].name, "version", (json_int_t)order->version,
-                              "step", (json_int_t)order->step, "primed", (json_int_t)order->primed);
+                              config->models[model].name, "version", (json_int_t)order->version, "step",
+                              (json_int_t)order->step, "primed", (json_int_t)order->primed);
     if (!order->set)
         json_object_set_new(reply, "state", state_json_make(version_network(order->layout), order->values));
     return reply;
@@ -195,10 +195,10 @@ static int place_of_request(const struct control *control, const json_t *request
         *ret_failure = control_failure("argument", "the stream has several models: name one");
         return -1;
     }
-    const struct config_model *model = control_model_of(control, request, ret_failure);
-    if (model == NULL || control_stream_of(control, request, model, ret_failure) == NULL)
+    int model = control_model_of(control, request, ret_failure);
+    if (model < 0 || control_stream_of(control, request, model, ret_failure) == NULL)
         return -1;
-    return stream_place_of(control->setup.config, (int)(model - control->setup.config->models));
+    return stream_place_of(control->setup.config, model);
 }
 
 json_t *control_scores(struct control *control, const json_t *request) {
@@ -206,7 +206,7 @@ json_t *control_scores(struct control *control, const json_t *request) {
     const json_t *forecasts = json_object_get(request, "forecasts");
     if (forecasts != NULL && !json_is_boolean(forecasts))
         return control_failure("argument", "forecasts is true or false");
-    struct stream *stream = control_stream_of(control, request, NULL, &failed);
+    struct stream *stream = control_stream_of(control, request, -1, &failed);
     int place = stream != NULL ? place_of_request(control, request, stream, &failed) : -1;
     if (place < 0)
         return failed;
