@@ -27,7 +27,7 @@ struct part {
 
 /* Messages that are waited for together. */
 struct group {
-    uint64_t order; /* of the latest one */
+    uint64_t order; /* of the latest one, or of what is waited for behind it */
     size_t parts;
     bool waits; /* ticks of it were not in the rings when it was closed */
 };
@@ -451,8 +451,23 @@ void acknowledged_begin(struct acknowledged *acknowledged, uint64_t order) {
     acknowledged->counters.ticks += acknowledged->at_hand.count;
 }
 
-void acknowledged_kept(struct acknowledged *acknowledged, uint64_t order) {
-    acknowledged->at_hand.order = order;
+/* Groups are acknowledged one behind the other, so those behind wait with it. */
+void acknowledged_kept(struct acknowledged *acknowledged, uint64_t of, uint64_t order) {
+    for (int g = 0; g < acknowledged->n_groups; g++) {
+        struct group *group = &acknowledged->groups[(acknowledged->groups_at + g) % GROUPS_MOST];
+        if (group->order < of)
+            continue;
+        group->order = order;
+        return;
+    }
+    if (acknowledged->open.order >= of)
+        acknowledged->open.order = order;
+    else
+        acknowledged->at_hand.order = order;
+}
+
+static uint64_t later(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
 }
 
 void acknowledged_refused(struct acknowledged *acknowledged, uint32_t place, uint64_t first, uint64_t last,
@@ -475,7 +490,7 @@ void acknowledged_taken(struct acknowledged *acknowledged) {
         (struct part){producers_place(acknowledged->producers, producer), acknowledged->at_hand.count,
                       producer->taken, acknowledged->at_hand.bytes};
     acknowledged->open.parts++;
-    acknowledged->open.order = acknowledged->at_hand.order;
+    acknowledged->open.order = later(acknowledged->open.order, acknowledged->at_hand.order);
 }
 
 /* ---- replies ------------------------------------------------------------------------------------ */
@@ -510,7 +525,7 @@ void acknowledged_close_group(struct acknowledged *acknowledged) {
     int last = (acknowledged->groups_at + acknowledged->n_groups - 1) % GROUPS_MOST;
     struct group *group = &acknowledged->groups[last];
     group->parts = acknowledged->open.parts + (full ? group->parts : 0);
-    group->order = acknowledged->open.order;
+    group->order = later(full ? group->order : 0, acknowledged->open.order);
     group->waits = acknowledged->waiting <= group->order;
     note_inputs(acknowledged, last);
     acknowledged->open = (struct group){0};

@@ -64,8 +64,8 @@ struct acknowledged_origin acknowledged_origin(const struct acknowledged *acknow
 
 /* What was admitted is entry `order` of the journal from now on, and its ticks may go to the workers. */
 void acknowledged_begin(struct acknowledged *acknowledged, uint64_t order);
-/* It is waited for until this entry, behind it, is durable, too. */
-void acknowledged_kept(struct acknowledged *acknowledged, uint64_t order);
+/* What was taken as entry `of` is waited for until `order`, the latest of all, is durable, too. */
+void acknowledged_kept(struct acknowledged *acknowledged, uint64_t of, uint64_t order);
 /* Ticks of the producer at a place were refused, by the bus or a worker. */
 void acknowledged_refused(struct acknowledged *acknowledged, uint32_t place, uint64_t first, uint64_t last,
                           enum reason reason, const char *stream, size_t n);

@@ -208,7 +208,9 @@ static void take_reload(struct bus *bus) {
 /* Streams leave as others come. Returns whether it can go on at once. */
 static bool bring_back(struct bus *bus) {
     eviction_make_room(&bus->eviction);
-    return returns_poll(bus->returns);
+    bool more = returns_poll(bus->returns);
+    ingest_refuse_orphans(bus->ingest);
+    return more;
 }
 
 static bool serve_once(struct bus *bus) {

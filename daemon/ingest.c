@@ -146,14 +146,13 @@ struct acknowledged *ingest_acknowledged(const struct ingest *ingest) {
 
 /* ---- refusing ------------------------------------------------------------------------------- */
 
-/* Counts a refused message or tick and tells of it. name may be NULL. */
-static void refuse(struct ingest *ingest, enum reason reason, const char *name, size_t n) {
+void ingest_refuse(struct ingest *ingest, enum reason reason, struct wire_text name) {
     ingest->counters.refused[reason]++;
     if (!publisher_would_tell(ingest->setup.publisher, "refused"))
         return; /* a flood of nonsense is counted only */
     json_t *fields = json_object();
     json_object_set_new(fields, "reason", json_string(reason_name(reason)));
-    json_t *stream = n > 0 ? json_stringn(name, n) : NULL; /* NULL as well where it is not UTF-8 */
+    json_t *stream = name.n > 0 ? json_stringn(name.at, name.n) : NULL; /* NULL as well where it is not UTF-8 */
     json_object_set_new(fields, "stream", stream != NULL ? stream : json_string(""));
     json_object_set_new(fields, "total", json_integer((json_int_t)ingest->counters.refused[reason]));
     publisher_event(ingest->setup.publisher, "refused", reason_name(reason), fields, "%s", reason_sentence(reason));
@@ -227,7 +226,7 @@ static bool keep(struct ingest *ingest) {
 
 static void refuse_tick(struct ingest *ingest, enum reason reason, size_t passed_before) {
     const struct wire_text stream = ingest->tick.stream;
-    refuse(ingest, reason, stream.at, stream.n);
+    ingest_refuse(ingest, reason, stream);
     if (ingest->source == SOURCE_ACKNOWLEDGED)
         acknowledged_refused(ingest->acknowledged, ingest->origin.place, ingest->origin.first + passed_before,
                              ingest->origin.first + ingest->passed - 1, reason, stream.at, stream.n);
@@ -339,7 +338,7 @@ static bool open_message(struct ingest *ingest, int source) {
     }
     if (reason != REASON_NONE) {
         bool named = n == 2 && wire_name_valid(texts[0]);
-        refuse(ingest, reason, named ? texts[0].at : NULL, named ? texts[0].n : 0);
+        ingest_refuse(ingest, reason, named ? texts[0] : (struct wire_text){0});
         if (acknowledged)
             acknowledged_malformed(ingest->acknowledged, reason);
     }

@@ -42,19 +42,40 @@ static bool journal(struct ingest *ingest, struct journal_command *command, uint
     return !ingest->open && append(ingest, JOURNAL_COMMAND, command, ret_order);
 }
 
-bool ingest_keep_refusal(struct ingest *ingest) {
-    struct journal_command command = {.what = JOURNALED_REFUSED, .version = ingest->nth, .step = ingest->order};
-    const struct wire_text name = ingest->tick.stream;
+/* The nth tick of entry `of` is refused. Who is told of it (acknowledged) is told when that is on disk, too. */
+static bool keep_refusal(struct ingest *ingest, struct wire_text name, uint64_t of, uint32_t nth, bool acknowledged) {
+    struct journal_command command = {.what = JOURNALED_REFUSED, .version = nth, .step = of};
     uint64_t order;
-    if (!ingest->kept)
-        return true;
     memcpy(command.stream, name.at, name.n);
     if (!append(ingest, JOURNAL_COMMAND, &command, &order))
         return false;
-    /* Who is told of it is told when that is on disk, too. */
-    if (ingest->source == SOURCE_ACKNOWLEDGED)
-        acknowledged_kept(ingest->acknowledged, order);
+    if (acknowledged)
+        acknowledged_kept(ingest->acknowledged, of, order);
     return true;
+}
+
+bool ingest_keep_refusal(struct ingest *ingest) {
+    return !ingest->kept || keep_refusal(ingest, ingest->tick.stream, ingest->order, ingest->nth,
+                                         ingest->source == SOURCE_ACKNOWLEDGED);
+}
+
+static bool refuse_orphan(void *context, const char *name, size_t n, const struct kept *kept) {
+    struct ingest *ingest = context;
+    const struct record_label *label = (const void *)kept->record;
+    const struct wire_text stream = {name, n};
+    if (kept->nth > 0 && !keep_refusal(ingest, stream, kept->order, kept->nth, label->producer != 0))
+        return false;
+    ingest_refuse(ingest, REASON_LABEL, stream);
+    if (label->producer == 0)
+        return true;
+    acknowledged_refused(ingest->acknowledged, label->producer - 1, label->number, label->number, REASON_LABEL, name,
+                         n);
+    store_hurry(ingest->setup.store);
+    return true;
+}
+
+void ingest_refuse_orphans(struct ingest *ingest) {
+    returns_each_orphan(ingest->setup.returns, refuse_orphan, ingest);
 }
 
 static struct journal_command command_on(const struct ingest *ingest, const struct stream *stream,

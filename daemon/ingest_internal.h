@@ -50,6 +50,10 @@ struct ingest {
     struct ingest_counters counters;
 };
 
+/* ingest.c */
+/* Counts a refused message, tick or label, and tells of it; the name may be empty. */
+void ingest_refuse(struct ingest *ingest, enum reason reason, struct wire_text name);
+
 /* ingest_commands.c */
 /* Puts into the journal that the tick at hand, which stands there, is refused for what another start may find otherwise.
  * Returns false when there is no room now. */

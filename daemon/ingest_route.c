@@ -90,7 +90,7 @@ static void *reserve(struct ingest *ingest, const struct target *to, size_t n) {
 
 static void commit(struct ingest *ingest, const struct target *to, size_t n) {
     if (to->stream == NULL) {
-        returns_commit(ingest->setup.returns, ingest->order, ingest->nth);
+        returns_commit(ingest->setup.returns, ingest->order, ingest->kept || ingest->replays ? ingest->nth : 0);
         return;
     }
     ring_commit(ingest_ring(ingest, to->stream->worker), n);
@@ -210,16 +210,23 @@ static enum routed without_room(struct ingest *ingest, const struct target *to, 
     return refuse(ingest, held ? REASON_UNREADABLE : REASON_DISK, ret_reason);
 }
 
-/* A label opens no stream; one that comes from the journal is of one that was there. */
+static bool is_label_of(const struct ingest *ingest, int class, int64_t label) {
+    return class >= 0 && label >= 0 && label < ingest->setup.config->classes[class].labels;
+}
+
+/* A label opens no stream; but one that is on disk comes back for it. */
 static enum routed find_labelled(struct ingest *ingest, struct target *ret_to, enum reason *ret_reason) {
-    const struct wire_text name = ingest->tick.stream;
-    if (find_known(ingest, streams_find(ingest->setup.streams, name.at, name.n), name, ret_to))
-        return ROUTED;
-    if (!ingest->replays)
-        return refuse(ingest, REASON_LABEL, ret_reason);
+    const struct wire_tick *tick = &ingest->tick;
+    bool known = find_known(ingest, streams_find(ingest->setup.streams, tick->stream.at, tick->stream.n),
+                            tick->stream, ret_to);
+    if (!known)
+        ret_to->class = class_of(ingest, tick->stream);
     *ret_reason = REASON_LABEL;
-    ret_to->class = class_of(ingest, name);
-    return ret_to->class < 0 ? REFUSED : find_elsewhere(ingest, name, ret_to, ret_reason);
+    if (!is_label_of(ingest, ret_to->class, tick->label))
+        return REFUSED;
+    if (known)
+        return ROUTED;
+    return ingest->setup.returns != NULL ? find_elsewhere(ingest, tick->stream, ret_to, ret_reason) : REFUSED;
 }
 
 static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
@@ -228,9 +235,6 @@ static enum routed route_label(struct ingest *ingest, enum reason *ret_reason) {
     enum routed found = find_labelled(ingest, &to, ret_reason);
     if (found != ROUTED)
         return found;
-    *ret_reason = REASON_LABEL;
-    if (tick->label < 0 || tick->label >= ingest->setup.config->classes[to.class].labels)
-        return REFUSED;
     struct record_label *record = reserve(ingest, &to, sizeof *record);
     if (record == NULL)
         return without_room(ingest, &to, ret_reason);

@@ -21,6 +21,7 @@
 
 struct returns;
 struct returning; /* one of them */
+struct kept;      /* a record that waits for one (homecoming.h) */
 
 struct returns_setup {
     struct opening *opening;
@@ -50,10 +51,17 @@ bool returning_is_anew(const struct returning *returning);
 void *returns_reserve(struct returns *returns, struct returning *returning, size_t n);
 /* It is not to be. */
 void returns_unreserve(struct returns *returns);
-/* It is filled in; it stands at that order in the journal, as the nth tick of a message (0: it is none). */
+/* It is filled in; it stands at that order in the journal, as the nth tick of a message (0: it is none, or does not stand
+ * there). */
 void returns_commit(struct returns *returns, uint64_t order, uint32_t nth);
 /* While the journal is read: that tick, the latest message's, was refused, and is kept no more. */
 void returns_refused(struct returns *returns, struct returning *returning, uint64_t order, uint32_t nth);
+
+/* Labels begin no stream: each one that waits for a name of which the store has none is to be refused, and waits no more then.
+ * From the first for which that cannot be done now (refuse returns false) on they are asked for again. */
+void returns_each_orphan(struct returns *returns,
+                         bool (*refuse)(void *context, const char *name, size_t n, const struct kept *label),
+                         void *context);
 
 /* The worker is to let go of a resident stream, which is in the table of streams no more: who returns under its name
  * waits for that. forget: it ends for good, else it is on its way to the store. Returns -1 when memory is short. */

@@ -48,11 +48,17 @@ static enum record_kind kind_of(const struct kept *kept) {
     return ((const struct record *)(const void *)kept->record)->kind;
 }
 
-/* Labels before the first tick of a stream that begins are of none of its steps, and nothing is to be closed. */
-static void drop_labels(struct returns *returns, struct returning *returning) {
-    while (returning->kept != NULL &&
-           (kind_of(returning->kept) == RECORD_LABEL || kind_of(returning->kept) == RECORD_CLOSE))
-        free(returns_take_first(returns, returning));
+/* Labels, and ends of intervals, are of a stream that there is: where the store has none they begin none. */
+static bool begins(const struct returning *returning) {
+    for (const struct kept *kept = returning->kept; kept != NULL; kept = kept->behind)
+        if (kind_of(kept) != RECORD_LABEL && kind_of(kept) != RECORD_CLOSE)
+            return true;
+    return returning->brought && returning->anew && returning->answer->found == STORED_DAMAGED;
+}
+
+static bool is_orphaned(const struct returning *returning) {
+    return returning->stage == ANSWERED && returning->answer->found != STORED_IMAGE && returning->kept != NULL &&
+           !begins(returning);
 }
 
 /* Intervals up to the time are closed by what waits for the stream. */
@@ -132,21 +138,28 @@ static bool has_to_wait(const struct returns *returns, const struct returning *r
            !store_degraded(returns->setup.store);
 }
 
+/* It has been answered, and is to be no stream. */
+static void let_be(struct returns *returns, struct returning *returning) {
+    returns->under_way--;
+    DL_DELETE2(returns->to_hand, returning, previous, next);
+    returns_forget(returns, returning);
+}
+
 static bool hand_over_all(struct returns *returns) {
     int budget = HAND_OVER_MOST;
     struct returning *returning, *next;
     DL_FOREACH_SAFE(returns->to_hand, returning, next) {
-        if (returning->stage == ANSWERED && returning->answer->found != STORED_IMAGE)
-            drop_labels(returns, returning);
+        if (is_orphaned(returning)) {
+            returns->has_orphans = true;
+            continue;
+        }
         bool wanted = returns_wants(returning);
         if (wanted && has_to_wait(returns, returning))
             continue;
         if (returning->stage == ANSWERED && wanted && !place(returns, returning))
             return false;
         if (!wanted) {
-            returns->under_way--;
-            DL_DELETE2(returns->to_hand, returning, previous, next);
-            returns_forget(returns, returning);
+            let_be(returns, returning);
             continue;
         }
         if (!hand_over(returns, returning, &budget))
@@ -169,4 +182,24 @@ bool returns_hand_over(struct returns *returns) {
         returns->handed[w] = false;
     }
     return more;
+}
+
+void returns_each_orphan(struct returns *returns,
+                         bool (*refuse)(void *context, const char *name, size_t n, const struct kept *label),
+                         void *context) {
+    struct returning *returning, *next;
+    if (!returns->has_orphans)
+        return;
+    DL_FOREACH_SAFE(returns->to_hand, returning, next) {
+        if (!is_orphaned(returning))
+            continue;
+        while (returning->kept != NULL) {
+            if (kind_of(returning->kept) == RECORD_LABEL &&
+                !refuse(context, returning->name, returning->n, returning->kept))
+                return;
+            kept_free(returns_take_first(returns, returning));
+        }
+        let_be(returns, returning);
+    }
+    returns->has_orphans = false;
 }

@@ -91,6 +91,7 @@ struct returns {
     struct import *imports;      /* utlist */
     struct outcome *outcomes;    /* utlist */
     struct returning *to_hand;   /* utlist: answered, placed */
+    bool has_orphans;            /* some of these have labels of no stream */
     struct kept *kept;           /* utlist: of all streams, by order */
     struct kept *reserved;       /* and is not filled in yet */
     struct returning *reserved_for;

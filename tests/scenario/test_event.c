@@ -169,12 +169,13 @@ static void it_learns_from_labels_that_come_later(void **state) {
 
 /* ---- the command -------------------------------------------------------------------------------- */
 
-/* What `forecast feed` says of the file holds the text. */
-static void run_feed(const struct daemon *daemon, const char *csv, const char *options, const char *wanted) {
+/* What `forecast feed`, through a socket of ticks, says of the file holds the text. */
+static void run_feed_to(const struct daemon *daemon, const char *ticks, const char *csv, const char *options,
+                        const char *wanted) {
     char command[1024], text[1024] = "";
     const char *build = getenv("BUILD");
-    snprintf(command, sizeof command, "%s/forecast feed --ticks %s --control %s --csv %s --stream card/7 %s 2>&1",
-             build != NULL && *build != '\0' ? build : "build", daemon->ticks, daemon->control, csv, options);
+    snprintf(command, sizeof command, "%s/forecast feed --ticks %s --control %s --csv %s %s 2>&1",
+             build != NULL && *build != '\0' ? build : "build", ticks, daemon->control, csv, options);
     FILE *out = popen(command, "r");
     assert_non_null(out);
     size_t n = fread(text, 1, sizeof text - 1, out);
@@ -182,6 +183,12 @@ static void run_feed(const struct daemon *daemon, const char *csv, const char *o
     text[n] = '\0';
     if (strstr(text, wanted) == NULL)
         fail_msg("not \"%s\": %s", wanted, text);
+}
+
+static void run_feed(const struct daemon *daemon, const char *csv, const char *options, const char *wanted) {
+    char of_stream[256];
+    snprintf(of_stream, sizeof of_stream, "--stream card/7 %s", options);
+    run_feed_to(daemon, daemon->ticks, csv, of_stream, wanted);
 }
 
 /* Ticks with the labels of two of three, which come four rows later; and those that become known afterwards. */
@@ -211,11 +218,48 @@ static void the_command_tells_labels(void **state) {
     daemon_free(&daemon);
 }
 
+/* Labels that come when the daemon has begun anew, and their streams are on disk; of one there is none. */
+static void labels_come_behind_a_restart(void **state) {
+    (void)state;
+    enum { ROWS = 30, STREAMS = 3 };
+    struct daemon *daemon = daemon_run(&(struct daemon_setup){.rest = configuration, .durable = true});
+    char csv[160], unknown[160];
+    snprintf(csv, sizeof csv, "%s/x.csv", daemon->directory);
+    snprintf(unknown, sizeof unknown, "%s/y.csv", daemon->directory);
+    FILE *file = fopen(csv, "w"), *of_none = fopen(unknown, "w");
+    fputs("time,card,amount,distance,found\n", file);
+    fputs("time,card,amount,distance,found\n", of_none);
+    for (int i = 0; i < ROWS; i++) {
+        fprintf(file, "%d,card/%d,%d,%d,%d\n", 1700000000 + i, i % STREAMS, i, 2 * i, i % 2);
+        fprintf(of_none, "%d,card/none,%d,%d,%d\n", 1700000000 + i, i, 2 * i, i % 2);
+    }
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(fclose(of_none), 0);
+    run_feed_to(daemon, daemon->acknowledged, csv, "--ack --stream-column card --columns amount,distance",
+                "30 ticks are acknowledged");
+    daemon_stop(daemon);
+    daemon_start(daemon);
+    run_feed_to(daemon, daemon->acknowledged, csv,
+                "--ack --producer found --stream-column card --label found --labels-only",
+                "30 ticks are acknowledged");
+    daemon_expect_count(daemon, "ticks.labels", ROWS);
+    daemon_expect_count(daemon, "ticks.refused.label", 0);
+    daemon_expect_count(daemon, "streams", STREAMS);
+    run_feed_to(daemon, daemon->acknowledged, unknown, "--ack --stream-column card --label found --labels-only",
+                "the daemon refused 30 of them: label 30");
+    daemon_expect_count(daemon, "ticks.refused.label", ROWS);
+    daemon_expect_count(daemon, "streams", STREAMS);
+    unlink(csv);
+    unlink(unknown);
+    daemon_free(&daemon);
+}
+
 int main(void) {
     scenario_begin(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(it_learns_from_labels_that_come_later, scenario_teardown),
         cmocka_unit_test_teardown(the_command_tells_labels, scenario_teardown),
+        cmocka_unit_test_teardown(labels_come_behind_a_restart, scenario_teardown),
     };
     return cmocka_run_group_tests_name("event", tests, NULL, NULL);
 }

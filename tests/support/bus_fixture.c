@@ -280,8 +280,10 @@ void rig_publish(struct rig *rig) {
 
 void rig_turn(struct rig *rig) {
     rig_publish(rig);
-    if (rig->returns != NULL && !rig->holds_returns)
+    if (rig->returns != NULL && !rig->holds_returns) {
         returns_poll(rig->returns);
+        ingest_refuse_orphans(rig->ingest);
+    }
     if (rig->learning != NULL) {
         control_serve(rig->control);
         learning_finished(rig->learning);

@@ -26,7 +26,8 @@
     "workers: 2\nstreams:\n" \
     "  - {class: c, pattern: 'c/*', features: [a], history: 16}\n" \
     "models:\n" \
-    "  - {name: m, class: c, horizon: 1, batch_size: 1, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"
+    "  - {name: m, class: c, horizon: 1, batch_size: 1, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n" \
+    "  - {name: e, class: c, head: event, batch_size: 1, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"
 
 /* What the store says; at most what was appended. */
 static uint64_t said_durable;
@@ -605,6 +606,37 @@ static void a_refusal_is_durable_when_it_is_told(void **state) {
     close_scene(&scene);
 }
 
+/* Nor is a label whose stream is looked for on disk acknowledged before the store has told that there is none, and what
+ * was taken behind it goes with it. */
+static void a_label_is_answered_when_its_stream_is_known(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene_with(&scene, "", true);
+    scene.rig.holds_returns = true;
+    ask(&scene, "7", 0);
+    said_durable = 2;
+    for (int seq = 1; seq <= 2; seq++) {
+        char header[32], label[64];
+        snprintf(header, sizeof header, "{\"seq\":%d}", seq);
+        snprintf(label, sizeof label, "[{\"stream\":\"c/%d\",\"t\":1,\"label\":1}]", seq);
+        send_frames(scene.client, header, label, NULL);
+        turn_until(&scene, &ingest_counters(scene.rig.ingest)->labels, (uint64_t)seq);
+    }
+    for (int turn = 0; turn < 5; turn++)
+        rig_turn(&scene.rig);
+    assert_int_equal(store_order(scene.rig.store), 2);
+    assert_true(acknowledged_waits(ingest_acknowledged(scene.rig.ingest)));
+    scene.rig.holds_returns = false;
+    turn_until(&scene, &ingest_counters(scene.rig.ingest)->refused[REASON_LABEL], 2);
+    for (int turn = 0; turn < 5; turn++)
+        rig_turn(&scene.rig);
+    assert_int_equal(store_order(scene.rig.store), 4); /* the refusals, too */
+    assert_true(acknowledged_waits(ingest_acknowledged(scene.rig.ingest)));
+    said_durable = 4;
+    assert_string_equal(heard(&scene), "{'durable':2,'refused':[[1,1,'label','c/1'],[2,2,'label','c/2']]}");
+    close_scene(&scene);
+}
+
 /* ---- sequence numbers ----------------------------------------------------------------------------- */
 
 static void what_was_taken_is_not_taken_again(void **state) {
@@ -943,6 +975,7 @@ int main(void) {
         cmocka_unit_test(each_form_has_its_numbers),
         cmocka_unit_test(a_position_is_the_sequence_number),
         cmocka_unit_test(a_refusal_is_durable_when_it_is_told),
+        cmocka_unit_test(a_label_is_answered_when_its_stream_is_known),
         cmocka_unit_test(what_waits_before_the_rings_is_not_acknowledged),
         cmocka_unit_test(what_was_taken_is_not_taken_again),
         cmocka_unit_test(a_gap_names_the_number_that_is_expected),

@@ -11,8 +11,10 @@
 #include "daemon/log.h"
 #include "daemon/rounds.h"
 #include "daemon/stored_json.h"
+#include "daemon/worker_internal.h"
 #include "tests/support/kept_fixture.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +132,39 @@ static void nobody_waits_for_one_that_cannot_be_read(void **state) {
     json_t *reply = ask(&scene, "{\"cmd\":\"state\",\"stream\":\"c/1\",\"model\":\"m\"}");
     assert_int_equal(json_integer_value(json_object_get(reply, "step")), 2 + 2 + 1);
     json_decref(reply);
+    kept_scene_close(&scene);
+}
+
+/* Those that came first are its labels when it can be read. */
+static void labels_do_not_wait_for_it(void **state) {
+    (void)state;
+    static const char *const labels[] = {"[{\"stream\":\"c/1\",\"t\":1,\"label\":1}]",
+                                         "[{\"stream\":\"c/1\",\"t\":2,\"label\":1}]"};
+    const struct kept_setup with = {
+        .models = "  - {name: e, class: c, head: event, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"};
+    struct kept_scene scene;
+    kept_scene_open(&scene, &with);
+    leave(&scene);
+    is_readable(&scene, false);
+    rig_send(scene.push, labels[0], strlen(labels[0]));
+    take_turns(&scene, is_held);
+    rig_send(scene.push, labels[1], strlen(labels[1]));
+    for (int64_t began = 0; refused(&scene) == 0; rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    is_readable(&scene, true);
+    take_turns(&scene, is_here);
+    const struct stream *stream = kept_scene_find(&scene, "c/1");
+    struct worker *worker = scene.rig.workers[0];
+    for (int64_t began = 0;;) {
+        pthread_mutex_lock(&worker->owner);
+        bool has = history_label_of(stream->series->history, 1) == 1;
+        assert_true(isnan(history_label_of(stream->series->history, 2)));
+        pthread_mutex_unlock(&worker->owner);
+        if (has)
+            break;
+        assert_true(rig_wait(&began));
+        rig_turn(&scene.rig);
+    }
     kept_scene_close(&scene);
 }
 
@@ -358,6 +393,7 @@ static void what_was_refused_is_not_taken(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_waits_for_one_that_cannot_be_read),
+        cmocka_unit_test(labels_do_not_wait_for_it),
         cmocka_unit_test(it_is_in_nobodys_way),
         cmocka_unit_test(the_journal_stays_for_a_while),
         cmocka_unit_test(a_question_begins_nothing),
