@@ -52,6 +52,7 @@ struct acknowledged {
     int groups_at, n_groups;
     size_t *inputs;    /* [GROUPS_MOST x workers] as far as the group's ticks go in their rings */
     struct group open; /* not closed yet */
+    bool again;        /* the first group is what the journal's tail holds, which is being taken once more */
     uint64_t waiting;  /* the first entry of which ticks are not in the rings; UINT64_MAX: none */
 
     /* The first n_looked groups are on disk and taken; so far go in the outputs what their workers told of them. */
@@ -130,7 +131,25 @@ void acknowledged_restore(struct acknowledged *acknowledged, uint64_t id, uint64
                     (unsigned long long)(producer == NULL ? id : forgotten));
     if (producer == NULL || last < producer->taken)
         return;
-    producer->taken = producer->durable = last;
+    producer->taken = producer->durable = producer->again = last;
+}
+
+struct acknowledged_origin acknowledged_again(struct acknowledged *acknowledged, uint32_t source, uint64_t id,
+                                              uint64_t first) {
+    struct producer *producer = producers_find(acknowledged->producers, id);
+    struct acknowledged_origin origin = {.source = source, .producer = id, .first = first, .told_from = UINT64_MAX};
+    if (producer == NULL)
+        return origin; /* forgotten */
+    /* Its client had heard of what lies further back than its credit before it sent the last one. */
+    const uint64_t credit = (uint64_t)acknowledged->setup.config->bus.credit_ticks;
+    origin.place = producers_place(acknowledged->producers, producer);
+    origin.told_from = producer->again > credit ? producer->again - credit + 1 : 1;
+    return origin;
+}
+
+void acknowledged_restored(struct acknowledged *acknowledged, uint64_t order) {
+    acknowledged->groups[acknowledged->n_groups++] = (struct group){.order = order, .waits = true};
+    acknowledged->again = true;
 }
 
 static bool is_degraded(const struct acknowledged *acknowledged) {
@@ -217,9 +236,9 @@ static uint32_t source_of(uint64_t id) {
     return UINT32_C(0x80000000) | (uint32_t)(id ^ id >> 32);
 }
 
-static json_t *describe(const struct acknowledged *acknowledged, const struct producer *producer) {
+static json_t *describe(const struct acknowledged *acknowledged, const struct producer *producer, uint64_t durable) {
     const struct config_bus *bus = &acknowledged->setup.config->bus;
-    return json_pack("{s:b, s:o, s:o, s:i, s:I, s:I, s:b}", "ok", 1, "durable", integer(producer->durable), "taken",
+    return json_pack("{s:b, s:o, s:o, s:i, s:I, s:I, s:b}", "ok", 1, "durable", integer(durable), "taken",
                      integer(producer->taken), "credit_ticks", bus->credit_ticks, "credit_bytes",
                      (json_int_t)bus->credit_bytes, "source", (json_int_t)source_of(producer->id), "degraded",
                      is_degraded(acknowledged));
@@ -237,6 +256,15 @@ static struct producer *open_producer(struct acknowledged *acknowledged, uint64_
     if (producer != NULL && producer->taken == 0)
         store_forget_producer(acknowledged->setup.store, id);
     return producer;
+}
+
+/* Who has asked says what it knows to be durable, or (UINT64_MAX) does not. Returns what it is told to be: no more where refusals are
+ * to be told with it. */
+static uint64_t take_known(const struct acknowledged *acknowledged, struct producer *producer, uint64_t known) {
+    producer_heard(producer, known);
+    if (acknowledged->again)
+        producer->durable = known < producer->again ? known : producer->again;
+    return producer->n_refusals > 0 && known < producer->durable ? known : producer->durable;
 }
 
 /* Answers who has asked, which speaks for the producer from now on; not one that has gone since: what it had sent may be
@@ -262,19 +290,24 @@ static void hand_over(struct acknowledged *acknowledged, struct producer *produc
 
 static void take_ask(struct acknowledged *acknowledged, const json_t *request, bool as_json) {
     const char *command = json_string_value(json_object_get(request, "cmd"));
+    const json_t *known = json_object_get(request, "known");
     uint64_t id = id_of(json_object_get(request, "producer"));
     struct producer *producer = NULL;
     json_t *reply;
     acknowledged->counters.asked++;
-    if (command == NULL || strcmp(command, "ask") != 0 || id == 0) {
+    if (command == NULL || strcmp(command, "ask") != 0 || id == 0 ||
+        (known != NULL && (!json_is_integer(known) || json_integer_value(known) < 0))) {
         reply =
             failure(NULL, "argument",
-                    "a single frame is {cmd: ask, producer: P}, P an integer above 0 or a name of 1 to 255 bytes");
+                    "a single frame is {cmd: ask, producer: P}, P an integer above 0 or a name of 1 to 255 bytes, "
+                    "perhaps with known: K, an integer from 0 on");
     } else if ((producer = open_producer(acknowledged, id)) == NULL) {
         reply = failure(NULL, "producers", "%d producers are known, and all of them were heard of lately",
                         producers_count(acknowledged->producers));
     } else {
-        reply = describe(acknowledged, producer);
+        reply = describe(
+            acknowledged, producer,
+            take_known(acknowledged, producer, known != NULL ? (uint64_t)json_integer_value(known) : UINT64_MAX));
     }
     json_t *number = json_object_get(request, "id");
     if (number != NULL)
@@ -438,8 +471,10 @@ void acknowledged_not_kept(struct acknowledged *acknowledged) {
 
 struct acknowledged_origin acknowledged_origin(const struct acknowledged *acknowledged) {
     const struct producer *producer = acknowledged->at_hand.producer;
-    return (struct acknowledged_origin){producers_place(acknowledged->producers, producer), source_of(producer->id),
-                                        producer->id, acknowledged->at_hand.first};
+    return (struct acknowledged_origin){.place = producers_place(acknowledged->producers, producer),
+                                        .source = source_of(producer->id),
+                                        .producer = producer->id,
+                                        .first = acknowledged->at_hand.first};
 }
 
 void acknowledged_begin(struct acknowledged *acknowledged, uint64_t order) {
@@ -582,8 +617,22 @@ static void look(struct acknowledged *acknowledged) {
         acknowledged->outputs[w] = ring_written(worker_output(acknowledged->setup.workers[w]));
 }
 
+/* The journal's ticks have been taken once more: who has asked meanwhile is told. */
+static void end_again(struct acknowledged *acknowledged) {
+    acknowledged->again = false;
+    for (int p = 0; p < acknowledged->setup.config->bus.producers; p++) {
+        struct producer *producer = producers_at(acknowledged->producers, (uint32_t)p);
+        if (producer->durable >= producer->again)
+            continue;
+        producer->durable = producer->again;
+        make_due(acknowledged, producer);
+    }
+}
+
 static void release(struct acknowledged *acknowledged) {
     size_t parts = 0;
+    if (acknowledged->again)
+        end_again(acknowledged);
     for (int g = 0; g < acknowledged->n_looked; g++)
         parts += acknowledged->groups[(acknowledged->groups_at + g) % GROUPS_MOST].parts;
     acknowledged->groups_at = (acknowledged->groups_at + acknowledged->n_looked) % GROUPS_MOST;

@@ -36,6 +36,19 @@ void *acknowledged_socket(const struct acknowledged *acknowledged);
  * last, ns since 1970. */
 void acknowledged_restore(struct acknowledged *acknowledged, uint64_t producer, uint64_t last, int64_t used);
 
+/* Who sent a message: its place and what its ticks' positions have as their source, the number of the first tick, and the first
+ * one that is to be told of if it is refused. */
+struct acknowledged_origin {
+    uint32_t place, source;
+    uint64_t producer, first, told_from;
+};
+/* Before the first message: that of a message of the journal, which is taken once more. */
+struct acknowledged_origin acknowledged_again(struct acknowledged *acknowledged, uint32_t source, uint64_t producer,
+                                              uint64_t first);
+/* Before the first message: the journal has been read up to this order. Until its ticks have been taken once more, who asks may be
+ * told less than is durable, as some of them may be refused. */
+void acknowledged_restored(struct acknowledged *acknowledged, uint64_t order);
+
 /* ---- a message, from its arrival on --------------------------------------------------------- */
 
 enum acknowledged_got {
@@ -54,12 +67,7 @@ bool acknowledged_admit(struct acknowledged *acknowledged, uint64_t count, size_
 /* What was admitted is not taken after all, as the disk fails: it is answered. */
 void acknowledged_not_kept(struct acknowledged *acknowledged);
 
-/* Who sent what was admitted: its place and what its ticks' positions have as their source, and the number of the first
- * tick. */
-struct acknowledged_origin {
-    uint32_t place, source;
-    uint64_t producer, first;
-};
+/* That of what was admitted. */
 struct acknowledged_origin acknowledged_origin(const struct acknowledged *acknowledged);
 
 /* What was admitted is entry `order` of the journal from now on, and its ticks may go to the workers. */

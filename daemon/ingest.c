@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Messages begun, and ticks looked at, in one go: bounds how long outputs and control wait. */
 enum { READ_MESSAGES = 1024, READ_TICKS = 8192 };
@@ -158,6 +159,16 @@ void ingest_refuse(struct ingest *ingest, enum reason reason, struct wire_text n
     publisher_event(ingest->setup.publisher, "refused", reason_name(reason), fields, "%s", reason_sentence(reason));
 }
 
+void ingest_replay_refused(struct ingest *ingest, const struct record *record, enum reason reason, const char *name) {
+    const struct record_tick *tick = (const void *)record;
+    const struct record_label *label = (const void *)record;
+    const bool is_label = record->kind == RECORD_LABEL;
+    const uint32_t producer = is_label ? label->producer : tick->producer;
+    const uint64_t number = is_label ? label->number : tick->arrival.number;
+    if (producer != 0)
+        acknowledged_refused(ingest->acknowledged, producer - 1, number, number, reason, name, strlen(name));
+}
+
 void ingest_refused(struct ingest *ingest, const struct record_refused *refused) {
     if (refused->producer != 0)
         acknowledged_refused(ingest->acknowledged, refused->producer - 1, refused->number, refused->number,
@@ -224,12 +235,19 @@ static bool keep(struct ingest *ingest) {
     return true;
 }
 
-static void refuse_tick(struct ingest *ingest, enum reason reason, size_t passed_before) {
+/* Its sender is told. */
+static void answer_refused(struct ingest *ingest, enum reason reason, size_t passed_before) {
     const struct wire_text stream = ingest->tick.stream;
-    ingest_refuse(ingest, reason, stream);
-    if (ingest->source == SOURCE_ACKNOWLEDGED)
-        acknowledged_refused(ingest->acknowledged, ingest->origin.place, ingest->origin.first + passed_before,
-                             ingest->origin.first + ingest->passed - 1, reason, stream.at, stream.n);
+    const struct acknowledged_origin *origin = &ingest->origin;
+    const uint64_t last = origin->first + ingest->passed - 1;
+    if (ingest->source == SOURCE_ACKNOWLEDGED && last >= origin->told_from)
+        acknowledged_refused(ingest->acknowledged, origin->place, origin->first + passed_before, last, reason,
+                             stream.at, stream.n);
+}
+
+static void refuse_tick(struct ingest *ingest, enum reason reason, size_t passed_before) {
+    ingest_refuse(ingest, reason, ingest->tick.stream);
+    answer_refused(ingest, reason, passed_before);
 }
 
 /* Goes on with the message at hand. Returns whether it is done: not when a tick of it is parked, or the go is
@@ -398,15 +416,22 @@ bool ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_e
     assert(reason == REASON_NONE && ingest->source < N_SOURCES); /* it was so when it was written */
     ingest->count = acknowledged ? wire_ticks_count(&ingest->ticks, &ingest->tick) : 0;
     ingest->passed = ingest->nth = 0;
-    ingest->origin = (struct acknowledged_origin){
-        .source = entry->source, .producer = entry->producer, .first = entry->sequence + 1 - ingest->count};
+    const uint64_t first = entry->sequence + 1 - ingest->count;
+    ingest->origin =
+        ingest->acknowledged != NULL
+            ? acknowledged_again(ingest->acknowledged, entry->source, entry->producer, first)
+            : (struct acknowledged_origin){
+                  .source = entry->source, .producer = entry->producer, .first = first, .told_from = UINT64_MAX};
     ingest->numbers[ingest->source] = entry->sequence;
     ingest->replays = true;
     bool whole = true;
     for (int got; (got = wire_ticks_next(&ingest->ticks, &ingest->tick, &reason)) != 0;) {
+        size_t passed_before = ingest->passed;
         ingest->nth++;
         ingest->passed = wire_ticks_passed(&ingest->ticks, ingest->count, ingest->passed);
         enum routed routed = got > 0 ? ingest_route(ingest, &reason) : REFUSED;
+        if (routed == REFUSED)
+            answer_refused(ingest, reason, passed_before);
         ingest->counters.replayed += routed == ROUTED;
         ingest->counters.not_replayed[reason] += routed == REFUSED;
         whole &= routed == ROUTED || (routed == REFUSED && reason != REASON_NO_MEMORY);

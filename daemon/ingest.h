@@ -112,6 +112,8 @@ uint64_t ingest_settled(const struct ingest *ingest);
 /* Before anything is read: a message of the journal's tail goes to those who return. Returns false when memory is short: not
  * all of it has. */
 bool ingest_replay(struct ingest *ingest, uint64_t order, const struct journal_entry *entry);
+/* The tick or label that it made this record of was refused then. */
+void ingest_replay_refused(struct ingest *ingest, const struct record *record, enum reason reason, const char *name);
 
 struct ingest_counters {
     uint64_t messages, bytes, ticks, labels, parked;

@@ -43,8 +43,9 @@ static bool journal(struct ingest *ingest, struct journal_command *command, uint
 }
 
 /* The nth tick of entry `of` is refused. Who is told of it (acknowledged) is told when that is on disk, too. */
-static bool keep_refusal(struct ingest *ingest, struct wire_text name, uint64_t of, uint32_t nth, bool acknowledged) {
-    struct journal_command command = {.what = JOURNALED_REFUSED, .version = nth, .step = of};
+static bool keep_refusal(struct ingest *ingest, enum reason reason, struct wire_text name, uint64_t of, uint32_t nth,
+                         bool acknowledged) {
+    struct journal_command command = {.what = JOURNALED_REFUSED, .version = nth, .began = reason, .step = of};
     uint64_t order;
     memcpy(command.stream, name.at, name.n);
     if (!append(ingest, JOURNAL_COMMAND, &command, &order))
@@ -54,8 +55,8 @@ static bool keep_refusal(struct ingest *ingest, struct wire_text name, uint64_t 
     return true;
 }
 
-bool ingest_keep_refusal(struct ingest *ingest) {
-    return !ingest->kept || keep_refusal(ingest, ingest->tick.stream, ingest->order, ingest->nth,
+bool ingest_keep_refusal(struct ingest *ingest, enum reason reason) {
+    return !ingest->kept || keep_refusal(ingest, reason, ingest->tick.stream, ingest->order, ingest->nth,
                                          ingest->source == SOURCE_ACKNOWLEDGED);
 }
 
@@ -63,7 +64,7 @@ static bool refuse_orphan(void *context, const char *name, size_t n, const struc
     struct ingest *ingest = context;
     const struct record_label *label = (const void *)kept->record;
     const struct wire_text stream = {name, n};
-    if (kept->nth > 0 && !keep_refusal(ingest, stream, kept->order, kept->nth, label->producer != 0))
+    if (kept->nth > 0 && !keep_refusal(ingest, REASON_LABEL, stream, kept->order, kept->nth, label->producer != 0))
         return false;
     ingest_refuse(ingest, REASON_LABEL, stream);
     if (label->producer == 0)

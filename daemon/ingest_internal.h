@@ -57,7 +57,7 @@ void ingest_refuse(struct ingest *ingest, enum reason reason, struct wire_text n
 /* ingest_commands.c */
 /* Puts into the journal that the tick at hand, which stands there, is refused for what another start may find otherwise.
  * Returns false when there is no room now. */
-bool ingest_keep_refusal(struct ingest *ingest);
+bool ingest_keep_refusal(struct ingest *ingest, enum reason reason);
 
 static inline struct ring *ingest_ring(const struct ingest *ingest, int worker) {
     return worker_input(ingest->setup.workers[worker]);

@@ -121,7 +121,7 @@ static enum routed open_stream(struct ingest *ingest, struct wire_text name, str
 /* The tick at hand, which may stand in the journal, is refused for what another start may find otherwise. */
 static enum routed refuse(struct ingest *ingest, enum reason reason, enum reason *ret_reason) {
     *ret_reason = reason;
-    return ingest->replays || ingest_keep_refusal(ingest) ? REFUSED : PARKED;
+    return ingest->replays || ingest_keep_refusal(ingest, reason) ? REFUSED : PARKED;
 }
 
 /* Whether there are as many streams of the class as may be. Who comes from the journal was one of them: what is there now is
@@ -196,9 +196,11 @@ static struct arrival arrival_of(const struct ingest *ingest) {
         .source = (uint32_t)ingest->source, .number = ingest->numbers[ingest->source], .received = ingest->received};
 }
 
+/* Who is told if it is refused. */
 static uint32_t producer_of(const struct ingest *ingest) {
-    /* What comes from the journal is waited for by nobody. */
-    return ingest->source == SOURCE_ACKNOWLEDGED && !ingest->replays ? ingest->origin.place + 1 : 0;
+    bool told = ingest->source == SOURCE_ACKNOWLEDGED &&
+                ingest->origin.first + ingest->passed - 1 >= ingest->origin.told_from;
+    return told ? ingest->origin.place + 1 : 0;
 }
 
 /* While the disk fails, or cannot read a stream, who may be there does not come back, and does not begin anew; nobody else

@@ -20,7 +20,8 @@ enum journal_what {
     JOURNALED_CLOSE,    /* intervals that end at `step`, ns, or before are closed */
     JOURNALED_TAKEOVER, /* began, step: as struct takeover */
     JOURNALED_IMPORT,   /* of image, if there is no such stream */
-    JOURNALED_REFUSED, /* a tick of the message before it, which stands at order `step`: the one of number `version` in it */
+    JOURNALED_REFUSED, /* a tick of the message before it, which stands at order `step`: the one of number `version` in it, for
+                           the reason `began` (0: it was not kept) */
     N_JOURNALED,
 };
 

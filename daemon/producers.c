@@ -108,18 +108,25 @@ static struct producer *free_place(struct producers *producers, int64_t now, uin
     return oldest;
 }
 
+struct producer *producers_find(struct producers *producers, uint64_t id) {
+    for (uint32_t place = *bucket_of_id(producers, id); place != 0; place = producers->at[place - 1].next_by_id)
+        if (producers->at[place - 1].id == id)
+            return &producers->at[place - 1];
+    return NULL;
+}
+
 struct producer *producers_open(struct producers *producers, uint64_t id, int64_t now, uint64_t *ret_forgotten) {
     assert(id != 0);
     *ret_forgotten = 0;
-    uint32_t *bucket = bucket_of_id(producers, id);
-    for (uint32_t place = *bucket; place != 0; place = producers->at[place - 1].next_by_id)
-        if (producers->at[place - 1].id == id) {
-            producers->at[place - 1].used = now;
-            return &producers->at[place - 1];
-        }
-    struct producer *producer = free_place(producers, now, ret_forgotten);
+    struct producer *producer = producers_find(producers, id);
+    if (producer != NULL) {
+        producer->used = now;
+        return producer;
+    }
+    producer = free_place(producers, now, ret_forgotten);
     if (producer == NULL)
         return NULL;
+    uint32_t *bucket = bucket_of_id(producers, id);
     *producer = (struct producer){.id = id, .used = now, .next_by_id = *bucket};
     *bucket = producers_place(producers, producer) + 1;
     producers->count++;
@@ -181,6 +188,8 @@ enum producer_verdict producer_judge(const struct producer *producer, uint64_t f
 
 void producer_refused(struct producer *producer, uint64_t first, uint64_t last, enum reason reason, const char *name,
                       size_t n) {
+    if (last <= producer->heard)
+        return;
     if (producer->n_refusals == producer->room) {
         size_t room = producer->room == 0 ? 16 : 2 * producer->room;
         struct refusal *refusals = realloc(producer->refusals, room * sizeof *refusals);
@@ -203,10 +212,23 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* Those that are in order: what is run behind an image may be run twice (worker_restore). */
+static void drop_repeated(struct producer *producer) {
+    size_t n = 0;
+    for (size_t i = 0; i < producer->n_refusals; i++) {
+        if (n > 0 && producer->refusals[i].first == producer->refusals[n - 1].first)
+            free(producer->refusals[i].stream);
+        else
+            producer->refusals[n++] = producer->refusals[i];
+    }
+    producer->n_refusals = n;
+}
+
 size_t producer_refusals(struct producer *producer) {
     /* Workers tell of theirs each in its own time. */
     if (producer->n_refusals > 1)
         qsort(producer->refusals, producer->n_refusals, sizeof *producer->refusals, by_number);
+    drop_repeated(producer);
     size_t n = 0;
     while (n < producer->n_refusals && producer->refusals[n].last <= producer->durable)
         n++;
@@ -219,4 +241,19 @@ void producer_told(struct producer *producer, size_t n) {
     producer->n_refusals -= n;
     if (producer->n_refusals > 0 && n > 0)
         memmove(producer->refusals, producer->refusals + n, producer->n_refusals * sizeof *producer->refusals);
+}
+
+void producer_heard(struct producer *producer, uint64_t number) {
+    size_t n = 0;
+    number = number < producer->again ? number : producer->again;
+    if (number <= producer->heard)
+        return;
+    producer->heard = number;
+    for (size_t i = 0; i < producer->n_refusals; i++) {
+        if (producer->refusals[i].last <= number)
+            free(producer->refusals[i].stream);
+        else
+            producer->refusals[n++] = producer->refusals[i];
+    }
+    producer->n_refusals = n;
 }

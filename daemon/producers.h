@@ -37,6 +37,10 @@ struct producer {
     size_t n_refusals, room;
     uint64_t untold; /* refused ticks that there was no memory for */
 
+    /* Of what was taken before the start, up to `again`, refusals may have been told then; they were, or nobody asks for them, up to
+     * `heard`. */
+    uint64_t again, heard;
+
     uint32_t next_by_id, next_by_identity; /* place + 1 of the next one of the bucket; 0: none */
 };
 
@@ -55,6 +59,9 @@ uint64_t producers_id_of_name(const char *name, size_t n);
  * flight, has to be told something, or was heard of in the last `idle`. ret_forgotten: the id that was forgotten for it, 0:
  * none. */
 struct producer *producers_open(struct producers *producers, uint64_t id, int64_t now, uint64_t *ret_forgotten);
+
+/* The producer of the id; NULL: it is not known. */
+struct producer *producers_find(struct producers *producers, uint64_t id);
 
 /* Its place, which it keeps until it is forgotten, and the other way round. */
 uint32_t producers_place(const struct producers *producers, const struct producer *producer);
@@ -85,5 +92,8 @@ void producer_refused(struct producer *producer, uint64_t first, uint64_t last, 
  * producer->refusals; producer_told forgets the first n. */
 size_t producer_refusals(struct producer *producer);
 void producer_told(struct producer *producer, size_t n);
+/* Its client knows what is acknowledged up to a number: of what was taken before the start, it has heard what was refused so
+ * far. */
+void producer_heard(struct producer *producer, uint64_t number);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * Why a tick, or what stands for one, is not taken. One table for counters, events, replies and the
- * documentation; the names go over the wire and are never changed.
+ * documentation; the names go over the wire and are never changed. New ones come at the end: the numbers are on disk.
  */
 #ifndef DAEMON_REASONS_H
 #define DAEMON_REASONS_H

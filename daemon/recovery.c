@@ -1,5 +1,6 @@
 #include "daemon/recovery.h"
 
+#include "daemon/homecoming.h"
 #include "daemon/journal_command.h"
 #include "daemon/log.h"
 #include "daemon/records.h"
@@ -94,6 +95,16 @@ static void keep_import(struct recovery *recovery, struct returning *returning, 
     returns_import_at(recovery->returns, returning, recovery->order);
 }
 
+static void refuse(struct recovery *recovery, struct returning *returning, const struct journal_command *command) {
+    struct kept *kept = returns_refused(recovery->returns, returning, command->step, (uint32_t)command->version);
+    enum reason reason = command->began < N_REASONS ? (enum reason)command->began : REASON_NONE;
+    if (kept == NULL)
+        return;
+    ingest_replay_refused(recovery->ingest, (const struct record *)(const void *)kept->record, reason,
+                          command->stream);
+    kept_free(kept);
+}
+
 static void obey(struct recovery *recovery, struct journal_command *command) {
     const struct config_model *model =
         command->model[0] != '\0' ? config_find_model(recovery->config, command->model) : NULL;
@@ -130,9 +141,7 @@ static void obey(struct recovery *recovery, struct journal_command *command) {
         keep_takeover(recovery, returning, command, index);
         break;
     case JOURNALED_IMPORT: keep_import(recovery, returning, command); break;
-    case JOURNALED_REFUSED:
-        returns_refused(recovery->returns, returning, command->step, (uint32_t)command->version);
-        break;
+    case JOURNALED_REFUSED: refuse(recovery, returning, command); break;
     case N_JOURNALED: break;
     }
 }
@@ -180,6 +189,8 @@ int recovery_read(const struct config *config, struct store *store, const struct
     if (store_tail(store, take, &recovery, err) != 0)
         return -1;
     returns_read_tail(returns, false);
+    if (ingest_acknowledged(ingest) != NULL)
+        acknowledged_restored(ingest_acknowledged(ingest), store_order(store));
     if (recovery.entries > 0)
         log_info("the journal holds %llu entries behind the last images; %llu ticks of them are taken once more",
                  (unsigned long long)recovery.entries, (unsigned long long)ingest_counters(ingest)->replayed);

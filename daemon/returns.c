@@ -90,18 +90,18 @@ void returns_commit(struct returns *returns, uint64_t order, uint32_t nth) {
         returns_requeue(returns, returning);
 }
 
-void returns_refused(struct returns *returns, struct returning *returning, uint64_t order, uint32_t nth) {
+struct kept *returns_refused(struct returns *returns, struct returning *returning, uint64_t order, uint32_t nth) {
     struct kept *kept = returning->kept != NULL ? returning->last : NULL;
     while (kept != NULL && kept->order >= order && (kept->order != order || kept->nth != nth))
         kept = kept->before;
     if (kept == NULL || kept->order != order)
-        return; /* an image has it, or it was none of the class */
+        return NULL; /* an image has it, or it was none of the class */
     *(kept->before != NULL ? &kept->before->behind : &returning->kept) = kept->behind;
     *(kept->behind != NULL ? &kept->behind->before : &returning->last) = kept->before;
     DL_DELETE2(returns->kept, kept, previous, next);
     returns->counters.kept--;
     returns->counters.kept_bytes -= sizeof *kept + kept->n;
-    free(kept);
+    return kept;
 }
 
 uint64_t returns_lowest(const struct returns *returns) {

@@ -54,8 +54,9 @@ void returns_unreserve(struct returns *returns);
 /* It is filled in; it stands at that order in the journal, as the nth tick of a message (0: it is none, or does not stand
  * there). */
 void returns_commit(struct returns *returns, uint64_t order, uint32_t nth);
-/* While the journal is read: that tick, the latest message's, was refused, and is kept no more. */
-void returns_refused(struct returns *returns, struct returning *returning, uint64_t order, uint32_t nth);
+/* While the journal is read: that tick, the latest message's, was refused, and is kept no more, but the caller's. NULL: it was
+ * not kept. */
+struct kept *returns_refused(struct returns *returns, struct returning *returning, uint64_t order, uint32_t nth);
 
 /* Labels begin no stream: each one that waits for a name of which the store has none is to be refused, and waits no more then.
  * From the first for which that cannot be done now (refuse returns false) on they are asked for again. */

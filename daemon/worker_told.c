@@ -70,8 +70,8 @@ void worker_tell_alarms(struct worker *worker, const struct batch *batch, const 
 void worker_tell_refused(struct worker *worker, const struct stream *stream, enum reason reason, int64_t t,
                          uint32_t producer, uint64_t number) {
     worker_count(&worker->refused[reason], 1);
-    bool tell = may_tell(worker, &worker->refused_telling);
-    if (worker->restoring || (!tell && producer == 0))
+    bool tell = !worker->restoring && may_tell(worker, &worker->refused_telling);
+    if (!tell && producer == 0)
         return;
     struct record_refused *record = emitter_reserve(worker->emitter, sizeof *record + stream->name_length);
     record->kind = RECORD_REFUSED;

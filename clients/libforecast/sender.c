@@ -351,8 +351,8 @@ static int send_frames(struct forecast_sender *sender, struct wire_text header, 
 }
 
 static int send_question(struct forecast_sender *sender) {
-    char header[64 + WIRE_MAX_NAME];
-    char *p = pack_map(header, 3);
+    char header[96 + WIRE_MAX_NAME];
+    char *p = pack_map(header, sender->known ? 4 : 3);
 
     p = PACK_LITERAL(PACK_LITERAL(p, "cmd"), "ask");
     p = PACK_LITERAL(p, "producer");
@@ -360,6 +360,8 @@ static int send_question(struct forecast_sender *sender) {
         p = pack_text(p, (struct wire_text){sender->producer, strlen(sender->producer)});
     else
         p = pack_int(p, sender->producer_id);
+    if (sender->known) /* what was refused behind that is told, also by a daemon that has been started since */
+        p = pack_uint(PACK_LITERAL(p, "known"), sender->status.durable);
     p = pack_int(PACK_LITERAL(p, "id"), sender->question + 1);
     int sent = send_frames(sender, (struct wire_text){header, (size_t)(p - header)}, (struct wire_text){0});
 

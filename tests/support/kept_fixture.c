@@ -21,7 +21,8 @@ static void start(struct kept_scene *scene, const struct kept_setup *setup) {
     char rest[2048];
     snprintf(rest, sizeof rest, "workers: 1\nstate_dir: %s\n%s" RIG_CLASS "%s" RIG_MODEL "%s", scene->folder,
              text_of(setup->top), text_of(setup->of_class), text_of(setup->models));
-    rig_open(&scene->rig, &(struct rig_setup){.rest = rest, .learns = setup->learns, .returns = true});
+    rig_open(&scene->rig,
+             &(struct rig_setup){.rest = rest, .bus = setup->bus, .learns = setup->learns, .returns = true});
     scene->dealer = setup->learns ? rig_connect(&scene->rig, ZMQ_DEALER, scene->rig.config->bus.control) : NULL;
     scene->push = rig_connect(&scene->rig, ZMQ_PUSH, scene->rig.config->bus.ticks);
 }

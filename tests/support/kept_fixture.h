@@ -11,9 +11,9 @@ struct kept_scene {
     int64_t t; /* of the latest tick */
 };
 
-/* Further lines of the configuration (or NULL), beside RIG_CLASS and RIG_MODEL: at its top, of the class, models. */
+/* Further lines of the configuration (or NULL), beside RIG_CLASS and RIG_MODEL: at its top, of the class, models, of the bus. */
 struct kept_setup {
-    const char *top, *of_class, *models;
+    const char *top, *of_class, *models, *bus;
     bool learns; /* as a rig's */
 };
 

@@ -153,6 +153,32 @@ static void refusals_are_told_in_order_up_to_what_is_durable(void **state) {
     producers_free(producers); /* with what has not been told */
 }
 
+/* Of what was taken before the start it is known only then what its client has heard. */
+static void refusals_of_before_the_start_are_told_to_who_has_not_heard(void **state) {
+    (void)state;
+    struct producers *producers = producers_new(1, 0);
+    struct producer *producer = open_one(producers, 1, 0);
+    producer->taken = producer->durable = producer->again = 20;
+    for (uint64_t n = 2; n <= 10; n += 2)
+        producer_refused(producer, n, n, REASON_LATE, "stream", 6);
+    producer_heard(producer, 5);
+    producer_refused(producer, 3, 5, REASON_LATE, "stream", 6);
+    producer_refused(producer, 6, 6, REASON_LATE, "stream", 6); /* once more */
+    producer_refused(producer, 9, 9, REASON_ID, "stream", 6);
+    assert_int_equal(producer_refusals(producer), 4);
+    static const uint64_t left[] = {6, 8, 9, 10};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(producer->refusals[i].first, left[i]);
+    producer_heard(producer, 3); /* it asks again, from further back */
+    assert_int_equal(producer_refusals(producer), 4);
+    producer_refused(producer, 22, 22, REASON_ID, "stream", 6);
+    producer_heard(producer, UINT64_MAX);
+    producer->durable = 22;
+    assert_int_equal(producer_refusals(producer), 1);
+    assert_int_equal(producer->refusals[0].first, 22);
+    producers_free(producers);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_numbers_are_apart),
@@ -162,6 +188,7 @@ int main(void) {
         cmocka_unit_test(who_has_ticks_in_flight_or_something_due_is_kept),
         cmocka_unit_test(a_client_speaks_for_one_producer),
         cmocka_unit_test(refusals_are_told_in_order_up_to_what_is_durable),
+        cmocka_unit_test(refusals_of_before_the_start_are_told_to_who_has_not_heard),
     };
     return cmocka_run_group_tests_name("producers", tests, NULL, NULL);
 }

@@ -369,15 +369,15 @@ static void what_was_refused_is_not_taken(void **state) {
     keep(&scene, one, 1, 1);
     for (uint32_t nth = 1; nth <= 4; nth++)
         keep(&scene, nth == 2 ? two : one, 2, nth);
-    returns_refused(returns, one, 2, 3);
-    returns_refused(returns, one, 2, 2); /* it is none of this stream */
-    returns_refused(returns, two, 2, 2);
-    returns_refused(returns, two, 2, 2);
+    kept_free(returns_refused(returns, one, 2, 3));
+    assert_null(returns_refused(returns, one, 2, 2)); /* it is none of this stream */
+    kept_free(returns_refused(returns, two, 2, 2));
+    assert_null(returns_refused(returns, two, 2, 2));
     assert_int_equal(returns_counters(returns).kept, 3);
-    returns_refused(returns, one, 2, 4);
-    returns_refused(returns, one, 2, 1);
+    kept_free(returns_refused(returns, one, 2, 4));
+    kept_free(returns_refused(returns, one, 2, 1));
     assert_int_equal(returns_counters(returns).kept, 1);
-    returns_refused(returns, one, 1, 1);
+    kept_free(returns_refused(returns, one, 1, 1));
     assert_int_equal(returns_counters(returns).kept_bytes, 0);
     keep(&scene, one, 3, 1);
     keep(&scene, one, 4, 1);

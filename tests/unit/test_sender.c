@@ -25,6 +25,7 @@ struct scene {
     unsigned char client[16];
     size_t n_client;
     int64_t question;
+    int64_t known; /* as the latest one says; -1: it does not */
 };
 
 static void note_refused(void *context, const struct forecast_refusal *refusal) {
@@ -90,7 +91,10 @@ static const char *next_within(struct scene *scene, int ms) {
     bool as_json;
     json_t *header = wire_message_decode(frames[0], length[0], &as_json);
     if (count == 1) {
+        const json_t *known = json_object_get(header, "known");
+
         scene->question = json_integer_value(json_object_get(header, "id"));
+        scene->known = known ? json_integer_value(known) : -1;
         snprintf(text, sizeof text, "%s %s", json_string_value(json_object_get(header, "cmd")),
                  json_string_value(json_object_get(header, "producer")));
     } else {
@@ -278,6 +282,33 @@ static void refusals_are_told(void **state) {
     assert_string_equal(scene.refused, "1-2 late a;3-3 id b;");
     assert_int_equal(status_of(&scene).refused, 3);
     assert_int_equal(status_of(&scene).acknowledged, 3);
+    close_scene(&scene);
+}
+
+/* Behind a crash the daemon has the ticks on disk, and judges them again: what it has refused comes with the reply, that nobody
+ * misses who waits until all is acknowledged. */
+static void refusals_of_before_a_crash_are_told(void **state) {
+    (void)state;
+    struct scene scene;
+
+    open_scene_on(&scene, 1, 0);
+    begin(&scene, 0);
+    assert_int_equal(scene.known, -1);
+    for (int t = 1; t <= 3; t++) {
+        add(&scene, t);
+        assert_non_null(strstr(next(&scene), "a@"));
+    }
+    reply(&scene, "{\"durable\":1}");
+    await_durable(&scene, 1);
+    reply(&scene, "{\"error\":{\"code\":\"ask\",\"message\":\"ask for a producer first\"}}");
+    assert_string_equal(next(&scene), "ask boiler");
+    assert_int_equal(scene.known, 1);
+    answer_with(&scene, 1, 3, 1000, false);
+    assert_int_equal(forecast_sender_flush(scene.sender, 50), FORECAST_ERROR_TIMEOUT);
+    reply(&scene, "{\"durable\":3,\"refused\":[[2,2,\"late\",\"a\"]]}");
+    assert_int_equal(forecast_sender_flush(scene.sender, WAIT), FORECAST_OK);
+    assert_string_equal(scene.refused, "2-2 late a;");
+    assert_int_equal(status_of(&scene).resent, 0);
     close_scene(&scene);
 }
 
@@ -501,6 +532,7 @@ int main(void) {
         cmocka_unit_test(named_ticks_and_labels_go_in_bundles),
         cmocka_unit_test(what_cannot_be_a_tick_is_not_added),
         cmocka_unit_test(refusals_are_told),
+        cmocka_unit_test(refusals_of_before_a_crash_are_told),
         cmocka_unit_test(no_more_is_sent_than_the_credit),
         cmocka_unit_test(a_message_full_of_bytes_goes_out),
         cmocka_unit_test(a_full_sender_waits),
