@@ -1,6 +1,7 @@
 /*
  * The daemon on a disk that fails and comes back: acknowledged ticks are answered with an error, forecasts go on, the
- * status says so, and it resumes by itself; what was acknowledged is there after a crash of the machine.
+ * status says so, and it resumes by itself; what was acknowledged is there after a crash of the machine. And on one that is
+ * slow, which is no failure.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "clients/libforecast/forecast.h"
 #include "tests/fault/disk.h"
 #include "tests/fault/fault.h"
 #include "tests/fault/sender.h"
@@ -55,20 +57,24 @@ static void tick_of(uint64_t number, struct sender_tick *ret_tick) {
     ret_tick->values[0] = sin(0.1 * (double)number);
 }
 
-static void scene_open(struct scene *scene, const char *state_dir) {
+static void scene_open_with(struct scene *scene, const char *state_dir, const char *snapshot_every) {
     char rest[1024], bus[256];
     *scene = (struct scene){0};
     snprintf(scene->acknowledged, sizeof scene->acknowledged, "ipc://%s/acknowledged", fault.folder);
     snprintf(bus, sizeof bus, "  acknowledged: %s\n", scene->acknowledged);
     snprintf(rest, sizeof rest,
-             "state_dir: %s\nsync_every: 5ms\nsnapshot_every: 1s\n"
+             "state_dir: %s\nsync_every: 5ms\nsnapshot_every: %s\n"
              "streams:\n  - {class: c, pattern: '*', features: [a], history: 32}\n"
              "models:\n  - {name: m, class: c, layers: [{lstm: 4}], train: false}\n",
-             state_dir);
+             state_dir, snapshot_every);
     scene->daemon = daemon_run(&(struct daemon_setup){.bus = bus, .rest = rest});
     scene->heard = heard_new(scene->daemon, "forecast/m/beside", 18, 1);
     scene->push = daemon_connect(scene->daemon, ZMQ_PUSH, scene->daemon->ticks);
     sender_open(&scene->sender, scene->acknowledged, tick_of);
+}
+
+static void scene_open(struct scene *scene, const char *state_dir) {
+    scene_open_with(scene, state_dir, "1s");
 }
 
 static void scene_close(struct scene *scene) {
@@ -134,7 +140,29 @@ static void outlast(struct scene *scene) {
 
 /* ---- by the layer --------------------------------------------------------------------------- */
 
-/* After it the machine crashes: what is left has what was acknowledged. */
+static void kill_daemon(struct scene *scene) {
+    daemon_signal(scene->daemon, SIGKILL);
+    assert_int_equal(daemon_wait(scene->daemon), 128 + SIGKILL);
+}
+
+/* The machine crashes: what is left has what was acknowledged. */
+static void crash_and_go_on(struct scene *scene) {
+    char state[300];
+    uint64_t durable = scene->sender.durable;
+    kill_daemon(scene);
+    scene_close(scene);
+    struct disk *disk = disk_at_end(fault.log, NULL, NULL);
+    snprintf(state, sizeof state, "%s/state", fault.left);
+    disk_leave(disk, DISK_DROPPED, 0, fault.left);
+    disk_free(disk);
+    scene_open(scene, state);
+    while (!scene->sender.known)
+        sender_go(&scene->sender, 0, 10);
+    assert_true(scene->sender.durable >= durable);
+    send_until(scene, scene->sender.durable + TICKS);
+    scene_close(scene);
+}
+
 static void fail_and_crash(int kinds, int error) {
     struct scene scene;
     char state[300];
@@ -149,21 +177,7 @@ static void fail_and_crash(int kinds, int error) {
         fault_set(&fault, kinds, error, 1, 1000000000);
         outlast(&scene);
     }
-    uint64_t durable = scene.sender.durable;
-    daemon_signal(scene.daemon, SIGKILL);
-    assert_int_equal(daemon_wait(scene.daemon), 128 + SIGKILL);
-    scene_close(&scene);
-
-    struct disk *disk = disk_at_end(fault.log, NULL, NULL);
-    snprintf(state, sizeof state, "%s/state", fault.left);
-    disk_leave(disk, DISK_DROPPED, 0, fault.left);
-    disk_free(disk);
-    scene_open(&scene, state);
-    while (!scene.sender.known)
-        sender_go(&scene.sender, 0, 10);
-    assert_true(scene.sender.durable >= durable);
-    send_until(&scene, scene.sender.durable + TICKS);
-    scene_close(&scene);
+    crash_and_go_on(&scene);
 }
 
 static void test_full_disk(void **state) {
@@ -184,6 +198,125 @@ static void test_broken_disk(void **state) {
 static void test_failing_syncs(void **state) {
     (void)state;
     fail_and_crash(FAULT_SYNC, EIO);
+}
+
+/* ---- slow ----------------------------------------------------------------------------------- */
+
+/* Longer than a command is waited for, and shorter than what is taken for a failure (5 s). */
+enum { SLOW_MS = 3500, PATIENCE_MS = 2000 };
+
+/* No rounds: a go of the store has one sync. Who is in memory does not wait for the disk. */
+static void open_slow(struct scene *scene) {
+    char state[300];
+    snprintf(state, sizeof state, "%s/state", fault.root);
+    fault_begin(&fault, true);
+    scene_open_with(scene, state, "1h");
+    fault_end();
+    send_until(scene, TICKS);
+    go_on_beside(scene);
+    daemon_await_durable(scene->daemon);
+    atomic_store(&fault.plan->sync_us, SLOW_MS * 1000);
+}
+
+static const char *const commands[] = {
+    "{\"cmd\":\"pause\",\"stream\":\"c/1\",\"id\":0}",
+    "{\"cmd\":\"reset\",\"stream\":\"c/2\",\"id\":1}",
+    "{\"cmd\":\"set_state\",\"stream\":\"c/3\",\"model\":\"m\",\"state\":{\"lstm\":[[0,0,0,0],[0,0,0,0]]},\"id\":2}",
+    "{\"cmd\":\"end\",\"stream\":\"c/4\",\"id\":3}",
+    "{\"cmd\":\"resume\",\"stream\":\"c/1\",\"id\":4}",
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+/* All of them at once; each reply says of itself whether it is durable. */
+static void command_all(struct scene *scene, bool durable) {
+    void *dealer = daemon_connect(scene->daemon, ZMQ_DEALER, scene->daemon->control);
+    int64_t began = scenario_now();
+    bool answered[COMMANDS] = {0};
+    for (size_t c = 0; c < COMMANDS; c++)
+        assert_true(zmq_send(dealer, commands[c], strlen(commands[c]), 0) > 0);
+    if (!durable)
+        go_on_beside(scene);
+    for (size_t n = 0; n < COMMANDS; n++) {
+        char text[2048];
+        zmq_pollitem_t item = {.socket = dealer, .events = ZMQ_POLLIN};
+        assert_int_equal(zmq_poll(&item, 1, WAIT_MS), 1);
+        int size = zmq_recv(dealer, text, sizeof text, 0);
+        assert_in_range(size, 1, sizeof text);
+        json_t *reply = json_loadb(text, (size_t)size, 0, NULL);
+        int64_t id = json_integer_value(json_object_get(reply, "id"));
+        const json_t *said = json_object_get(reply, "durable");
+        if (!json_is_true(json_object_get(reply, "ok")) || (durable ? said != NULL : !json_is_false(said)))
+            fail_msg("%.*s", size, text);
+        assert_true(durable || scenario_now() - began >= PATIENCE_MS);
+        assert_in_range(id, 0, COMMANDS - 1);
+        assert_false(answered[id]);
+        answered[id] = true;
+        json_decref(reply);
+    }
+}
+
+/* Nobody waits for longer than two seconds, and nothing is said to be durable before it is. */
+static void test_slow_disk(void **state) {
+    (void)state;
+    struct scene scene;
+    open_slow(&scene);
+    int64_t began = scenario_now(), taken = daemon_count(scene.daemon, "acknowledged.ticks");
+    sender_go(&scene.sender, TICKS + 10, 0);
+    daemon_await_count(scene.daemon, "acknowledged.ticks", taken + 10);
+    command_all(&scene, false);
+    assert_false(is_degraded(&scene));
+    atomic_store(&fault.plan->sync_us, 0); /* for the next one */
+    send_until(&scene, TICKS + 10);
+    assert_true(scenario_now() - began >= SLOW_MS);
+    send_until(&scene, 2 * TICKS);
+    command_all(&scene, true);
+    go_on_beside(&scene);
+    assert_false(is_degraded(&scene));
+    assert_int_equal(daemon_count(scene.daemon, "store.failures"), 0);
+    crash_and_go_on(&scene);
+}
+
+static void note_refused(void *context, const struct forecast_refusal *refusal) {
+    int *times = context;
+    assert_true(refusal->first == 2 && refusal->last == 2);
+    assert_string_equal(refusal->reason, "repeated");
+    ++*times;
+}
+
+/* It dies when a refused tick is on disk, and nobody has been told yet. */
+static void test_refused_and_not_told(void **state) {
+    (void)state;
+    static const int64_t times[] = {1, 1, 2};
+    const double value = 1;
+    struct scene scene;
+    struct forecast_sender *sender;
+    char folder[300];
+    int refused = 0;
+    uint64_t durable;
+    open_slow(&scene);
+    const struct forecast_sender_options options = {
+        .endpoint = scene.acknowledged, .producer = "refused", .refused = note_refused, .context = &refused};
+    assert_int_equal(forecast_sender_open(&options, &sender), FORECAST_OK);
+    assert_int_equal(forecast_sender_wait(sender, WAIT_MS, &durable), FORECAST_OK);
+    fault_set(&fault, FAULT_SYNC, EIO, 1000000000, 1000000000);
+    for (int t = 0; t < 3; t++)
+        assert_int_equal(forecast_sender_add(sender, "c/refused", times[t], &value, 1, WAIT_MS), FORECAST_OK);
+    for (int64_t until = scenario_now() + WAIT_MS; atomic_load(&fault.plan->seen) == 0;) {
+        assert_true(scenario_now() < until);
+        assert_int_equal(forecast_sender_poll(sender, 10), FORECAST_OK);
+    }
+    kill_daemon(&scene);
+    struct forecast_sender_status status;
+    forecast_sender_status(sender, &status);
+    assert_true(status.durable == 0 && refused == 0);
+    scene_close(&scene);
+    atomic_store(&fault.plan->sync_us, 0);
+    snprintf(folder, sizeof folder, "%s/state", fault.root);
+    scene_open(&scene, folder);
+    assert_int_equal(forecast_sender_flush(sender, WAIT_MS), FORECAST_OK);
+    assert_int_equal(refused, 1);
+    assert_int_equal(forecast_sender_close(&sender, 0), FORECAST_OK);
+    scene_close(&scene);
 }
 
 /* ---- a small file system --------------------------------------------------------------------- */
@@ -241,6 +374,8 @@ int main(void) {
         cmocka_unit_test_prestate_setup_teardown(test_read_only_disk, fault_set_up, tear_down, &fault),
         cmocka_unit_test_prestate_setup_teardown(test_broken_disk, fault_set_up, tear_down, &fault),
         cmocka_unit_test_prestate_setup_teardown(test_failing_syncs, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_slow_disk, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_refused_and_not_told, fault_set_up, tear_down, &fault),
         cmocka_unit_test_prestate_setup_teardown(test_small_file_system, fault_set_up, tear_down, &fault),
     };
     return cmocka_run_group_tests_name("disk", tests, NULL, NULL);
