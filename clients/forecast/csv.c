@@ -95,6 +95,8 @@ static int read_quoted(struct csv *csv, const struct csv_field *field) {
         if (!put(csv, c))
             break;
     }
+    if (c == EOF && csv->whole)
+        return c; /* the row is not whole */
     fail_at(csv, field->line, field->column, "this quote is not closed%s", c == EOF ? "" : " within 16 MiB");
     return -2;
 }
@@ -169,7 +171,12 @@ static int read_row(struct csv *csv) {
         field->n = stop - begin;
         begin = stop + 1;
     }
-    return end != EOF || csv->n_fields > 1 || csv->fields[0].n || csv->fields[0].quoted;
+    bool got = end != EOF || csv->n_fields > 1 || csv->fields[0].n || csv->fields[0].quoted;
+    if (got && end == EOF && csv->whole) {
+        csv->torn = csv->fields[0].line;
+        return 0;
+    }
+    return got;
 }
 
 int csv_next(struct csv *csv) {

@@ -20,6 +20,8 @@ struct csv {
     FILE *file;       /* not owned */
     const char *name; /* of the file, for sentences; not owned */
     char delimiter;
+    bool whole;       /* set behind csv_init: more may be written; a row is one when its newline has come */
+    int torn;         /* then at the end: the line of a row of which only the begin is there; 0: none */
     int line, column; /* of the next byte, from 1 */
     size_t bytes;     /* read so far */
     char *buffer;     /* the text of the row, grown and kept */

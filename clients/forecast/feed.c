@@ -76,6 +76,7 @@ const struct option_command feed_command = {
     .notes =
         "A cell that is empty or says NA, NaN, null or - is a missing value. Other text where a number is\n"
         "due ends the command with a sentence that names file, line and column.\n"
+        "With --ack a row counts when its newline has come: a last one without is told of, and not sent.\n"
         "With --ack and --label a file may grow between two runs only with --label-after 0: else the labels that\n"
         "are due at its end go out before the rows to come, and another run counts them otherwise.\n",
     .examples = "  forecast feed --csv ETTh1.csv --stream ett/1                    # as fast as it goes\n"
@@ -233,7 +234,8 @@ static int send_rows(struct csv_feed *feed) {
         return 1;
     }
     /* What is acknowledged goes on by count: if it was interrupted, labels have to come where they would have come. */
-    bool at_end = (got == 0 && !run_stopped()) || (options.limit && feed->n == (uint64_t)options.limit);
+    bool at_end =
+        (got == 0 && !feed->rows.csv.torn && !run_stopped()) || (options.limit && feed->n == (uint64_t)options.limit);
 
     if (!options.ack || at_end)
         code = code ? code : feed_labels_flush(&feed->labels);
@@ -303,6 +305,17 @@ static void tell(const struct csv_feed *feed) {
     if (feed->late && feed->rows.stream_column < 0 && !options.labels_only)
         fprintf(stderr, "%s: %llu rows were not later than the one before; the daemon does not take such\n",
                 feed_command.name, (unsigned long long)feed->late);
+}
+
+/* Of a row that is sent as it stands, what it becomes later would never be. Returns whether there is one that is not whole. */
+static bool tell_torn(const struct csv *csv) {
+    if (csv->torn)
+        fprintf(
+            stderr,
+            "%s: %s:%d: the last row has no newline at its end, so it may not be whole, and is not sent; the same "
+            "command goes on with it\n",
+            feed_command.name, csv->name, csv->torn);
+    return csv->torn != 0;
 }
 
 static void tell_refusals(struct refusals *refusals) {
@@ -378,6 +391,8 @@ static int run_csv(void) {
 close_feed:
     if (close_sender(&feed.sender, code))
         code = 1;
+    if (tell_torn(&feed.rows.csv))
+        code = 1;
     tell_refusals(refusals);
 close_rows:
     feed_labels_fini(&feed.labels);
@@ -428,6 +443,7 @@ int command_feed(int argc, char **argv) {
                              "bundles have values in order; --bundle and sending by name exclude each other");
     if (options.rows.stream && options.rows.stream_column)
         return options_wrong(command, "--stream and --stream-column exclude each other");
+    options.rows.whole = options.ack;
     run_catch_signals();
     return options.host ? run_host() : run_csv();
 }

@@ -53,6 +53,9 @@ static int read_header(struct rows *rows) {
 
     if (got < 0)
         return fail(rows, "%s", csv->error);
+    if (got == 0 && csv->torn)
+        return fail(rows, "%s:%d: the row with the names of the columns has no newline at its end", csv->name,
+                    csv->torn);
     if (got == 0)
         return fail(rows, "%s is empty; a row with the names of the columns comes first", csv->name);
     rows->header = calloc((size_t)csv->n_fields, sizeof *rows->header);
@@ -131,12 +134,16 @@ int rows_open(struct rows *rows, const struct rows_options *options) {
     if (fstat(fileno(rows->file), &status) == 0 && S_ISREG(status.st_mode))
         rows->size = status.st_size;
     csv_init(&rows->csv, rows->file, standard ? "standard input" : options->path, options->delimiter);
+    rows->csv.whole = options->whole;
     if (read_header(rows))
         return -1;
 
     int got = csv_next(&rows->csv);
     if (got < 0)
         return fail(rows, "%s", rows->csv.error);
+    if (got == 0 && rows->csv.torn)
+        return fail(rows, "%s:%d: the first row behind the header has no newline at its end", rows->csv.name,
+                    rows->csv.torn);
     if (got == 0)
         return fail(rows, "%s has no row behind its header", rows->csv.name);
     rows->pending = true;

@@ -20,6 +20,7 @@ struct rows_options {
     const char *time_column;   /* NULL: the first that holds times */
     const char *time_format;   /* NULL: found from the first row */
     const char *label_column;  /* NULL: none */
+    bool whole;                /* the file may grow: as of struct csv */
 };
 
 enum { ROWS_NO_LABEL = -1 };

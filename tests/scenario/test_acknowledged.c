@@ -457,6 +457,71 @@ static void a_file_goes_on_where_it_ended(void **state) {
     command_fails(2, "--csv - --ack", "--ack from standard input needs --producer NAME");
 }
 
+static void append_text(const char *file, const char *text) {
+    FILE *out = fopen(file, "a");
+    assert_non_null(out);
+    fputs(text, out);
+    assert_int_equal(fclose(out), 0);
+}
+
+/* Whoever writes it has come to the middle of a number: what it becomes is sent, and not what it was. */
+static void a_row_is_sent_when_it_is_whole(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* as above */
+#endif
+    struct daemon *daemon = start(NULL);
+    char file[160], line[1024];
+    FILE *out = open_rows(daemon, file, "time,a");
+    fputs("1600000000,1\n1600000001,2\n1600000002,3", out);
+    fclose(out);
+    snprintf(line, sizeof line, "--csv %s --stream s/1 --no-check --ack --ticks %s", file, daemon->acknowledged);
+    command_exits(1, line);
+    assert_non_null(strstr(command_complained, "2 ticks are acknowledged\n"));
+    assert_non_null(strstr(command_complained, "rows.csv:4: the last row has no newline at its end"));
+    append_text(file, "4");
+    command_exits(1, line);
+    assert_non_null(strstr(command_complained, "0 ticks are acknowledged, 2 were before\n"));
+    append_text(file, ".5\n1600000003");
+    command_exits(1, line);
+    assert_non_null(strstr(command_complained, "1 ticks are acknowledged, 2 were before\n"));
+    append_text(file, ",7\n");
+    command_exits(0, line);
+    assert_non_null(strstr(command_complained, "1 ticks are acknowledged, 3 were before\n"));
+    assert_null(strstr(command_complained, "no newline"));
+    assert_int_equal(daemon_count(daemon, "ticks.taken"), 4);
+    /* Else nothing is counted over runs: the end of the file ends its last row. */
+    append_text(file, "1600000004,8");
+    snprintf(line, sizeof line, "--csv %s --stream s/2 --no-check --ticks %s", file, daemon->ticks);
+    command_exits(0, line);
+    assert_non_null(strstr(command_complained, "sent 5 ticks"));
+    unlink(file);
+    daemon_free(&daemon);
+}
+
+/* Labels that are due at the end of a file that ends in the middle of a row come behind the rows to come. */
+static void labels_wait_for_the_last_row(void **state) {
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    skip(); /* as above */
+#endif
+    struct daemon *daemon = start(NULL);
+    char file[160], line[1024];
+    FILE *out = open_rows(daemon, file, "time,a,fault");
+    fputs("1600000000,1,0\n1600000001,2,1\n1600000002,3,", out);
+    fclose(out);
+    snprintf(line, sizeof line, "--csv %s --stream s/1 --label fault --columns a --ack --ticks %s --no-check", file,
+             daemon->acknowledged);
+    command_exits(1, line);
+    assert_int_equal(daemon_count(daemon, "acknowledged.durable"), 3);
+    append_text(file, "1\n");
+    command_exits(0, line);
+    assert_int_equal(daemon_count(daemon, "acknowledged.durable"), 6);
+    assert_int_equal(daemon_count(daemon, "ticks.taken"), 3);
+    unlink(file);
+    daemon_free(&daemon);
+}
+
 /* Numbers count ticks and labels together: interrupted or not, they are the same. */
 static void labels_go_on_where_they_ended(void **state) {
     (void)state;
@@ -522,6 +587,8 @@ int main(void) {
         cmocka_unit_test_teardown(nonsense_disturbs_nobody, scenario_teardown),
         cmocka_unit_test_teardown(a_slow_reader_stops_nobody, scenario_teardown),
         cmocka_unit_test_teardown(a_file_goes_on_where_it_ended, scenario_teardown),
+        cmocka_unit_test_teardown(a_row_is_sent_when_it_is_whole, scenario_teardown),
+        cmocka_unit_test_teardown(labels_wait_for_the_last_row, scenario_teardown),
         cmocka_unit_test_teardown(labels_go_on_where_they_ended, scenario_teardown),
         cmocka_unit_test_teardown(a_signal_ends_reading, scenario_teardown),
     };

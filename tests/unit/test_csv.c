@@ -25,14 +25,16 @@ static FILE *file_of(const char *text, size_t n) {
     return file;
 }
 
-/* Reads text as rows and writes them as [field|field] with what was wrong at the end. */
-static void read_all(const char *text, size_t n, char delimiter, char *out, size_t size) {
+/* Reads text as rows and writes them as [field|field] with what was wrong at the end. Returns the line of a row that is not
+ * whole. */
+static int read_rows(const char *text, size_t n, char delimiter, bool whole, char *out, size_t size) {
     FILE *file = file_of(text, n);
     struct csv csv;
     size_t used = 0;
     int got;
 
     csv_init(&csv, file, "f", delimiter);
+    csv.whole = whole;
     out[0] = '\0';
     while ((got = csv_next(&csv)) == 1)
         for (int i = 0; i < csv.n_fields; i++) {
@@ -42,8 +44,35 @@ static void read_all(const char *text, size_t n, char delimiter, char *out, size
         }
     if (got < 0)
         snprintf(out + used, size - used, "!%s", csv.error);
+    int torn = csv.torn;
     csv_fini(&csv);
     fclose(file);
+    return torn;
+}
+
+static void read_all(const char *text, size_t n, char delimiter, char *out, size_t size) {
+    read_rows(text, n, delimiter, false, out, size);
+}
+
+/* A file that is written while it is read: wherever it ends, a row is one when its newline has come. */
+static void a_row_is_whole_with_its_newline(void **state) {
+    (void)state;
+    static const char text[] = "\xef\xbb\xbf"
+                               "a,b\n10,25\r\n\n\"x\ny\",\"\"\"\"\n 7,8\n";
+    static const char *const rows[] = {"", "[a|b]", "[a|b][10|25]", "[a|b][10|25][x\ny|\"]",
+                                       "[a|b][10|25][x\ny|\"][ 7|8]"};
+    static const size_t ends[] = {7, 14, 26, 31};
+    char out[256];
+    for (size_t n = 1; n < sizeof text; n++) {
+        size_t whole = 0;
+        while (whole < 4 && n >= ends[whole])
+            whole++;
+        size_t end = whole > 0 ? ends[whole - 1] : 3;
+        bool torn = n > end && !(n == 15 && whole == 2); /* a blank line */
+        int line = read_rows(text, n, ',', true, out, sizeof out);
+        assert_string_equal(out, rows[whole]);
+        assert_int_equal(line, !torn ? 0 : whole < 2 ? 1 + (int)whole : whole == 2 ? 4 : 6);
+    }
 }
 
 static void test_csv_rows(void **state) {
@@ -440,12 +469,19 @@ static void test_rows_store(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_csv_rows),       cmocka_unit_test(test_csv_places),
-        cmocka_unit_test(test_csv_long_row),   cmocka_unit_test(test_csv_numbers),
-        cmocka_unit_test(test_times),          cmocka_unit_test(test_times_wrong),
-        cmocka_unit_test(test_times_detected), cmocka_unit_test(test_rows_defaults),
-        cmocka_unit_test(test_rows_columns),   cmocka_unit_test(test_rows_errors),
-        cmocka_unit_test(test_rows_labels),    cmocka_unit_test(test_rows_store),
+        cmocka_unit_test(a_row_is_whole_with_its_newline),
+        cmocka_unit_test(test_csv_rows),
+        cmocka_unit_test(test_csv_places),
+        cmocka_unit_test(test_csv_long_row),
+        cmocka_unit_test(test_csv_numbers),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_times_wrong),
+        cmocka_unit_test(test_times_detected),
+        cmocka_unit_test(test_rows_defaults),
+        cmocka_unit_test(test_rows_columns),
+        cmocka_unit_test(test_rows_errors),
+        cmocka_unit_test(test_rows_labels),
+        cmocka_unit_test(test_rows_store),
     };
 
     return cmocka_run_group_tests(tests, make_path, remove_path);
