@@ -75,8 +75,12 @@ static void path_of_version(const struct versions *versions, int m, uint64_t num
     snprintf(path, PATH_MOST, "%s/%" PRIu64 ".version", versions->models[m].folder, number);
 }
 
-static void path_of_champion(const struct versions *versions, int m, char path[PATH_MOST]) {
-    snprintf(path, PATH_MOST, "%s/champion", versions->models[m].folder);
+/* The record of who serves, and its copy, which is written behind it. */
+enum champion_file { CHAMPION, COPY, CHAMPION_FILES };
+
+static void path_of_champion(const struct versions *versions, int m, enum champion_file file, char path[PATH_MOST]) {
+    static const char *const names[CHAMPION_FILES] = {"champion", "champion.copy"};
+    snprintf(path, PATH_MOST, "%s/%s", versions->models[m].folder, names[file]);
 }
 
 /* Renames to the first NAME~N that is free, which goes to ret_kept. */
@@ -245,13 +249,16 @@ static int write_champion(const struct versions *versions, int m, struct champio
     char path[PATH_MOST];
     struct image image = {0};
     struct image_io io, section;
-    path_of_champion(versions, m, path);
+    path_of_champion(versions, m, CHAMPION, path);
     image_begin(&io, &image);
     image_enter(&io, tag, FORMAT, &section);
     io_champion(&section, champion);
     image_leave(&io, &section);
-    int failed =
-        image_end(&io) != 0 ? error_set(err, "out of memory") : whole_file_write(path, image.bytes, image.n, err);
+    int failed = image_end(&io) != 0 ? error_set(err, "out of memory") : 0;
+    for (enum champion_file f = 0; failed == 0 && f < CHAMPION_FILES; f++) {
+        path_of_champion(versions, m, f, path);
+        failed = whole_file_write(path, image.bytes, image.n, err);
+    }
     image_free(&image);
     return failed == 0 ? 0 : error_prefix(err, "%s", path);
 }
@@ -273,12 +280,12 @@ static enum version_file parse_champion(const void *bytes, size_t n, struct cham
 }
 
 /* Free with champion_fini. */
-static enum version_file read_champion(const struct versions *versions, int m, struct champion *champion,
-                                       struct error *err) {
+static enum version_file read_champion(const struct versions *versions, int m, enum champion_file file,
+                                       struct champion *champion, struct error *err) {
     char path[PATH_MOST];
     void *bytes = NULL;
     size_t n = 0;
-    path_of_champion(versions, m, path);
+    path_of_champion(versions, m, file, path);
     int failed = whole_file_read(path, &bytes, &n, err);
     enum version_file got = failed > 0   ? VERSION_FILE_NONE
                             : failed < 0 ? VERSION_FILE_FAILED
@@ -346,13 +353,61 @@ static int find_below(const struct versions *versions, int m, uint64_t below, st
     return failed;
 }
 
-/* Nobody knows who served: the latest versions that are whole. */
-static int find_latest(struct versions *versions, int m, struct versions_found *found, struct error *err) {
+/* What is damaged is set aside and told. */
+static enum version_file find_record(const struct versions *versions, int m, enum champion_file file,
+                                     struct champion *champion, struct error *err) {
     char path[PATH_MOST], kept[PATH_MOST];
-    path_of_champion(versions, m, path);
+    champion_fini(champion);
+    enum version_file got = read_champion(versions, m, file, champion, err);
+    if (got != VERSION_FILE_DAMAGED)
+        return got;
+    path_of_champion(versions, m, file, path);
     set_aside(path, kept);
     log_error("model %s: which version served cannot be read: %s; the file is kept as %s", name_of(versions, m),
               err->text, kept);
+    return got;
+}
+
+/* The other file is as the one that was read. That it cannot be written harms nobody yet. */
+static void keep_both(const struct versions *versions, int m, enum champion_file read) {
+    char path[PATH_MOST], other[PATH_MOST];
+    void *bytes = NULL, *there = NULL;
+    size_t n = 0, n_there = 0;
+    struct error err;
+    path_of_champion(versions, m, read, path);
+    path_of_champion(versions, m, read == CHAMPION ? COPY : CHAMPION, other);
+    int failed = whole_file_read(path, &bytes, &n, &err);
+    bool same = failed == 0 && whole_file_read(other, &there, &n_there, &err) == 0 && n_there == n &&
+                memcmp(there, bytes, n) == 0;
+    if (failed == 0 && !same)
+        failed = whole_file_write(other, bytes, n, &err);
+    if (failed != 0)
+        log_warning("versions: %s: %s", other, err.text);
+    free(bytes);
+    free(there);
+}
+
+/* Who served, or where that is lost or damaged what its copy says. */
+static enum version_file find_either(const struct versions *versions, int m, struct champion *champion,
+                                     struct error *err) {
+    enum champion_file file = CHAMPION;
+    enum version_file got = find_record(versions, m, CHAMPION, champion, err);
+    if (got == VERSION_FILE_DAMAGED || got == VERSION_FILE_NONE) {
+        enum version_file copy = find_record(versions, m, COPY, champion, err);
+        if (copy == VERSION_FILE_NONE)
+            return got;
+        if (got == VERSION_FILE_NONE)
+            log_error("model %s: which version served is told by a copy alone", name_of(versions, m));
+        got = copy;
+        file = COPY;
+    }
+    if (got == VERSION_FILE_READ)
+        keep_both(versions, m, file);
+    return got;
+}
+
+/* Nobody knows who served: the latest versions that are whole. */
+static int find_latest(struct versions *versions, int m, struct versions_found *found, struct error *err) {
     if (find_below(versions, m, UINT64_MAX, &found->champion, err) != 0)
         return -1;
     if (found->champion == NULL || find_below(versions, m, version_number(found->champion), &found->before, err) == 0)
@@ -403,7 +458,7 @@ int versions_find(struct versions *versions, int m, struct versions_found *ret_f
     struct versions_found found = {0};
     struct champion champion = {0};
     int failed = find_highest(versions, m, &found.highest, err);
-    enum version_file got = failed == 0 ? read_champion(versions, m, &champion, err) : VERSION_FILE_FAILED;
+    enum version_file got = failed == 0 ? find_either(versions, m, &champion, err) : VERSION_FILE_FAILED;
     switch (failed == 0 ? got : VERSION_FILE_NONE) {
     case VERSION_FILE_READ: failed = find_named(versions, m, &champion, &found, err); break;
     case VERSION_FILE_DAMAGED: failed = find_latest(versions, m, &found, err); break;

@@ -6,6 +6,7 @@
  *   champion    who serves and what it has replaced, and what was known of the model then: an image (engine/image.h)
  *                 "chmp" 1:  u64 champion, u64 predecessor (0: none; what was before the first version has no file)
  *                            u8 the way back is to the baseline   u32 n, text that they are for   u32 n, text of facts
+ *   champion.copy  the same once more: nothing else says who served, which need not be the latest
  *
  * What is replaced on disk is replaced in one step, the version before the champion that names it, so that whenever
  * the machine stops there is one champion, and it is whole. What is damaged, or of another configuration, is renamed
@@ -52,7 +53,8 @@ struct versions_record {
     const char *about;                 /* facts for the file of the champion; NULL: that is on disk already */
 };
 
-/* Writes it, the versions' files first. Returns -1 with the sentence in err: then what was there before is. */
+/* Writes it, the versions' files first. Returns -1 with the sentence in err: then what was there before is, or, where the disk
+ * fails behind the champion, the new one. */
 int versions_put(struct versions *versions, const struct versions_record *record, struct error *err);
 
 /* The same on a thread of its own; copies the texts, acquires the versions. Returns -1 when another one is under way,

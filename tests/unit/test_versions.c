@@ -202,6 +202,84 @@ static void the_predecessor_serves_for_a_damaged_champion(void **state) {
     close_scene(&scene);
 }
 
+static void copy_file(const char *from, const char *to) {
+    char command[800];
+    snprintf(command, sizeof command, "cp %s/versions/%s %s/versions/%s", folder, from, folder, to);
+    assert_int_equal(system(command), 0);
+}
+
+static void take_away(const char *name) {
+    char path[400];
+    snprintf(path, sizeof path, "%s/versions/%s", folder, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void expect_facts(struct scene *scene, const char *facts) {
+    struct versions_found found;
+    struct error err;
+    assert_int_equal(versions_find(scene->versions, 0, &found, &err), 0);
+    assert_string_equal(found.facts, facts);
+    free(found.facts);
+    version_release(found.champion);
+    version_release(found.before);
+}
+
+/* Who served is not the latest: that had been rolled back from. */
+static void a_damaged_record_has_a_copy(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene, REST("m", ""));
+    publish(&scene, 1, -1);
+    publish(&scene, 3, 1);
+    publish(&scene, 4, 3);
+    publish(&scene, 3, 4);
+    damage("m/champion");
+    expect(&scene, 3, 4, 4);
+    expect_facts(&scene, "facts of 3");
+    assert_true(exists("m/champion~1") && exists("m/champion"));
+    damage("m/champion.copy"); /* there are two again */
+    expect(&scene, 3, 4, 4);
+    damage("m/champion");
+    expect(&scene, 3, 4, 4);
+    assert_true(exists("m/champion~2"));
+    take_away("m/champion");
+    expect(&scene, 3, 4, 4);
+    assert_true(exists("m/champion"));
+    close_scene(&scene);
+}
+
+/* As a crash between the two leaves it, or a daemon that wrote one only. */
+static void a_copy_that_is_old_or_missing_is_written(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene, REST("m", ""));
+    publish(&scene, 1, -1);
+    copy_file("m/champion.copy", "older");
+    publish(&scene, 2, 1);
+    copy_file("older", "m/champion.copy");
+    expect(&scene, 2, 1, 2);
+    damage("m/champion");
+    expect(&scene, 2, 1, 2);
+    take_away("m/champion.copy");
+    expect(&scene, 2, 1, 2);
+    damage("m/champion");
+    expect(&scene, 2, 1, 2);
+    close_scene(&scene);
+}
+
+static void a_copy_for_another_configuration(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene, REST("m", ""));
+    publish(&scene, 1, -1);
+    close_scene(&scene);
+    damage("m/champion");
+    open_scene(&scene, REST("m", "    horizon: 5\n"));
+    expect(&scene, -1, -1, 1);
+    assert_true(exists("m~1/1.version") && exists("m~1/champion.copy") && exists("m~1/champion~1"));
+    close_scene(&scene);
+}
+
 static void the_latest_serve_for_a_damaged_record(void **state) {
     (void)state;
     struct scene scene;
@@ -210,9 +288,15 @@ static void the_latest_serve_for_a_damaged_record(void **state) {
     publish(&scene, 3, 1);
     publish(&scene, 4, 3);
     damage("m/champion");
+    damage("m/champion.copy");
     damage("m/4.version");
     expect(&scene, 3, 1, 4);
-    assert_true(exists("m/champion~1"));
+    assert_true(exists("m/champion~1") && exists("m/champion.copy~1"));
+    publish(&scene, 3, 1);
+    damage("m/champion");
+    take_away("m/champion.copy"); /* as an older daemon had none */
+    expect(&scene, 3, 1, 4);
+    assert_true(exists("m/champion~2"));
     close_scene(&scene);
 }
 
@@ -397,6 +481,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_was_being_written_is_taken_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_version_that_never_served_counts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_predecessor_serves_for_a_damaged_champion, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_damaged_record_has_a_copy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_copy_that_is_old_or_missing_is_written, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_copy_for_another_configuration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_latest_serve_for_a_damaged_record, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_later_format_is_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_configuration_begins_anew, set_up, tear_down),
