@@ -2,8 +2,8 @@
 
 #include "daemon/errand.h"
 #include "daemon/log.h"
+#include "daemon/versions_champion.h"
 #include "engine/whole_file.h"
-#include "engine/image.h"
 #include "engine/version_file.h"
 
 #include <ctype.h>
@@ -16,9 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FORMAT = 1, PATH_MOST = 4600, NAME_MOST = 200 };
-
-static const char tag[] = "chmp";
+enum { NAME_MOST = 200 };
 
 /* From which order of the journal on a version serves somebody. */
 struct named {
@@ -71,23 +69,14 @@ static void folder_name(const char *name, char ret[NAME_MOST + 32]) {
         sprintf(ret + NAME_MOST - 3, "%%%%%016" PRIX64, sum);
 }
 
-static void path_of_version(const struct versions *versions, int m, uint64_t number, char path[PATH_MOST]) {
-    snprintf(path, PATH_MOST, "%s/%" PRIu64 ".version", versions->models[m].folder, number);
+static void path_of_version(const struct versions *versions, int m, uint64_t number, char path[VERSIONS_PATH]) {
+    snprintf(path, VERSIONS_PATH, "%s/%" PRIu64 ".version", versions->models[m].folder, number);
 }
 
-/* The record of who serves, and its copy, which is written behind it. */
-enum champion_file { CHAMPION, COPY, CHAMPION_FILES };
-
-static void path_of_champion(const struct versions *versions, int m, enum champion_file file, char path[PATH_MOST]) {
-    static const char *const names[CHAMPION_FILES] = {"champion", "champion.copy"};
-    snprintf(path, PATH_MOST, "%s/%s", versions->models[m].folder, names[file]);
-}
-
-/* Renames to the first NAME~N that is free, which goes to ret_kept. */
-static void set_aside(const char *path, char ret_kept[PATH_MOST]) {
+void versions_set_aside(const char *path, char ret_kept[VERSIONS_PATH]) {
     int n = 1;
     do
-        snprintf(ret_kept, PATH_MOST, "%s~%d", path, n);
+        snprintf(ret_kept, VERSIONS_PATH, "%s~%d", path, n);
     while (access(ret_kept, F_OK) == 0 && n++ < 10000);
     if (rename(path, ret_kept) != 0)
         log_error("versions: cannot rename %s: %s", path, strerror(errno));
@@ -197,7 +186,7 @@ static int find_highest(const struct versions *versions, int m, uint64_t *ret_hi
     int failed = 0;
     struct numbers numbers = {0};
     for (const struct dirent *entry; failed == 0 && (entry = readdir(open)) != NULL;) {
-        char path[PATH_MOST];
+        char path[VERSIONS_PATH];
         if (strncmp(entry->d_name, name, n) != 0 || (entry->d_name[n] != '\0' && entry->d_name[n] != '~'))
             continue;
         snprintf(path, sizeof path, "%s/%s", versions->folder, entry->d_name);
@@ -222,82 +211,6 @@ static void remove_unfinished(const char *folder) {
         closedir(open);
 }
 
-/* ---- who serves --------------------------------------------------------------------------------- */
-
-struct champion {
-    uint64_t number, before; /* 0: none */
-    bool to_baseline;        /* the way back is to what was before the first version */
-    char *made_for, *facts;
-};
-
-static void champion_fini(struct champion *champion) {
-    free(champion->made_for);
-    free(champion->facts);
-    *champion = (struct champion){0};
-}
-
-/* Both ways. */
-static void io_champion(struct image_io *io, struct champion *champion) {
-    image_io(io, &champion->number, 1);
-    image_io(io, &champion->before, 1);
-    image_bool(io, &champion->to_baseline);
-    image_text(io, &champion->made_for);
-    image_text(io, &champion->facts);
-}
-
-static int write_champion(const struct versions *versions, int m, struct champion *champion, struct error *err) {
-    char path[PATH_MOST];
-    struct image image = {0};
-    struct image_io io, section;
-    path_of_champion(versions, m, CHAMPION, path);
-    image_begin(&io, &image);
-    image_enter(&io, tag, FORMAT, &section);
-    io_champion(&section, champion);
-    image_leave(&io, &section);
-    int failed = image_end(&io) != 0 ? error_set(err, "out of memory") : 0;
-    for (enum champion_file f = 0; failed == 0 && f < CHAMPION_FILES; f++) {
-        path_of_champion(versions, m, f, path);
-        failed = whole_file_write(path, image.bytes, image.n, err);
-    }
-    image_free(&image);
-    return failed == 0 ? 0 : error_prefix(err, "%s", path);
-}
-
-static enum version_file parse_champion(const void *bytes, size_t n, struct champion *champion, struct error *err) {
-    struct image_io io, section;
-    bool whole = image_open(&io, bytes, n, err) == 0;
-    if (whole) {
-        image_enter(&io, tag, FORMAT, &section);
-        if (image_ok(&section))
-            io_champion(&section, champion);
-        image_leave(&io, &section);
-        whole = image_end(&io) == 0;
-    }
-    return whole       ? VERSION_FILE_READ
-           : io.newer  ? VERSION_FILE_NEWER
-           : io.memory ? VERSION_FILE_FAILED
-                       : VERSION_FILE_DAMAGED;
-}
-
-/* Free with champion_fini. */
-static enum version_file read_champion(const struct versions *versions, int m, enum champion_file file,
-                                       struct champion *champion, struct error *err) {
-    char path[PATH_MOST];
-    void *bytes = NULL;
-    size_t n = 0;
-    path_of_champion(versions, m, file, path);
-    int failed = whole_file_read(path, &bytes, &n, err);
-    enum version_file got = failed > 0   ? VERSION_FILE_NONE
-                            : failed < 0 ? VERSION_FILE_FAILED
-                                         : parse_champion(bytes, n, champion, err);
-    free(bytes);
-    if (got == VERSION_FILE_READ && strcmp(champion->made_for, versions->models[m].made_for) != 0)
-        got = VERSION_FILE_OTHER;
-    if (got != VERSION_FILE_READ)
-        error_prefix(err, "%s", path);
-    return got;
-}
-
 /* ---- at the start ------------------------------------------------------------------------------- */
 
 static const char *name_of(const struct versions *versions, int m) {
@@ -319,7 +232,7 @@ static int refuse(const struct versions *versions, int m, enum version_file why,
  */
 static int find_version(const struct versions *versions, int m, uint64_t number, struct version **ret_version,
                         struct error *err) {
-    char path[PATH_MOST], kept[PATH_MOST];
+    char path[VERSIONS_PATH], kept[VERSIONS_PATH];
     const struct model_versions *of = &versions->models[m];
     *ret_version = NULL;
     path_of_version(versions, m, number, path);
@@ -330,7 +243,7 @@ static int find_version(const struct versions *versions, int m, uint64_t number,
     case VERSION_FILE_NEWER:
     case VERSION_FILE_FAILED: return refuse(versions, m, got, err);
     case VERSION_FILE_DAMAGED:
-        set_aside(path, kept);
+        versions_set_aside(path, kept);
         log_error("model %s: version %" PRIu64 " cannot be used: %s; the file is kept as %s", name_of(versions, m),
                   number, err->text, kept);
         return 0;
@@ -351,59 +264,6 @@ static int find_below(const struct versions *versions, int m, uint64_t below, st
             failed = find_version(versions, m, numbers.at[i], ret_version, err);
     free(numbers.at);
     return failed;
-}
-
-/* What is damaged is set aside and told. */
-static enum version_file find_record(const struct versions *versions, int m, enum champion_file file,
-                                     struct champion *champion, struct error *err) {
-    char path[PATH_MOST], kept[PATH_MOST];
-    champion_fini(champion);
-    enum version_file got = read_champion(versions, m, file, champion, err);
-    if (got != VERSION_FILE_DAMAGED)
-        return got;
-    path_of_champion(versions, m, file, path);
-    set_aside(path, kept);
-    log_error("model %s: which version served cannot be read: %s; the file is kept as %s", name_of(versions, m),
-              err->text, kept);
-    return got;
-}
-
-/* The other file is as the one that was read. That it cannot be written harms nobody yet. */
-static void keep_both(const struct versions *versions, int m, enum champion_file read) {
-    char path[PATH_MOST], other[PATH_MOST];
-    void *bytes = NULL, *there = NULL;
-    size_t n = 0, n_there = 0;
-    struct error err;
-    path_of_champion(versions, m, read, path);
-    path_of_champion(versions, m, read == CHAMPION ? COPY : CHAMPION, other);
-    int failed = whole_file_read(path, &bytes, &n, &err);
-    bool same = failed == 0 && whole_file_read(other, &there, &n_there, &err) == 0 && n_there == n &&
-                memcmp(there, bytes, n) == 0;
-    if (failed == 0 && !same)
-        failed = whole_file_write(other, bytes, n, &err);
-    if (failed != 0)
-        log_warning("versions: %s: %s", other, err.text);
-    free(bytes);
-    free(there);
-}
-
-/* Who served, or where that is lost or damaged what its copy says. */
-static enum version_file find_either(const struct versions *versions, int m, struct champion *champion,
-                                     struct error *err) {
-    enum champion_file file = CHAMPION;
-    enum version_file got = find_record(versions, m, CHAMPION, champion, err);
-    if (got == VERSION_FILE_DAMAGED || got == VERSION_FILE_NONE) {
-        enum version_file copy = find_record(versions, m, COPY, champion, err);
-        if (copy == VERSION_FILE_NONE)
-            return got;
-        if (got == VERSION_FILE_NONE)
-            log_error("model %s: which version served is told by a copy alone", name_of(versions, m));
-        got = copy;
-        file = COPY;
-    }
-    if (got == VERSION_FILE_READ)
-        keep_both(versions, m, file);
-    return got;
 }
 
 /* Nobody knows who served: the latest versions that are whole. */
@@ -441,7 +301,7 @@ static int find_named(struct versions *versions, int m, const struct champion *c
 
 /* Another configuration: all that there is is kept beside, and the model begins anew. */
 static int begin_anew(struct versions *versions, int m, const struct champion *champion, struct error *err) {
-    char kept[PATH_MOST], path[PATH_MOST];
+    char kept[VERSIONS_PATH], path[VERSIONS_PATH];
     struct error why;
     struct version *version = NULL;
     path_of_version(versions, m, champion->number, path);
@@ -449,7 +309,7 @@ static int begin_anew(struct versions *versions, int m, const struct champion *c
         VERSION_FILE_OTHER)
         error_set(&why, "its configuration has changed");
     version_release(version);
-    set_aside(versions->models[m].folder, kept);
+    versions_set_aside(versions->models[m].folder, kept);
     log_warning("model %s begins anew: %s; what there was is kept in %s", name_of(versions, m), why.text, kept);
     return whole_file_folder(versions->models[m].folder, err);
 }
@@ -457,8 +317,9 @@ static int begin_anew(struct versions *versions, int m, const struct champion *c
 int versions_find(struct versions *versions, int m, struct versions_found *ret_found, struct error *err) {
     struct versions_found found = {0};
     struct champion champion = {0};
+    const struct champion_of of = {name_of(versions, m), versions->models[m].folder, versions->models[m].made_for};
     int failed = find_highest(versions, m, &found.highest, err);
-    enum version_file got = failed == 0 ? find_either(versions, m, &champion, err) : VERSION_FILE_FAILED;
+    enum version_file got = failed == 0 ? versions_champion_find(&of, &champion, err) : VERSION_FILE_FAILED;
     switch (failed == 0 ? got : VERSION_FILE_NONE) {
     case VERSION_FILE_READ: failed = find_named(versions, m, &champion, &found, err); break;
     case VERSION_FILE_DAMAGED: failed = find_latest(versions, m, &found, err); break;
@@ -470,7 +331,7 @@ int versions_find(struct versions *versions, int m, struct versions_found *ret_f
         found.facts = champion.facts;
         champion.facts = NULL;
     }
-    champion_fini(&champion);
+    versions_champion_fini(&champion);
     if (failed != 0)
         return -1;
     remember(versions->models[m].loaded, found.before);
@@ -480,7 +341,7 @@ int versions_find(struct versions *versions, int m, struct versions_found *ret_f
 }
 
 struct version *versions_load(const struct versions *versions, int m, uint64_t number, struct error *err) {
-    char path[PATH_MOST];
+    char path[VERSIONS_PATH];
     struct version *version = recall(versions->models[m].loaded, number);
     if (version != NULL)
         return version;
@@ -512,7 +373,7 @@ static void delete_old(const struct versions *versions, const struct versions_re
                     number == number_of(record->challenger) || i < VERSIONS_KEPT ||
                     /* One that never served may be among those below. */
                     (least > 0 && below <= VERSIONS_KEPT_BELOW);
-        char path[PATH_MOST];
+        char path[VERSIONS_PATH];
         path_of_version(versions, record->model, number, path);
         if (!kept && unlink(path) != 0)
             log_warning("versions: cannot delete %s: %s", path, strerror(errno));
@@ -527,7 +388,7 @@ static uint64_t least_kept(const struct versions *versions, int m) {
 
 /* Unless it is there already. */
 static int put_challenger(const struct versions *versions, const struct versions_record *record, struct error *err) {
-    char path[PATH_MOST];
+    char path[VERSIONS_PATH];
     if (record->challenger == NULL)
         return 0;
     path_of_version(versions, record->model, version_number(record->challenger), path);
@@ -540,7 +401,7 @@ static int put_challenger(const struct versions *versions, const struct versions
 static int put(const struct versions *versions, const struct versions_record *record, uint64_t least,
                struct error *err) {
     const struct model_versions *of = &versions->models[record->model];
-    char path[PATH_MOST];
+    char path[VERSIONS_PATH];
     uint64_t before = number_of(record->before);
     struct champion champion = {.number = number_of(record->champion),
                                 .before = before,
@@ -551,7 +412,7 @@ static int put(const struct versions *versions, const struct versions_record *re
     if (record->about != NULL && version_file_write(path, &versions->config->models[record->model], record->champion,
                                                     of->made_for, record->about, err) != 0)
         return -1;
-    if (put_challenger(versions, record, err) != 0 || write_champion(versions, record->model, &champion, err) != 0)
+    if (put_challenger(versions, record, err) != 0 || versions_champion_write(of->folder, &champion, err) != 0)
         return -1;
     if (record->about != NULL)
         remember(of->loaded, record->champion);
