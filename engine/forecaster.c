@@ -93,11 +93,10 @@ static bool allocate(struct forecaster *f) {
     f->history = calloc(slots, sizeof *f->history);
     f->anew = calloc(slots, sizeof *f->anew);
     f->interval = calloc(slots, sizeof *f->interval);
-    f->taken = calloc(slots, sizeof *f->taken);
     f->made = calloc(slots, sizeof *f->made);
     f->outputs = calloc(f->model->head != HEAD_FORECAST ? slots * LAYER_PORTS : 1, sizeof *f->outputs);
     return f->work != NULL && f->serving != NULL && f->history != NULL && f->anew != NULL && f->interval != NULL &&
-           f->taken != NULL && f->made != NULL && f->outputs != NULL && allocate_scores(f) && allocate_unscored(f) &&
+           f->made != NULL && f->outputs != NULL && allocate_scores(f) && allocate_unscored(f) &&
            allocate_intervals(f);
 }
 
@@ -154,7 +153,6 @@ void forecaster_free(struct forecaster *f) {
     free(f->raw);
     free(f->outputs);
     free(f->states);
-    free(f->taken);
     free(f);
 }
 
@@ -191,7 +189,7 @@ void forecaster_acquire(struct forecaster *f, int slot, const struct history *hi
     }
     struct lane *lane = lane_of(f, slot);
     lane->frozen[slot] = history->n;
-    note_takeover(f, lane, slot);
+    forecaster_note_takeover(f, lane, slot);
 }
 
 void forecaster_release(struct forecaster *f, int slot) {
@@ -218,20 +216,6 @@ uint64_t forecaster_not_finite(const struct forecaster *f) {
 
 uint64_t forecaster_time_resets(const struct forecaster *f) {
     return f->time_resets;
-}
-
-const struct takeover *forecaster_takeovers(struct forecaster *f, int *ret_n) {
-    for (int i = 0; i < f->n_takeovers; i++) {
-        int slot = f->taken[i].slot;
-        const struct lane *lane = lane_of(f, slot);
-        f->work->takeovers[i] = (struct takeover){.slot = slot,
-                                                  .version = version_number(lane->version),
-                                                  .began = lane->frozen[slot],
-                                                  .step = lane->frozen[slot] + f->taken[i].steps};
-    }
-    *ret_n = f->n_takeovers;
-    f->n_takeovers = 0;
-    return f->work->takeovers;
 }
 
 struct forecast_errors forecaster_take_errors(struct forecaster *f) {

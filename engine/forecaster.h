@@ -246,7 +246,7 @@ struct takeover {
 };
 
 /* The takeovers since this was asked for, as many as there are slots; *ret_n is their number. They live until the
- * next one. */
+ * next one. With a shared workspace they are to be asked for before there are any of another forecaster of it. */
 const struct takeover *forecaster_takeovers(struct forecaster *forecaster, int *ret_n);
 
 /* The number of the version that serves all slots, or 0. */

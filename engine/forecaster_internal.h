@@ -26,12 +26,6 @@ struct made {
     bool news : 1; /* that, or some alert has changed */
 };
 
-/* A takeover that nobody has asked for yet, by the lane that serves the slot. */
-struct taken {
-    int slot;
-    uint32_t steps; /* behind the one at which its replay froze the scalers */
-};
-
 struct forecaster {
     const struct config_class *class;
     const struct config_model *model;
@@ -53,8 +47,7 @@ struct forecaster {
     bool shares_work; /* others have the same: it is not its own */
     uint64_t not_finite, time_resets;
     struct forecast_errors errors; /* since they were asked for */
-    struct taken *taken;           /* [slots] since they were asked for; what is more is not kept */
-    int n_takeovers;
+    int n_takeovers;               /* likewise, in the workspace; more than there are slots are not kept */
 
     /* The latest forecast of each slot. */
     struct made *made; /* [slots] */
@@ -95,19 +88,10 @@ static inline void read_out(const struct forecaster *f, const struct lane *lane,
                 step > last ? residuals_of(experts_residuals(f->experts), slot, step - last) : NULL);
 }
 
-/* The lane's version serves the slot from the latest step on that it has seen. */
-static inline void note_takeover(struct forecaster *f, const struct lane *lane, int slot) {
-    if (lane->version != NULL && f->n_takeovers < f->n_slots)
-        f->taken[f->n_takeovers++] = (struct taken){slot, (uint32_t)(lane->seen[slot] - lane->frozen[slot])};
-}
-
-/* The slot's replay has caught up: the version that comes in serves it from now on. */
-static inline void take_over(struct forecaster *f, int slot) {
-    f->incoming->phase[slot] = LANE_READY;
-    note_takeover(f, f->incoming, slot);
-    if (f->experts != NULL)
-        experts_change_network(f->experts, slot, f->incoming->seen[slot]);
-}
+/* The lane's version serves the slot from the latest step on that it has seen, which forecaster_takeovers is to tell. */
+void forecaster_note_takeover(struct forecaster *f, const struct lane *lane, int slot);
+/* The version that comes in serves the slot from the latest step on that it has seen: its replay has caught up. */
+void forecaster_take_over(struct forecaster *f, int slot);
 
 /* Runs the lane's network for the slots row[rows] of the workspace, whose forecasts go to mean [slots x n_outputs] (a raw head's to
  * f->raw); finite says of which row they are. */

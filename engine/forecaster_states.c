@@ -43,7 +43,7 @@ static void begin_anew(struct forecaster *f, int slot) {
     if (f->incoming->readout != NULL)
         readout_clear(f->incoming->readout, slot);
     f->incoming->frozen[slot] = step;
-    take_over(f, slot);
+    forecaster_take_over(f, slot);
 }
 
 void forecaster_reset(struct forecaster *f, int slot) {

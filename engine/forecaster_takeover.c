@@ -27,6 +27,37 @@ static bool allocate_published(struct forecaster *f, const struct network *netwo
     return (f->raw != NULL || f->model->head != HEAD_RAW) && (f->states != NULL || !f->model->publish_state);
 }
 
+/* ---- what is told of it ----------------------------------------------------------------------- */
+
+void forecaster_note_takeover(struct forecaster *f, const struct lane *lane, int slot) {
+    struct workspace *work = f->work;
+    if (lane->version == NULL)
+        return;
+    if (work->takeovers_of != f)
+        f->n_takeovers = 0;
+    work->takeovers_of = f;
+    if (f->n_takeovers < f->n_slots)
+        work->takeovers[f->n_takeovers++] = (struct takeover){.slot = slot,
+                                                              .version = version_number(lane->version),
+                                                              .began = lane->frozen[slot],
+                                                              .step = lane->seen[slot]};
+}
+
+const struct takeover *forecaster_takeovers(struct forecaster *f, int *ret_n) {
+    *ret_n = f->work->takeovers_of == f ? f->n_takeovers : 0;
+    f->n_takeovers = 0;
+    return f->work->takeovers;
+}
+
+/* ---- replays ------------------------------------------------------------------------------------ */
+
+void forecaster_take_over(struct forecaster *f, int slot) {
+    f->incoming->phase[slot] = LANE_READY;
+    forecaster_note_takeover(f, f->incoming, slot);
+    if (f->experts != NULL)
+        experts_change_network(f->experts, slot, f->incoming->seen[slot]);
+}
+
 int forecaster_propose(struct forecaster *f, struct version *version) {
     if (f->incoming != NULL)
         return -1;
@@ -91,7 +122,7 @@ void forecaster_replay_at_once(struct forecaster *f, struct lane *lane, int slot
     while (lane->seen[slot] < lane->frozen[slot])
         replay_step(f, lane, 1);
     lane->phase[slot] = LANE_READY;
-    note_takeover(f, lane, slot);
+    forecaster_note_takeover(f, lane, slot);
     if (f->experts != NULL)
         experts_change_network(f->experts, slot, lane->seen[slot]);
 }
@@ -109,7 +140,7 @@ static void replay(struct forecaster *f, struct lane *lane, const int *slots, in
         if (lane->seen[slots[i]] != f->serving->seen[slots[i]])
             continue;
         if (lane == f->incoming)
-            take_over(f, slots[i]);
+            forecaster_take_over(f, slots[i]);
         else
             shadow_ready(f, slots[i]);
     }

@@ -7,14 +7,15 @@
 
 struct workspace {
     struct runner *runner;
-    int *row, *replayed;        /* [slots] slots, by row of a call */
-    bool *finite;               /* [slots] of each row */
-    double *units, *from;       /* [n_targets] */
-    double *values;             /* [n_targets] */
-    int64_t *times;             /* [horizon] */
-    double *mean;               /* [slots x horizon x n_targets] what is forecast */
-    struct takeover *takeovers; /* [slots] */
-    struct forecast latest;     /* which values, times and its slot's mean belong to */
+    int *row, *replayed;                   /* [slots] slots, by row of a call */
+    bool *finite;                          /* [slots] of each row */
+    double *units, *from;                  /* [n_targets] */
+    double *values;                        /* [n_targets] */
+    int64_t *times;                        /* [horizon] */
+    double *mean;                          /* [slots x horizon x n_targets] what is forecast */
+    struct takeover *takeovers;            /* [slots] */
+    const struct forecaster *takeovers_of; /* whose they are: who has had any last; NULL: nobody */
+    struct forecast latest;                /* which values, times and its slot's mean belong to */
 };
 
 /* One forecaster's own: its runner is to be fitted. NULL when memory is short. */

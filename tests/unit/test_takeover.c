@@ -582,6 +582,44 @@ static void freed_in_the_middle(void **state) {
     forecaster_free(NULL);
 }
 
+/* One that shares the workspace has taken over meanwhile: each is told of its own, once. */
+static void each_is_told_of_its_own(void **state) {
+    (void)state;
+    struct fixture fixture;
+    struct forecaster *forecasters[2];
+    struct history *history = history_new(FEATURES, KEPT, FIXTURE_PENDING);
+    int n;
+    fixture_init(&fixture, FEATURES);
+    fixture.model.batch_size = 2;
+    struct version *version = fixture_version(&fixture.model, NEW, 2);
+    struct workspace *workspace = workspace_new(&fixture.model, kernels_choose());
+    for (int i = 0; i < 2; i++) {
+        forecasters[i] = forecaster_new_sharing(&fixture.class, &fixture.model, kernels_choose(), workspace);
+        take_over(forecasters[i], version_acquire(version));
+    }
+    fixture_append(history, 77, 5);
+    forecaster_acquire(forecasters[0], 1, history);
+    forecaster_takeovers(forecasters[1], &n);
+    assert_int_equal(n, 0);
+    const struct takeover *takeovers = forecaster_takeovers(forecasters[0], &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(takeovers->slot, 1);
+    assert_int_equal(takeovers->version, NEW);
+    assert_int_equal(takeovers->began, 5);
+    assert_int_equal(takeovers->step, 5);
+    forecaster_takeovers(forecasters[0], &n);
+    assert_int_equal(n, 0);
+    forecaster_acquire(forecasters[1], 0, history);
+    takeovers = forecaster_takeovers(forecasters[1], &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(takeovers->slot, 0);
+    for (int i = 0; i < 2; i++)
+        forecaster_free(forecasters[i]);
+    workspace_free(workspace);
+    version_release(version);
+    history_free(history);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_change_nothing),
@@ -594,6 +632,7 @@ int main(void) {
         cmocka_unit_test(a_version_without_a_network),
         cmocka_unit_test(neither_advance_nor_slice_is_long),
         cmocka_unit_test(freed_in_the_middle),
+        cmocka_unit_test(each_is_told_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
