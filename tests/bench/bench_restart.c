@@ -4,8 +4,9 @@
  * figure of the README) of them, their histories full; TMPDIR says which disk.
  *
  * A restart is measured from the start of the program until each stream has forecast from a tick that was sent as soon as the
- * daemon took some: behind kill -9 with JOURNAL_SECONDS (1) of ticks at full rate in the journal, then behind TERM. What was
- * written is in the machine's memory.
+ * daemon took some: behind kill -9 with JOURNAL_SECONDS (1) of ticks at full rate in the journal, then behind TERM. Behind one more
+ * TERM they tick one after the other, RATE (10,000) a second, and how long each one waits for its forecast is told, counted from
+ * when its tick was due. What was written is in the machine's memory.
  */
 #include "daemon/wire.h"
 #include "tests/support/bench.h"
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zmq.h>
 
 enum { FEATURES = 8, BUNDLE = 256, HISTORY = 256, IN_FLIGHT = 50000 };
@@ -142,17 +144,22 @@ static void measure_round(struct scene *scene) {
     hear(scene, scene->sent);
 }
 
-static void restart(struct scene *scene, const char *what) {
-    char text[64];
+/* The next tick is the first stream's. */
+static void start(struct scene *scene) {
     int status;
-    int64_t began = scenario_now();
     daemon_launch(scene->daemon, NULL);
     if (!daemon_await_start(scene->daemon, &status))
         exit(1);
+    scene->ticks = (scene->ticks + scene->streams - 1) / scene->streams * scene->streams;
+}
+
+static void restart(struct scene *scene, const char *what) {
+    char text[64];
+    int64_t began = scenario_now();
+    start(scene);
     snprintf(text, sizeof text, "%s: control answers", what);
     row(scene, text, "ms", 1e3 * seconds_since(began));
     connect_all(scene);
-    scene->ticks = (scene->ticks + scene->streams - 1) / scene->streams * scene->streams;
     send_bundle(scene, 1);
     hear(scene, 1);
     snprintf(text, sizeof text, "%s: the first has forecast", what);
@@ -161,6 +168,40 @@ static void restart(struct scene *scene, const char *what) {
     hear(scene, scene->sent);
     snprintf(text, sizeof text, "%s: all have forecast", what);
     row(scene, text, "ms", 1e3 * seconds_since(began));
+}
+
+static double now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The k-th forecast is taken for that of the k-th tick. */
+static void restart_paced(struct scene *scene) {
+    enum { AT_ONCE = 10 };
+    double each = 1e3 * AT_ONCE / bench_setting("RATE", 10000);
+    long n = scene->streams / AT_ONCE, sent = 0, heard = 0;
+    double *waited = calloc((size_t)n, sizeof *waited);
+    start(scene);
+    connect_all(scene);
+    double began = now_ms();
+    while (heard < n) {
+        for (; sent < n && now_ms() >= began + (double)sent * each; sent++)
+            send_bundle(scene, AT_ONCE);
+        zmq_poll(&(zmq_pollitem_t){.socket = scene->heard, .events = ZMQ_POLLIN}, 1, sent < n ? 1 : 60000);
+        hear(scene, sent < n ? 0 : scene->forecasts + 1);
+        for (; (heard + 1) * AT_ONCE <= scene->forecasts; heard++)
+            waited[heard] = now_ms() - began - (double)heard * each;
+    }
+    qsort(waited, (size_t)n, sizeof *waited, by_size);
+    row(scene, "after TERM, one after the other: p50", "ms", waited[n / 2]);
+    row(scene, "after TERM, one after the other: p99", "ms", waited[n * 99 / 100]);
+    free(waited);
 }
 
 int main(void) {
@@ -185,6 +226,9 @@ int main(void) {
     daemon_stop(scene.daemon);
     row(&scene, "TERM", "ms", 1e3 * seconds_since(began));
     restart(&scene, "after TERM");
+    disconnect(&scene);
+    daemon_stop(scene.daemon);
+    restart_paced(&scene);
     disconnect(&scene);
     daemon_free(&scene.daemon);
     wire_bundle_fini(&scene.bundle);
