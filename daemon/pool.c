@@ -51,12 +51,11 @@ void pool_free(struct pool *pool) {
         next = slab->next;
         free(slab);
     }
+    /* Larger things have all been given back: of the slabs of their size one at most is left, which is kept. */
     for (int lines = 0; pool != NULL && lines <= LARGEST / POOL_LINE; lines++)
-        free(pool->roomy[lines]); /* the empty one */
+        free(pool->roomy[lines]);
     free(pool);
 }
-
-/* ---- small things ------------------------------------------------------------------------------ */
 
 static struct slab *new_slab(size_t size, bool huge) {
     struct slab *slab = aligned_alloc(size, size);
@@ -67,6 +66,8 @@ static struct slab *new_slab(size_t size, bool huge) {
     *slab = (struct slab){.used = POOL_LINE};
     return slab;
 }
+
+/* ---- small things ------------------------------------------------------------------------------ */
 
 static int add_slab(struct pool *pool) {
     size_t size = pool->slabs == NULL ? SLAB_FIRST : pool->size < SLAB_MOST ? 2 * pool->size : SLAB_MOST;
