@@ -25,9 +25,11 @@ struct give_way {
 
 /* Begins, held. Returns 0, or an errno: there is no timer, and the others do nothing. */
 int give_way_open(struct give_way *way);
-/* The thread computes from now on; it does not, and no call that it waits in ends early (EINTR) for this. */
+/* The thread computes from now on. */
 void give_way_go(struct give_way *way);
+/* It does something else: no call that it waits in ends early (EINTR) for this. */
 void give_way_hold(struct give_way *way);
+/* Held for good. */
 void give_way_close(struct give_way *way);
 
 #endif

@@ -4,8 +4,8 @@
 #include "daemon/journal_command.h"
 #include "daemon/log.h"
 #include "daemon/records.h"
-#include "daemon/stream_image.h"
 #include "daemon/stream.h"
+#include "daemon/stream_image.h"
 #include "daemon/streams.h"
 
 #include <stdlib.h>
