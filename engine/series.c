@@ -5,10 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Which arrays of the open interval there are besides open. */
+static bool has_newest(const struct time_policy_spec *spec) {
+    return spec->every > 0 && spec->same_time == SAME_TIME_REPLACE;
+}
+
+static bool has_unseen(const struct time_policy_spec *spec) {
+    return spec->gap == GAP_FILL;
+}
+
+static bool has_counts(const struct time_policy_spec *spec) {
+    return spec->every > 0 && spec->aggregate == AGGREGATE_MEAN;
+}
+
 static size_t arrays_size(const struct time_policy_spec *spec, size_t n) {
-    bool means = spec->every > 0 && spec->aggregate == AGGREGATE_MEAN;
-    bool replaces = spec->every > 0 && spec->same_time == SAME_TIME_REPLACE, fills = spec->gap == GAP_FILL;
-    return n * (sizeof(double) * (1 + (size_t)replaces + (size_t)fills) + sizeof(uint32_t) * (size_t)means);
+    size_t doubles = 1 + (size_t)has_newest(spec) + (size_t)has_unseen(spec);
+    return n * (sizeof(double) * doubles + sizeof(uint32_t) * (size_t)has_counts(spec));
 }
 
 /* The struct, its history, then the arrays of the open interval, of which newest, unseen and counts are for those that
@@ -38,9 +50,9 @@ int series_init(struct series *series, const struct time_policy_spec *spec, int 
     history_init(series->history, n_features, kept, pending);
     double *next = (double *)(void *)((char *)series->history + history_size(n_features, kept, pending));
     series->open = next;
-    series->newest = spec->every > 0 &&spec->same_time == SAME_TIME_REPLACE ? next += n : NULL;
-    series->unseen = spec->gap == GAP_FILL ? next += n : NULL;
-    series->counts = spec->every > 0 && spec->aggregate == AGGREGATE_MEAN ? (uint32_t *)(void *)(next + n) : NULL;
+    series->newest = has_newest(spec) ? next += n : NULL;
+    series->unseen = has_unseen(spec) ? next += n : NULL;
+    series->counts = has_counts(spec) ? (uint32_t *)(void *)(next + n) : NULL;
     begin_arrays(series);
     return spec->reorder == 0 || (series->held = reorder_new(n_features, spec->reorder_most)) != NULL ? 0 : -1;
 }
@@ -58,7 +70,7 @@ void series_renew(struct series *series) {
                              .unseen = series->unseen,
                              .counts = series->counts,
                              .held = series->held};
-    if (series->spec->reorder == 0) { /* an image held some all the same */
+    if (series->spec->reorder == 0) { /* of an image from when the class had some held */
         reorder_free(series->held);
         renewed.held = NULL;
     }
