@@ -152,6 +152,45 @@ static void the_ring_holds_the_latest(void **state) {
     history_free(history);
 }
 
+/* Renewed it holds nothing; what it then takes from an image without labels has none, whatever there were before. */
+static void renewed_it_is_as_a_new_one(void **state) {
+    (void)state;
+    enum { STEPS = 5 };
+    struct history *history = history_new(2, 8, FIXTURE_PENDING), *other = history_new(2, 8, FIXTURE_PENDING);
+    struct image image = {0};
+    struct image_io io;
+    struct error err;
+    assert_int_equal(history_keep_labels(history), 0);
+    for (int i = 0; i < history->capacity; i++) {
+        append(history, i, NAN);
+        assert_int_equal(history_label(history, 10 * i, 1), i + 1);
+    }
+    for (int i = 0; i < STEPS; i++)
+        append(other, 2 * i, 7);
+    history_pause(history, true);
+    history_renew(history);
+    assert_int_equal(history->n, 0);
+    assert_false(history->paused);
+    assert_true(isnan(history_observed(history, 3, 0)));
+    image_begin(&io, &image);
+    history_serialize(other, &io);
+    history_save(other, 1, STEPS, &io);
+    assert_int_equal(image_end(&io), 0);
+    assert_int_equal(image_open(&io, image.bytes, image.n, &err), 0);
+    history_serialize(history, &io);
+    history_load(history, &io);
+    assert_int_equal(image_end(&io), 0);
+    for (uint64_t step = 1; step <= STEPS; step++) {
+        assert_true(same(history_observed(history, step, 0), 2 * (double)(step - 1)));
+        assert_false(history_missing(history, step, 1));
+        assert_true(isnan(history_label_of(history, step)));
+    }
+    assert_int_equal(history_label(history, 20, 1), 3);
+    image_free(&image);
+    history_free(other);
+    history_free(history);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_one),
@@ -160,6 +199,7 @@ int main(void) {
         cmocka_unit_test(pauses),
         cmocka_unit_test(states_begin_anew),
         cmocka_unit_test(the_ring_holds_the_latest),
+        cmocka_unit_test(renewed_it_is_as_a_new_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
