@@ -55,8 +55,8 @@ static bool has_amx(void) {
 }
 #endif
 
-/* Asked once, as it takes longer than a step. An eighth is left to inputs and states. */
-size_t nearest_cache(void) {
+/* Asked once, as it takes longer than a step. */
+size_t kernels_nearest_cache(void) {
     static atomic_long known; /* 0: not yet */
     long bytes = atomic_load_explicit(&known, memory_order_relaxed);
     if (bytes > 0)

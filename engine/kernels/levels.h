@@ -13,8 +13,8 @@ extern const struct kernels kernels_reference;
 extern const struct kernels kernels_plain, kernels_avx2, kernels_avx512, kernels_amx;
 #endif
 
-/* Bytes of this CPU's nearest cache that are for weights. */
-size_t nearest_cache(void);
+/* Bytes of this CPU's nearest cache that are for weights: an eighth is left to inputs and states. Any thread. */
+size_t kernels_nearest_cache(void);
 
 enum {
     LANES_MAX = 16,   /* floats of the widest vector */

@@ -57,8 +57,8 @@ static int rows_of_tile(int left) {
     return (left + tiles - 1) / tiles;
 }
 
-/* Of a cell and a precision; pair NULL: one row goes as others do; end: n blocks and the half one; first, of blocks that go
- * one at a time: NULL: as others do. */
+/* Of a cell and a precision; pair NULL: one row goes as others do; end: n blocks and the half one; first: the block that comes
+ * first, where it comes alone; NULL: as others do. */
 struct tiles {
     void (*rows)(int n, const struct work *work, int first, int block);
     void (*pair)(const struct work *work, int block);
@@ -85,17 +85,17 @@ static bool turns_back(const struct packed *packed) {
     return back;
 }
 
-/* Whether one block would stay in the nearest cache for the call that turns back, and two would not. */
+/* Whether one block would stay in the nearest cache for the call that turns back, and two would not. Not of bfloat16, which takes
+ * too many operations to wait for their results one block at a time. */
 static bool one_stays(const struct work *work) {
-    size_t bytes = work->apart * sizeof(float), room = nearest_cache();
-    /* halves take too many operations to wait for their results one block at a time */
+    size_t bytes = work->apart * sizeof(float), room = kernels_nearest_cache();
     return work->packed->precision == PRECISION_F32 && bytes <= room && 2 * bytes > room;
 }
 
-/* One row: two blocks at once. Where one of them stays for the call that turns back it comes alone, as do the first one, which is
- * there from the latest call, and the last one; while the first one is in hand the second cache would stand still: as much of
- * the block behind it as has room beside it is asked for. An LSTM's half block, whose two vectors alone would wait for each
- * addition, comes with the last ones. */
+/* One row: two blocks at once. Where one stays for the call that turns back, that one, the last, comes alone, and so does the first,
+ * which is there from the latest call: while it is in hand the second cache would stand still, and as much of the block behind it
+ * as has room beside it is asked for. An LSTM's half block, whose two vectors alone would wait for each addition, comes with the
+ * last ones. */
 static void run_row(const struct work *work, const struct tiles *tiles) {
     const struct packed *packed = work->packed;
     int n_blocks = pack_blocks(packed, LANES), whole = n_blocks, done = 0;
