@@ -440,7 +440,7 @@ static int run_command(struct forecast_control *control, const struct ctl_comman
         print_reply(command->name, reply);
     }
     if (json_is_false(json_object_get(reply, "durable")))
-        fprintf(stderr, "forecast ctl: it is done, but a crash may lose it: the daemon's disk fails\n");
+        fprintf(stderr, "forecast ctl: it is done, but not on the daemon's disk yet: a crash may lose it\n");
     json_decref(reply);
     return reply ? 0 : 1;
 }
