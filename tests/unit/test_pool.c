@@ -10,6 +10,7 @@
 #include "daemon/pool.h"
 #include "engine/random.h"
 
+#include <malloc.h>
 #include <string.h>
 
 enum { THINGS = 20000 };
@@ -53,13 +54,24 @@ static void things_are_apart(void **state) {
     pool_free(pool);
 }
 
+/* Bytes taken from malloc; 0 under a sanitizer. */
+static size_t in_use(void) {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
 /* Megabytes of larger things, of two sizes, those of a slab side by side. A slab that has nothing in it any more is freed, and
- * one of each size is kept: in the end there is as much as when there was one thing. */
+ * one of each size is kept: in the end there is as much as when there was one thing of each. */
 static void larger_things_have_slabs_of_their_size(void **state) {
     (void)state;
     enum { LARGE = 400, SIZE = 20000, OTHER = 30000 };
     static unsigned char *things[LARGE];
     struct pool *pool = pool_new();
+    things[0] = pool_take(pool, OTHER);
+    things[1] = pool_take(pool, SIZE);
+    size_t few = in_use() + 1000; /* what else takes a little */
+    for (int i = 0; i < 2; i++)
+        memset(things[i], i, i == 0 ? OTHER : SIZE);
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < LARGE; i++) {
             if (things[i] != NULL)
@@ -86,6 +98,7 @@ static void larger_things_have_slabs_of_their_size(void **state) {
     }
     for (int i = 0; i < LARGE; i++)
         pool_give(pool, things[i], SIZE);
+    assert_true(in_use() <= few);
     unsigned char *first = pool_take(pool, SIZE), *second = pool_take(pool, SIZE);
     pool_give(pool, first, SIZE);
     unsigned char *other = pool_take(pool, OTHER);
