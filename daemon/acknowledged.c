@@ -134,16 +134,20 @@ void acknowledged_restore(struct acknowledged *acknowledged, uint64_t id, uint64
     producer->taken = producer->durable = producer->again = last;
 }
 
+/* Before it sent the last one its client had heard of what lies further back than its credit. */
+static uint64_t told_from(const struct acknowledged *acknowledged, uint64_t last) {
+    const uint64_t credit = (uint64_t)acknowledged->setup.config->bus.credit_ticks;
+    return last > credit ? last - credit + 1 : 1;
+}
+
 struct acknowledged_origin acknowledged_again(struct acknowledged *acknowledged, uint32_t source, uint64_t id,
                                               uint64_t first) {
     struct producer *producer = producers_find(acknowledged->producers, id);
     struct acknowledged_origin origin = {.source = source, .producer = id, .first = first, .told_from = UINT64_MAX};
     if (producer == NULL)
         return origin; /* forgotten */
-    /* Its client had heard of what lies further back than its credit before it sent the last one. */
-    const uint64_t credit = (uint64_t)acknowledged->setup.config->bus.credit_ticks;
     origin.place = producers_place(acknowledged->producers, producer);
-    origin.told_from = producer->again > credit ? producer->again - credit + 1 : 1;
+    origin.told_from = told_from(acknowledged, producer->again);
     return origin;
 }
 
@@ -258,10 +262,16 @@ static struct producer *open_producer(struct acknowledged *acknowledged, uint64_
     return producer;
 }
 
+/* NULL is fine: it does not say. */
+static bool is_known(const json_t *known) {
+    return known == NULL || (json_is_integer(known) && json_integer_value(known) >= 0);
+}
+
 /* Who has asked says what it knows to be durable, or (UINT64_MAX) does not. Returns what it is told to be: no more where refusals are
  * to be told with it. */
 static uint64_t take_known(const struct acknowledged *acknowledged, struct producer *producer, uint64_t known) {
     producer_heard(producer, known);
+    producer_tell_again(producer);
     if (acknowledged->again)
         producer->durable = known < producer->again ? known : producer->again;
     return producer->n_refusals > 0 && known < producer->durable ? known : producer->durable;
@@ -295,8 +305,7 @@ static void take_ask(struct acknowledged *acknowledged, const json_t *request, b
     struct producer *producer = NULL;
     json_t *reply;
     acknowledged->counters.asked++;
-    if (command == NULL || strcmp(command, "ask") != 0 || id == 0 ||
-        (known != NULL && (!json_is_integer(known) || json_integer_value(known) < 0))) {
+    if (command == NULL || strcmp(command, "ask") != 0 || id == 0 || !is_known(known)) {
         reply =
             failure(NULL, "argument",
                     "a single frame is {cmd: ask, producer: P}, P an integer above 0 or a name of 1 to 255 bytes, "
@@ -350,19 +359,22 @@ static int read_frames(struct acknowledged *acknowledged, zmq_msg_t *header, zmq
 static bool take_header(struct acknowledged *acknowledged, const json_t *header, bool as_json, int n_frames) {
     struct producer *producer =
         producers_of_client(acknowledged->producers, acknowledged->at_hand.identity, acknowledged->at_hand.n);
-    const json_t *first = json_object_get(header, "seq");
+    const json_t *first = json_object_get(header, "seq"), *known = json_object_get(header, "known");
     acknowledged->at_hand.producer = producer;
     if (producer == NULL) {
         answer(acknowledged, as_json, failure(NULL, "ask", "ask for a producer first"));
         return false;
     }
     producer->used = clock_realtime();
-    if (!json_is_integer(first) || json_integer_value(first) < 1 || n_frames > 2) {
+    if (!json_is_integer(first) || json_integer_value(first) < 1 || n_frames > 2 || !is_known(known)) {
         answer(acknowledged, as_json,
                failure(producer, "argument",
-                       "ticks come behind a header {seq: N}, N an integer above 0, in one or two frames"));
+                       "ticks come behind a header {seq: N}, N an integer above 0, or {seq: N, known: K}, K an "
+                       "integer from 0 on, in one or two frames"));
         return false;
     }
+    if (known != NULL)
+        producer_heard(producer, (uint64_t)json_integer_value(known));
     acknowledged->at_hand.first = (uint64_t)json_integer_value(first);
     return true;
 }
@@ -651,18 +663,21 @@ static void release(struct acknowledged *acknowledged) {
     acknowledged->n_parts -= parts;
 }
 
-/* [[first, last, reason, stream], ...], those that follow each other as one. */
+/* [[first, last, reason, stream], ...] of those that have not been told, those that follow each other as one; NULL: none. */
 static json_t *refusals_of(const struct producer *producer, size_t n) {
-    json_t *list = json_array();
+    json_t *list = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct refusal *refusal = &producer->refusals[i];
         uint64_t last = refusal->last;
-        for (; i + 1 < n && producer->refusals[i + 1].first == last + 1 &&
+        if (refusal->told)
+            continue;
+        for (; i + 1 < n && producer->refusals[i + 1].first == last + 1 && !producer->refusals[i + 1].told &&
                producer->refusals[i + 1].reason == refusal->reason &&
                strcmp(producer->refusals[i + 1].stream, refusal->stream) == 0;
              i++)
             last = producer->refusals[i + 1].last;
         json_t *stream = json_string(refusal->stream); /* NULL where it is not UTF-8 */
+        list = list != NULL ? list : json_array();
         json_array_append_new(list,
                               json_pack("[o, o, s, o]", integer(refusal->first), integer(last),
                                         reason_name(refusal->reason), stream != NULL ? stream : json_string("")));
@@ -676,14 +691,14 @@ static void reply_to(struct acknowledged *acknowledged, struct producer *produce
     if (producer->identity_n == 0)
         return;
     size_t n = producer_refusals(producer);
-    json_t *reply = json_pack("{s:o}", "durable", integer(producer->durable));
-    if (n > 0)
-        json_object_set_new(reply, "refused", refusals_of(producer, n));
+    json_t *reply = json_pack("{s:o}", "durable", integer(producer->durable)), *refused = refusals_of(producer, n);
+    if (refused != NULL)
+        json_object_set_new(reply, "refused", refused);
     if (producer->untold > 0)
         json_object_set_new(reply, "untold", integer(producer->untold));
     if (!send_to_client(acknowledged, producer, reply))
         return;
-    producer_told(producer, n);
+    producer_told(producer, n, producer->says ? told_from(acknowledged, producer->taken) : UINT64_MAX);
     producer->untold = 0;
 }
 

@@ -46,7 +46,7 @@ void producers_free(struct producers *producers) {
     if (producers == NULL)
         return;
     for (int i = 0; producers->at != NULL && i < producers->most; i++) {
-        producer_told(&producers->at[i], producers->at[i].n_refusals);
+        producer_told(&producers->at[i], producers->at[i].n_refusals, UINT64_MAX);
         free(producers->at[i].refusals);
     }
     free(producers->at);
@@ -84,7 +84,7 @@ static void forget(struct producers *producers, struct producer *producer) {
         link = &producers->at[*link - 1].next_by_id;
     *link = producer->next_by_id;
     producers_unbind(producers, producer);
-    producer_told(producer, producer->n_refusals);
+    producer_told(producer, producer->n_refusals, UINT64_MAX);
     free(producer->refusals);
     *producer = (struct producer){0};
     producers->count--;
@@ -204,7 +204,7 @@ void producer_refused(struct producer *producer, uint64_t first, uint64_t last, 
     if (stream == NULL)
         producer->untold += last - first + 1;
     else
-        producer->refusals[producer->n_refusals++] = (struct refusal){first, last, reason, stream};
+        producer->refusals[producer->n_refusals++] = (struct refusal){first, last, reason, stream, false};
 }
 
 static int by_number(const void *a, const void *b) {
@@ -235,25 +235,33 @@ size_t producer_refusals(struct producer *producer) {
     return n;
 }
 
-void producer_told(struct producer *producer, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        free(producer->refusals[i].stream);
-    producer->n_refusals -= n;
-    if (producer->n_refusals > 0 && n > 0)
-        memmove(producer->refusals, producer->refusals + n, producer->n_refusals * sizeof *producer->refusals);
+void producer_told(struct producer *producer, size_t n, uint64_t keep_from) {
+    size_t freed = 0;
+    for (; freed < n && producer->refusals[freed].last < keep_from; freed++)
+        free(producer->refusals[freed].stream);
+    for (size_t i = freed; i < n; i++)
+        producer->refusals[i].told = true;
+    producer->n_refusals -= freed;
+    if (producer->n_refusals > 0 && freed > 0)
+        memmove(producer->refusals, producer->refusals + freed, producer->n_refusals * sizeof *producer->refusals);
 }
 
 void producer_heard(struct producer *producer, uint64_t number) {
+    const uint64_t again = number < producer->again ? number : producer->again;
     size_t n = 0;
-    number = number < producer->again ? number : producer->again;
-    if (number <= producer->heard)
-        return;
-    producer->heard = number;
+    producer->heard = again > producer->heard ? again : producer->heard;
+    producer->says = number != UINT64_MAX;
     for (size_t i = 0; i < producer->n_refusals; i++) {
-        if (producer->refusals[i].last <= number)
-            free(producer->refusals[i].stream);
+        const struct refusal *refusal = &producer->refusals[i];
+        if (refusal->last <= producer->heard || (refusal->told && refusal->last <= number))
+            free(refusal->stream);
         else
-            producer->refusals[n++] = producer->refusals[i];
+            producer->refusals[n++] = *refusal;
     }
     producer->n_refusals = n;
+}
+
+void producer_tell_again(struct producer *producer) {
+    for (size_t i = 0; i < producer->n_refusals; i++)
+        producer->refusals[i].told = false;
 }

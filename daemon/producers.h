@@ -18,6 +18,7 @@ struct refusal {
     uint64_t first, last; /* sequence numbers */
     enum reason reason;
     char *stream; /* NUL-terminated */
+    bool told;    /* in a reply, that may have been lost */
 };
 
 struct producer {
@@ -32,8 +33,9 @@ struct producer {
     unsigned char identity[PRODUCER_IDENTITY_MOST];
     bool as_json; /* the form of replies */
     bool due;     /* there is something to tell it */
+    bool says;    /* it says how far it has heard: what it was told is kept until then */
 
-    struct refusal *refusals; /* [n_refusals], that have not been told */
+    struct refusal *refusals; /* [n_refusals], that have not been told, or perhaps not heard */
     size_t n_refusals, room;
     uint64_t untold; /* refused ticks that there was no memory for */
 
@@ -89,11 +91,14 @@ enum producer_verdict producer_judge(const struct producer *producer, uint64_t f
 void producer_refused(struct producer *producer, uint64_t first, uint64_t last, enum reason reason, const char *name,
                       size_t n);
 /* Puts the refusals in order of their numbers. Returns how many there are up to the last durable number, at the begin of
- * producer->refusals; producer_told forgets the first n. */
+ * producer->refusals. */
 size_t producer_refusals(struct producer *producer);
-void producer_told(struct producer *producer, size_t n);
-/* Its client knows what is acknowledged up to a number: of what was taken before the start, it has heard what was refused so
- * far. */
+/* The first n have been told; those below the number are kept no longer. */
+void producer_told(struct producer *producer, size_t n, uint64_t keep_from);
+/* Its client has heard what was refused of what was acknowledged up to a number (UINT64_MAX: it does not say how far it has
+ * heard). */
 void producer_heard(struct producer *producer, uint64_t number);
+/* What else it was told it has not heard. */
+void producer_tell_again(struct producer *producer);
 
 #endif

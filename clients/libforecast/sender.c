@@ -43,6 +43,7 @@ struct forecast_sender {
     void *context;
 
     bool known; /* the daemon has told how far the producer has come */
+    bool says;  /* with the next message, how far it has heard: at first, and behind refusals */
     int failed; /* a code: for good, with the text */
     char text[256];
     struct message *first, *last; /* closed ones that are not acknowledged */
@@ -218,7 +219,7 @@ static int take_answer(struct forecast_sender *sender, const json_t *reply) {
             ask_again(sender, sender->status.degraded ? BACK_OFF_MS : WAIT_MS);
             return FORECAST_OK;
         }
-        sender->known = true;
+        sender->known = sender->says = true;
         sender->status.added = sender->status.durable = durable;
         return FORECAST_OK;
     }
@@ -278,6 +279,7 @@ static void tell_refused(struct forecast_sender *sender, const json_t *list) {
 
         if (!refusal.reason || !refusal.stream || refusal.last < refusal.first)
             continue;
+        sender->says = true;
         sender->status.refused += refusal.last - refusal.first + 1;
         if (sender->refused)
             sender->refused(sender->context, &refusal);
@@ -375,12 +377,17 @@ static int send_question(struct forecast_sender *sender) {
 }
 
 static int send_message(struct forecast_sender *sender, struct message *message) {
-    char header[32];
-    char *p = pack_map(header, 1);
+    char header[64];
+    char *p = pack_map(header, sender->says ? 2 : 1);
 
     p = pack_uint(PACK_LITERAL(p, "seq"), message->first);
-    return send_frames(sender, (struct wire_text){header, (size_t)(p - header)},
-                       (struct wire_text){message->bytes, message->used});
+    if (sender->says) /* until it knows that the daemon keeps what it has told */
+        p = pack_uint(PACK_LITERAL(p, "known"), sender->status.durable);
+    int sent = send_frames(sender, (struct wire_text){header, (size_t)(p - header)},
+                           (struct wire_text){message->bytes, message->used});
+
+    sender->says = sender->says && sent != 1;
+    return sent;
 }
 
 /* All that the credit and ZeroMQ have room for. Returns a code. */

@@ -463,6 +463,61 @@ static void refused_ticks_are_listed(void **state) {
     close_scene(&scene);
 }
 
+/* Replies may be lost with a connection: who says how far it has heard is told again what came behind. */
+static void refusals_that_were_not_heard_are_told_again(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene_on(&scene, "  credit_ticks: 10\n");
+    said_durable = UINT64_MAX;
+    ask(&scene, "7", 0);
+    send_frames(scene.client, "{\"seq\":1,\"known\":0}", "[[\"x\",1,[1]],[\"c/1\",2,[1]],[\"y\",3,[1]]]", NULL);
+    turn_until(&scene, &ingest_counters(scene.rig.ingest)->ticks, 1);
+    work(&scene);
+    const char *const all = "{'durable':3,'refused':[[1,1,'no_class','x'],[3,3,'no_class','y']]}";
+    assert_string_equal(heard(&scene), all);
+    static const char *const asks[] = {
+        "{\"cmd\":\"ask\",\"producer\":7,\"known\":0}", "{\"cmd\":\"ask\",\"producer\":7,\"known\":1}",
+        "{\"cmd\":\"ask\",\"producer\":7,\"known\":3}", "{\"cmd\":\"ask\",\"producer\":7,\"known\":0}"};
+    const char *const told[] = {all, "{'durable':3,'refused':[[3,3,'no_class','y']]}", NULL, NULL};
+    for (int i = 0; i < 4; i++) {
+        rig_disconnect(scene.client);
+        scene.client = rig_connect(&scene.rig, ZMQ_DEALER, scene.rig.config->bus.acknowledged);
+        send_frames(scene.client, asks[i], NULL, NULL);
+        assert_non_null(strstr(heard(&scene), told[i] == NULL ? "'durable':3"
+                                              : i == 0        ? "'durable':0"
+                                                              : "'durable':1"));
+        if (told[i] != NULL)
+            assert_string_equal(heard(&scene), told[i]);
+    }
+    /* With the next ticks it says that it has heard, or it has by its credit. */
+    static const char *const headers[] = {"{\"seq\":4,\"known\":3}", "{\"seq\":6,\"known\":4}", "{\"seq\":11}"};
+    static const int first[] = {4, 6, 11}, n[] = {2, 5, 9}, kept[] = {4, 5, 10};
+    for (int m = 0; m < 3; m++) {
+        char bundle[512], *p = bundle;
+        for (int i = 0; i < n[m]; i++)
+            p += sprintf(p, "%s[\"z%d\",1,[1]]", i == 0 ? "[" : ",", first[m] + i);
+        strcpy(p, "]");
+        send_frames(scene.client, headers[m], bundle, NULL);
+        json_t *reply = next_reply_to(&scene, scene.client);
+        assert_int_equal(json_integer_value(json_object_get(reply, "durable")), first[m] + n[m] - 1);
+        assert_int_equal(json_array_size(json_object_get(reply, "refused")), n[m]);
+        json_decref(reply);
+        send_frames(scene.client, asks[0], NULL, NULL);
+        assert_non_null(strstr(heard(&scene), "'durable':0"));
+        reply = next_reply_to(&scene, scene.client);
+        const json_t *refused = json_object_get(reply, "refused");
+        assert_int_equal(json_integer_value(json_array_get(json_array_get(refused, 0), 0)), kept[m]);
+        assert_int_equal(json_array_size(refused), first[m] + n[m] - kept[m]);
+        json_decref(reply);
+    }
+    ask(&scene, "7", 19); /* does not say it: nothing is told again */
+    send_ticks(scene.client, "c/1", 20, 1);
+    turn_until(&scene, &ingest_counters(scene.rig.ingest)->ticks, 2);
+    work(&scene);
+    assert_string_equal(heard(&scene), "{'durable':20}");
+    close_scene(&scene);
+}
+
 /* Refusals in the workers' outputs come before the reply, however full these are. */
 static void what_workers_refused_is_waited_for(void **state) {
     (void)state;
@@ -970,6 +1025,7 @@ int main(void) {
         cmocka_unit_test(a_reply_comes_when_ticks_are_durable_and_taken),
         cmocka_unit_test(one_reply_covers_many_messages),
         cmocka_unit_test(refused_ticks_are_listed),
+        cmocka_unit_test(refusals_that_were_not_heard_are_told_again),
         cmocka_unit_test(what_workers_refused_is_waited_for),
         cmocka_unit_test(the_rest_of_a_bundle_that_cannot_be_read_is_refused_as_one),
         cmocka_unit_test(each_form_has_its_numbers),

@@ -143,7 +143,7 @@ static void refusals_are_told_in_order_up_to_what_is_durable(void **state) {
         assert_int_equal(producer->refusals[n].first, 2 * n + 2);
     assert_int_equal(producer->refusals[1].reason, REASON_ID);
     assert_string_equal(producer->refusals[1].stream, "stream");
-    producer_told(producer, 3);
+    producer_told(producer, 3, UINT64_MAX);
     assert_int_equal(producer->n_refusals, 47);
     assert_int_equal(producer_refusals(producer), 0);
     producer->durable = 100;

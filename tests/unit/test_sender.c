@@ -90,11 +90,11 @@ static const char *next_within(struct scene *scene, int ms) {
     }
     bool as_json;
     json_t *header = wire_message_decode(frames[0], length[0], &as_json);
-    if (count == 1) {
-        const json_t *known = json_object_get(header, "known");
+    const json_t *known = json_object_get(header, "known");
 
+    scene->known = known ? json_integer_value(known) : -1;
+    if (count == 1) {
         scene->question = json_integer_value(json_object_get(header, "id"));
-        scene->known = known ? json_integer_value(known) : -1;
         snprintf(text, sizeof text, "%s %s", json_string_value(json_object_get(header, "cmd")),
                  json_string_value(json_object_get(header, "producer")));
     } else {
@@ -282,6 +282,27 @@ static void refusals_are_told(void **state) {
     assert_string_equal(scene.refused, "1-2 late a;3-3 id b;");
     assert_int_equal(status_of(&scene).refused, 3);
     assert_int_equal(status_of(&scene).acknowledged, 3);
+    close_scene(&scene);
+}
+
+/* At first, and behind refusals: so long the daemon keeps them. */
+static void it_says_how_far_it_has_heard(void **state) {
+    (void)state;
+    static const int said[] = {7, 8, -1, -1, 11};
+    struct scene scene;
+    char text[128];
+
+    open_scene_on(&scene, 1, 0);
+    begin(&scene, 7);
+    for (int t = 0; t < 5; t++) {
+        add(&scene, t);
+        assert_non_null(strstr(next(&scene), "a@"));
+        assert_int_equal(scene.known, said[t]);
+        const char *refused = t == 0 || t == 3 ? ",\"refused\":[[8,8,\"late\",\"a\"]]" : "";
+        snprintf(text, sizeof text, "{\"durable\":%d%s}", 8 + t, refused);
+        reply(&scene, text);
+        await_durable(&scene, (uint64_t)(8 + t));
+    }
     close_scene(&scene);
 }
 
@@ -532,6 +553,7 @@ int main(void) {
         cmocka_unit_test(named_ticks_and_labels_go_in_bundles),
         cmocka_unit_test(what_cannot_be_a_tick_is_not_added),
         cmocka_unit_test(refusals_are_told),
+        cmocka_unit_test(it_says_how_far_it_has_heard),
         cmocka_unit_test(refusals_of_before_a_crash_are_told),
         cmocka_unit_test(no_more_is_sent_than_the_credit),
         cmocka_unit_test(a_message_full_of_bytes_goes_out),
