@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "clients/libforecast/forecast.h"
+#include "engine/random.h"
 #include "tests/fault/disk.h"
 #include "tests/fault/fault.h"
 #include "tests/fault/sender.h"
@@ -319,6 +320,60 @@ static void test_refused_and_not_told(void **state) {
     scene_close(&scene);
 }
 
+enum { TOLD_MOST = 20000 };
+
+static void count_refused(void *context, const struct forecast_refusal *refusal) {
+    uint8_t *told = context;
+    assert_in_range(refusal->first, 1, refusal->last);
+    assert_in_range(refusal->last, 1, TOLD_MOST - 1);
+    for (uint64_t number = refusal->first; number <= refusal->last; number++)
+        told[number]++;
+}
+
+/* A sender that outlives its daemons hears of each refusal once, by the bus or a worker, whenever they die: mostly while
+ * something is on disk that they have not told of. */
+static void test_each_refusal_is_told_once(void **state) {
+    (void)state;
+    static uint8_t told[TOLD_MOST], wanted[TOLD_MOST];
+    const double value = 1;
+    struct scene scene;
+    struct rng rng = {8};
+    struct forecast_sender *sender;
+    char stream[32], folder[300];
+    int64_t t = 10;
+    snprintf(folder, sizeof folder, "%s/state", fault.root);
+    atomic_store(&fault.plan->sync_us, 30000);
+    fault_begin(&fault, false);
+    scene_open(&scene, folder);
+    const struct forecast_sender_options options = {.endpoint = scene.acknowledged,
+                                                    .producer = "refused",
+                                                    .bundle = 16,
+                                                    .refused = count_refused,
+                                                    .context = told};
+    assert_int_equal(forecast_sender_open(&options, &sender), FORECAST_OK);
+    for (int kills = 0, number = 1; kills < 6; kills++) {
+        for (int i = 100 + (int)rng_below(&rng, 2000); i > 0; i--, number++) {
+            bool late = number > 10 && rng_below(&rng, 7) == 0,
+                 bad = number > 10 && !late && rng_below(&rng, 11) == 0;
+            snprintf(stream, sizeof stream, "r/%d", number % 10);
+            assert_int_equal(
+                forecast_sender_add(sender, stream, late ? 1 : ++t, (double[]){value, value}, bad ? 2 : 1, WAIT_MS),
+                FORECAST_OK);
+            wanted[number] = late || bad;
+        }
+        assert_int_equal(forecast_sender_poll(sender, 0), FORECAST_OK);
+        scenario_sleep((int)rng_below(&rng, 40));
+        kill_daemon(&scene);
+        forecast_sender_poll(sender, 20);
+        daemon_start(scene.daemon);
+    }
+    fault_end();
+    assert_int_equal(forecast_sender_flush(sender, WAIT_MS), FORECAST_OK);
+    assert_memory_equal(told, wanted, sizeof told);
+    assert_int_equal(forecast_sender_close(&sender, 0), FORECAST_OK);
+    scene_close(&scene);
+}
+
 /* ---- a small file system --------------------------------------------------------------------- */
 
 static char filler[300];
@@ -376,6 +431,7 @@ int main(void) {
         cmocka_unit_test_prestate_setup_teardown(test_failing_syncs, fault_set_up, tear_down, &fault),
         cmocka_unit_test_prestate_setup_teardown(test_slow_disk, fault_set_up, tear_down, &fault),
         cmocka_unit_test_prestate_setup_teardown(test_refused_and_not_told, fault_set_up, tear_down, &fault),
+        cmocka_unit_test_prestate_setup_teardown(test_each_refusal_is_told_once, fault_set_up, tear_down, &fault),
         cmocka_unit_test_prestate_setup_teardown(test_small_file_system, fault_set_up, tear_down, &fault),
     };
     return cmocka_run_group_tests_name("disk", tests, NULL, NULL);
