@@ -27,7 +27,8 @@ struct part {
 
 /* Messages that are waited for together. */
 struct group {
-    uint64_t order; /* of the latest one, or of what is waited for behind it */
+    uint64_t last;  /* entry of the journal: the latest one */
+    uint64_t until; /* it is waited for until this one, that or one behind it, is durable */
     size_t parts;
     bool waits; /* ticks of it were not in the rings when it was closed */
 };
@@ -42,7 +43,7 @@ struct acknowledged {
         size_t n; /* of its client's identity */
         unsigned char identity[PRODUCER_IDENTITY_MOST];
         struct producer *producer;
-        uint64_t first, count, order;
+        uint64_t first, count, order, until; /* the last two: as of a group */
         size_t bytes;
     } at_hand;
 
@@ -152,7 +153,7 @@ struct acknowledged_origin acknowledged_again(struct acknowledged *acknowledged,
 }
 
 void acknowledged_restored(struct acknowledged *acknowledged, uint64_t order) {
-    acknowledged->groups[acknowledged->n_groups++] = (struct group){.order = order, .waits = true};
+    acknowledged->groups[acknowledged->n_groups++] = (struct group){.last = order, .until = order, .waits = true};
     acknowledged->again = true;
 }
 
@@ -494,7 +495,7 @@ void acknowledged_begin(struct acknowledged *acknowledged, uint64_t order) {
     producer->taken = acknowledged->at_hand.first + acknowledged->at_hand.count - 1;
     producer->ticks += acknowledged->at_hand.count;
     producer->bytes += acknowledged->at_hand.bytes;
-    acknowledged->at_hand.order = order;
+    acknowledged->at_hand.order = acknowledged->at_hand.until = order;
     acknowledged->counters.ticks += acknowledged->at_hand.count;
 }
 
@@ -502,15 +503,15 @@ void acknowledged_begin(struct acknowledged *acknowledged, uint64_t order) {
 void acknowledged_kept(struct acknowledged *acknowledged, uint64_t of, uint64_t order) {
     for (int g = 0; g < acknowledged->n_groups; g++) {
         struct group *group = &acknowledged->groups[(acknowledged->groups_at + g) % GROUPS_MOST];
-        if (group->order < of)
+        if (group->last < of)
             continue;
-        group->order = order;
+        group->until = order;
         return;
     }
-    if (acknowledged->open.order >= of)
-        acknowledged->open.order = order;
+    if (acknowledged->open.last >= of)
+        acknowledged->open.until = order;
     else
-        acknowledged->at_hand.order = order;
+        acknowledged->at_hand.until = order;
 }
 
 static uint64_t later(uint64_t a, uint64_t b) {
@@ -537,7 +538,8 @@ void acknowledged_taken(struct acknowledged *acknowledged) {
         (struct part){producers_place(acknowledged->producers, producer), acknowledged->at_hand.count,
                       producer->taken, acknowledged->at_hand.bytes};
     acknowledged->open.parts++;
-    acknowledged->open.order = later(acknowledged->open.order, acknowledged->at_hand.order);
+    acknowledged->open.last = acknowledged->at_hand.order;
+    acknowledged->open.until = later(acknowledged->open.until, acknowledged->at_hand.until);
 }
 
 /* ---- replies ------------------------------------------------------------------------------------ */
@@ -553,7 +555,7 @@ void acknowledged_waiting(struct acknowledged *acknowledged, uint64_t order) {
     acknowledged->waiting = order;
     for (int g = acknowledged->n_looked; g < acknowledged->n_groups; g++) {
         int at = (acknowledged->groups_at + g) % GROUPS_MOST;
-        if (acknowledged->groups[at].order >= order)
+        if (acknowledged->groups[at].last >= order)
             break;
         if (acknowledged->groups[at].waits)
             note_inputs(acknowledged, at); /* where they have got to */
@@ -572,8 +574,9 @@ void acknowledged_close_group(struct acknowledged *acknowledged) {
     int last = (acknowledged->groups_at + acknowledged->n_groups - 1) % GROUPS_MOST;
     struct group *group = &acknowledged->groups[last];
     group->parts = acknowledged->open.parts + (full ? group->parts : 0);
-    group->order = later(full ? group->order : 0, acknowledged->open.order);
-    group->waits = acknowledged->waiting <= group->order;
+    group->last = acknowledged->open.last;
+    group->until = later(full ? group->until : 0, acknowledged->open.until);
+    group->waits = acknowledged->waiting <= group->last;
     note_inputs(acknowledged, last);
     acknowledged->open = (struct group){0};
     store_hurry(acknowledged->setup.store);
@@ -587,7 +590,7 @@ static bool is_behind(size_t position, size_t goal) {
 static bool is_done(const struct acknowledged *acknowledged, int group, uint64_t durable) {
     size_t workers = (size_t)acknowledged->setup.config->workers;
     int at = (acknowledged->groups_at + group) % GROUPS_MOST;
-    if (acknowledged->groups[at].order > durable || acknowledged->groups[at].waits)
+    if (acknowledged->groups[at].until > durable || acknowledged->groups[at].waits)
         return false;
     for (size_t w = 0; w < workers; w++)
         if (is_behind(ring_consumed(worker_input(acknowledged->setup.workers[w])),

@@ -639,6 +639,33 @@ static void what_waits_before_the_rings_is_not_acknowledged(void **state) {
     close_scene(&scene);
 }
 
+/* Labels of no stream, say: each waits for what the store says, and then for its refusal, a later entry, while others come. */
+static void a_late_refusal_is_waited_for_by_its_own_group(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    struct acknowledged *acknowledged = ingest_acknowledged(scene.rig.ingest);
+    said_durable = UINT64_MAX;
+    ask(&scene, "7", 0);
+    acknowledged_waiting(acknowledged, 1);
+    for (uint64_t i = 1; i <= 4; i++) {
+        send_ticks(scene.client, "c/1", (int)i, 1);
+        take(&scene, i);
+    }
+    work(&scene);
+    /* Of the first tick; the entry is durable, and ticks of those up to it wait. */
+    acknowledged_kept(acknowledged, 1, 3);
+    acknowledged_waiting(acknowledged, 2);
+    assert_string_equal(heard(&scene), "{'durable':1}");
+    /* Of the second and the third one: of two groups. */
+    acknowledged_kept(acknowledged, 2, 4);
+    acknowledged_kept(acknowledged, 3, 5);
+    acknowledged_waiting(acknowledged, UINT64_MAX);
+    assert_string_equal(heard(&scene), "{'durable':2}");
+    take(&scene, 4);
+    close_scene(&scene);
+}
+
 /* That a tick was refused for what another start may find otherwise stands in the journal behind it, and is on disk when it
  * is told. */
 static void a_refusal_is_durable_when_it_is_told(void **state) {
@@ -1030,6 +1057,7 @@ int main(void) {
         cmocka_unit_test(the_rest_of_a_bundle_that_cannot_be_read_is_refused_as_one),
         cmocka_unit_test(each_form_has_its_numbers),
         cmocka_unit_test(a_position_is_the_sequence_number),
+        cmocka_unit_test(a_late_refusal_is_waited_for_by_its_own_group),
         cmocka_unit_test(a_refusal_is_durable_when_it_is_told),
         cmocka_unit_test(a_label_is_answered_when_its_stream_is_known),
         cmocka_unit_test(what_waits_before_the_rings_is_not_acknowledged),
