@@ -164,11 +164,18 @@ static void send_sets(struct learning *learning, int m) {
     }
 }
 
-static void begin(struct learning *learning, int m, uint64_t steps, int64_t clock) {
+/* By the data. */
+struct data_clock {
+    uint64_t most;  /* steps of any stream of the class that is in memory */
+    uint64_t steps; /* of the one that tells the time; 0: there is none */
+    int64_t t;      /* ns */
+};
+
+static void begin(struct learning *learning, int m, const struct data_clock *clock) {
     const struct config *config = learning->setup.config;
     const struct config_model *of = &config->models[m];
     struct model_learning *model = &learning->models[m];
-    retraining_begin(&model->retraining, steps, clock);
+    retraining_begin(&model->retraining, clock->steps, clock->t);
     model->job = training_job_new(m, config->workers);
     if (model->job == NULL) {
         give_up(learning, m, "out of memory");
@@ -178,8 +185,8 @@ static void begin(struct learning *learning, int m, uint64_t steps, int64_t cloc
     int history = config->classes[of->class].history;
     for (int w = 0; w < config->workers; w++) {
         /* Streams need not be spread evenly: each set has places for all, memory is taken only by windows. */
-        model->unsent[w] =
-            windows_new(of, of->training.max_windows, streams, steps < (uint64_t)history ? (int)steps : history);
+        model->unsent[w] = windows_new(of, of->training.max_windows, streams,
+                                       clock->most < (uint64_t)history ? (int)clock->most : history);
         if (model->unsent[w] != NULL)
             continue;
         while (w-- > 0) {
@@ -206,6 +213,45 @@ static bool may_begin(const struct learning *learning) {
 
 static void finish_job(struct learning *learning, int m);
 
+/* Of the worker of whose streams the one with the most steps has taken one since it is in memory. */
+static struct worker_ticking read_workers(const struct learning *learning, int m) {
+    struct worker_ticking latest = {0};
+    for (int w = 0; w < learning->setup.config->workers; w++) {
+        struct worker_ticking of = worker_ticking(learning->setup.workers[w], m);
+        if (of.steps > latest.steps)
+            latest = of;
+    }
+    return latest;
+}
+
+/* From when on they count what is new: told before the first tick is read, as all is looked at before. */
+static void tell_trained(const struct learning *learning, int m) {
+    for (int w = 0; w < learning->setup.config->workers; w++)
+        worker_trained(learning->setup.workers[w], m, learning->models[m].retraining.tried_at);
+}
+
+/* Behind a training the time goes on by what ticks: who comes back from the disk, and has more steps, or fewer, than who was
+ * there, or stood still long ago, is not new. How many steps came since is read off their times, so that a start makes no
+ * difference. */
+static struct data_clock read_clock(struct learning *learning, int m) {
+    struct retraining *retraining = &learning->models[m].retraining;
+    struct data_clock clock;
+    clock.most = clock.steps = learning_most_steps(learning, model_config(learning, m)->class, &clock.t);
+    if (clock.most == 0 || (retraining->tried && clock.t < retraining->tried_at))
+        clock.t = retraining->tried_at; /* no stream tells the time */
+    if (!retraining->tried)
+        return clock;
+    tell_trained(learning, m);
+    struct worker_ticking now = read_workers(learning, m);
+    clock.steps = now.steps;
+    if (now.steps == 0)
+        return clock;
+    clock.t = now.t;
+    if (now.knows)
+        retraining->tried_steps = now.steps > now.since ? now.steps - now.since : 0;
+    return clock;
+}
+
 static void poll_model(struct learning *learning, int m) {
     const struct config_model *of = model_config(learning, m);
     struct model_learning *model = &learning->models[m];
@@ -213,17 +259,14 @@ static void poll_model(struct learning *learning, int m) {
     if (model->stage == STAGE_COLLECTING)
         send_sets(learning, m);
     disk_poll(learning, m);
-    int64_t clock;
-    uint64_t steps = learning_most_steps(learning, of->class, &clock);
-    if (steps == 0)
-        clock = model->retraining.tried_at; /* no stream tells the time */
-    live_poll(learning, m, steps);
+    struct data_clock clock = read_clock(learning, m);
+    live_poll(learning, m, clock.most);
     bool serves = placement_version(learning->setup.placement, m) != NULL;
-    enum retraining_reason why = retraining_due(&model->retraining, of, serves, steps, clock);
+    enum retraining_reason why = retraining_due(&model->retraining, of, serves, clock.steps, clock.t);
     if (why == RETRAINING_NOT_DUE || !may_begin(learning))
         return;
     model->why = why;
-    begin(learning, m, steps, clock);
+    begin(learning, m, &clock);
     learning->first = m + 1; /* the others are looked at before it the next time */
 }
 

@@ -274,6 +274,8 @@ static void worker_free(struct worker *worker) {
     pthread_mutex_destroy(&worker->owner);
     free(worker->most_steps);
     free(worker->clocks);
+    free(worker->ticking);
+    free(worker->trained);
     free(worker->collections);
     free(worker->trials);
     free(worker->apart.models);
@@ -320,10 +322,12 @@ struct worker *worker_start(const struct worker_setup *setup, struct error *err)
     worker->alone_most = most_alone(config, output, forecast);
     worker->most_steps = calloc((size_t)config->n_classes, sizeof *worker->most_steps);
     worker->clocks = calloc((size_t)config->n_classes, sizeof *worker->clocks);
+    worker->ticking = calloc((size_t)config->n_classes, sizeof *worker->ticking);
+    worker->trained = calloc((size_t)config->n_models, sizeof *worker->trained);
     worker->collections = calloc((size_t)config->n_models, sizeof *worker->collections);
     worker->trials = calloc((size_t)config->n_models, sizeof *worker->trials);
     if (worker->input == NULL || worker->output == NULL || worker->most_steps == NULL || worker->clocks == NULL ||
-        worker->collections == NULL || worker->trials == NULL ||
+        worker->ticking == NULL || worker->trained == NULL || worker->collections == NULL || worker->trials == NULL ||
         (setup->store != NULL && worker_restore_prepare(worker) != 0))
         goto memory;
     worker->emitter = emitter_new(config, setup->epoch, worker->output, setup->bus, setup->interest);
@@ -407,4 +411,19 @@ uint64_t worker_most_steps(const struct worker *worker, int class) {
 
 int64_t worker_clock(const struct worker *worker, int class) {
     return atomic_load_explicit(&worker->clocks[class], memory_order_relaxed);
+}
+
+struct worker_ticking worker_ticking(const struct worker *worker, int model) {
+    const struct ticking *ticking = &worker->ticking[worker->config->models[model].class];
+    const struct trained *trained = &worker->trained[model];
+    struct worker_ticking ret = {.steps = atomic_load_explicit(&ticking->steps, memory_order_acquire)};
+    ret.t = atomic_load_explicit(&ticking->t, memory_order_relaxed);
+    ret.knows = atomic_load_explicit(&trained->known, memory_order_acquire) ==
+                atomic_load_explicit(&trained->at, memory_order_relaxed);
+    ret.since = atomic_load_explicit(&trained->since, memory_order_relaxed);
+    return ret;
+}
+
+void worker_trained(struct worker *worker, int model, int64_t t) {
+    atomic_store_explicit(&worker->trained[model].at, t, memory_order_relaxed);
 }

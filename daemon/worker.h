@@ -89,4 +89,16 @@ void worker_spent(const struct worker *worker, struct spent_counts *sum_advances
 uint64_t worker_most_steps(const struct worker *worker, int class);
 int64_t worker_clock(const struct worker *worker, int class);
 
+/* The data's clock, as this worker knows it: of the streams of the model's class that have taken a step since they are in
+ * memory, the one with the most. Any thread. */
+struct worker_ticking {
+    uint64_t steps; /* of it; 0: there is none */
+    int64_t t;      /* of its latest one, ns */
+    bool knows;     /* how many of its steps are later than the training that was told last: */
+    uint64_t since; /* so many; all that it ever took where its history does not reach so far back */
+};
+struct worker_ticking worker_ticking(const struct worker *worker, int model);
+/* The model was trained latest when that clock showed t. The bus. */
+void worker_trained(struct worker *worker, int model, int64_t t);
+
 #endif

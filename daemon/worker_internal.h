@@ -50,6 +50,21 @@ struct repeating {
     int64_t filled;        /* when they were counted, ns */
 };
 
+/* Of the streams of a class that have taken a step since they are in memory, the one with the most: the data's clock. */
+struct ticking {
+    const struct stream *stream; /* NULL: the next one that takes a step */
+    atomic_uint_fast64_t steps;  /* of it; 0: there is none */
+    atomic_int_fast64_t t;       /* of its latest one, ns */
+};
+
+/* Of a model: how many steps of that stream are later than the latest training. */
+struct trained {
+    atomic_int_fast64_t at;     /* the training, by that clock, ns; the bus writes it */
+    uint64_t until;             /* the stream's latest step up to then */
+    atomic_int_fast64_t known;  /* the training for which that has been looked up, */
+    atomic_uint_fast64_t since; /* and the steps behind it */
+};
+
 struct worker {
     const struct config *config;
     struct config apart; /* the same as it was at the start, with batches of one slot; only with a store */
@@ -94,6 +109,8 @@ struct worker {
     int64_t measured;                 /* when these were measured last, ns */
     atomic_uint_fast64_t *most_steps; /* [n_classes] of the stream that has the most */
     atomic_int_fast64_t *clocks;      /* [n_classes] the time of its latest step, ns */
+    struct ticking *ticking;          /* [n_classes] */
+    struct trained *trained;          /* [n_models] */
 };
 
 static inline void worker_count(atomic_uint_fast64_t *counter, uint64_t n) {

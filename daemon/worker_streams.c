@@ -181,6 +181,11 @@ bool worker_take_scores(struct worker *worker, struct scores_report *report) {
  * one with more takes its next step. */
 static void pass_clock_on(struct worker *worker, const struct stream *ended) {
     atomic_uint_fast64_t *most = &worker->most_steps[ended->class];
+    struct ticking *ticking = &worker->ticking[ended->class];
+    if (ticking->stream == ended) {
+        ticking->stream = NULL;
+        atomic_store_explicit(&ticking->steps, 0, memory_order_relaxed);
+    }
     if (ended->series->history->n < atomic_load_explicit(most, memory_order_relaxed))
         return;
     atomic_store_explicit(most, 0, memory_order_relaxed);

@@ -22,6 +22,27 @@ void worker_set_clock(struct worker *worker, const struct stream *stream) {
     atomic_store_explicit(&worker->clocks[stream->of_class], history_time(history, history->n), memory_order_relaxed);
 }
 
+/* A step has been taken as it came. What a stream brings back from the disk, or has in its tail, tells no time: it may be of long
+ * ago, and was taken then. */
+static void tell_time(struct worker *worker, const struct stream *stream) {
+    const struct history *history = stream->series->history;
+    struct ticking *ticking = &worker->ticking[stream->of_class];
+    if (history->n <= atomic_load_explicit(&ticking->steps, memory_order_relaxed))
+        return;
+    bool other = ticking->stream != stream;
+    ticking->stream = stream;
+    for (int i = 0; i < stream->n_places; i++) {
+        struct trained *trained = &worker->trained[stream->places[i].batch->model];
+        int64_t at = atomic_load_explicit(&trained->at, memory_order_relaxed);
+        if (other || at != atomic_load_explicit(&trained->known, memory_order_relaxed))
+            trained->until = history_step_until(history, at);
+        atomic_store_explicit(&trained->since, history->n - trained->until, memory_order_relaxed);
+        atomic_store_explicit(&trained->known, at, memory_order_release);
+    }
+    atomic_store_explicit(&ticking->t, history_time(history, history->n), memory_order_relaxed);
+    atomic_store_explicit(&ticking->steps, history->n, memory_order_release);
+}
+
 /* What stands out of the step, by its flags. */
 static void count_step(struct worker *worker, const struct stream *stream, uint8_t flags) {
     if ((flags & STEP_RESET) != 0)
@@ -47,6 +68,8 @@ static void take_step(struct worker *worker, struct stream *stream, const struct
     atomic_store_explicit(&stream->steps, step, memory_order_relaxed);
     worker_count(&worker->steps, !worker->restoring); /* what is taken once more has been counted */
     worker_set_clock(worker, stream);
+    if (!worker->restoring)
+        tell_time(worker, stream);
     uint8_t flags = history_flags(series->history, step);
     if (flags != 0)
         count_step(worker, stream, flags);

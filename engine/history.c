@@ -125,17 +125,26 @@ int history_keep_labels(struct history *history) {
     return history->labels != NULL ? 0 : -1;
 }
 
-uint64_t history_label(struct history *history, int64_t t, float label) {
+/* The first step that it holds with a time of t or later; n + 1: it holds none. */
+static uint64_t first_from(const struct history *history, int64_t t) {
     uint64_t first = history_oldest(history), end = history->n + 1;
-    if (history->labels == NULL)
-        return 0;
-    while (first < end) { /* times grow with the steps */
+    while (first < end) { /* times do not go back */
         uint64_t middle = first + (end - first) / 2;
         if (history_time(history, middle) < t)
             first = middle + 1;
         else
             end = middle;
     }
+    return first;
+}
+
+uint64_t history_step_until(const struct history *history, int64_t t) {
+    uint64_t behind = t < INT64_MAX ? first_from(history, t + 1) : history->n + 1;
+    return behind > history_oldest(history) ? behind - 1 : 0;
+}
+
+uint64_t history_label(struct history *history, int64_t t, float label) {
+    uint64_t first = history->labels != NULL ? first_from(history, t) : history->n + 1;
     if (first > history->n || history_time(history, first) != t)
         return 0;
     history->labels[history_place(history, first)] = label;

@@ -122,6 +122,9 @@ static inline size_t history_place(const struct history *history, uint64_t step)
     return at >= back ? at - back : at + (size_t)history->capacity - back;
 }
 
+/* The latest step that it holds with a time up to t; 0: it holds none. */
+uint64_t history_step_until(const struct history *history, int64_t t);
+
 /* What it holds of it. */
 static inline int64_t history_time(const struct history *history, uint64_t step) {
     return history->t[history_place(history, step)];

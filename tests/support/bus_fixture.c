@@ -86,10 +86,13 @@ struct worker *idle_worker_new(const struct config *config, size_t input_bytes) 
     worker->output = ring_new(1 << 20);
     worker->most_steps = calloc((size_t)config->n_classes, sizeof *worker->most_steps);
     worker->clocks = calloc((size_t)config->n_classes, sizeof *worker->clocks);
+    worker->ticking = calloc((size_t)config->n_classes, sizeof *worker->ticking);
+    worker->trained = calloc((size_t)config->n_models, sizeof *worker->trained);
     worker->emitter = emitter_new(config, 1, worker->output, &worker->bell, &nobody);
     assert_int_equal(doorbell_init(&worker->bell), 0);
     assert_true(worker->input != NULL && worker->output != NULL && worker->most_steps != NULL &&
-                worker->clocks != NULL && worker->emitter != NULL);
+                worker->clocks != NULL && worker->ticking != NULL && worker->trained != NULL &&
+                worker->emitter != NULL);
     return worker;
 }
 
@@ -100,6 +103,8 @@ void idle_worker_free(struct worker *worker) {
     doorbell_fini(&worker->bell);
     free(worker->most_steps);
     free(worker->clocks);
+    free(worker->ticking);
+    free(worker->trained);
     free(worker);
 }
 

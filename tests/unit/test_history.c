@@ -191,6 +191,29 @@ static void renewed_it_is_as_a_new_one(void **state) {
     history_free(history);
 }
 
+static void steps_are_found_by_their_time(void **state) {
+    (void)state;
+    struct history *history = history_new(2, 8, FIXTURE_PENDING);
+    assert_int_equal(history_step_until(history, INT64_MAX), 0);
+    while (history->n < 100)
+        append(history, 1, 1); /* at 0, 10, ... */
+    uint64_t oldest = history_oldest(history);
+    assert_true(oldest > 1);
+    assert_int_equal(history_step_until(history, INT64_MIN), 0);
+    assert_int_equal(history_step_until(history, history_time(history, oldest) - 1), 0);
+    for (uint64_t step = oldest; step <= 100; step++)
+        for (int64_t more = 0; more < 10; more += 9)
+            assert_int_equal(history_step_until(history, (int64_t)(step - 1) * 10 + more), step);
+    assert_int_equal(history_step_until(history, INT64_MAX), 100);
+    /* Of several at one time: the last one, and the first one has their label. */
+    for (int i = 0; i < 3; i++)
+        history_append(history, 5000, (const double[]){1, 1}, false);
+    assert_int_equal(history_step_until(history, 5000), 103);
+    assert_int_equal(history_keep_labels(history), 0);
+    assert_int_equal(history_label(history, 5000, 1), 101);
+    history_free(history);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_one),
@@ -200,6 +223,7 @@ int main(void) {
         cmocka_unit_test(states_begin_anew),
         cmocka_unit_test(the_ring_holds_the_latest),
         cmocka_unit_test(renewed_it_is_as_a_new_one),
+        cmocka_unit_test(steps_are_found_by_their_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -309,6 +309,7 @@ static void it_stops_in_every_state(void **state) {
 
 static void say_steps(struct rig *rig, uint64_t steps) {
     atomic_store(&rig->workers[1]->most_steps[0], steps);
+    atomic_store(&rig->workers[1]->ticking[0].steps, steps);
 }
 
 /* The oldest record in a worker's ring, which must be of that kind, is taken out; NULL where the ring is empty. */

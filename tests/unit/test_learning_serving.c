@@ -48,6 +48,7 @@ static void open_scene(struct scene *scene, const char *rest) {
 static void say_steps(struct scene *scene, uint64_t steps) {
     scene->steps = steps;
     atomic_store(&scene->rig.workers[1]->most_steps[0], steps);
+    atomic_store(&scene->rig.workers[1]->ticking[0].steps, steps);
 }
 
 /* Windows of a season, as a worker would copy them. */
@@ -331,6 +332,7 @@ static void a_mixture_decides_itself(void **state) {
 /* A training, a while, and a drift. */
 static void let_it_drift(struct scene *scene) {
     atomic_store(&scene->rig.workers[1]->clocks[0], 1);
+    atomic_store(&scene->rig.workers[1]->ticking[0].t, 1);
     train(scene, 1);
     /* Without a stream in the book, nobody knows how many steps these errors are. */
     live(scene, 0, 1, 1, 1);
