@@ -147,7 +147,7 @@ struct acknowledged_origin acknowledged_again(struct acknowledged *acknowledged,
     struct acknowledged_origin origin = {.source = source, .producer = id, .first = first, .told_from = UINT64_MAX};
     if (producer == NULL)
         return origin; /* forgotten */
-    origin.place = producers_place(acknowledged->producers, producer);
+    origin.mark = producers_mark(acknowledged->producers, producer);
     origin.told_from = told_from(acknowledged, producer->again);
     return origin;
 }
@@ -484,7 +484,7 @@ void acknowledged_not_kept(struct acknowledged *acknowledged) {
 
 struct acknowledged_origin acknowledged_origin(const struct acknowledged *acknowledged) {
     const struct producer *producer = acknowledged->at_hand.producer;
-    return (struct acknowledged_origin){.place = producers_place(acknowledged->producers, producer),
+    return (struct acknowledged_origin){.mark = producers_mark(acknowledged->producers, producer),
                                         .source = source_of(producer->id),
                                         .producer = producer->id,
                                         .first = acknowledged->at_hand.first};
@@ -518,13 +518,13 @@ static uint64_t later(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-void acknowledged_refused(struct acknowledged *acknowledged, uint32_t place, uint64_t first, uint64_t last,
+void acknowledged_refused(struct acknowledged *acknowledged, uint32_t mark, uint64_t first, uint64_t last,
                           enum reason reason, const char *stream, size_t n) {
-    struct producer *producer = producers_at(acknowledged->producers, place);
+    struct producer *producer = producers_marked(acknowledged->producers, mark);
     if (first > last)
         return; /* bytes behind a bundle have no number */
-    /* What had waited long for a stream that could not be read may be of one that has been forgotten since. */
-    if (producer->id == 0 || last > producer->taken)
+    /* What had waited long may be of one that has been forgotten since, or, in the journal, has begun anew. */
+    if (producer == NULL || last > producer->taken)
         return;
     producer_refused(producer, first, last, reason, stream, n);
     if (last <= producer->durable)

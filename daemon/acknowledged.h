@@ -36,10 +36,10 @@ void *acknowledged_socket(const struct acknowledged *acknowledged);
  * last, ns since 1970. */
 void acknowledged_restore(struct acknowledged *acknowledged, uint64_t producer, uint64_t last, int64_t used);
 
-/* Who sent a message: its place and what its ticks' positions have as their source, the number of the first tick, and the first
+/* Who sent a message: its mark (producers.h) and what its ticks' positions have as their source, the number of the first tick, and the first
  * one that is to be told of if it is refused. */
 struct acknowledged_origin {
-    uint32_t place, source;
+    uint32_t mark, source;
     uint64_t producer, first, told_from;
 };
 /* Before the first message: that of a message of the journal, which is taken once more. */
@@ -74,8 +74,8 @@ struct acknowledged_origin acknowledged_origin(const struct acknowledged *acknow
 void acknowledged_begin(struct acknowledged *acknowledged, uint64_t order);
 /* What was taken as entry `of` is waited for until `order`, the latest of all, is durable, too. */
 void acknowledged_kept(struct acknowledged *acknowledged, uint64_t of, uint64_t order);
-/* Ticks of the producer at a place were refused, by the bus or a worker. */
-void acknowledged_refused(struct acknowledged *acknowledged, uint32_t place, uint64_t first, uint64_t last,
+/* Ticks of the producer with that mark were refused, by the bus or a worker. */
+void acknowledged_refused(struct acknowledged *acknowledged, uint32_t mark, uint64_t first, uint64_t last,
                           enum reason reason, const char *stream, size_t n);
 /* All ticks of the message at hand have been refused or put into their workers' rings. */
 void acknowledged_taken(struct acknowledged *acknowledged);

@@ -166,12 +166,12 @@ void ingest_replay_refused(struct ingest *ingest, const struct record *record, e
     const uint32_t producer = is_label ? label->producer : tick->producer;
     const uint64_t number = is_label ? label->number : tick->arrival.number;
     if (producer != 0)
-        acknowledged_refused(ingest->acknowledged, producer - 1, number, number, reason, name, strlen(name));
+        acknowledged_refused(ingest->acknowledged, producer, number, number, reason, name, strlen(name));
 }
 
 void ingest_refused(struct ingest *ingest, const struct record_refused *refused) {
     if (refused->producer != 0)
-        acknowledged_refused(ingest->acknowledged, refused->producer - 1, refused->number, refused->number,
+        acknowledged_refused(ingest->acknowledged, refused->producer, refused->number, refused->number,
                              refused->reason, refused->name, refused->n);
     /* The worker has counted it. */
     if (refused->tell)
@@ -241,7 +241,7 @@ static void answer_refused(struct ingest *ingest, enum reason reason, size_t pas
     const struct acknowledged_origin *origin = &ingest->origin;
     const uint64_t last = origin->first + ingest->passed - 1;
     if (ingest->source == SOURCE_ACKNOWLEDGED && last >= origin->told_from)
-        acknowledged_refused(ingest->acknowledged, origin->place, origin->first + passed_before, last, reason,
+        acknowledged_refused(ingest->acknowledged, origin->mark, origin->first + passed_before, last, reason,
                              stream.at, stream.n);
 }
 

@@ -69,7 +69,7 @@ static bool refuse_orphan(void *context, const char *name, size_t n, const struc
     ingest_refuse(ingest, REASON_LABEL, stream);
     if (label->producer == 0)
         return true;
-    acknowledged_refused(ingest->acknowledged, label->producer - 1, label->number, label->number, REASON_LABEL, name,
+    acknowledged_refused(ingest->acknowledged, label->producer, label->number, label->number, REASON_LABEL, name,
                          n);
     store_hurry(ingest->setup.store);
     return true;

@@ -200,7 +200,7 @@ static struct arrival arrival_of(const struct ingest *ingest) {
 static uint32_t producer_of(const struct ingest *ingest) {
     bool told = ingest->source == SOURCE_ACKNOWLEDGED &&
                 ingest->origin.first + ingest->passed - 1 >= ingest->origin.told_from;
-    return told ? ingest->origin.place + 1 : 0;
+    return told ? ingest->origin.mark : 0;
 }
 
 /* While the disk fails, or cannot read a stream, who may be there does not come back, and does not begin anew; nobody else

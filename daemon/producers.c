@@ -25,6 +25,7 @@ uint64_t producers_id_of_name(const char *name, size_t n) {
 }
 
 struct producers *producers_new(int most, int64_t idle) {
+    assert(most <= PRODUCERS_MOST);
     struct producers *producers = calloc(1, sizeof *producers);
     if (producers == NULL)
         return NULL;
@@ -64,6 +65,19 @@ struct producer *producers_at(struct producers *producers, uint32_t place) {
     return &producers->at[place];
 }
 
+/* Its place + 1, and above that how often the place has been another's. */
+uint32_t producers_mark(const struct producers *producers, const struct producer *producer) {
+    return producer->forgotten * (PRODUCERS_MOST + UINT32_C(1)) + producers_place(producers, producer) + 1;
+}
+
+struct producer *producers_marked(struct producers *producers, uint32_t mark) {
+    const uint32_t place = mark & PRODUCERS_MOST;
+    if (place == 0)
+        return NULL;
+    struct producer *producer = producers_at(producers, place - 1);
+    return producer->id != 0 && producers_mark(producers, producer) == mark ? producer : NULL;
+}
+
 int producers_count(const struct producers *producers) {
     return producers->count;
 }
@@ -86,7 +100,7 @@ static void forget(struct producers *producers, struct producer *producer) {
     producers_unbind(producers, producer);
     producer_told(producer, producer->n_refusals, UINT64_MAX);
     free(producer->refusals);
-    *producer = (struct producer){0};
+    *producer = (struct producer){.forgotten = producer->forgotten + 1};
     producers->count--;
 }
 
@@ -127,7 +141,7 @@ struct producer *producers_open(struct producers *producers, uint64_t id, int64_
     if (producer == NULL)
         return NULL;
     uint32_t *bucket = bucket_of_id(producers, id);
-    *producer = (struct producer){.id = id, .used = now, .next_by_id = *bucket};
+    *producer = (struct producer){.id = id, .used = now, .forgotten = producer->forgotten, .next_by_id = *bucket};
     *bucket = producers_place(producers, producer) + 1;
     producers->count++;
     return producer;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 enum { PRODUCER_IDENTITY_MOST = 255 }; /* bytes of a ZeroMQ routing id */
+enum { PRODUCERS_MOST = (1 << 20) - 1 };
 
 /* Ticks that were refused, one behind the other and for one reason. */
 struct refusal {
@@ -43,12 +44,13 @@ struct producer {
      * `heard`. */
     uint64_t again, heard;
 
+    uint32_t forgotten; /* producers that had the place before */
     uint32_t next_by_id, next_by_identity; /* place + 1 of the next one of the bucket; 0: none */
 };
 
 struct producers;
 
-/* For at most `most` producers; one that is not heard of for `idle` ns may be forgotten for another. NULL when memory is
+/* For at most `most` producers, up to PRODUCERS_MOST; one that is not heard of for `idle` ns may be forgotten for another. NULL when memory is
  * short. */
 struct producers *producers_new(int most, int64_t idle);
 void producers_free(struct producers *producers);
@@ -68,6 +70,11 @@ struct producer *producers_find(struct producers *producers, uint64_t id);
 /* Its place, which it keeps until it is forgotten, and the other way round. */
 uint32_t producers_place(const struct producers *producers, const struct producer *producer);
 struct producer *producers_at(struct producers *producers, uint32_t place);
+
+/* What its ticks have as its own, never 0: another one that gets its place has another mark, of 4,096 in turn. */
+uint32_t producers_mark(const struct producers *producers, const struct producer *producer);
+/* NULL: none, or it has been forgotten. */
+struct producer *producers_marked(struct producers *producers, uint32_t mark);
 
 /* The producer that a client speaks for; NULL: none. */
 struct producer *producers_of_client(struct producers *producers, const void *identity, size_t n);

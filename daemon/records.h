@@ -58,7 +58,7 @@ struct record {
 
 struct record_tick {
     enum record_kind kind;
-    uint32_t producer; /* of an acknowledged tick: its place + 1; 0: none */
+    uint32_t producer; /* of an acknowledged tick: its mark (producers.h); 0: none */
     struct stream *stream;
     uint64_t order; /* in the journal; 0: there is none */
     int64_t t;

@@ -377,8 +377,8 @@ static void what_is_refused_too_late_is_told_to_nobody_else(void **state) {
     struct scene scene;
     open_scene(&scene);
     ask(&scene, "7", 0);
-    for (uint32_t place = 0; place < 2; place++)
-        acknowledged_refused(ingest_acknowledged(scene.rig.ingest), place, 2, 2, REASON_LATE, "c/9", 3);
+    for (uint32_t mark = 1; mark <= 2; mark++)
+        acknowledged_refused(ingest_acknowledged(scene.rig.ingest), mark, 2, 2, REASON_LATE, "c/9", 3);
     said_durable = UINT64_MAX;
     send_ticks(scene.client, "c/1", 1, 3);
     turn_until(&scene, &ingest_counters(scene.rig.ingest)->ticks, 3);

@@ -212,12 +212,36 @@ static void what_lies_behind_the_credit_is_not_told(void **state) {
     close_scene(&scene);
 }
 
+/* Whoever is forgotten for another meanwhile leaves it a place, and no refusals. */
+static void nobody_is_told_of_anothers(void **state) {
+    (void)state;
+    struct scene scene;
+    open_scene(&scene);
+    send_all(&scene);
+    snprintf(bus + strlen(bus), sizeof bus - strlen(bus), "  producers: 1\n  producer_idle: 0s\n");
+    recover(&scene, false);
+    rig_turn(&scene.kept.rig);
+    send(&scene, "{\"cmd\":\"ask\",\"producer\":8,\"known\":0}", NULL);
+    hear(&scene);
+    assert_int_equal(scene.durable, 0);
+    send(&scene, "{\"seq\":1}",
+         "[[\"c/2\",11,[1,2]],[\"c/2\",12,[1,2]],[\"c/2\",13,[1,2]],[\"c/2\",14,[1,2]],[\"c/2\",15,[1,2]],"
+         "[\"c/2\",16,[1,2]],[\"c/2\",17,[1,2]],[\"c/2\",18,[1,2]]]");
+    for (int i = 0; i < 5; i++)
+        rig_turn(&scene.kept.rig);
+    scene.kept.rig.holds_returns = false;
+    hear_durable(&scene, 8);
+    assert_string_equal(scene.refused, "");
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_not_heard_is_told),
         cmocka_unit_test(the_reply_waits_for_the_streams),
         cmocka_unit_test(an_older_client),
         cmocka_unit_test(what_lies_behind_the_credit_is_not_told),
+        cmocka_unit_test(nobody_is_told_of_anothers),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

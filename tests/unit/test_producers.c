@@ -60,6 +60,22 @@ static void a_producer_keeps_its_place(void **state) {
     producers_free(NULL);
 }
 
+/* Not for another that gets its place. */
+static void a_mark_is_a_producers_own(void **state) {
+    (void)state;
+    struct producers *producers = producers_new(2, 10);
+    uint32_t marks[3];
+    for (int i = 0; i < 3; i++) {
+        struct producer *producer = open_one(producers, (uint64_t)i + 5, 10 * i);
+        marks[i] = producers_mark(producers, producer);
+        assert_ptr_equal(producers_marked(producers, marks[i]), producer);
+    }
+    assert_null(producers_marked(producers, marks[0]));
+    assert_int_equal(producers_marked(producers, marks[1])->id, 6);
+    assert_null(producers_marked(producers, 0));
+    producers_free(producers);
+}
+
 static void the_longest_idle_one_is_forgotten(void **state) {
     (void)state;
     struct producers *producers = producers_new(3, 10);
@@ -184,6 +200,7 @@ int main(void) {
         cmocka_unit_test(names_and_numbers_are_apart),
         cmocka_unit_test(numbers_follow_each_other),
         cmocka_unit_test(a_producer_keeps_its_place),
+        cmocka_unit_test(a_mark_is_a_producers_own),
         cmocka_unit_test(the_longest_idle_one_is_forgotten),
         cmocka_unit_test(who_has_ticks_in_flight_or_something_due_is_kept),
         cmocka_unit_test(a_client_speaks_for_one_producer),
