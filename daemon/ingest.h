@@ -93,7 +93,8 @@ int ingest_state(struct ingest *ingest, struct state_order *order);
 int ingest_evict(struct ingest *ingest, struct stream *stream);
 
 /* Has a stream become what its image says. Returns 0: it is on its way, and the image taken over; 1: the same, and
- * returns_imported tells what came of it; -1: there is such a stream; -2: a worker's ring has no room, or memory is short. */
+ * returns_imported tells what came of it; -1: there is such a stream; -2: it is not known now whether there is, a
+ * worker's ring has no room, or memory is short. */
 int ingest_import(struct ingest *ingest, int class, struct stored *image, uint64_t request);
 
 /* Puts what a worker has told of a takeover into the journal. Returns false when there is no room now. */

@@ -69,8 +69,7 @@ static bool refuse_orphan(void *context, const char *name, size_t n, const struc
     ingest_refuse(ingest, REASON_LABEL, stream);
     if (label->producer == 0)
         return true;
-    acknowledged_refused(ingest->acknowledged, label->producer, label->number, label->number, REASON_LABEL, name,
-                         n);
+    acknowledged_refused(ingest->acknowledged, label->producer, label->number, label->number, REASON_LABEL, name, n);
     store_hurry(ingest->setup.store);
     return true;
 }
@@ -275,9 +274,10 @@ int ingest_evict(struct ingest *ingest, struct stream *stream) {
  * journal, too. */
 static int import_kept(struct ingest *ingest, int class, struct stored *image, uint64_t request) {
     struct returns *returns = ingest->setup.returns;
-    if (returns_find(returns, image->name, image->name_length) != NULL)
-        return -1;
-    struct returning *returning = returns_begin(returns, class, image->name, image->name_length);
+    struct returning *returning = returns_find(returns, image->name, image->name_length);
+    if (returning != NULL)
+        return returning_may_be_none(returning) ? -2 : -1;
+    returning = returns_begin(returns, class, image->name, image->name_length);
     if (returning == NULL || returns_import(returns, returning, image, request) != 0)
         return -2;
     struct journal_command command = {.what = JOURNALED_IMPORT, .image = image};

@@ -43,6 +43,8 @@ int returning_class(const struct returning *returning);
 /* Whether the store has not been able to read it for long, while others may be read: no more is taken for it, and nobody
  * waits for it. It comes back by itself when it can be read. */
 bool returning_is_held(const struct returning *returning);
+/* Whether it is not known yet that there is such a stream, and nothing is to begin one: it has a label, say. */
+bool returning_may_be_none(const struct returning *returning);
 /* Whether it is to begin anew where it cannot be read, and that may be: it is known which generation it has. */
 bool returning_is_anew(const struct returning *returning);
 

@@ -40,12 +40,22 @@ void returns_end_import(struct returns *returns, struct returning *returning) {
     import->image = NULL;
 }
 
-int returns_import(struct returns *returns, struct returning *returning, struct stored *image, uint64_t request) {
-    /* What is there already, or comes before it, is the stream; but for what only follows one that has ended. */
-    bool first = returning->import == NULL;
+/* What is there already, or comes before it, is the stream; but for what only follows one that has ended. */
+static bool is_to_be(const struct returning *returning) {
+    bool is = returning->import != NULL;
     for (const struct kept *kept = returning->kept; kept != NULL; kept = kept->behind)
-        first &= ((const struct record *)(const void *)kept->record)->kind != RECORD_TICK;
-    if (!first)
+        is |= ((const struct record *)(const void *)kept->record)->kind == RECORD_TICK;
+    return is;
+}
+
+bool returning_may_be_none(const struct returning *returning) {
+    bool is = returning->held || returning->stage == PLACED || (returning->stage == LEAVING && !returning->forget) ||
+              (returning->stage == ANSWERED && returning->answer->found == STORED_IMAGE);
+    return !is && !is_to_be(returning);
+}
+
+int returns_import(struct returns *returns, struct returning *returning, struct stored *image, uint64_t request) {
+    if (is_to_be(returning))
         return -1;
     struct import *import = calloc(1, sizeof *import);
     struct outcome *outcome = request > 0 ? calloc(1, sizeof *outcome) : NULL;

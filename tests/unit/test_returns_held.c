@@ -20,6 +20,8 @@
 #include <string.h>
 #include <zmq.h>
 
+#define EVENT "  - {name: e, class: c, head: event, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n"
+
 static const struct kept_setup setup = {.top = "return_queue: 64KiB\n", .learns = true};
 
 static void run_there(const struct kept_scene *scene, const char *what) {
@@ -306,6 +308,32 @@ static void an_import_does_not_wait(void **state) {
     kept_scene_close(&scene);
 }
 
+/* Nor is there one because somebody labels it. */
+static void an_import_beside_a_label(void **state) {
+    (void)state;
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.learns = true, .models = EVENT});
+    begin(&scene);
+    json_t *image = ask(&scene, "{\"cmd\":\"export\",\"stream\":\"c/1\"}");
+    json_object_set_new(image, "cmd", json_string("import"));
+    json_object_set_new(json_object_get(image, "image"), "stream", json_string("c/2"));
+    char *request = json_dumps(image, 0);
+    static const char label[] = "[{\"stream\":\"c/2\",\"t\":1,\"label\":1}]";
+    scene.rig.holds_returns = true;
+    rig_send(scene.push, label, strlen(label));
+    for (int64_t began = 0; ingest_counters(scene.rig.ingest)->labels == 0; rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    expect(&scene, request, "busy");
+    scene.rig.holds_returns = false;
+    for (int64_t began = 0; returns_find(scene.rig.returns, "c/2", 3) != NULL; rig_turn(&scene.rig))
+        assert_true(rig_wait(&began));
+    expect(&scene, request, "ok");
+    expect(&scene, request, "exists");
+    free(request);
+    json_decref(image);
+    kept_scene_close(&scene);
+}
+
 /* It stands in the journal alone, and the record that cannot be read is of a stream that had ended before. */
 static void an_import_of_the_journal_is_held(void **state) {
     (void)state;
@@ -398,6 +426,7 @@ int main(void) {
         cmocka_unit_test(the_journal_stays_for_a_while),
         cmocka_unit_test(a_question_begins_nothing),
         cmocka_unit_test(an_import_does_not_wait),
+        cmocka_unit_test(an_import_beside_a_label),
         cmocka_unit_test(an_import_of_the_journal_is_held),
         cmocka_unit_test(what_was_refused_is_not_taken),
     };
