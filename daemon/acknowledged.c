@@ -272,7 +272,7 @@ static bool is_known(const json_t *known) {
  * to be told with it. */
 static uint64_t take_known(const struct acknowledged *acknowledged, struct producer *producer, uint64_t known) {
     producer_heard(producer, known);
-    producer_tell_again(producer);
+    producer_tell_again(producer, told_from(acknowledged, producer->taken));
     if (acknowledged->again)
         producer->durable = known < producer->again ? known : producer->again;
     return producer->n_refusals > 0 && known < producer->durable ? known : producer->durable;
@@ -669,12 +669,10 @@ static void release(struct acknowledged *acknowledged) {
 /* [[first, last, reason, stream], ...] of those that have not been told, those that follow each other as one; NULL: none. */
 static json_t *refusals_of(const struct producer *producer, size_t n) {
     json_t *list = NULL;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = producer->n_told; i < n; i++) {
         const struct refusal *refusal = &producer->refusals[i];
         uint64_t last = refusal->last;
-        if (refusal->told)
-            continue;
-        for (; i + 1 < n && producer->refusals[i + 1].first == last + 1 && !producer->refusals[i + 1].told &&
+        for (; i + 1 < n && producer->refusals[i + 1].first == last + 1 &&
                producer->refusals[i + 1].reason == refusal->reason &&
                strcmp(producer->refusals[i + 1].stream, refusal->stream) == 0;
              i++)

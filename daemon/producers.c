@@ -218,7 +218,7 @@ void producer_refused(struct producer *producer, uint64_t first, uint64_t last, 
     if (stream == NULL)
         producer->untold += last - first + 1;
     else
-        producer->refusals[producer->n_refusals++] = (struct refusal){first, last, reason, stream, false};
+        producer->refusals[producer->n_refusals++] = (struct refusal){first, last, reason, stream};
 }
 
 static int by_number(const void *a, const void *b) {
@@ -228,9 +228,9 @@ static int by_number(const void *a, const void *b) {
 
 /* Those that are in order: what is run behind an image may be run twice (worker_restore). */
 static void drop_repeated(struct producer *producer) {
-    size_t n = 0;
-    for (size_t i = 0; i < producer->n_refusals; i++) {
-        if (n > 0 && producer->refusals[i].first == producer->refusals[n - 1].first)
+    size_t n = producer->n_told;
+    for (size_t i = n; i < producer->n_refusals; i++) {
+        if (n > producer->n_told && producer->refusals[i].first == producer->refusals[n - 1].first)
             free(producer->refusals[i].stream);
         else
             producer->refusals[n++] = producer->refusals[i];
@@ -240,42 +240,47 @@ static void drop_repeated(struct producer *producer) {
 
 size_t producer_refusals(struct producer *producer) {
     /* Workers tell of theirs each in its own time. */
-    if (producer->n_refusals > 1)
-        qsort(producer->refusals, producer->n_refusals, sizeof *producer->refusals, by_number);
+    size_t n = producer->n_told;
+    if (producer->n_refusals - n > 1)
+        qsort(producer->refusals + n, producer->n_refusals - n, sizeof *producer->refusals, by_number);
     drop_repeated(producer);
-    size_t n = 0;
     while (n < producer->n_refusals && producer->refusals[n].last <= producer->durable)
         n++;
     return n;
 }
 
+/* Of those that were told the ones up to the number go, and of the others those up to `untold`. */
+static void drop(struct producer *producer, uint64_t told, uint64_t untold) {
+    size_t n = 0, n_told = 0;
+    for (size_t i = 0; i < producer->n_refusals; i++) {
+        const struct refusal *refusal = &producer->refusals[i];
+        const bool is_told = i < producer->n_told;
+        if (refusal->last <= (is_told ? told : untold)) {
+            free(refusal->stream);
+            continue;
+        }
+        n_told += is_told;
+        producer->refusals[n++] = *refusal;
+    }
+    producer->n_refusals = n;
+    producer->n_told = n_told;
+}
+
 void producer_told(struct producer *producer, size_t n, uint64_t keep_from) {
-    size_t freed = 0;
-    for (; freed < n && producer->refusals[freed].last < keep_from; freed++)
-        free(producer->refusals[freed].stream);
-    for (size_t i = freed; i < n; i++)
-        producer->refusals[i].told = true;
-    producer->n_refusals -= freed;
-    if (producer->n_refusals > 0 && freed > 0)
-        memmove(producer->refusals, producer->refusals + freed, producer->n_refusals * sizeof *producer->refusals);
+    producer->n_told = n;
+    /* At least half of them: it is called for each reply. */
+    if (n > 0 && producer->refusals[n / 2].last < keep_from)
+        drop(producer, keep_from - 1, 0);
 }
 
 void producer_heard(struct producer *producer, uint64_t number) {
     const uint64_t again = number < producer->again ? number : producer->again;
-    size_t n = 0;
     producer->heard = again > producer->heard ? again : producer->heard;
     producer->says = number != UINT64_MAX;
-    for (size_t i = 0; i < producer->n_refusals; i++) {
-        const struct refusal *refusal = &producer->refusals[i];
-        if (refusal->last <= producer->heard || (refusal->told && refusal->last <= number))
-            free(refusal->stream);
-        else
-            producer->refusals[n++] = *refusal;
-    }
-    producer->n_refusals = n;
+    drop(producer, number > producer->heard ? number : producer->heard, producer->heard);
 }
 
-void producer_tell_again(struct producer *producer) {
-    for (size_t i = 0; i < producer->n_refusals; i++)
-        producer->refusals[i].told = false;
+void producer_tell_again(struct producer *producer, uint64_t keep_from) {
+    drop(producer, keep_from - 1, 0);
+    producer->n_told = 0;
 }

@@ -19,7 +19,6 @@ struct refusal {
     uint64_t first, last; /* sequence numbers */
     enum reason reason;
     char *stream; /* NUL-terminated */
-    bool told;    /* in a reply, that may have been lost */
 };
 
 struct producer {
@@ -37,6 +36,7 @@ struct producer {
     bool says;    /* it says how far it has heard: what it was told is kept until then */
 
     struct refusal *refusals; /* [n_refusals], that have not been told, or perhaps not heard */
+    size_t n_told;            /* the first ones were, in replies that may have been lost */
     size_t n_refusals, room;
     uint64_t untold; /* refused ticks that there was no memory for */
 
@@ -44,7 +44,7 @@ struct producer {
      * `heard`. */
     uint64_t again, heard;
 
-    uint32_t forgotten; /* producers that had the place before */
+    uint32_t forgotten;                    /* producers that had the place before */
     uint32_t next_by_id, next_by_identity; /* place + 1 of the next one of the bucket; 0: none */
 };
 
@@ -97,15 +97,15 @@ enum producer_verdict producer_judge(const struct producer *producer, uint64_t f
 /* Notes that ticks of the producer, all of one message, were refused, name [n] being their stream's. */
 void producer_refused(struct producer *producer, uint64_t first, uint64_t last, enum reason reason, const char *name,
                       size_t n);
-/* Puts the refusals in order of their numbers. Returns how many there are up to the last durable number, at the begin of
- * producer->refusals. */
+/* Puts the refusals that have not been told in order of their numbers. Returns how many there are with those that were and those up to
+ * the last durable number, at the begin of producer->refusals. */
 size_t producer_refusals(struct producer *producer);
-/* The first n have been told; those below the number are kept no longer. */
+/* The first n have been told. Those below the number need be kept no longer: they go many at a time. */
 void producer_told(struct producer *producer, size_t n, uint64_t keep_from);
 /* Its client has heard what was refused of what was acknowledged up to a number (UINT64_MAX: it does not say how far it has
  * heard). */
 void producer_heard(struct producer *producer, uint64_t number);
-/* What else it was told it has not heard. */
-void producer_tell_again(struct producer *producer);
+/* What else it was told it has not heard; those below the number are kept no longer. */
+void producer_tell_again(struct producer *producer, uint64_t keep_from);
 
 #endif

@@ -195,6 +195,35 @@ static void refusals_of_before_the_start_are_told_to_who_has_not_heard(void **st
     producers_free(producers);
 }
 
+/* What was told is kept for who says how far it has heard: in bounds, and neither sorted nor told with each reply. */
+static void what_was_told_is_kept_in_bounds(void **state) {
+    (void)state;
+    enum { KEPT = 100 };
+    struct producers *producers = producers_new(1, 0);
+    struct producer *producer = open_one(producers, 1, 0);
+    for (uint64_t n = 1; n <= 10 * KEPT; n++) {
+        producer->taken = producer->durable = n;
+        producer_refused(producer, n, n, REASON_LATE, "stream", 6);
+        assert_int_equal(producer_refusals(producer), producer->n_told + 1);
+        producer_told(producer, producer->n_refusals, n > KEPT ? n - KEPT + 1 : 1);
+        assert_in_range(producer->n_refusals, n < KEPT ? n : KEPT, 2 * KEPT);
+    }
+    producer_refused(producer, 900, 900, REASON_ID, "late", 4);
+    assert_int_equal(producer_refusals(producer), producer->n_told + 1);
+    assert_int_equal(producer->refusals[producer->n_told].first, 900);
+    producer_told(producer, producer->n_refusals, 901);
+    producer_heard(producer, 990);
+    assert_int_equal(producer->n_told, 10);
+    assert_int_equal(producer->n_refusals, 10);
+    producer_refused(producer, 980, 980, REASON_ID, "later", 5);
+    producer_heard(producer, 995);
+    assert_int_equal(producer->n_told, 5);
+    producer_tell_again(producer, 1);
+    assert_int_equal(producer_refusals(producer), 6);
+    assert_int_equal(producer->refusals[0].first, 980);
+    producers_free(producers);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_numbers_are_apart),
@@ -206,6 +235,7 @@ int main(void) {
         cmocka_unit_test(a_client_speaks_for_one_producer),
         cmocka_unit_test(refusals_are_told_in_order_up_to_what_is_durable),
         cmocka_unit_test(refusals_of_before_the_start_are_told_to_who_has_not_heard),
+        cmocka_unit_test(what_was_told_is_kept_in_bounds),
     };
     return cmocka_run_group_tests_name("producers", tests, NULL, NULL);
 }
