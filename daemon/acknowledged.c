@@ -147,6 +147,7 @@ struct acknowledged_origin acknowledged_again(struct acknowledged *acknowledged,
     struct acknowledged_origin origin = {.source = source, .producer = id, .first = first, .told_from = UINT64_MAX};
     if (producer == NULL)
         return origin; /* forgotten */
+    producer_replay(producer, first);
     origin.mark = producers_mark(acknowledged->producers, producer);
     origin.told_from = told_from(acknowledged, producer->again);
     return origin;
@@ -523,7 +524,7 @@ void acknowledged_refused(struct acknowledged *acknowledged, uint32_t mark, uint
     struct producer *producer = producers_marked(acknowledged->producers, mark);
     if (first > last)
         return; /* bytes behind a bundle have no number */
-    /* What had waited long may be of one that has been forgotten since, or, in the journal, has begun anew. */
+    /* What had waited long may be of one that has been forgotten since, or has begun anew. */
     if (producer == NULL || last > producer->taken)
         return;
     producer_refused(producer, first, last, reason, stream, n);

@@ -273,6 +273,14 @@ void producer_told(struct producer *producer, size_t n, uint64_t keep_from) {
         drop(producer, keep_from - 1, 0);
 }
 
+void producer_replay(struct producer *producer, uint64_t first) {
+    if (first <= producer->replayed) {
+        producer->forgotten++;
+        producer_told(producer, producer->n_refusals, UINT64_MAX);
+    }
+    producer->replayed = first;
+}
+
 void producer_heard(struct producer *producer, uint64_t number) {
     const uint64_t again = number < producer->again ? number : producer->again;
     producer->heard = again > producer->heard ? again : producer->heard;

@@ -43,6 +43,7 @@ struct producer {
     /* Of what was taken before the start, up to `again`, refusals may have been told then; they were, or nobody asks for them, up to
      * `heard`. */
     uint64_t again, heard;
+    uint64_t replayed; /* the first number of the latest message that the journal has of it */
 
     uint32_t forgotten;                    /* producers that had the place before */
     uint32_t next_by_id, next_by_identity; /* place + 1 of the next one of the bucket; 0: none */
@@ -102,6 +103,9 @@ void producer_refused(struct producer *producer, uint64_t first, uint64_t last, 
 size_t producer_refusals(struct producer *producer);
 /* The first n have been told. Those below the number need be kept no longer: they go many at a time. */
 void producer_told(struct producer *producer, size_t n, uint64_t keep_from);
+/* A message of the journal begins with that number. Where that has come before, it had been forgotten in between: what was before is no
+ * more its own, and it has another mark. */
+void producer_replay(struct producer *producer, uint64_t first);
 /* Its client has heard what was refused of what was acknowledged up to a number (UINT64_MAX: it does not say how far it has
  * heard). */
 void producer_heard(struct producer *producer, uint64_t number);

@@ -235,6 +235,34 @@ static void nobody_is_told_of_anothers(void **state) {
     close_scene(&scene);
 }
 
+static void wants(struct scene *scene, const char *request, int64_t durable) {
+    send(scene, request, NULL);
+    hear(scene);
+    assert_int_equal(scene->durable, durable);
+}
+
+/* It has been forgotten, and has sent its first numbers anew: those that stand in the journal before them are no more its own. */
+static void who_has_begun_anew_is_told_of_no_earlier_life(void **state) {
+    (void)state;
+    struct scene scene = {0};
+    snprintf(bus, sizeof bus, "  acknowledged: ipc://%s/acknowledged\n  producers: 1\n  producer_idle: 0s\n",
+             rig_folder());
+    kept_scene_open(&scene.kept, &setup);
+    connect_client(&scene);
+    send_all(&scene);
+    wants(&scene, "{\"cmd\":\"ask\",\"producer\":8}", 0);
+    wants(&scene, "{\"cmd\":\"ask\",\"producer\":7}", 0);
+    send(&scene, "{\"seq\":1}",
+         "[[\"c/1\",11,[1,2]],[\"c/1\",12,[1,2]],[\"c/1\",13,[1,2]],[\"c/1\",14,[1,2]],[\"c/1\",15,[1,2]]]");
+    send(&scene, "{\"seq\":6}", "[[\"c/1\",16,[1,2]],[\"c/1\",16,[1,2]],[\"c/1\",17,[1,2]],[\"c/1\",18,[1,2]]]");
+    hear_durable(&scene, 9);
+    recover(&scene, true);
+    ask(&scene, 0);
+    hear_durable(&scene, 9);
+    assert_string_equal(scene.refused, "[[7,7,\"repeated\",\"c/1\"]]");
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_not_heard_is_told),
@@ -242,6 +270,7 @@ int main(void) {
         cmocka_unit_test(an_older_client),
         cmocka_unit_test(what_lies_behind_the_credit_is_not_told),
         cmocka_unit_test(nobody_is_told_of_anothers),
+        cmocka_unit_test(who_has_begun_anew_is_told_of_no_earlier_life),
     };
     log_open(LOG_LEVEL_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
