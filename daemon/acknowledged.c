@@ -618,7 +618,7 @@ bool acknowledged_ready(const struct acknowledged *acknowledged) {
 }
 
 bool acknowledged_waits(const struct acknowledged *acknowledged) {
-    return acknowledged->n_parts > 0;
+    return acknowledged->n_parts > 0 || acknowledged->again;
 }
 
 /* How many groups are on disk and taken: what is refused of them is in the outputs by now. */

@@ -92,7 +92,8 @@ void acknowledged_waiting(struct acknowledged *acknowledged, uint64_t order);
 void acknowledged_reply(struct acknowledged *acknowledged);
 /* Whether acknowledged_reply would come further now than the last time. */
 bool acknowledged_ready(const struct acknowledged *acknowledged);
-/* Whether something that was taken is not acknowledged. */
+/* Whether something that was taken is not acknowledged, or it is not known yet what was refused of what was taken before the
+ * start. */
 bool acknowledged_waits(const struct acknowledged *acknowledged);
 
 struct acknowledged_counters {

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "daemon/recovery.h"
+#include "daemon/returns.h"
 
 #include "daemon/log.h"
 #include "tests/support/kept_fixture.h"
@@ -49,16 +50,20 @@ static void know_producer(void *context, uint64_t producer, uint64_t sequence, i
 }
 
 /* As a start behind a crash does. */
-static void recover(struct scene *scene, bool returns) {
+static void recover_on(struct scene *scene, const struct kept_setup *on, bool returns) {
     struct rig *rig = &scene->kept.rig;
     struct error err;
     rig_disconnect(scene->client);
-    kept_scene_restart(&scene->kept, &setup);
+    kept_scene_restart(&scene->kept, on);
     rig->holds_returns = !returns;
     connect_client(scene);
     store_producers(rig->store, know_producer, ingest_acknowledged(rig->ingest));
     if (recovery_read(rig->config, rig->store, rig->streams, rig->ingest, rig->returns, rig->versions, &err) != 0)
         fail_msg("%s", err.text);
+}
+
+static void recover(struct scene *scene, bool returns) {
+    recover_on(scene, &setup, returns);
 }
 
 static void send(struct scene *scene, const char *header, const char *payload) {
@@ -263,12 +268,44 @@ static void who_has_begun_anew_is_told_of_no_earlier_life(void **state) {
     close_scene(&scene);
 }
 
+/* A label of no stream that no one had got to: it is refused in a later entry, for which a stop has to wait, too. */
+static void a_stop_waits_for_them(void **state) {
+    (void)state;
+    static const char event[] =
+        "  - {name: e, class: c, head: event, layers: [], training: {window: 8, burn_in: 0, unroll: 8}}\n";
+    struct scene scene = {0};
+    snprintf(bus, sizeof bus, "  acknowledged: ipc://%s/acknowledged\n", rig_folder());
+    kept_scene_open(&scene.kept, &(struct kept_setup){.bus = bus, .models = event});
+    connect_client(&scene);
+    struct rig *rig = &scene.kept.rig;
+    ask(&scene, -1);
+    rig->holds_returns = true;
+    send(&scene, "{\"seq\":1}", "[{\"stream\":\"c/9\",\"t\":1,\"label\":1}]");
+    for (int64_t began = 0; ingest_counters(rig->ingest)->labels == 0 || store_durable(rig->store) == 0;
+         rig_turn(rig))
+        assert_true(rig_wait(&began));
+    recover_on(&scene, &(struct kept_setup){.bus = bus, .models = event}, false);
+    ask(&scene, 0);
+    assert_int_equal(scene.durable, 0);
+    for (int64_t began = 0; returns_lowest(rig->returns) != UINT64_MAX; ingest_refuse_orphans(rig->ingest)) {
+        assert_true(acknowledged_waits(ingest_acknowledged(rig->ingest)));
+        returns_poll(rig->returns);
+        assert_true(rig_wait(&began));
+    }
+    assert_true(acknowledged_waits(ingest_acknowledged(rig->ingest)));
+    hear_durable(&scene, 1);
+    assert_string_equal(scene.refused, "[[1,1,\"label\",\"c/9\"]]");
+    assert_false(acknowledged_waits(ingest_acknowledged(rig->ingest)));
+    close_scene(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_not_heard_is_told),
         cmocka_unit_test(the_reply_waits_for_the_streams),
         cmocka_unit_test(an_older_client),
         cmocka_unit_test(what_lies_behind_the_credit_is_not_told),
+        cmocka_unit_test(a_stop_waits_for_them),
         cmocka_unit_test(nobody_is_told_of_anothers),
         cmocka_unit_test(who_has_begun_anew_is_told_of_no_earlier_life),
     };
