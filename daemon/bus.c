@@ -209,8 +209,7 @@ static void take_reload(struct bus *bus) {
 static bool bring_back(struct bus *bus) {
     eviction_make_room(&bus->eviction);
     bool more = returns_poll(bus->returns);
-    ingest_refuse_orphans(bus->ingest);
-    return more;
+    return ingest_refuse_orphans(bus->ingest) || more;
 }
 
 static bool serve_once(struct bus *bus) {

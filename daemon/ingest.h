@@ -69,8 +69,9 @@ void ingest_open_on_disk(struct ingest *ingest, const char *name, int64_t end);
 /* Streams that are not in memory, and have one that the clock is to close. */
 uint64_t ingest_n_open(const struct ingest *ingest);
 
-/* Labels that have waited for streams of which the store now tells that there are none are refused. */
-void ingest_refuse_orphans(struct ingest *ingest);
+/* Labels that have waited for streams of which the store now tells that there are none are refused. Returns whether it can go on at
+ * once. */
+bool ingest_refuse_orphans(struct ingest *ingest);
 
 /* Goes on with the message at hand, and reads no other. Returns whether it is done: else it is to be called again. */
 bool ingest_finish(struct ingest *ingest);

@@ -74,8 +74,8 @@ static bool refuse_orphan(void *context, const char *name, size_t n, const struc
     return true;
 }
 
-void ingest_refuse_orphans(struct ingest *ingest) {
-    returns_each_orphan(ingest->setup.returns, refuse_orphan, ingest);
+bool ingest_refuse_orphans(struct ingest *ingest) {
+    return returns_each_orphan(ingest->setup.returns, refuse_orphan, ingest);
 }
 
 static struct journal_command command_on(const struct ingest *ingest, const struct stream *stream,

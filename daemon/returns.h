@@ -61,8 +61,9 @@ void returns_commit(struct returns *returns, uint64_t order, uint32_t nth);
 struct kept *returns_refused(struct returns *returns, struct returning *returning, uint64_t order, uint32_t nth);
 
 /* Labels begin no stream: each one that waits for a name of which the store has none is to be refused, and waits no more then.
- * From the first for which that cannot be done now (refuse returns false) on they are asked for again. */
-void returns_each_orphan(struct returns *returns,
+ * From the first for which that cannot be done now (refuse returns false) on they are asked for again. A bounded number; returns whether
+ * it can go on at once. */
+bool returns_each_orphan(struct returns *returns,
                          bool (*refuse)(void *context, const char *name, size_t n, const struct kept *label),
                          void *context);
 

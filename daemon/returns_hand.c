@@ -7,7 +7,7 @@
 #include <string.h>
 #include <utlist.h>
 
-/* Records that are handed over in one go: bounds how long others wait. */
+/* Records that are handed over in one go, and labels that are refused: bounds how long others wait. */
 enum { HAND_OVER_MOST = 4096 };
 
 uint32_t returns_generation_of(const struct returns *returns, const struct returning *returning) {
@@ -184,22 +184,26 @@ bool returns_hand_over(struct returns *returns) {
     return more;
 }
 
-void returns_each_orphan(struct returns *returns,
+bool returns_each_orphan(struct returns *returns,
                          bool (*refuse)(void *context, const char *name, size_t n, const struct kept *label),
                          void *context) {
+    int budget = HAND_OVER_MOST;
     struct returning *returning, *next;
     if (!returns->has_orphans)
-        return;
+        return false;
     DL_FOREACH_SAFE(returns->to_hand, returning, next) {
         if (!is_orphaned(returning))
             continue;
         while (returning->kept != NULL) {
+            if (budget-- == 0)
+                return true;
             if (kind_of(returning->kept) == RECORD_LABEL &&
                 !refuse(context, returning->name, returning->n, returning->kept))
-                return;
+                return false;
             kept_free(returns_take_first(returns, returning));
         }
         let_be(returns, returning);
     }
     returns->has_orphans = false;
+    return false;
 }

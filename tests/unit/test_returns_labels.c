@@ -245,6 +245,29 @@ static void labels_of_no_streams_fill_no_memory(void **state) {
     kept_scene_close(&scene);
 }
 
+/* Others do not wait for them. */
+static void many_labels_of_one_are_refused_in_goes(void **state) {
+    (void)state;
+    enum { LABELS = 10000, GO = 4096 };
+    struct kept_scene scene;
+    kept_scene_open(&scene, &(struct kept_setup){.models = EVENT});
+    scene.rig.holds_returns = true;
+    for (int i = 0; i < LABELS; i++)
+        tell(&scene, "[{\"stream\":\"c/1\",\"t\":1,\"label\":1}]");
+    await(&scene, &counters(&scene)->labels, LABELS);
+    scene.rig.holds_returns = false;
+    int64_t began = 0;
+    for (uint64_t before = 0, now; before < LABELS; before = now) {
+        assert_true(rig_wait(&began));
+        rig_turn(&scene.rig);
+        now = counters(&scene)->refused[REASON_LABEL];
+        assert_in_range(now - before, 0, GO);
+    }
+    expect_nothing_waits(&scene);
+    expect_refusals(&scene, LABELS);
+    kept_scene_close(&scene);
+}
+
 /* Nobody waits for a disk that fails, and what waits is refused when it works again. */
 static void labels_beside_a_disk_that_fails(void **state) {
     (void)state;
@@ -274,6 +297,7 @@ int main(void) {
         cmocka_unit_test(a_label_before_the_first_tick),
         cmocka_unit_test(a_full_class_takes_nobody_back_for_a_label),
         cmocka_unit_test(labels_of_no_streams_fill_no_memory),
+        cmocka_unit_test(many_labels_of_one_are_refused_in_goes),
         cmocka_unit_test_teardown(labels_beside_a_disk_that_fails, kept_scene_teardown),
     };
     log_open(LOG_LEVEL_ERROR);
