@@ -4,9 +4,9 @@
  * figure of the README) of them, their histories full; TMPDIR says which disk.
  *
  * A restart is measured from the start of the program until each stream has forecast from a tick that was sent as soon as the
- * daemon took some: behind kill -9 with JOURNAL_SECONDS (1) of ticks at full rate in the journal, then behind TERM. Behind one more
- * TERM they tick one after the other, RATE (10,000) a second, and how long each one waits for its forecast is told, counted from
- * when its tick was due. What was written is in the machine's memory.
+ * daemon took some: behind kill -9 with JOURNAL_SECONDS (1) of ticks at full rate in the journal, then behind TERM. Then the same
+ * once more, but the streams tick one after the other, RATE (10,000) a second, and how long each one waits for its forecast is told,
+ * counted from when its tick was due. What was written is in the machine's memory.
  */
 #include "daemon/wire.h"
 #include "tests/support/bench.h"
@@ -182,11 +182,12 @@ static int by_size(const void *a, const void *b) {
 }
 
 /* The k-th forecast is taken for that of the k-th tick. */
-static void restart_paced(struct scene *scene) {
+static void restart_paced(struct scene *scene, const char *what) {
     enum { AT_ONCE = 10 };
     double each = 1e3 * AT_ONCE / bench_setting("RATE", 10000);
     long n = scene->streams / AT_ONCE, sent = 0, heard = 0;
     double *waited = calloc((size_t)n, sizeof *waited);
+    char text[64];
     start(scene);
     connect_all(scene);
     double began = now_ms();
@@ -199,9 +200,28 @@ static void restart_paced(struct scene *scene) {
             waited[heard] = now_ms() - began - (double)heard * each;
     }
     qsort(waited, (size_t)n, sizeof *waited, by_size);
-    row(scene, "after TERM, one after the other: p50", "ms", waited[n / 2]);
-    row(scene, "after TERM, one after the other: p99", "ms", waited[n * 99 / 100]);
+    snprintf(text, sizeof text, "%s, one after the other: p50", what);
+    row(scene, text, "ms", waited[n / 2]);
+    snprintf(text, sizeof text, "%s, one after the other: p99", what);
+    row(scene, text, "ms", waited[n * 99 / 100]);
     free(waited);
+}
+
+/* Ticks of all of them stand in the journal behind their images. */
+static double run_and_kill(struct scene *scene) {
+    double rate = send_for(scene, bench_setting("JOURNAL_SECONDS", 1));
+    daemon_await_durable(scene->daemon);
+    disconnect(scene);
+    daemon_signal(scene->daemon, SIGKILL);
+    daemon_wait(scene->daemon);
+    return rate;
+}
+
+static double stop(struct scene *scene) {
+    disconnect(scene);
+    int64_t began = scenario_now();
+    daemon_stop(scene->daemon);
+    return 1e3 * seconds_since(began);
 }
 
 int main(void) {
@@ -214,21 +234,14 @@ int main(void) {
     fill(&scene);
     measure_round(&scene);
     pass_rounds(&scene, false);
-    row(&scene, "as fast as it goes, journal on", "ticks_per_s",
-        send_for(&scene, bench_setting("JOURNAL_SECONDS", 1)));
-    daemon_await_durable(scene.daemon);
-    disconnect(&scene);
-    daemon_signal(scene.daemon, SIGKILL);
-    daemon_wait(scene.daemon);
+    row(&scene, "as fast as it goes, journal on", "ticks_per_s", run_and_kill(&scene));
     restart(&scene, "after kill -9");
-    disconnect(&scene);
-    int64_t began = scenario_now();
-    daemon_stop(scene.daemon);
-    row(&scene, "TERM", "ms", 1e3 * seconds_since(began));
+    row(&scene, "TERM", "ms", stop(&scene));
     restart(&scene, "after TERM");
-    disconnect(&scene);
-    daemon_stop(scene.daemon);
-    restart_paced(&scene);
+    run_and_kill(&scene);
+    restart_paced(&scene, "after kill -9");
+    stop(&scene);
+    restart_paced(&scene, "after TERM");
     disconnect(&scene);
     daemon_free(&scene.daemon);
     wire_bundle_fini(&scene.bundle);
