@@ -65,7 +65,7 @@ SCENARIO := $(call test_programs,$(SCENARIO_SRC))
 BENCH  := $(call test_programs,$(BENCH_SRC))
 FAULT  := $(call test_programs,$(FAULT_SRC))
 
-BENCHES = bench-kernels bench-train bench-bus bench-memory bench-store bench-restart bench-cpu
+BENCHES = bench-kernels bench-train bench-bus bench-memory bench-store bench-restart bench-known bench-cpu
 
 PROGRAMS = $(BUILD)/forecastd $(BUILD)/forecast
 LIBRARIES = $(BUILD)/libengine.a $(BUILD)/libforecast.a $(BUILD)/libforecast.so $(BUILD)/libforecast.pc
@@ -287,7 +287,7 @@ help:
 	@echo "make fault      what fails and crashes: memory, files, the machine"
 	@echo "make check      the longer tests: warnings, sanitizers, the demonstration"
 	@echo "make soak       the long forms: faults (FAULT_LONG=1), damaged model files by the million (FUZZ_RUNS=n)"
-	@echo "make bench      benchmarks (JSON=1 for JSON lines); bench-kernels, -train, -bus, -memory, -store, -restart alone;"
+	@echo "make bench      benchmarks (JSON=1 for JSON lines); bench-kernels, -train, -bus, -memory, -store, -restart, -known alone;"
 	@echo "                STREAMS=n for the memory of so many"
 	@echo "make bench-cpu  what share of a processor training takes, over a minute (SECONDS=n, SHARES=\"10 25\")"
 	@echo "make peers      get other runtimes, and measure kernels and training beside them"
