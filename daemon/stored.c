@@ -58,7 +58,7 @@ static int grow(struct stored *stored, size_t room) {
 void *stored_copy(struct stored *stored, const void *bytes, size_t n, size_t all) {
     size_t least = stored->used + n;
     size_t room = stored->used > 0 ? 2 * least : all + 1; /* never of size zero */
-    if (least > stored->room && grow(stored, room > least ? room : least) != 0)
+    if ((stored->memory == NULL || least > stored->room) && grow(stored, room > least ? room : least) != 0)
         return NULL;
     char *copy = stored->memory + stored->used;
     memcpy(copy, bytes, n);

@@ -62,6 +62,14 @@ static void nothing_moves_that_was_expected(void **state) {
     stored_free(stored);
 }
 
+/* A value that has been cut to nothing is a damaged one, not a want of memory. */
+static void nothing_is_copied_too(void **state) {
+    (void)state;
+    struct stored *stored = stored_new("plant/boiler-7", 14);
+    assert_non_null(stored_copy(stored, "", 0, 0));
+    stored_free(stored);
+}
+
 static void what_has_memory_of_its_own_is_freed(void **state) {
     (void)state;
     struct stored *stored = stored_new("plant/boiler-7", 14);
@@ -76,6 +84,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_are_what_was_copied),
         cmocka_unit_test(nothing_moves_that_was_expected),
+        cmocka_unit_test(nothing_is_copied_too),
         cmocka_unit_test(what_has_memory_of_its_own_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
