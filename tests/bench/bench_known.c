@@ -24,20 +24,6 @@ static void row(const struct fleet *fleet, int turn, int part, const char *what,
               turn, part, what);
 }
 
-static double mib_of(const struct daemon *daemon, const char *what) {
-    char path[64], line[256], format[64];
-    long kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", daemon->pid);
-    snprintf(format, sizeof format, "%s: %%ld", what);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, format, &kib) == 1)
-            break;
-    if (file != NULL)
-        fclose(file);
-    return (double)kib / 1024;
-}
-
 /* Turn 0: they begin; else they come back. */
 static void run_turn(struct fleet *fleet, int turn) {
     for (int part = 1; part <= PARTS; part++) {
@@ -48,8 +34,8 @@ static void run_turn(struct fleet *fleet, int turn) {
         double seconds = 1e-3 * (double)(scenario_now() - began);
         row(fleet, turn, part, "come and go", "streams_per_s", (double)(fleet->sent - first) / seconds);
         row(fleet, turn, part, "in memory", "streams", (double)daemon_count(fleet->daemon, "streams"));
-        row(fleet, turn, part, "resident", "mib", mib_of(fleet->daemon, "VmRSS"));
-        row(fleet, turn, part, "anonymous", "mib", mib_of(fleet->daemon, "RssAnon"));
+        row(fleet, turn, part, "resident", "mib", (double)daemon_memory(fleet->daemon, "VmRSS") / 1024);
+        row(fleet, turn, part, "anonymous", "mib", (double)daemon_memory(fleet->daemon, "RssAnon") / 1024);
     }
 }
 

@@ -93,13 +93,8 @@ static void look_at_disk(const struct daemon *daemon, struct taken *most) {
 }
 
 static void look_at_process(const struct daemon *daemon, struct taken *ret_taken) {
-    char path[64], line[256];
-    snprintf(path, sizeof path, "/proc/%d/status", daemon->pid);
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL)
-        sscanf(line, "VmRSS: %ld", &ret_taken->memory);
-    fclose(file);
+    char path[64];
+    ret_taken->memory = daemon_memory(daemon, "VmRSS");
     snprintf(path, sizeof path, "/proc/%d/fd", daemon->pid);
     ret_taken->descriptors = entries_of(path);
 }

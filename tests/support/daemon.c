@@ -463,6 +463,21 @@ void daemon_await_version(struct daemon *daemon, const char *model) {
     fail_msg("no version has been promoted");
 }
 
+long daemon_memory(const struct daemon *daemon, const char *what) {
+    char path[64], line[256];
+    size_t n = strlen(what);
+    long kib = -1;
+    snprintf(path, sizeof path, "/proc/%d/status", daemon->pid);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, what, n) == 0 && line[n] == ':')
+            kib = strtol(line + n + 1, NULL, 10);
+    fclose(file);
+    assert_true(kib >= 0);
+    return kib;
+}
+
 int64_t daemon_count(struct daemon *daemon, const char *path) {
     json_t *reply = daemon_ask(daemon, "{\"cmd\":\"status\"}");
     const json_t *at = reply;

@@ -115,6 +115,8 @@ int64_t daemon_model_count(struct daemon *daemon, const char *model, const char 
 void daemon_await_version(struct daemon *daemon, const char *model);
 /* A number of `status` by its path ("ticks.refused.late"). A reason that has not occurred is 0. */
 int64_t daemon_count(struct daemon *daemon, const char *path);
+/* KiB of its memory, by a name of /proc/PID/status ("VmRSS"). */
+long daemon_memory(const struct daemon *daemon, const char *what);
 /* Until all that it has taken is on disk. */
 void daemon_await_durable(struct daemon *daemon);
 /* Waits until the number is at least n; it must then be n. */
